@@ -1,0 +1,265 @@
+# Makefile -- builds, tests and installs what is needed.
+#
+#   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
+#   make check      every test but the slow ones       make check-all  the slow ones too
+#   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
+#   make demo       from a description to written text make bench      side by side with PyTorch
+#   make venv       Python with pinned packages, for tests/bench and scripts that make expected values
+#   make clean
+#
+# Variables: CC=gcc|clang  BUILD=folder of everything generated  WERROR=1  SANITIZE=1  T="tests to run".
+# Nothing is listed by name: a new source file, std/*.mdl, *.tile or tests/AREA/NAME.c is found by itself.
+
+CC = gcc
+CXX = g++
+BUILD = build
+T =
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY: # nothing made on the way is removed
+.DEFAULT_GOAL := all
+Q = $(if $(V),,@)
+
+# ---- what must be installed: a file that proves it, and its package ----------------------------------------------------------
+
+MULTIARCH := $(or $(shell $(CC) -print-multiarch 2>/dev/null),$(shell uname -m)-linux-gnu)
+LLVM = /usr/lib/llvm-19
+NEEDS = \
+    /usr/bin/gcc=gcc \
+    /usr/bin/g++=g++ \
+    /usr/include/stdio.h=libc6-dev \
+    /usr/bin/flex=flex \
+    /usr/bin/bison=bison \
+    /usr/include/llvm-c-19/llvm-c/Core.h=llvm-19-dev \
+    $(LLVM)/lib/liblldELF.a=liblld-19-dev \
+    /usr/include/$(MULTIARCH)/openblas-pthread/cblas.h=libopenblas-pthread-dev \
+    /usr/include/png.h=libpng-dev \
+    /usr/include/jansson.h=libjansson-dev \
+    /usr/include/openssl/evp.h=libssl-dev \
+    /usr/include/zlib.h=zlib1g-dev \
+    /usr/include/zstd.h=libzstd-dev \
+    /usr/bin/bible=bible-kjv
+NEEDS_CI = /usr/bin/clang=clang
+missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
+MISSING := $(call missing,$(NEEDS))
+MISSING_CI := $(call missing,$(NEEDS_CI))
+
+define install
+	@if [ "$$(id -u)" != 0 ]; then \
+	    echo "modelc needs Debian packages that are not installed; as root, run" >&2; \
+	    echo "    apt-get install $(1)" >&2; exit 1; \
+	fi; \
+	echo "installing $(strip $(1))"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	log=$$(mktemp); \
+	if apt-get install -y -q --no-install-recommends $(1) >$$log 2>&1 </dev/null || \
+	   { apt-get update -q >>$$log 2>&1 && apt-get install -y -q --no-install-recommends $(1) >>$$log 2>&1 </dev/null; }; \
+	then rm -f $$log; \
+	else tail -n 5 $$log >&2; rm -f $$log; \
+	    echo "could not install: $(strip $(1)) (is this machine online?)" >&2; exit 1; \
+	fi
+endef
+
+.PHONY: all deps deps-ci deps-auto check check-all bless asan demo bench venv clean units FORCE
+deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
+deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
+deps-auto: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
+DEPS = $(if $(MISSING),deps-auto)# the order-only prerequisite of whatever compiles
+
+# ---- flags -------------------------------------------------------------------------------------------------------------------
+
+WARN = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wswitch $(if $(WERROR),-Werror)
+SAN = $(if $(SANITIZE),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+OPT = $(if $(SANITIZE),-O1,-O2) -g
+CPPFLAGS = -D_GNU_SOURCE -I. -I$(BUILD) -isystem /usr/include/llvm-c-19 -isystem /usr/include/llvm-19 \
+    -isystem /usr/include/$(MULTIARCH)/openblas-pthread
+CFLAGS = -std=gnu11 $(OPT) $(SAN) $(WARN) -MMD -MP
+CXXFLAGS = -std=c++17 -isystem $(LLVM)/include $(OPT) $(SAN) -Wall -Wextra $(if $(WERROR),-Werror) -fno-rtti -fno-exceptions \
+    -MMD -MP
+# What flex and bison write is not ours to make pretty.
+GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-shadow -Wno-unused-parameter \
+    -Wno-unused-but-set-variable -Wno-unused-variable
+LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
+    -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
+MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpthread -ldl -lm
+# The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported.
+RUNTIME_CFLAGS = -std=gnu11 -O2 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-stack-protector \
+    -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP
+
+# ---- sources -----------------------------------------------------------------------------------------------------------------
+
+MDLRUN_C := $(sort $(wildcard runtime/mdlrun*.c))
+RUNTIME_C := $(filter-out $(MDLRUN_C),$(sort $(wildcard runtime/*.c)))
+LIB_C := $(sort $(wildcard ir/*.c frontend/*.c passes/*.c codegen/*.c codegen/cpu/*.c))
+LIB_CXX := $(sort $(wildcard codegen/*.cpp))
+GRAMMAR := $(basename $(notdir $(wildcard frontend/*.l frontend/*.y)))
+STD := $(sort $(wildcard frontend/std/*.mdl))
+TILE := $(sort $(wildcard codegen/*.tile codegen/cpu/*.tile))
+
+GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
+GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
+LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
+RUNTIME_O := $(RUNTIME_C:%.c=$(BUILD)/artifact/%.o)
+HOSTRT_O := $(RUNTIME_C:%.c=$(BUILD)/%.o)
+MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
+
+# C files of tests: those with a main are unit tests; the others of a folder are helpers, linked to each of its unit tests.
+# FIXTURES are shared libraries that tests load.
+FIXTURES := $(wildcard tests/mdlrun/fake.c)
+TEST_C := $(filter-out $(FIXTURES),$(sort $(wildcard tests/*.c tests/*/*.c)))
+UNIT_C := $(if $(TEST_C),$(shell grep -l '^int main\b' $(TEST_C)))
+HELPER_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(UNIT_C),$(TEST_C)))
+UNITS := $(UNIT_C:%.c=$(BUILD)/%)
+FIXTURE_SO := $(FIXTURES:%.c=$(BUILD)/%.so)
+
+all: $(if $(wildcard modelc.c),$(BUILD)/modelc) $(if $(MDLRUN_C),$(BUILD)/mdlrun) $(BUILD)/libmodelc.a
+
+# ---- compiling ---------------------------------------------------------------------------------------------------------------
+
+$(BUILD)/%.o: %.c | $(DEPS) $(GRAMMAR_H)
+	@mkdir -p $(@D)
+	@echo "  cc $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/%.o: %.cpp | $(DEPS)
+	@mkdir -p $(@D)
+	@echo "  c++ $<"
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
+
+$(BUILD)/frontend/%.c $(BUILD)/frontend/%.h &: frontend/%.y | $(DEPS)
+	@mkdir -p $(@D)
+	@echo "  bison $<"
+	$(Q)bison -Wall --header=$(BUILD)/frontend/$*.h -o $(BUILD)/frontend/$*.c $<
+
+$(BUILD)/frontend/%.c $(BUILD)/frontend/%.h &: frontend/%.l | $(DEPS)
+	@mkdir -p $(@D)
+	@echo "  flex $<"
+	$(Q)flex --header-file=$(BUILD)/frontend/$*.h -o $(BUILD)/frontend/$*.c $<
+
+$(BUILD)/frontend/%.gen.o: $(BUILD)/frontend/%.c | $(GRAMMAR_H)
+	@echo "  cc $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(GENERATED) -c $< -o $@
+
+$(BUILD)/artifact/%.o: %.c | $(DEPS)
+	@mkdir -p $(@D)
+	@echo "  cc $< (artifact)"
+	$(Q)$(CC) -D_GNU_SOURCE -I. $(RUNTIME_CFLAGS) -c $< -o $@
+
+# One relocatable object. Without sources yet, an empty one.
+$(BUILD)/runtime.o: $(RUNTIME_O) $(BUILD)/gen/runtime.list | $(DEPS)
+	@echo "  ld -r $@"
+	$(Q)$(if $(RUNTIME_O),ld -r -o $@ $(RUNTIME_O),$(CC) -x c -c /dev/null -o $@)
+
+# ---- files inside the compiler: ir/embed.h -----------------------------------------------------------------------------------
+# A list of names changes when a file comes or goes, and only then; what depends on it is then made anew.
+
+list = $(BUILD)/gen/$(1).list
+$(call list,std): LIST = $(STD)
+$(call list,tile): LIST = $(TILE)
+$(call list,runtime): LIST = $(RUNTIME_C)
+$(call list,lib): LIST = $(LIB_C) $(LIB_CXX) $(GRAMMAR)
+$(call list,mdlrun): LIST = $(MDLRUN_C)
+$(BUILD)/gen/%.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIST)' | cmp -s - $@ || echo '$(LIST)' > $@
+
+# embed_table NAME, FILES: the array embedded_NAME of {name, bytes, length} ended by zeros, and the bytes, each with a final 0.
+define embed_one
+.section .rodata
+$(2)_name: .asciz "$(notdir $(3))"
+$(2)_text: .incbin "$(3)"
+$(2)_end: .byte 0
+.section .data.rel.ro,"aw"
+.quad $(2)_name, $(2)_text, $(2)_end - $(2)_text
+
+endef
+define embed_table
+.section .data.rel.ro,"aw"
+.balign 8
+.globl embedded_$(1)
+embedded_$(1):
+$(foreach f,$(2),$(call embed_one,$(1),$(1)_$(subst .,_,$(subst -,_,$(notdir $(f)))),$(f)))
+.quad 0, 0, 0
+endef
+
+$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,tile) $(BUILD)/runtime.o $(STD) $(TILE) runtime/mdl.h
+	$(file >$@,$(call embed_table,std,$(STD)))
+	$(file >>$@,$(call embed_table,tile,$(TILE)))
+	$(file >>$@,$(call embed_table,runtime,$(BUILD)/runtime.o))
+	$(file >>$@,$(call embed_table,header,runtime/mdl.h))
+	$(file >>$@,.section .note.GNU-stack,"")
+	@:
+
+$(BUILD)/gen/embed.o: $(BUILD)/gen/embed.S | $(DEPS)
+	$(Q)$(CC) -c $< -o $@
+
+# ---- linking -----------------------------------------------------------------------------------------------------------------
+
+$(BUILD)/libmodelc.a: $(LIB_O) $(call list,lib)
+	@echo "  ar $@"
+	$(Q)rm -f $@; ar rcsD $@ $(LIB_O)
+
+$(BUILD)/libruntime.a: $(HOSTRT_O) $(call list,runtime)
+	$(Q)rm -f $@; ar rcsD $@ $(HOSTRT_O)
+
+# mdlrun's parts as an archive: `modelc run` takes what it needs of them.
+$(BUILD)/libmdlrun.a: $(MDLRUN_O) $(call list,mdlrun)
+	$(Q)rm -f $@; ar rcsD $@ $(filter-out %/mdlrun.o,$(MDLRUN_O))
+
+$(BUILD)/modelc: $(BUILD)/modelc.o $(BUILD)/libmodelc.a $(BUILD)/libmdlrun.a
+	@echo "  link $@"
+	$(Q)$(CC) $(SAN) -o $@ $^ $(LIBS)
+
+$(BUILD)/mdlrun: $(BUILD)/runtime/mdlrun.o $(BUILD)/libmdlrun.a
+	@echo "  link $@"
+	$(Q)$(CC) $(SAN) -o $@ $^ $(MDLRUN_LIBS)
+
+$(UNITS): $(BUILD)/%: $(BUILD)/%.o $(HELPER_O) $(BUILD)/libmodelc.a $(BUILD)/libruntime.a
+	@echo "  link $@"
+	$(Q)$(CC) $(SAN) -o $@ $< $(filter $(@D)/%,$(HELPER_O)) $(BUILD)/libmodelc.a $(BUILD)/libruntime.a $(LIBS)
+
+# A fixture stands in for an artifact: with a description in its section .mdl.meta.
+$(FIXTURE_SO): $(BUILD)/%.so: %.c %.json tests/mdlrun/seal.sh | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 -O1 -g $(WARN) -MMD -MP -shared -fPIC -o $@ $< -lm
+	$(Q)sh tests/mdlrun/seal.sh $@ $*.json
+
+# ---- tests -------------------------------------------------------------------------------------------------------------------
+
+units: $(UNITS) $(FIXTURE_SO) ; @:
+check: all units
+	$(Q)BUILD=$(BUILD) tests/run.sh $(T)
+check-all: all units
+	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
+bless: all units
+	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
+asan:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=1 all units
+	$(Q)BUILD=build-asan tests/run.sh $(T)
+demo: all
+	$(Q)BUILD=$(BUILD) sh examples/demo.sh
+
+# ---- Python: only for benches and for the scripts that make expected values --------------------------------------------------
+
+venv: build/venv/stamp
+build/venv/stamp: tests/requirements.txt
+	$(Q)python3 -c 'import ensurepip, venv' 2>/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && apt-get install -y -q python3-venv; } || \
+	    { echo "modelc's benches need Python; as root, run: apt-get install python3-venv" >&2; exit 1; }
+	$(Q)python3 -m venv build/venv
+	$(Q)build/venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+bench: all venv
+	$(Q)for b in tests/bench/*.py tests/bench/*.sh; do \
+	    [ -e "$$b" ] || continue; \
+	    echo "== $$b"; \
+	    case $$b in *.py) BUILD=$(BUILD) build/venv/bin/python $$b ;; *) BUILD=$(BUILD) sh $$b ;; esac || exit 1; \
+	done
+
+clean:
+	rm -rf build build-asan build-clang
+
+-include $(LIB_O:.o=.d) $(RUNTIME_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
+    $(HELPER_O:.o=.d) $(FIXTURE_SO:.so=.d)

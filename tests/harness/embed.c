@@ -1,0 +1,44 @@
+/* embed.c -- the tables of ir/embed.h hold the files of the checkout, byte for byte. */
+#include "ir/embed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Compares each entry of the table with the file FOLDER/NAME below ROOT; returns the number of entries, -1 after a message. */
+static int table_check(const Embedded *table, const char *folder) {
+    int n = 0;
+    for (; table[n].name; n++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s/%s", getenv("ROOT"), folder, table[n].name);
+        FILE *f = fopen(path, "rb");
+        if (!f) {
+            printf("%s: cannot open\n", path);
+            return -1;
+        }
+        char *text = malloc(table[n].length + 2);
+        size_t got = text ? fread(text, 1, table[n].length + 1, f) : 0;
+        fclose(f);
+        int same = text && got == table[n].length && !memcmp(text, table[n].text, got) && table[n].text[got] == 0;
+        free(text);
+        if (!same) {
+            printf("%s differs from what is embedded\n", path);
+            return -1;
+        }
+        if (n && strcmp(table[n - 1].name, table[n].name) >= 0) {
+            printf("%s is out of order\n", path);
+            return -1;
+        }
+    }
+    return n;
+}
+
+int main(void) {
+    if (table_check(embedded_std, "frontend/std") < 1) return 1;
+    if (table_check(embedded_header, "runtime") != 1) return 1;
+    if (!embedded_runtime[0].name || memcmp(embedded_runtime[0].text, "\177ELF", 4) || embedded_runtime[1].name) {
+        puts("embedded_runtime is not one ELF object");
+        return 1;
+    }
+    return 0;
+}
