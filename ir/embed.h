@@ -1,0 +1,18 @@
+/* embed.h -- files that are part of the compiler's binary. The Makefile writes the tables (build/gen/embed.S): a new
+ * frontend/std/NAME.mdl or codegen/NAME.tile is in them by itself, in the order of the names. */
+#ifndef IR_EMBED_H
+#define IR_EMBED_H
+#include <stddef.h>
+
+typedef struct Embedded {
+    const char *name; /* without folders: "nn.mdl"; NULL ends a table */
+    const char *text; /* the bytes, followed by a 0 that length does not count */
+    size_t length;
+} Embedded;
+
+extern const Embedded embedded_std[];     /* frontend/std/ *.mdl */
+extern const Embedded embedded_tile[];    /* codegen/ *.tile and codegen/cpu/ *.tile */
+extern const Embedded embedded_runtime[]; /* one: runtime.o, the relocatable object that every artifact is linked with */
+extern const Embedded embedded_header[];  /* one: mdl.h */
+
+#endif

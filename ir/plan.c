@@ -1,0 +1,167 @@
+/* plan.c -- what everybody asks a plan: what an operand is made of, how much memory it takes, its text. How plans are made: passes/plan.c. */
+#include "ir/plan.h"
+
+#include <inttypes.h>
+
+Node *plan_base(Node *n) {
+    while (op_row(n->op)->class == CLASS_VIEW) n = n->in[0];
+    return n;
+}
+
+static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound) {
+    Arena *scratch = arena_new();
+    int64_t *end = NEW_ARRAY(scratch, int64_t, p->buffers.n), *bytes = NEW_ARRAY(scratch, int64_t, p->buffers.n);
+    *peak = *bound = 0;
+    for (int i = 0; i < p->buffers.n; i++) {
+        int b = p->order[i];
+        const Buffer *buffer = &p->buffers.at[b];
+        int64_t offset = 0;
+        if (!size_eval(buffer->bytes, sizes, &bytes[b])) bytes[b] = 0;
+        for (int k = 0; k < buffer->n_below; k++)
+            if (end[buffer->below[k]] > offset) offset = end[buffer->below[k]];
+        end[b] = offset + rounded(bytes[b]);
+        if (end[b] > *peak) *peak = end[b];
+    }
+    for (int k = 0; k < p->kernels.n; k++) {
+        int64_t live = 0;
+        for (int i = 0; i < p->buffers.n; i++)
+            if (p->buffers.at[i].first <= k && k <= p->buffers.at[i].last) live += rounded(bytes[i]);
+        if (live > *bound) *bound = live;
+    }
+    arena_free(scratch);
+}
+
+/* ---- text */
+
+static const char *const KIND[] = {"map", "reduce", "contract", "scatter", "update", "routine", "scan", "check", "print"};
+static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "scalar"};
+static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y"};
+
+typedef struct Writer {
+    FILE *f;
+    const Plan *p;
+    Arena *a;
+    int indent;
+} Writer;
+
+static void start(const Writer *w) { fprintf(w->f, "%*s", w->indent, ""); }
+
+static void write_value(const Writer *w, const Node *n) {
+    switch (n->op) {
+    case OP_SLOT: case OP_INPUT: fprintf(w->f, "%s", n->attrs.name ? n->attrs.name : op_row(n->op)->name); break;
+    case OP_ARG: fprintf(w->f, "arg%d", n->attrs.index); break;
+    default: fprintf(w->f, "%%%d", n->id); break;
+    }
+}
+
+/* An operand with the views on the way to its base: reshape(%4). */
+static void write_operand(const Writer *w, const Node *n) {
+    if (n->op == OP_CONST) {
+        if (dtype_is_int(n->type.dtype)) fprintf(w->f, "%" PRId64, n->attrs.whole);
+        else fprintf(w->f, "%.9g", n->attrs.number);
+    } else if (n->op == OP_SIZE) {
+        fprintf(w->f, "size(%s)", size_text(w->a, n->attrs.extent));
+    } else if (n->op == OP_IOTA) {
+        fprintf(w->f, "iota(%d)", n->attrs.axis);
+    } else if (op_row(n->op)->class == CLASS_VIEW) {
+        fprintf(w->f, "%s(", op_row(n->op)->name);
+        write_operand(w, n->in[0]);
+        fputc(')', w->f);
+    } else {
+        write_value(w, n);
+    }
+}
+
+static void write_place(const Writer *w, const Node *n) {
+    Place at = w->p->places[n->id];
+    if (at.kind == PLACE_NONE) return;
+    fprintf(w->f, " @%s", PLACE[at.kind]);
+    if (at.kind != PLACE_DATA) fprintf(w->f, " %d", at.index);
+}
+
+static void write_node(const Writer *w, const Node *n, Level level) {
+    static const char *const FN[] = {"sum", "var", "max", "min", "any", "all", "argmax", "argmin"};
+    start(w);
+    fprintf(w->f, "    %%%d: %s = %s", n->id, n->type.rank < 0 ? "(..)" : type_text(w->a, &n->type), op_row(n->op)->name);
+    if (n->op == OP_REDUCE) fprintf(w->f, " %s", FN[n->attrs.fn]);
+    for (int i = 0; i < n->n_in; i++) {
+        fputs(i ? ", " : " ", w->f);
+        write_operand(w, n->in[i]);
+    }
+    if (n->op == OP_CONTRACT) fprintf(w->f, " [%s][%s]->[%s]", n->attrs.labels[0], n->attrs.labels[1], n->attrs.labels[2]);
+    if (n->op == OP_REDUCE) {
+        fputs(" [", w->f);
+        for (int i = 0; i < n->attrs.n_axes; i++) fprintf(w->f, i ? " %d" : "%d", n->attrs.axes[i]);
+        fputc(']', w->f);
+    }
+    if (n->op == OP_GET) fprintf(w->f, " %d", n->attrs.index);
+    if (level != LEVEL_FULL) fprintf(w->f, " ; %s", LEVEL[level]);
+    write_place(w, n);
+    if (n->name) fprintf(w->f, "  // %s", n->name);
+    fputc('\n', w->f);
+}
+
+static void write_values(const Writer *w, Node *const *at, int n) {
+    fputc('(', w->f);
+    for (int i = 0; i < n; i++) {
+        if (i) fputs(", ", w->f);
+        write_value(w, at[i]);
+    }
+    fputc(')', w->f);
+}
+
+static void write_plan(Writer *w);
+
+static void write_kernel(Writer *w, const Kernel *k) {
+    start(w);
+    fprintf(w->f, "kernel %d %s [", k->index, KIND[k->kind]);
+    for (int i = 0; i < k->space.rank; i++) fprintf(w->f, i ? ", %s" : "%s", size_text(w->a, k->space.dim[i]));
+    fputc(']', w->f);
+    if (k->row) fprintf(w->f, " row %d", k->row);
+    fputc(' ', w->f);
+    write_values(w, k->reads.at, k->reads.n);
+    fputs(" -> ", w->f);
+    write_values(w, k->writes.at, k->writes.n);
+    const Node *named = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
+    if (named && named->path) fprintf(w->f, "  // %s", named->path);
+    fputc('\n', w->f);
+    if (k->effect) {
+        start(w);
+        fprintf(w->f, "    \"%s\"\n", k->effect->text ? k->effect->text : "");
+    }
+    for (int i = 0; i < k->nodes.n; i++) write_node(w, k->nodes.at[i], k->levels.at[i]);
+    if (k->body) {
+        Writer body = {w->f, k->body, w->a, w->indent + 8};
+        start(w);
+        fprintf(w->f, "    body");
+        if (k->body_buffer >= 0) fprintf(w->f, " in buffer %d", k->body_buffer);
+        fputc('\n', w->f);
+        write_plan(&body);
+    }
+}
+
+static void write_plan(Writer *w) {
+    const Plan *p = w->p;
+    for (int i = 0; i < p->kernels.n; i++) write_kernel(w, p->kernels.at[i]);
+    for (int i = 0; i < p->copies.n; i++) {
+        start(w);
+        fputs("copy ", w->f);
+        write_value(w, p->copies.at[i].value);
+        fprintf(w->f, " -> @%s %d\n", PLACE[p->copies.at[i].to.kind], p->copies.at[i].to.index);
+    }
+    for (int i = 0; i < p->buffers.n; i++) {
+        const Buffer *b = &p->buffers.at[p->order[i]];
+        start(w);
+        fprintf(w->f, "buffer %d: %s bytes, kernels %d to %d", p->order[i], size_text(w->a, b->bytes), b->first, b->last);
+        for (int k = 0; k < b->n_below; k++) fprintf(w->f, k ? ", %d" : ", above %d", b->below[k]);
+        fputc('\n', w->f);
+    }
+}
+
+void plan_print(FILE *f, const Plan *p) {
+    Writer w = {f, p, arena_new(), 0};
+    write_plan(&w);
+    arena_free(w.a);
+}

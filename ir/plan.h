@@ -1,0 +1,118 @@
+/* plan.h -- what the passes hand to the code generator: kernels in order, and where every stored value lives.
+ *
+ * A kernel computes some nodes of its graph from stored values and stores some of them. Leaves that need no memory (const, iota, size)
+ * and strided views (CLASS_VIEW) are no kernels: whoever reads through them computes the index map. */
+#ifndef IR_PLAN_H
+#define IR_PLAN_H
+#include "ir/graph.h"
+
+/* Levels of a node inside a kernel, relative to its iteration space (a list of axes). */
+typedef enum {
+    LEVEL_FULL,  /* one value an element: row-major order of the node's shape = that of the space */
+    LEVEL_ROW,   /* one value a row: = that of the space without its last `row` axes */
+    LEVEL_FINAL, /* after a reduction over other axes: shape of that reduction's result */
+    LEVEL_A,     /* prologue of a contract: shape of operand a; at most 4 maps */
+    LEVEL_B,     /* likewise b */
+    LEVEL_SCALAR /* rank 0, computed once from leaves, stored rank 0 values and other SCALAR nodes: before the loops (a learning rate).
+                    Any node of the kernel may read it, directly or through expand. In a kernel whose space has rank 0 every node is FULL */
+} Level;
+
+typedef enum {
+    KERNEL_MAP,      /* maps, accesses, reductions over exactly the last `row` axes, maps of rows, maps of everything again */
+    KERNEL_REDUCE,   /* FULL maps over the operand's shape, then reductions over one same set of axes (not the trailing ones, or rank 0 results
+                        of more than a row), then maps of FINAL shape */
+    KERNEL_CONTRACT, /* anchor contract (space: its result), prologue maps on operands, epilogue maps of FULL level */
+    KERNEL_SCATTER,  /* anchor scatter_add alone */
+    KERNEL_UPDATE,   /* anchor update_at alone: x is copied first unless the result lies in x's memory */
+    KERNEL_ROUTINE,  /* cumsum, sort_ids, topk_ids, categorical: a routine of the runtime, row by row */
+    KERNEL_SCAN,     /* anchor scan; body has a plan of its own */
+    KERNEL_CHECK,    /* an EFFECT_CHECK or EFFECT_RANGE: stops the call */
+    KERNEL_PRINT
+} KernelKind;
+
+typedef struct Plan Plan;
+
+typedef struct Kernel {
+    KernelKind kind;
+    int index;                  /* place in the plan's order */
+    Node *anchor;               /* contract, scatter_add, update_at, routine, scan; NULL otherwise */
+    LIST(Node *) nodes;         /* all nodes it computes, operands first (no views, no leaves) */
+    LIST(Level) levels;         /* beside nodes */
+    LIST(Node *) reads;         /* stored values (views stripped), in order of first use; each once */
+    LIST(Node *) writes;        /* nodes it stores, in order */
+    Type space;                 /* iteration space; dtype unused */
+    int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
+    const Effect *effect;       /* KERNEL_CHECK, KERNEL_PRINT */
+    Plan *body;                 /* KERNEL_SCAN */
+    int body_buffer;            /* KERNEL_SCAN: outer buffer that holds the body's arena; -1: none */
+    LIST(SizeName *) sizes;     /* run-time size names in its shapes and attributes, in order of first use: its size arguments */
+    const char *key;            /* equal keys: one function serves both. Operands and size names are numbered by first use; slots, inputs,
+                                   random sites, user names, source places are not part of it */
+} Kernel;
+
+/* What a schedule may rely on (the passes promise it, plan_verify checks it):
+ * - MAP: a reduce has level ROW; its operand (a node of FULL level or a stored value or leaf through views) has the elements of the space in row-major
+ *   order, and its reduced axes are exactly the trailing ones whose product is the length of a row. Nodes of FULL and ROW level may be
+ *   stored. argmax, argmin appear in MAP kernels only, over the last axis.
+ * - REDUCE: only FINAL nodes are stored. Every reduce has the same operand shape (the space) and the same axes. The axes leave out the last
+ *   axis, unless the result has rank 0. REDUCE_VAR appears nowhere: it is written out before.
+ * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL or SCALAR, any of them may be stored.
+ * - ACCESS nodes: data operands and tensors of indices are views over stored values; a rank 0 index may also be a const, size or SCALAR node.
+ *   `gather` along the last axis with one element a row may have level ROW.
+ * - UPDATE: operand x is stored and contiguous (reshape at most); v is a view over a stored value. ROUTINE, SCAN, CHECK (range), PRINT: all
+ *   tensors are stored and contiguous. SCAN: writes are its GET nodes (all of them, in order).
+ * - Rank 0 operands of `random` are like operands of any map.
+ * - A value written into the memory of a value that the same kernel reads: only elementwise (equal position) in MAP kernels without
+ *   rows, in epilogues of CONTRACT, among FINAL nodes of REDUCE; and operand x of UPDATE. */
+
+/* Views and leaves between nodes: what a reader finds when it follows an operand. Two nodes of one kernel are connected only by views that
+ * keep the order of elements (reshape), and by expand of a ROW or rank-0 value; every other view ends at a stored value. */
+
+typedef enum {
+    PLACE_NONE,   /* not stored: computed where it is used */
+    PLACE_ARENA,  /* buffer `index` */
+    PLACE_SLOT,   /* memory of slot `index`: the slot's value at the beginning, or a store in place */
+    PLACE_INPUT,  /* input `index` of the entry */
+    PLACE_RESULT, /* memory of result `index` of the entry */
+    PLACE_DATA,   /* the node's own constant data (tensor) */
+    PLACE_ARG,    /* argument `index` of a body: an invariant, element t of a sequence, the step (an i32), or a carry's memory */
+    PLACE_Y       /* element t of stacked result `index` (0: the first y) of the scan whose body this is */
+} PlaceKind;
+
+typedef struct Place {
+    PlaceKind kind;
+    int index;
+} Place;
+
+/* A block of the arena. Offsets are not fixed but ordered: a buffer lies above all of below[]; its offset is the longest path,
+ * max over below of (offset + bytes), bytes rounded up to 64. Constants if all is static. */
+typedef struct Buffer {
+    Size bytes;
+    int first, last; /* kernels between which it is alive, inclusive */
+    int n_below;
+    int *below;      /* buffers; every one has been listed before this in Plan.order */
+} Buffer;
+
+typedef struct Copy { /* after all kernels: a value into a place (a store that could not be made in place, a result that is also stored) */
+    Node *value;
+    Place to;
+} Copy;
+
+struct Plan {
+    Graph *graph;
+    LIST(Kernel *) kernels;
+    Place *places;      /* by node id */
+    LIST(Buffer) buffers;
+    int *order;         /* buffers, such that every below[] comes first */
+    LIST(Copy) copies;  /* carries of a body: to PLACE_ARG of the carry */
+};
+
+/* What a node's operand is made of: strips views. The stored value, the kernel's own node, or a leaf. */
+Node *plan_base(Node *n);
+
+/* Peak of the arena and lower bound (largest sum of live buffers) in bytes for given values of the size names. */
+void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound);
+
+void plan_print(FILE *f, const Plan *p); /* --emit=planned: kernels, their nodes, reads, writes, places, arena */
+
+#endif
