@@ -1,0 +1,81 @@
+/* internal.h -- inside the runtime: the session and what its files share. */
+#ifndef RUNTIME_INTERNAL_H
+#define RUNTIME_INTERNAL_H
+#include "runtime/runtime.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define RT_MAX_RANK 8
+#define RT_ALIGN 64
+
+typedef struct RtPool RtPool;
+
+typedef struct RtNote {
+    struct RtNote *next;
+    char *key, *value;
+} RtNote;
+
+typedef struct RtCount { /* MDL_PROFILE: one row a kernel */
+    const RtKernel *kernel;
+    int64_t calls, ns;
+} RtCount;
+
+struct mdl_session {
+    const mdl_model *model; /* first: mdl_of */
+    const RtProgram *program;
+    atomic_int busy;        /* a call is running */
+    uint32_t flags;
+    int broken;             /* 0; 1: caches may be half changed, a reset mends it; 2: weights, a load does */
+    uint64_t seed;
+    uint64_t *steps;        /* by entry: successful calls, the random step */
+    char **slots;           /* memory of each slot; NULL: a cache not touched yet */
+    bool *owned;            /* slots[i] was allocated here (not the artifact's own data) */
+    int64_t (*dims)[RT_MAX_RANK]; /* sizes of each slot, once it has memory */
+    int64_t *fixed;         /* by size name: fixed by a cache of this session, or -1 */
+    char *arena;
+    int64_t arena_bytes;
+    char *scratch;          /* threads * scratch_stride */
+    int64_t scratch_stride;
+    int threads;
+    RtPool *pool;           /* NULL: one thread, or the caller's pool */
+    mdl_parallel *parallel; /* the caller's pool */
+    void *parallel_pool;
+    mdl_log *log;
+    void *log_context;
+    char *memory;           /* the caller's memory: a rising mark, nothing is given back; NULL: malloc */
+    size_t memory_bytes, memory_used;
+    size_t memory_floor;    /* what lies above is caches: a reset goes back to here */
+    RtNote *notes;
+    RtCount *counts;
+    int n_counts, cap_counts;
+    char error[1024];
+};
+
+/* Zeroed, aligned to RT_ALIGN; NULL when there is no more: the caller says MDL_MEMORY. Large blocks ask for huge pages. */
+void *rt_alloc(mdl_session *s, int64_t bytes);
+void rt_release(mdl_session *s, void *p);
+
+RtPool *rt_pool_new(int threads); /* NULL: no thread could be started */
+void rt_pool_free(RtPool *p);
+/* Runs body(context, i) for i in 0..n-1 on n threads, the caller being thread 0. */
+void rt_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *context);
+int rt_cpu_count(void);
+int rt_cpu_level(void); /* 1..4: the x86-64-v that this processor and system run */
+
+int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
+int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
+int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
+int rt_slot_own(mdl_session *s, int slot); /* makes its memory the session's own */
+int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes); /* memory and initial value */
+int rt_slots_open(mdl_session *s); /* all parameters and states */
+/* The caches that entry touches exist and have the right sizes, or MDL_RANGE. */
+int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const int64_t *sizes);
+int rt_arena_need(mdl_session *s, int64_t bytes);
+bool rt_enter(mdl_session *s); /* false: another thread is in it (MDL_BUSY) */
+void rt_leave(mdl_session *s);
+int64_t rt_now(void); /* ns */
+const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
+void rt_open_error(const char *message); /* for error(NULL) */
+
+#endif

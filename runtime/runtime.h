@@ -1,0 +1,109 @@
+/* runtime.h -- between the generated code of an artifact and the runtime linked into it. Not public: both come from one modelc. */
+#ifndef RUNTIME_RUNTIME_H
+#define RUNTIME_RUNTIME_H
+#include "runtime/mdl.h"
+
+/* A kernel as the pool calls it: iterations p0..p1 of 0..count. scratch: `scratch` bytes of RtProgram, 64-byte aligned, one block a thread. */
+typedef void RtThunk(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
+
+/* What a kernel is, for messages, profiles and debuggers. */
+typedef struct RtKernel {
+    const char *name;   /* "k17 contract" */
+    const char *path;   /* "net.h.3.attn.proj" or "" */
+    const char *source; /* "gpt.mdl:29" or "" */
+} RtKernel;
+
+/* One call of an entry. Made by the runtime after every argument was checked. */
+typedef struct RtFrame {
+    mdl_session *session;
+    const int64_t *sizes;   /* values of the program's size names, by index; 0 where the entry does not use one */
+    char *const *inputs;    /* scalars too: pointers to their value */
+    char *const *outputs;
+    char *const *slots;     /* by slot index; NULL for caches this entry does not touch */
+    char *arena;            /* at least RtEntry.arena(sizes) bytes, 64-byte aligned */
+    uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
+    int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
+} RtFrame;
+
+typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */
+typedef int64_t RtBytesFunction(const int64_t *sizes);         /* bytes for these sizes */
+typedef void RtShapeFunction(const int64_t *sizes, int64_t *dims); /* a value's dims */
+
+typedef struct RtSlot {
+    const mdl_value *value;     /* path, kind, dtype, dims: the row of the model's table */
+    int32_t optimizer;          /* 1: an optimizer's slot: saved on request */
+    int32_t changes;            /* 1: some entry stores it */
+    const void *data;           /* value inside the artifact, or NULL: init makes it */
+    RtBytesFunction *bytes;     /* for the named sizes (constant for params and states) */
+    RtEntryFunction *init;      /* writes f->slots[this]; NULL with data */
+    RtBytesFunction *init_arena;
+} RtSlot;
+
+typedef struct RtEntry {
+    RtEntryFunction *run;
+    RtBytesFunction *arena;
+    int32_t n_touched;          /* slots it reads or writes */
+    const int32_t *touched;
+    int32_t n_stored;           /* slots it writes */
+    const int32_t *stored;
+    int32_t draws;              /* 1: counts its successful calls for random numbers */
+    RtShapeFunction *const *input_dims, *const *output_dims; /* per input, output */
+} RtEntry;
+
+typedef struct RtSizeRange {
+    int64_t low, high;          /* high INT64_MAX: none */
+} RtSizeRange;
+
+typedef struct RtProgram {
+    const mdl_model *model;
+    int32_t n_names, n_slots, n_entries;
+    const mdl_size *names;      /* run-time sizes, as in the model's table */
+    const RtSlot *slots;
+    const RtEntry *entries;
+    int64_t scratch;            /* bytes a thread, the most that a kernel wants */
+    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2.. */
+    RtShapeFunction *const *slot_dims;
+} RtProgram;
+
+/* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
+
+/* Runs a kernel over the session's threads; alone, without the pool, if count < 2. Returns when all is done. */
+void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *args, const int64_t *sizes, int64_t count);
+/* Leaves a message in the session and returns code. */
+int rt_fail(mdl_session *s, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Every element of ids (mdl_dtype code and bits; contiguous) is in low <= v < high: MDL_OK, or MDL_RANGE with
+ * "ENTRY: NAME[3, 7] = 50257 is not in 0 to 50256". */
+int rt_check_range(RtFrame *f, const char *entry, const char *name, const void *ids, int32_t code, int32_t bits, int32_t rank, const int64_t *dims,
+                   int64_t low, int64_t high);
+void rt_print(RtFrame *f, const char *text, const void *data, int32_t code, int32_t bits, int64_t count); /* `print` of the program */
+void rt_copy(void *to, const void *from, int64_t bytes);       /* memmove */
+
+/* Routines row by row, called through rt_parallel as thunks: sizes = {rows, n, k, direction}, args as named. */
+void rt_topk_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);  /* x[rows, n], out i32[rows, k] */
+void rt_sort_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);  /* x[rows, n], out i32[rows, n]; direction 1: descending */
+void rt_categorical_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1); /* x[rows, n], rng u32[4], site u32[1], t i32[1] or NULL,
+                                                                                                    out i32[rows] */
+void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1); /* sizes = {outer, n, inner, from_end}: x, out */
+
+/* ---- what the runtime implements for the model's table */
+int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);
+void rt_close(mdl_session *s);
+int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_tensor *outputs);
+/* The generated C functions: arguments as they came; inputs and outputs point at row-major data of the declared type. */
+int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t *sizes, char *const *inputs, char *const *outputs);
+int rt_shape(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *shape);
+int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes);
+int rt_load(mdl_session *s, const char *path);
+int rt_save(mdl_session *s, const char *path, int32_t optimizer);
+int rt_get(mdl_session *s, const char *path, mdl_tensor *t);
+int rt_set(mdl_session *s, const char *path, const mdl_tensor *t);
+int rt_reset(mdl_session *s);
+int rt_seed(mdl_session *s, uint64_t seed);
+const char *rt_error(const mdl_session *s);
+int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_t out_size);
+int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns);
+int rt_selftest(mdl_session *s, const char **first_wrong_layer, double *error);
+
+/* The session begins with the model (mdl_of), then the program: generated functions find it there. */
+
+#endif

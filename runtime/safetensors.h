@@ -1,0 +1,37 @@
+/* safetensors.h -- the header of a .safetensors file, read strictly: a file is hostile until every number in it has been checked.
+ * Format: u64 little-endian length, that many bytes of JSON, data. github.com/huggingface/safetensors, README. */
+#ifndef RUNTIME_SAFETENSORS_H
+#define RUNTIME_SAFETENSORS_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define ST_MAX_RANK 8
+
+typedef struct StTensor {
+    char *name;
+    char dtype[8];      /* "F32", as in the file */
+    int width;          /* bytes an element */
+    int rank;
+    int64_t dims[ST_MAX_RANK];
+    int64_t begin, end; /* bytes from the start of the data; end - begin fits dtype and dims, and no two tensors overlap */
+} StTensor;
+
+typedef struct StPair {
+    char *key, *value;
+} StPair;
+
+typedef struct StFile {
+    int n, n_metadata;
+    StTensor *tensor;  /* in the order of the file */
+    StPair *metadata;
+    int64_t data;      /* where the data begins, in bytes from the start of the file */
+    char error[256];   /* a sentence if st_parse returned 0 */
+} StFile;
+
+/* Reads the header of a whole file of `size` bytes at `bytes`. 1: fine; 0: f->error says why. Call st_free in both cases. */
+int st_parse(StFile *f, const unsigned char *bytes, int64_t size);
+void st_free(StFile *f);
+const StTensor *st_find(const StFile *f, const char *name); /* NULL: none */
+const char *st_metadata(const StFile *f, const char *key);  /* NULL: none */
+
+#endif

@@ -1,0 +1,179 @@
+/* slots.c -- parameters, states and caches of a session: memory, initial values, get, set, reset. */
+#include "runtime/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int rt_slot_find(const mdl_session *s, const char *path) {
+    for (int i = 0; i < s->program->n_slots; i++)
+        if (strcmp(s->program->slots[i].value->name, path) == 0) return i;
+    return -1;
+}
+
+int64_t rt_slot_bytes(const mdl_session *s, int slot) {
+    const mdl_value *v = s->program->slots[slot].value;
+    int width = v->dtype.code == 6 ? 1 : v->dtype.bits / 8;
+    return rt_count(s->dims[slot], v->rank) * width;
+}
+
+static int no_memory(mdl_session *s, int slot, int64_t bytes) {
+    return rt_fail(s, MDL_MEMORY, "no memory for %s: %lld bytes", s->program->slots[slot].value->name, (long long)bytes);
+}
+
+int rt_slot_own(mdl_session *s, int slot) {
+    if (s->owned[slot] || !s->slots[slot]) return MDL_OK;
+    int64_t bytes = rt_slot_bytes(s, slot);
+    char *copy = rt_alloc(s, bytes);
+    if (!copy) return no_memory(s, slot, bytes);
+    memcpy(copy, s->slots[slot], (size_t)bytes);
+    s->slots[slot] = copy;
+    s->owned[slot] = true;
+    s->memory_floor = s->memory_used; /* caches below it stay behind once */
+    s->arena_bytes = s->memory ? 0 : s->arena_bytes;
+    return MDL_OK;
+}
+
+int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
+    const RtSlot *r = &s->program->slots[slot];
+    s->program->slot_dims[slot](sizes, s->dims[slot]);
+    if (r->data) {
+        s->slots[slot] = (char *)(uintptr_t)r->data; /* never written: rt_slot_own comes before every store */
+        s->owned[slot] = false;
+        return MDL_OK;
+    }
+    int64_t bytes = r->bytes(sizes);
+    if (bytes < 0) return rt_fail(s, MDL_RANGE, "%s is too large", r->value->name);
+    s->slots[slot] = rt_alloc(s, bytes);
+    if (!s->slots[slot]) return no_memory(s, slot, bytes);
+    s->owned[slot] = true;
+    if (!r->init || (s->flags & MDL_NO_INIT && r->value->kind == MDL_PARAM)) return MDL_OK;
+    int code = rt_arena_need(s, r->init_arena ? r->init_arena(sizes) : 0);
+    if (code) return code;
+    RtFrame f = {.session = s, .sizes = sizes, .slots = s->slots, .arena = s->arena,
+                 .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), 0xffffffffu, 0xffffffffu}};
+    return r->init(&f);
+}
+
+int rt_slots_open(mdl_session *s) {
+    int64_t none[s->program->n_names + 1];
+    memset(none, 0, sizeof none);
+    for (int i = 0; i < s->program->n_slots; i++) {
+        if (s->program->slots[i].value->kind == MDL_CACHE) continue;
+        int code = rt_slot_init(s, i, none);
+        if (code) return code;
+    }
+    return MDL_OK;
+}
+
+/* Sizes that a cache was made with cannot change until a reset. */
+static int check_fixed(mdl_session *s, int slot, const char *entry, const int64_t *dims) {
+    const mdl_value *v = s->program->slots[slot].value;
+    for (int i = 0; i < v->rank; i++) {
+        if (dims[i] == s->dims[slot][i]) continue;
+        if (v->dims[i] <= MDL_NAMED)
+            return rt_fail(s, MDL_RANGE, "%s: %s is %lld in this session, not %lld, until it is reset", entry, s->program->names[MDL_NAMED - v->dims[i]].name,
+                           (long long)s->dims[slot][i], (long long)dims[i]);
+        return rt_fail(s, MDL_RANGE, "%s: axis %d of %s is %lld in this session, not %lld, until it is reset", entry, i, v->name, (long long)s->dims[slot][i],
+                       (long long)dims[i]);
+    }
+    return MDL_OK;
+}
+
+int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const int64_t *sizes) {
+    for (int k = 0; k < e->n_touched; k++) {
+        int slot = e->touched[k];
+        if (s->program->slots[slot].value->kind != MDL_CACHE || !s->slots[slot]) continue;
+        int64_t dims[RT_MAX_RANK] = {0};
+        s->program->slot_dims[slot](sizes, dims);
+        int code = check_fixed(s, slot, entry, dims);
+        if (code) return code;
+    }
+    for (int k = 0; k < e->n_touched; k++) {
+        int slot = e->touched[k];
+        if (s->program->slots[slot].value->kind != MDL_CACHE || s->slots[slot]) continue;
+        if (s->memory) s->arena_bytes = 0; /* it lay where the cache goes */
+        int code = rt_slot_init(s, slot, sizes);
+        if (code) {
+            if (s->owned[slot]) rt_release(s, s->slots[slot]);
+            s->slots[slot] = NULL;
+            s->owned[slot] = false;
+            return code;
+        }
+    }
+    return MDL_OK;
+}
+
+int rt_reset(mdl_session *s) {
+    if (!s) return MDL_ARGUMENT;
+    if (!rt_enter(s)) return MDL_BUSY;
+    for (int i = 0; i < s->program->n_slots; i++) {
+        if (s->program->slots[i].value->kind != MDL_CACHE || !s->slots[i]) continue;
+        if (s->owned[i]) rt_release(s, s->slots[i]);
+        s->slots[i] = NULL;
+        s->owned[i] = false;
+    }
+    if (s->memory) {
+        s->memory_used = s->memory_floor;
+        s->arena_bytes = 0;
+    }
+    if (s->broken == 1) s->broken = 0;
+    rt_leave(s);
+    return MDL_OK;
+}
+
+static int find_for(mdl_session *s, const char *what, const char *path, const mdl_tensor *t, int *slot) {
+    if (!path || !t) return rt_fail(s, MDL_ARGUMENT, "%s: a path and a tensor are needed", what);
+    *slot = rt_slot_find(s, path);
+    if (*slot < 0) return rt_fail(s, MDL_ARGUMENT, "%s: there is no parameter, state or cache %s", what, path);
+    if (!s->slots[*slot]) return rt_fail(s, MDL_ARGUMENT, "%s: the cache %s has no sizes before an entry has used it", what, path);
+    return MDL_OK;
+}
+
+static int check_same(mdl_session *s, const char *what, int slot, const mdl_tensor *t) {
+    const mdl_value *v = s->program->slots[slot].value;
+    if (t->dtype.code != v->dtype.code || t->dtype.bits != v->dtype.bits)
+        return rt_fail(s, MDL_ARGUMENT, "%s: %s is %s, not %s", what, v->name, rt_dtype_name(v->dtype), rt_dtype_name(t->dtype));
+    if (t->rank != v->rank) return rt_fail(s, MDL_ARGUMENT, "%s: %s has rank %d, not %d", what, v->name, v->rank, t->rank);
+    for (int i = 0; i < v->rank; i++)
+        if (t->shape[i] != s->dims[slot][i])
+            return rt_fail(s, MDL_ARGUMENT, "%s: axis %d of %s is %lld, not %lld", what, i, v->name, (long long)s->dims[slot][i], (long long)t->shape[i]);
+    if (t->strides) {
+        int64_t stride = 1;
+        for (int i = v->rank - 1; i >= 0; i--) {
+            if (t->shape[i] != 1 && t->strides[i] != stride) return rt_fail(s, MDL_ARGUMENT, "%s: %s must be row-major without gaps", what, v->name);
+            stride *= t->shape[i];
+        }
+    }
+    return MDL_OK;
+}
+
+/* With data NULL: dtype and rank are set, and the sizes are written to t->shape, or t->shape points at the session's if it is NULL. */
+int rt_get(mdl_session *s, const char *path, mdl_tensor *t) {
+    if (!s) return MDL_ARGUMENT;
+    if (!rt_enter(s)) return MDL_BUSY;
+    int slot, code = find_for(s, "get", path, t, &slot);
+    if (!code && !t->data) {
+        const mdl_value *v = s->program->slots[slot].value;
+        t->dtype = v->dtype;
+        t->rank = v->rank;
+        if (t->shape) memcpy(t->shape, s->dims[slot], sizeof *t->shape * (size_t)v->rank);
+        else t->shape = s->dims[slot];
+    } else if (!code) {
+        code = check_same(s, "get", slot, t);
+        if (!code) memcpy((char *)t->data + t->offset, s->slots[slot], (size_t)rt_slot_bytes(s, slot));
+    }
+    rt_leave(s);
+    return code;
+}
+
+int rt_set(mdl_session *s, const char *path, const mdl_tensor *t) {
+    if (!s) return MDL_ARGUMENT;
+    if (!rt_enter(s)) return MDL_BUSY;
+    int slot, code = find_for(s, "set", path, t, &slot);
+    if (!code && !t->data) code = rt_fail(s, MDL_ARGUMENT, "set: %s has no data", path);
+    if (!code) code = check_same(s, "set", slot, t);
+    if (!code) code = rt_slot_own(s, slot);
+    if (!code) memcpy(s->slots[slot], (const char *)t->data + t->offset, (size_t)rt_slot_bytes(s, slot));
+    rt_leave(s);
+    return code;
+}

@@ -1,0 +1,199 @@
+/* A session over a hand-made program: w[2, 3] trained by `step`, a cache seen[b] counted by `count`. Sizes, caches, refusals, checkpoints,
+ * threads, the caller's memory. */
+#include "runtime/runtime.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int failed;
+#define CHECK(c)                                                      \
+    do {                                                              \
+        if (!(c)) failed = printf("line %d: %s\n", __LINE__, #c) > 0; \
+    } while (0)
+
+/* ---- the program */
+static void w_dims(const int64_t *z, int64_t *d) { (void)z, d[0] = 2, d[1] = 3; }
+static void b_dims(const int64_t *z, int64_t *d) { d[0] = z[0]; }
+static void scalar_dims(const int64_t *z, int64_t *d) { (void)z, (void)d; }
+static int64_t w_bytes(const int64_t *z) { (void)z; return 24; }
+static int64_t b_bytes(const int64_t *z) { return 4 * z[0]; }
+static int64_t no_bytes(const int64_t *z) { (void)z; return 0; }
+static int64_t big_bytes(const int64_t *z) { return 1000 * z[0]; }
+
+static int w_init(RtFrame *f) {
+    for (int i = 0; i < 6; i++) ((float *)f->slots[0])[i] = (float)i + (f->rng[2] == 0xffffffffu ? 0 : 100);
+    return MDL_OK;
+}
+static int b_init(RtFrame *f) {
+    for (int i = 0; i < f->sizes[0]; i++) ((int32_t *)f->slots[1])[i] = 7;
+    return MDL_OK;
+}
+static void add_thunk(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1) {
+    (void)sizes;
+    scratch[0] = 1;
+    for (int64_t i = p0; i < p1; i++) ((float *)args[0])[i] += *(const float *)args[1];
+}
+static const RtKernel ADD = {"k0 add", "w", "made.mdl:1"};
+static int step_run(RtFrame *f) { /* w += x; refuses x > 10 first, and x > 5 half way */
+    float x = *(const float *)f->inputs[0];
+    if (x > 10) return rt_fail(f->session, MDL_ASSERT, "step: x is too large");
+    f->changed = 1;
+    void *args[2] = {f->slots[0], f->inputs[0]};
+    rt_parallel(f, &ADD, add_thunk, args, NULL, 6);
+    if (x > 5) return rt_fail(f->session, MDL_ASSERT, "step: x is large");
+    *(float *)f->outputs[0] = ((float *)f->slots[0])[5] + (float)f->rng[2] * 1000;
+    return MDL_OK;
+}
+static int count_run(RtFrame *f) {
+    static const int64_t none[1];
+    int64_t dims[1] = {f->sizes[0]};
+    (void)none;
+    int code = rt_check_range(f, "count", "ids", f->inputs[0], 0, 32, 1, dims, 0, 5);
+    if (code) return code;
+    f->changed = 1;
+    f->arena[999] = 1;
+    for (int i = 0; i < f->sizes[0]; i++) ((int32_t *)f->outputs[0])[i] = ((int32_t *)f->slots[1])[i] += ((int32_t *)f->inputs[0])[i];
+    return MDL_OK;
+}
+
+static const int64_t D_W[] = {2, 3}, D_B[] = {MDL_NAMED};
+static const mdl_dtype FLOAT = {2, 32, 1}, INT = {0, 32, 1};
+static mdl_value values[2], step_in[1], step_out[1], count_in[1], count_out[1];
+static const mdl_size NAMES[] = {{"batch", 1, 64, -1}};
+static const int32_t SIZE0[] = {0}, SLOT0[] = {0}, SLOT1[] = {1};
+static RtShapeFunction *const SCALAR[] = {scalar_dims}, *const BATCH[] = {b_dims}, *const SLOTS[] = {w_dims, b_dims};
+static mdl_entry entries[2];
+static RtEntry runs[2];
+static RtSlot slots[2];
+static mdl_model model;
+static const RtProgram program = {&model, 1, 2, 2, NAMES, slots, runs, 100, 1, SLOTS};
+static int made_open(mdl_session **s, const mdl_options *o) { return rt_open(&program, s, o); }
+
+static void make_program(void) {
+    values[0] = (mdl_value){"w", MDL_PARAM, FLOAT, 2, D_W, "float[2, 3]"};
+    values[1] = (mdl_value){"seen", MDL_CACHE, INT, 1, D_B, "i32[batch]"};
+    step_in[0] = (mdl_value){"x", MDL_INPUT, FLOAT, 0, NULL, "f32"};
+    step_out[0] = (mdl_value){"loss", MDL_OUTPUT, FLOAT, 0, NULL, "f32"};
+    count_in[0] = (mdl_value){"ids", MDL_INPUT, INT, 1, D_B, "i32[batch]"};
+    count_out[0] = (mdl_value){"out", MDL_OUTPUT, INT, 1, D_B, "i32[batch]"};
+    entries[0] = (mdl_entry){"step", 1, 0, 1, 1, NULL, step_in, step_out, "made.mdl:1"};
+    entries[1] = (mdl_entry){"count", 0, 1, 1, 1, SIZE0, count_in, count_out, "made.mdl:2"};
+    runs[0] = (RtEntry){step_run, no_bytes, 1, SLOT0, 1, SLOT0, 1, SCALAR, SCALAR};
+    runs[1] = (RtEntry){count_run, big_bytes, 1, SLOT1, 1, SLOT1, 0, BATCH, BATCH};
+    slots[0] = (RtSlot){&values[0], 0, 1, NULL, w_bytes, w_init, no_bytes};
+    slots[1] = (RtSlot){&values[1], 0, 1, NULL, b_bytes, b_init, no_bytes};
+    model = (mdl_model){.abi = MDL_ABI, .size = sizeof model, .name = "made", .n_entries = 2, .n_values = 2, .n_sizes = 1, .entries = entries,
+                        .values = values, .sizes = NAMES, .open = made_open, .close = rt_close, .load = rt_load, .save = rt_save, .error = rt_error};
+}
+
+/* ---- the tests */
+static int step(mdl_session *s, float x, float *loss) {
+    char *in[] = {(char *)&x}, *out[] = {(char *)loss};
+    return rt_call_raw(&program, s, 0, NULL, in, out);
+}
+static int count(mdl_session *s, int64_t n, int32_t *ids, int32_t *out) {
+    char *in[] = {(char *)ids}, *results[] = {(char *)out};
+    return rt_call_raw(&program, s, 1, &n, in, results);
+}
+static bool says(mdl_session *s, const char *text) {
+    if (strcmp(rt_error(s), text) == 0) return true;
+    printf("\"%s\" instead of \"%s\"\n", rt_error(s), text);
+    return false;
+}
+
+static void test_calls(mdl_session *s) {
+    float loss;
+    int32_t ids[70] = {1, 2, 3}, out[70];
+    CHECK(step(s, 1, &loss) == MDL_OK && loss == 6);
+    CHECK(step(s, 1, &loss) == MDL_OK && loss == 1007); /* the random step counts successful calls */
+    CHECK(step(s, 11, &loss) == MDL_ASSERT && says(s, "step: x is too large"));
+    CHECK(step(s, 0, &loss) == MDL_OK && loss == 2007); /* nothing had changed */
+    CHECK(count(s, 3, ids, out) == MDL_OK && out[2] == 10);
+    CHECK(count(s, 2, ids, out) == MDL_RANGE && says(s, "count: batch is 3 in this session, not 2, until it is reset"));
+    CHECK(count(s, 65, ids, out) == MDL_RANGE && says(s, "count: batch = 65 is not in 1..64"));
+    CHECK(rt_reset(s) == MDL_OK && count(s, 2, ids, out) == MDL_OK && out[1] == 9);
+    ids[1] = 5;
+    CHECK(count(s, 2, ids, out) == MDL_RANGE && says(s, "count: ids[1] = 5 is not in 0 to 4"));
+    int64_t shape[] = {2}, n = 2, column[] = {2};
+    int32_t strided[] = {1, 99, 2, 99};
+    mdl_tensor in = {strided, {1, 0}, 1, INT, shape, column, 0}, result = {out, {1, 0}, 1, INT, shape, NULL, 0};
+    CHECK(rt_call(s, 1, &n, &in, &result) == MDL_OK && out[0] == 9 && out[1] == 11);
+    in.dtype = FLOAT;
+    CHECK(rt_call(s, 1, &n, &in, &result) == MDL_ARGUMENT && says(s, "count: ids must be i32, but it is f32"));
+    in.dtype = INT;
+    shape[0] = 3;
+    CHECK(rt_call(s, 1, &n, &in, &result) == MDL_ARGUMENT && says(s, "count: ids must be [2], but it is [3]"));
+    CHECK(rt_call(s, 9, &n, &in, &result) == MDL_ARGUMENT);
+    CHECK(rt_call_raw(&program, NULL, 1, &n, NULL, NULL) == MDL_ARGUMENT);
+}
+
+static void test_checkpoints(mdl_session *s) {
+    float loss, w[6];
+    int64_t shape[2] = {2, 3};
+    mdl_tensor t = {w, {1, 0}, 2, FLOAT, shape, NULL, 0};
+    char note[32] = "";
+    CHECK(rt_note(s, "epoch", "3", NULL, 0) == MDL_OK);
+    CHECK(rt_save(s, "made.safetensors", 1) == MDL_OK);
+    CHECK(rt_get(s, "w", &t) == MDL_OK && w[5] == 7);
+    CHECK(step(s, 2, &loss) == MDL_OK && loss == 3009);
+    CHECK(rt_note(s, "epoch", "4", NULL, 0) == MDL_OK);
+    CHECK(rt_load(s, "made.safetensors") == MDL_OK && rt_note(s, "epoch", NULL, note, sizeof note) == MDL_OK && strcmp(note, "3") == 0);
+    CHECK(step(s, 2, &loss) == MDL_OK && loss == 3009);
+    CHECK(step(s, 6, &loss) == MDL_ASSERT);
+    CHECK(step(s, 0, &loss) == MDL_BROKEN && rt_save(s, "other.safetensors", 1) == MDL_BROKEN && access("other.safetensors", F_OK) != 0);
+    CHECK(rt_load(s, "made.safetensors") == MDL_OK && step(s, 0, &loss) == MDL_OK);
+    CHECK(rt_load(s, "nowhere.safetensors") == MDL_IO && says(s, "cannot open nowhere.safetensors: No such file or directory"));
+    FILE *f = fopen("bad.safetensors", "wb");
+    fwrite("\x02\0\0\0\0\0\0\0{}", 1, 10, f);
+    fclose(f);
+    CHECK(rt_load(s, "bad.safetensors") == MDL_MISMATCH && says(s, "bad.safetensors has no tensor \"w\""));
+    CHECK(rt_get(s, "v", &t) == MDL_ARGUMENT && says(s, "get: there is no parameter, state or cache v"));
+    w[0] = 42;
+    CHECK(rt_set(s, "w", &t) == MDL_OK);
+    w[0] = 0;
+    CHECK(rt_get(s, "w", &t) == MDL_OK && w[0] == 42);
+    struct rlimit old, none = {16, 16};
+    getrlimit(RLIMIT_FSIZE, &old);
+    none.rlim_max = old.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none);
+    int code = rt_save(s, "made.safetensors", 1);
+    setrlimit(RLIMIT_FSIZE, &old);
+    CHECK(code == MDL_IO && says(s, "cannot write made.safetensors: File too large"));
+    CHECK(rt_load(s, "made.safetensors") == MDL_OK); /* the old file is whole */
+    unlink("made.safetensors");
+    unlink("bad.safetensors");
+}
+
+int main(void) {
+    make_program();
+    for (int threads = 1; threads <= 5; threads += 2) {
+        mdl_session *s = NULL;
+        mdl_options o = {.size = sizeof o, .threads = threads, .flags = MDL_PROFILE};
+        CHECK(rt_open(&program, &s, &o) == MDL_OK);
+        if (!s) return 1;
+        test_calls(s);
+        test_checkpoints(s);
+        int64_t calls = 0;
+        CHECK(rt_stats(s, 0, NULL, NULL, &calls, NULL) == MDL_OK && calls > 3 && rt_stats(s, 1, NULL, NULL, NULL, NULL) == MDL_ARGUMENT);
+        rt_close(s);
+    }
+    int64_t batch = 8, need = rt_bytes(&program, 1, &batch);
+    char *memory = aligned_alloc(64, (size_t)(need + 63) / 64 * 64);
+    mdl_session *s = NULL;
+    mdl_options o = {.size = sizeof o, .threads = 1, .memory = memory, .memory_bytes = (size_t)need};
+    CHECK(rt_open(&program, &s, &o) == MDL_OK);
+    int32_t ids[64] = {0}, out[64];
+    for (int i = 0; s && i < 100; i++) CHECK(count(s, 8, ids, out) == MDL_OK && out[7] == 7 && rt_reset(s) == MDL_OK);
+    CHECK(count(s, 64, ids, out) == MDL_MEMORY);
+    rt_close(s);
+    o.memory_bytes = 64;
+    CHECK(rt_open(&program, &s, &o) == MDL_MEMORY && !s && strstr(rt_error(NULL), "no memory"));
+    free(memory);
+    return failed;
+}
