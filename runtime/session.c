@@ -469,8 +469,9 @@ int rt_seed(mdl_session *s, uint64_t seed) {
 
 int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_t out_size) {
     if (!s || !key) return MDL_ARGUMENT;
-    RtNote *n = s->notes;
-    while (n && strcmp(n->key, key) != 0) n = n->next;
+    RtNote **at = &s->notes; /* sorted by key: a checkpoint's bytes do not depend on the order of the notes */
+    while (*at && strcmp((*at)->key, key) < 0) at = &(*at)->next;
+    RtNote *n = *at && strcmp((*at)->key, key) == 0 ? *at : NULL;
     if (!value) {
         if (!n) return rt_fail(s, MDL_ARGUMENT, "there is no note %s", key);
         if (out && out_size) snprintf(out, out_size, "%s", n->value);
@@ -481,11 +482,12 @@ int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_
         n = calloc(1, sizeof *n);
         if (n) {
             n->key = strdup(key);
-            n->next = s->notes;
-            s->notes = n;
+            n->next = *at;
+            if (n->key) *at = n;
         }
     }
     if (!copy || !n || !n->key) {
+        if (n && !n->key) free(n);
         free(copy);
         return rt_fail(s, MDL_MEMORY, "no memory for a note");
     }

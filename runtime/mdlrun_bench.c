@@ -1,0 +1,108 @@
+/* mdlrun_bench.c -- `bench`: how long a call of an entry takes. Inputs that are not given are made up: floats from the normal
+ * distribution, integers 0. Caches that run full are reset between calls, outside the clock. */
+#include "runtime/mdlrun.h"
+#include "runtime/philox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int double_compare(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Sizes nobody gave: of the whole model (a batch) by --batch, run { } or the least; of the entry alone (a length) the largest,
+ * when that is no more than 4096. */
+static void sizes_make(Tool *t, Call *c) {
+    for (int i = 0; i < c->entry->n_sizes; i++) {
+        const mdl_size *z = &t->model->sizes[c->entry->sizes[i]];
+        if (c->sizes[i] >= 0) continue;
+        bool batch = !strcmp(z->name, "batch") || !strcmp(z->name, "b");
+        int64_t least = z->low > 1 ? z->low : 1, value = least;
+        if (batch && t->o.batch >= 0) value = t->o.batch;
+        else if (batch) value = run_int(t, "batch", least);
+        else if (z->entry >= 0 && z->high >= 0 && z->high <= 4096) value = z->high;
+        call_set_size(t, c, z->name, value, "made up");
+    }
+}
+
+static void input_make(Tool *t, Call *c, int i) {
+    const mdl_value *v = &c->entry->inputs[i];
+    int64_t shape[RANK_MAX];
+    const char *missing;
+    if (!call_shape(t, c, v, shape, &missing)) tool_fail(t, EXIT_USAGE, "%s: give %s=NUMBER", c->entry->name, missing);
+    Array a = array_new(t, v->dtype, v->rank, shape);
+    for (int64_t k = 0; v->dtype.code == 2 && k < a.count; k++) {
+        /* the sum of four uniform numbers, near enough to the normal distribution; f16 stays 0 */
+        double sum = 0;
+        for (int64_t j = 0; j < 4; j++)
+            sum += philox_word(t->o.seed, philox_site(v->name), 0, 4 * (uint64_t)k + (uint64_t)j) * 0x1p-32 - 0.5;
+        double wide = sum * 1.7320508075688772;
+        float narrow = (float)wide;
+        if (v->dtype.bits == 64) memcpy(a.data + 8 * k, &wide, 8);
+        if (v->dtype.bits == 32) memcpy(a.data + 4 * k, &narrow, 4);
+    }
+    c->inputs[i] = a;
+}
+
+int command_bench(Tool *t, int n, char **words) {
+    if (n == 0) tool_fail(t, EXIT_USAGE, "bench: which entry?");
+    Call c = call_new(t, words[0]);
+    for (int pass = 0; pass < 2; pass++) { /* sizes, then arrays */
+        for (int i = 1; i < n; i++) {
+            Binding b;
+            int64_t value;
+            if (!binding_split(t, words[i], &b)) tool_fail(t, EXIT_USAGE, "\"%s\" is not NAME=VALUE", words[i]);
+            int input = call_input(&c, b.name);
+            if (input >= 0 && pass) {
+                Array a = value_read(t, b.text);
+                call_set_input(t, &c, input, &a);
+            } else if (input < 0 && !pass) {
+                if (call_size(t, &c, b.name) < 0 || !tool_int(b.text, &value))
+                    tool_fail(t, EXIT_USAGE, "%s takes no %s", words[0], b.name);
+                call_set_size(t, &c, b.name, value, "as given");
+            }
+        }
+    }
+    sizes_make(t, &c);
+    for (int i = 0; i < c.entry->n_inputs; i++)
+        if (!c.inputs[i].data) input_make(t, &c, i);
+
+    int64_t most = t->o.rounds > 0 ? t->o.rounds : 100000, rounds = 0;
+    double *seconds = tool_alloc(t, sizeof *seconds * (size_t)most);
+    call_run(t, &c); /* warm: caches made, pages touched */
+    double begin = tool_now();
+    bool fresh = true; /* nothing but a reset since the last success: a second failure is real */
+    while (rounds < most && (t->o.rounds > 0 || rounds < 10 || tool_now() - begin < 1.0)) {
+        double start = tool_now();
+        int code = call_try(t, &c);
+        double end = tool_now();
+        if (code != MDL_OK && fresh) tool_check(t, code, NULL);
+        fresh = code != MDL_OK;
+        if (fresh) tool_check(t, t->model->reset(t->session), NULL);
+        else seconds[rounds++] = end - start;
+    }
+    qsort(seconds, (size_t)rounds, sizeof *seconds, double_compare);
+    double median = rounds % 2 ? seconds[rounds / 2] : 0.5 * (seconds[rounds / 2 - 1] + seconds[rounds / 2]);
+    int64_t bytes = t->model->bytes ? t->model->bytes(c.index, c.sizes) : -1;
+    char *sizes = tool_printf(t, "%s", "");
+    for (int i = 0; i < c.entry->n_sizes; i++)
+        sizes =
+            tool_printf(t, "%s%s%s=%lld", sizes, i ? " " : "", t->model->sizes[c.entry->sizes[i]].name, (long long)c.sizes[i]);
+    if (t->o.json) {
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I}", "model", t->model->name, "entry", words[0], "sizes", sizes,
+                              "rounds", (json_int_t)rounds, "median_ms", 1e3 * median, "min_ms", 1e3 * seconds[0], "bytes",
+                              (json_int_t)bytes);
+        char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
+        json_decref(o);
+        if (!text) tool_fail(t, EXIT_INPUT, "not enough memory");
+        puts(text);
+        free(text);
+    } else {
+        printf("%s%s%s: median %.4g ms, min %.4g ms, %lld rounds", words[0], *sizes ? " " : "", sizes, 1e3 * median,
+               1e3 * seconds[0], (long long)rounds);
+        if (bytes >= 0) printf(", %.1f MiB", (double)bytes / 1048576);
+        putchar('\n');
+    }
+    return EXIT_DONE;
+}

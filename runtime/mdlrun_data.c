@@ -1,0 +1,352 @@
+/* mdlrun_data.c -- the data of an entry. Each input is fed by a source:
+ *
+ *   samples   axis 0 counts them; a sample is converted, and reshaped where it has as many elements in another shape
+ *   stream    one axis, given to an input of two axes [b, n]: cut into windows of n
+ *   number    the same scalar in every call (value_read)
+ *   texts     rows of different length, padded with zeros to the longest or to the input's fixed length; inputs called lengths
+ * and mask are filled from them where no source is given
+ *
+ * All samples sources have equally many samples; streams are as long as each other. Order in training: the samples of epoch e
+ * are shuffled by Fisher and Yates with random numbers philox_word(seed, "mdlrun.shuffle", e, i); window r of step s begins at
+ * philox_word(seed, "mdlrun.window", s, r) modulo the possible places (two words, 64 bits). So every batch is a function of
+ * seed, epoch and step alone, and a resumed training sees what it would have seen. */
+#include "runtime/mdlrun.h"
+#include "runtime/philox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Feed {
+    int input; /* which input of the entry */
+    bool constant, stream;
+    Array a;        /* as the file has it */
+    int64_t sample; /* elements a sample, or the window */
+} Feed;
+
+struct Data {
+    Call call;
+    Feed *feeds;
+    int n_feeds;
+    int64_t samples; /* of every samples source; windows are counted where there are only streams */
+    int64_t length;  /* elements of the streams; 0: none */
+    int64_t window;
+    int64_t batch;
+    bool fixed;     /* batch is fixed by the program: no smaller last one */
+    bool windows;   /* streams only */
+    int64_t *order; /* of the epoch order_epoch */
+    int64_t order_epoch;
+};
+
+Call *data_call(Data *d) {
+    return &d->call;
+}
+int64_t data_tokens(const Data *d) {
+    return d->window;
+}
+int64_t data_batch(const Data *d) {
+    return d->batch;
+}
+
+/* The size that dim k of a value is, as a position in entry->sizes, or -1. */
+static int size_of_dim(const Call *c, const mdl_value *v, int k) {
+    for (int i = 0; i < c->entry->n_sizes; i++)
+        if (v->dims[k] == MDL_NAMED - c->entry->sizes[i]) return i;
+    return -1;
+}
+
+/* The window of a stream's input [b, n]: fixed by the program, given as a number, in run { }, or the largest that n may be. */
+static int64_t window_of(Tool *t, Data *d, const mdl_value *v) {
+    if (v->dims[1] >= 0) return v->dims[1];
+    int k = size_of_dim(&d->call, v, 1);
+    if (k < 0)
+        tool_fail(t, EXIT_INPUT, "%s: the window of %s: %s follows from no size of the entry", d->call.entry->name, v->name,
+                  v->shape);
+    if (d->call.sizes[k] >= 0) return d->call.sizes[k];
+    const mdl_size *z = &t->model->sizes[d->call.entry->sizes[k]];
+    int64_t wanted = run_int(t, z->name, z->high == INT64_MAX ? -1 : z->high);
+    if (wanted < 0)
+        tool_fail(t, EXIT_USAGE, "%s: how long are the windows of %s? Give %s=NUMBER", d->call.entry->name, v->name, z->name);
+    call_set_size(t, &d->call, z->name, wanted, "run { }");
+    return wanted;
+}
+
+/* Elements a sample of input v wants, where all its dims but the first are known; -1 otherwise. */
+static int64_t sample_wanted(Data *d, const mdl_value *v) {
+    int64_t count = 1;
+    for (int k = 1; k < v->rank; k++) {
+        int size = size_of_dim(&d->call, v, k);
+        int64_t dim = size >= 0 ? d->call.sizes[size] : v->dims[k];
+        if (dim < 0 || __builtin_mul_overflow(count, dim, &count)) return -1;
+    }
+    return count;
+}
+
+/* Rows of text as wide as input v wants them: its fixed length or the size that was given, else the longest. */
+static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
+    if (v->rank != 2) tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s holds text", d->call.entry->name, v->name, v->shape, text);
+    int size = size_of_dim(&d->call, v, 1);
+    int64_t longest = f->a.shape[1], width = v->dims[1] >= 0 ? v->dims[1] : size >= 0 ? d->call.sizes[size] : -1;
+    if (width < 0 && size >= 0) {
+        int64_t low = t->model->sizes[d->call.entry->sizes[size]].low;
+        width = longest > low ? longest : low;
+    }
+    if (width < longest)
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and a row of %s has %lld bytes", d->call.entry->name, v->name, v->shape, text,
+                  (long long)longest);
+    int64_t shape[2] = {f->a.shape[0], width};
+    Array wide = array_new(t, f->a.dtype, 2, shape);
+    for (int64_t i = 0; i < shape[0]; i++) memcpy(wide.data + i * width, f->a.data + i * longest, (size_t)longest);
+    wide.lengths = f->a.lengths;
+    f->a = wide;
+}
+
+static void feed_samples(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
+    const char *entry = d->call.entry->name;
+    if (f->a.lengths) texts_widen(t, d, f, v, text);
+    f->sample = f->a.shape[0] ? f->a.count / f->a.shape[0] : 0;
+    if (v->rank == 0) tool_fail(t, EXIT_INPUT, "%s: %s is one number a call, and %s has samples", entry, v->name, text);
+    if (d->samples >= 0 && d->samples != f->a.shape[0])
+        tool_fail(t, EXIT_INPUT, "%s has %lld samples, other data %lld", text, (long long)f->a.shape[0], (long long)d->samples);
+    d->samples = f->a.shape[0];
+    if (f->a.rank == v->rank) { /* sizes of a sample's own axes follow from the file */
+        for (int k = 1; k < v->rank; k++) {
+            int size = size_of_dim(&d->call, v, k);
+            if (size >= 0) call_set_size(t, &d->call, t->model->sizes[d->call.entry->sizes[size]].name, f->a.shape[k], text);
+        }
+    }
+    int64_t wanted = sample_wanted(d, v);
+    if (wanted != f->sample)
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s has %s", entry, v->name, v->shape, text, array_shape_text(t, &f->a));
+}
+
+/* The batch: as asked for, limited by the program. Sets d->batch and d->fixed. */
+static void batch_settle(Tool *t, Data *d, int64_t asked) {
+    bool given = asked >= 0;
+    if (!given) asked = run_int(t, "batch", -1);
+    int64_t fallback = asked >= 0 ? asked : 32;
+    d->batch = -1;
+    for (int i = 0; i < d->n_feeds; i++) {
+        const Feed *f = &d->feeds[i];
+        const mdl_value *v = &d->call.entry->inputs[f->input];
+        if (f->constant) continue;
+        int64_t fixed = v->dims[0] >= 0 ? v->dims[0] : -1;
+        int size = size_of_dim(&d->call, v, 0);
+        if (fixed < 0 && size < 0)
+            tool_fail(t, EXIT_INPUT, "%s: the first axis of %s: %s is no plain size", d->call.entry->name, v->name, v->shape);
+        const mdl_size *z = size >= 0 ? &t->model->sizes[d->call.entry->sizes[size]] : NULL;
+        if (z && d->call.sizes[size] >= 0) fixed = d->call.sizes[size];
+        if (z && z->high >= 0 && z->low == z->high) fixed = z->low;
+        if (fixed < 0 && z && !given && z->high >= 0 && fallback > z->high) fallback = z->high;
+        if (fixed < 0 && z && !given && fallback < z->low) fallback = z->low;
+        if (fixed < 0 && z && (fallback < z->low || (z->high >= 0 && fallback > z->high)))
+            tool_fail(t, EXIT_INPUT, "%s: a batch of %lld: %s is in %lld..%lld", d->call.entry->name, (long long)fallback,
+                      z->name, (long long)z->low, (long long)z->high);
+        if (fixed >= 0) d->fixed = true;
+        int64_t batch = fixed >= 0 ? fixed : fallback;
+        if (given && fixed >= 0 && asked != fixed)
+            tool_fail(t, EXIT_INPUT, "%s: a batch of %lld, but the program fixes %lld", d->call.entry->name, (long long)asked,
+                      (long long)fixed);
+        if (d->batch >= 0 && d->batch != batch)
+            tool_fail(t, EXIT_INPUT, "%s: the inputs have different first axes", d->call.entry->name);
+        d->batch = batch;
+    }
+    if (d->batch < 1) tool_fail(t, EXIT_INPUT, "%s: a batch of %lld", d->call.entry->name, (long long)d->batch);
+}
+
+/* Numbers given for sizes. */
+static void sizes_bind(Tool *t, Data *d, const Bindings *b) {
+    const char *entry = d->call.entry->name;
+    for (int i = 0; i < b->n; i++) {
+        const char *name = b->at[i].name;
+        int64_t value;
+        if (call_input(&d->call, name) >= 0) continue;
+        if (call_size(t, &d->call, name) < 0 && b->at[i].optional) continue;
+        if (call_size(t, &d->call, name) < 0) tool_fail(t, EXIT_USAGE, "%s has no input %s", entry, name);
+        if (!tool_int(b->at[i].text, &value)) tool_fail(t, EXIT_USAGE, "%s is a size: give %s=NUMBER", name, name);
+        call_set_size(t, &d->call, name, value, "as given");
+    }
+}
+
+/* Opens the source of one input. */
+static void feed_open(Tool *t, Data *d, Feed *f, const char *text) {
+    const mdl_value *v = &d->call.entry->inputs[f->input];
+    char *end = NULL;
+    (void)strtod(text, &end);
+    if (*text && !*end) { /* a number */
+        f->constant = true;
+        f->a = value_read(t, text);
+        call_set_input(t, &d->call, f->input, &f->a);
+        return;
+    }
+    f->a = sample_read(t, text);
+    f->stream = f->a.rank == 1 && v->rank == 2;
+    if (!f->stream) {
+        feed_samples(t, d, f, v, text);
+        return;
+    }
+    f->sample = window_of(t, d, v);
+    if (d->length && (d->length != f->a.count || d->window != f->sample))
+        tool_fail(t, EXIT_INPUT, "%s: the streams are cut differently", d->call.entry->name);
+    d->length = f->a.count;
+    d->window = f->sample;
+    if (d->length < d->window || d->window < 1)
+        tool_fail(t, EXIT_INPUT, "%s has %lld elements, and a window is %lld", text, (long long)d->length,
+                  (long long)d->window);
+}
+
+/* An input without a source: lengths and mask follow from a text that another input has. */
+static void feed_from_texts(Tool *t, Data *d, Feed *f) {
+    const mdl_value *v = &d->call.entry->inputs[f->input];
+    const Array *texts = NULL;
+    for (int i = 0; i < d->n_feeds; i++)
+        if (d->feeds[i].a.lengths) texts = &d->feeds[i].a;
+    bool lengths = !strcmp(v->name, "lengths");
+    if (!texts || (!lengths && strcmp(v->name, "mask") != 0))
+        tool_fail(t, EXIT_USAGE, "%s needs data for %s: %s", d->call.entry->name, v->name, v->shape);
+    f->a = array_new(t, element_type(lengths ? "i64" : "u8"), lengths ? 1 : 2, texts->shape);
+    for (int64_t i = 0; i < texts->shape[0]; i++) {
+        if (lengths) memcpy(f->a.data + 8 * i, &texts->lengths[i], 8);
+        else memset(f->a.data + i * texts->shape[1], 1, (size_t)texts->lengths[i]);
+    }
+    feed_samples(t, d, f, v, v->name);
+}
+
+Data *data_open(Tool *t, const char *entry, const Bindings *b, int64_t batch) {
+    Data *d = tool_alloc(t, sizeof *d);
+    d->call = call_new(t, entry);
+    d->samples = -1;
+    d->order_epoch = -1;
+    const mdl_entry *e = d->call.entry;
+    d->feeds = tool_alloc(t, sizeof *d->feeds * (size_t)(e->n_inputs + 1));
+    sizes_bind(t, d, b);
+    for (int pass = 0; pass < 2; pass++) { /* what has a source, then what follows from that */
+        for (int i = 0; i < e->n_inputs; i++) {
+            const char *text = binding_find(b, e->inputs[i].name);
+            if ((text == NULL) != (pass == 1)) continue;
+            Feed *f = &d->feeds[d->n_feeds];
+            f->input = i;
+            if (text) feed_open(t, d, f, text);
+            else feed_from_texts(t, d, f);
+            d->n_feeds++;
+        }
+    }
+    if (d->window && d->samples >= 0) tool_fail(t, EXIT_INPUT, "%s: a stream and samples do not go together", entry);
+    if (!d->window && d->samples < 0) tool_fail(t, EXIT_USAGE, "%s: no input has data", entry);
+    d->windows = d->window > 0;
+    if (d->windows) d->samples = d->length / d->window;
+    if (d->samples == 0) tool_fail(t, EXIT_INPUT, "%s: the data has no sample", entry);
+    batch_settle(t, d, batch);
+    if (!d->windows && d->fixed && d->samples < d->batch)
+        tool_fail(t, EXIT_INPUT, "%s: the program fixes a batch of %lld, and there are %lld samples", entry,
+                  (long long)d->batch, (long long)d->samples);
+    for (int i = 0; i < d->n_feeds; i++) { /* the buffers of a whole batch */
+        const mdl_value *v = &e->inputs[d->feeds[i].input];
+        if (d->feeds[i].constant) continue;
+        int64_t shape[RANK_MAX] = {d->batch, d->feeds[i].sample};
+        d->call.inputs[d->feeds[i].input] = array_new(t, v->dtype, 2, shape);
+    }
+    return d;
+}
+
+int64_t data_epoch_steps(const Data *d) {
+    int64_t steps = d->fixed ? d->samples / d->batch : (d->samples + d->batch - 1) / d->batch;
+    return steps < 1 ? 1 : steps;
+}
+
+int64_t data_left_out(const Data *d) {
+    int64_t rest = d->fixed ? d->samples % d->batch : 0;
+    return d->windows ? rest * d->window + d->length % d->window : rest;
+}
+
+/* Gives every input the shape of a batch of n; the buffers stay. */
+static void batch_shape(Tool *t, Data *d, int64_t n) {
+    for (int i = 0; i < d->n_feeds; i++) {
+        const Feed *f = &d->feeds[i];
+        const mdl_value *v = &d->call.entry->inputs[f->input];
+        if (f->constant) continue;
+        int size = size_of_dim(&d->call, v, 0);
+        if (size >= 0) d->call.sizes[size] = n;
+    }
+    for (int i = 0; i < d->n_feeds; i++) {
+        const Feed *f = &d->feeds[i];
+        const mdl_value *v = &d->call.entry->inputs[f->input];
+        if (f->constant) continue;
+        Array *a = &d->call.inputs[f->input];
+        const char *missing;
+        if (!call_shape(t, &d->call, v, a->shape, &missing))
+            tool_fail(t, EXIT_USAGE, "%s: the size %s is not known; give %s=NUMBER", d->call.entry->name, missing, missing);
+        a->rank = v->rank;
+        a->count = n * f->sample;
+        int64_t count = 1;
+        for (int k = 0; k < a->rank; k++) count *= a->shape[k];
+        if (count != a->count)
+            tool_fail(t, EXIT_INPUT, "%s: %s is %s, and a sample of the data has %lld elements", d->call.entry->name, v->name,
+                      v->shape, (long long)f->sample);
+    }
+}
+
+/* Copies `sample` elements that begin at element `from` of the source into row `row` of the batch. */
+static void row_fill(Tool *t, Data *d, const Feed *f, int64_t row, int64_t from) {
+    const mdl_value *v = &d->call.entry->inputs[f->input];
+    Array *a = &d->call.inputs[f->input];
+    char *to = a->data + row * f->sample * element_size(v->dtype);
+    const char *source = f->a.data + from * element_size(f->a.dtype);
+    int64_t done = array_convert(to, v->dtype, source, f->a.dtype, f->sample);
+    if (done < 0)
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and the data is %s", d->call.entry->name, v->name, v->shape,
+                  element_type_text(f->a.dtype));
+    if (done < f->sample)
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %.17g in the data does not fit", d->call.entry->name, v->name, v->shape,
+                  element_double(source, f->a.dtype, done));
+}
+
+/* A number below n from two words: the remainder's bias is below n / 2^64. */
+static int64_t random_below(uint64_t seed, const char *what, int64_t step, int64_t element, int64_t n) {
+    uint32_t site = philox_site(what);
+    uint64_t low = philox_word(seed, site, (uint64_t)step, 2 * (uint64_t)element);
+    uint64_t high = philox_word(seed, site, (uint64_t)step, 2 * (uint64_t)element + 1);
+    return (int64_t)((high << 32 | low) % (uint64_t)n);
+}
+
+static void order_shuffle(Tool *t, Data *d, uint64_t seed, int64_t epoch) {
+    if (d->order_epoch == epoch) return;
+    if (!d->order) d->order = tool_alloc(t, sizeof *d->order * (size_t)d->samples);
+    for (int64_t i = 0; i < d->samples; i++) d->order[i] = i;
+    for (int64_t i = d->samples - 1; i > 0; i--) {
+        int64_t k = random_below(seed, "mdlrun.shuffle", epoch, i, i + 1), keep = d->order[i];
+        d->order[i] = d->order[k];
+        d->order[k] = keep;
+    }
+    d->order_epoch = epoch;
+}
+
+int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step) {
+    int64_t n = d->batch, at = 0;
+    if (!d->windows) {
+        int64_t steps = data_epoch_steps(d);
+        order_shuffle(t, d, seed, step / steps);
+        at = step % steps * d->batch;
+        if (n > d->samples - at) n = d->samples - at;
+    }
+    batch_shape(t, d, n);
+    for (int64_t row = 0; row < n; row++) {
+        int64_t place = d->windows ? random_below(seed, "mdlrun.window", step, row, d->length - d->window + 1) : 0;
+        for (int i = 0; i < d->n_feeds; i++) {
+            const Feed *f = &d->feeds[i];
+            if (!f->constant) row_fill(t, d, f, row, f->stream ? place : d->order[at + row] * f->sample);
+        }
+    }
+    return n;
+}
+
+int64_t data_next(Tool *t, Data *d, int64_t i) {
+    int64_t at = i * d->batch, n = d->batch;
+    if (at >= d->samples) return 0;
+    if (n > d->samples - at) n = d->samples - at;
+    if (d->fixed && n < d->batch) return 0;
+    batch_shape(t, d, n);
+    for (int64_t row = 0; row < n; row++)
+        for (int k = 0; k < d->n_feeds; k++)
+            if (!d->feeds[k].constant) row_fill(t, d, &d->feeds[k], row, (at + row) * d->feeds[k].sample);
+    return n;
+}

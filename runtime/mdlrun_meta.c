@@ -1,0 +1,222 @@
+/* mdlrun_meta.c -- what an artifact says about itself, read from the file without loading it: `info` works for artifacts of any
+ * architecture, and nothing is loaded whose .mdl.meta does not hold together.
+ *
+ * The section .mdl.meta, in a little-endian ELF64 file:
+ *
+ *     8 bytes   "MDLMETA1"
+ *     8 bytes   length of the JSON, little-endian
+ *     the JSON  one object, UTF-8
+ *     32 bytes  SHA-256 of the JSON
+ *
+ * The object (writer: codegen/meta.c). Everything may be missing but name; what is not known here is passed over:
+ *
+ *     {"name": "gpt", "version": "...", "compiler": "modelc 0.1", "target": "x86-64-v3",
+ *      "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
+ *      "sizes":   [{"name": "batch", "low": 1, "high": 64, "entry": -1}],
+ *      "entries": [{"name": "step", "train": true, "sizes": ["b", "n"], "source": "gpt.mdl:94", "bytes": 123 or null,
+ *                   "inputs":  [{"name": "ids", "dtype": "i32", "shape": "i32[b, n]"}],
+ *                   "outputs": [{"name": "loss", "dtype": "f32", "shape": "f32", "cached": false}]}],
+ *      "values":  [{"name": "gpt.wte.weight", "kind": "param" | "state" | "cache", "optimizer": false, "dtype": "f32",
+ *                   "shape": "f32[256, 128]", "dims": [256, 128]}],  a dim is null where a run-time size decides
+ *      "run":     {"each": "step", ...} or null}
+ *
+ * "cached" marks a result that depends on a cache: `eval` reports its last value instead of the mean. */
+#include "runtime/mdlrun.h"
+
+#include <elf.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void not_artifact(Tool *t, const char *path, const char *why) __attribute__((noreturn));
+static void not_artifact(Tool *t, const char *path, const char *why) {
+    tool_fail(t, EXIT_INPUT, "%s is not an artifact of modelc: %s", path, why);
+}
+
+/* The bytes of section .mdl.meta inside the file; every offset is checked against the file's length. */
+static const char *section_find(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
+    Elf64_Ehdr head;
+    if (length < sizeof head || memcmp(file, ELFMAG, SELFMAG)) not_artifact(t, path, "it is no ELF file");
+    memcpy(&head, file, sizeof head);
+    if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB)
+        not_artifact(t, path, "it is no 64-bit little-endian ELF file");
+    if (head.e_shentsize != sizeof(Elf64_Shdr) || head.e_shoff > length ||
+        (length - head.e_shoff) / sizeof(Elf64_Shdr) < head.e_shnum || head.e_shstrndx >= head.e_shnum)
+        not_artifact(t, path, "its table of sections is damaged or missing");
+    Elf64_Shdr names, section;
+    memcpy(&names, file + head.e_shoff + head.e_shstrndx * sizeof names, sizeof names);
+    if (names.sh_offset > length || length - names.sh_offset < names.sh_size)
+        not_artifact(t, path, "its table of sections is damaged or missing");
+    const char wanted[] = ".mdl.meta";
+    for (int i = 0; i < head.e_shnum; i++) {
+        memcpy(&section, file + head.e_shoff + (size_t)i * sizeof section, sizeof section);
+        if (section.sh_name > names.sh_size || names.sh_size - section.sh_name < sizeof wanted) continue;
+        if (memcmp(file + names.sh_offset + section.sh_name, wanted, sizeof wanted)) continue;
+        if (section.sh_type == SHT_NOBITS || section.sh_offset > length || length - section.sh_offset < section.sh_size)
+            not_artifact(t, path, "its section .mdl.meta is cut off");
+        *size = section.sh_size;
+        return file + section.sh_offset;
+    }
+    not_artifact(t, path, "it has no section .mdl.meta");
+}
+
+json_t *meta_read(Tool *t, const char *path) {
+    size_t length, size;
+    char *file = tool_file_read(t, path, &length);
+    const unsigned char *at = (const unsigned char *)section_find(t, path, file, length, &size);
+    if (size < 48 || memcmp(at, "MDLMETA1", 8)) not_artifact(t, path, "its section .mdl.meta does not begin with MDLMETA1");
+    uint64_t n = 0;
+    for (int i = 7; i >= 0; i--) n = n << 8 | at[8 + i];
+    if (n > size - 48) not_artifact(t, path, "its section .mdl.meta is cut off");
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned int hash_length = 0;
+    if (!EVP_Digest(at + 16, n, hash, &hash_length, EVP_sha256(), NULL) || hash_length != 32)
+        tool_fail(t, EXIT_FAULT, "SHA-256 is not available");
+    if (memcmp(hash, at + 16 + n, 32)) not_artifact(t, path, "the hash of its section .mdl.meta is wrong");
+    json_error_t error;
+    json_t *meta = json_loadb((const char *)at + 16, n, 0, &error);
+    if (!json_is_object(meta) || !json_is_string(json_object_get(meta, "name"))) {
+        json_decref(meta);
+        not_artifact(t, path, "its section .mdl.meta holds no description");
+    }
+    tool_release(t, file);
+    return meta;
+}
+
+/* ---- info ---------------------------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *object, const char *key) {
+    const char *s = json_string_value(json_object_get(object, key));
+    return s ? s : "";
+}
+
+/* Bytes of a value where its dims are fixed; 0 where not known. */
+static int64_t value_bytes(const json_t *value, int64_t *elements) {
+    const json_t *dims = json_object_get(value, "dims"), *dim;
+    size_t i;
+    int64_t count = 1;
+    *elements = 0;
+    if (!json_is_array(dims)) return 0;
+    json_array_foreach(dims, i, dim) {
+        int64_t d = json_integer_value(dim);
+        if (!json_is_integer(dim) || d < 0 || __builtin_mul_overflow(count, d, &count)) return 0;
+    }
+    *elements = count;
+    int64_t bytes;
+    if (__builtin_mul_overflow(count, element_size(element_type(text_of(value, "dtype"))), &bytes)) return 0;
+    return bytes;
+}
+
+static void bytes_print(double bytes) {
+    const char *units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    int u = 0;
+    for (; bytes >= 1024 && u < 4; u++) bytes /= 1024;
+    printf(u ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+}
+
+/* "ids: i32[b, n], x: f32" */
+static void values_print(const json_t *values) {
+    const json_t *v;
+    size_t i;
+    json_array_foreach(values, i, v) printf("%s%s: %s", i ? ", " : "", text_of(v, "name"), text_of(v, "shape"));
+}
+
+/* "[b, n in 2..65]" with the ranges of sizes that belong to this entry. */
+static void sizes_print(const json_t *entry, const json_t *sizes) {
+    const json_t *name, *size;
+    size_t i, k;
+    const json_t *names = json_object_get(entry, "sizes");
+    if (!json_array_size(names)) return;
+    putchar('[');
+    json_array_foreach(names, i, name) {
+        const char *text = json_string_value(name);
+        if (json_is_integer(name)) {
+            size = json_array_get(sizes, (size_t)json_integer_value(name));
+            text = text_of(size, "name");
+        } else {
+            size = NULL;
+            json_array_foreach(sizes, k, size) if (text && !strcmp(text_of(size, "name"), text)) break;
+            if (k == json_array_size(sizes)) size = NULL;
+        }
+        printf("%s%s", i ? ", " : "", text ? text : "?");
+        int64_t low = json_integer_value(json_object_get(size, "low")),
+                high = json_integer_value(json_object_get(size, "high"));
+        if (size && json_is_integer(json_object_get(size, "high")) && high >= 0 && high < INT64_MAX)
+            printf(" in %lld..%lld", (long long)low, (long long)high);
+        else if (size && low > 1) printf(" in %lld..", (long long)low);
+    }
+    putchar(']');
+}
+
+/* Values of one kind (NULL: any), optimizer slots or not: a line with their sum, then each; slots only as a sum. */
+static void values_summary(const json_t *meta, const char *kind, bool optimizer, const char *title) {
+    const json_t *values = json_object_get(meta, "values"), *value;
+    size_t i;
+    int64_t n = 0, bytes = 0, elements = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        json_array_foreach(values, i, value) {
+            if (json_is_true(json_object_get(value, "optimizer")) != optimizer) continue;
+            if (kind && strcmp(text_of(value, "kind"), kind)) continue;
+            int64_t own_elements, own_bytes = value_bytes(value, &own_elements);
+            if (pass) printf("    %s: %s\n", text_of(value, "name"), text_of(value, "shape"));
+            n += !pass;
+            bytes += pass ? 0 : own_bytes;
+            elements += pass ? 0 : own_elements;
+        }
+        if (pass || n == 0) continue;
+        printf("%s: %lld", title, (long long)n);
+        if (elements) { /* none are known where run-time sizes decide */
+            printf(", %lld element%s, ", (long long)elements, elements == 1 ? "" : "s");
+            bytes_print((double)bytes);
+        }
+        putchar('\n');
+        if (optimizer) return;
+    }
+}
+
+int command_info(Tool *t) {
+    const json_t *meta = t->meta;
+    if (t->o.json) {
+        char *text = json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
+        if (!text) tool_fail(t, EXIT_INPUT, "%s: its description cannot be printed", t->artifact);
+        puts(text);
+        free(text);
+        return EXIT_DONE;
+    }
+    printf("%s", text_of(meta, "name"));
+    if (*text_of(meta, "version")) printf(" %s", text_of(meta, "version"));
+    printf("  (%s, %s)\n", *text_of(meta, "compiler") ? text_of(meta, "compiler") : "unknown compiler",
+           *text_of(meta, "target") ? text_of(meta, "target") : "unknown target");
+
+    const json_t *entry, *sizes = json_object_get(meta, "sizes");
+    size_t i;
+    puts("entries");
+    json_array_foreach(json_object_get(meta, "entries"), i, entry) {
+        const json_t *train = json_object_get(entry, "train");
+        bool trains = json_is_true(train) || json_integer_value(train) == 1;
+        printf("    %s %s", trains ? "train" : "entry", text_of(entry, "name"));
+        sizes_print(entry, sizes);
+        putchar('(');
+        values_print(json_object_get(entry, "inputs"));
+        printf(") -> (");
+        values_print(json_object_get(entry, "outputs"));
+        puts(")");
+        const json_t *bytes = json_object_get(entry, "bytes");
+        if (json_is_integer(bytes)) {
+            printf("        memory ");
+            bytes_print((double)json_integer_value(bytes));
+            putchar('\n');
+        }
+    }
+    values_summary(meta, "param", false, "parameters");
+    values_summary(meta, "state", false, "state");
+    values_summary(meta, NULL, true, "optimizer slots");
+    values_summary(meta, "cache", false, "caches");
+    const json_t *run = json_object_get(meta, "run");
+    if (json_is_object(run) && json_object_size(run)) {
+        char *text = json_dumps(run, JSON_COMPACT | JSON_SORT_KEYS);
+        if (text) printf("run %s\n", text);
+        free(text);
+    }
+    return EXIT_DONE;
+}
