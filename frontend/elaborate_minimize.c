@@ -1,0 +1,214 @@
+/* elaborate_minimize.c -- minimize LOSS over SELECTION using OPT, ...;
+ *
+ * One grad node gives the gradients with respect to the current values of the selected, unfrozen parameters. Then, in this order: the
+ * mean over `accumulate` calls, clip_value, clip_norm (one norm over all clauses), and for each parameter one call of its optimizer, a
+ * layer (w, g, step) -> w whose states are slots of that parameter. With accumulate = n every slot that the update changes takes
+ * where(go, new, old): go is true in every n-th call. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+typedef struct Update { /* one parameter */
+    SlotInfo *slot;
+    Inst *opt;
+    Node *w, *g;
+    const Ast *clause;
+} Update;
+
+typedef struct Options {
+    Value clip_norm, clip_value;
+    int64_t accumulate;
+} Options;
+
+typedef LIST(Update) Updates;
+
+static void add_clause(Elab *el, const Ast *clause, Env *env, Updates *out) {
+    const Ast *sels = ast_kid(clause, 0), *using = ast_kid(clause, 1);
+    WeightList weights = {0};
+    select_weights(el, sels, env, &weights);
+    Value opt = ev(el, using, env);
+    if (opt.kind == V_LAYER) {
+        fault(el, using, 607, "`%s` is a layer, not an optimizer instance", ast_text(el->arena, using));
+        fault_help(el, "make one at file level: opt = %s(lr = 1e-3);", opt.layer->name);
+        fault_throw(el);
+    }
+    if (opt.kind != V_INST) {
+        fault(el, using, 607, "not an optimizer");
+        fault_label(el, "this is %s", value_a(el, opt));
+        fault_throw(el);
+    }
+    int before = out->n;
+    const Ast *first = ast_kid(ast_kid(sels, 0), 0);
+    for (int i = 0; i < weights.n; i++) {
+        Weight *w = weights.at[i];
+        if (w->kind != SLOT_PARAM || is_frozen(el, w->path)) continue;
+        SlotInfo *s = weight_slot(el, w, first);
+        for (int k = 0; k < out->n; k++) {
+            if (out->at[k].slot != s) continue;
+            fault(el, first, 608, "`%s` is updated twice by one minimize", s->path);
+            fault_label(el, "again here");
+            fault_help(el, "leave it out: over %s except %s using ...", ast_text(el->arena, first), s->path);
+            fault_throw(el);
+        }
+        PUSH(el->arena, *out, ((Update){.slot = s, .opt = opt.inst, .clause = clause}));
+    }
+    if (out->n > before) return;
+    fault(el, first, 502, "every parameter selected here is frozen");
+    fault_throw(el);
+}
+
+static Options read_options(Elab *el, const Ast *tail, Env *env) {
+    Options o = {.accumulate = 1};
+    static const char *const known[] = {"clip_norm", "clip_value", "accumulate", "skip_nan", "loss_scale"};
+    for (int i = 0; i < tail->n; i++) {
+        const Ast *x = ast_kid(tail, i);
+        if (!ast_is(x, AST_NAMED)) continue;
+        Names names = {0};
+        int which = -1;
+        for (int k = 0; k < 5; k++) {
+            names_push(el, &names, known[k]);
+            if (!strcmp(known[k], x->text)) which = k;
+        }
+        if (which < 0) {
+            fault(el, x, 609, "`minimize` has no option `%s`", x->text);
+            fault_close(el, &names, x->text);
+            fault_throw(el);
+        }
+        if (which >= 3) not_yet(el, x, arena_printf(el->arena, "the option `%s`", x->text));
+        Value v = ev_const(el, ast_kid(x, 0), env);
+        bool good = which == 2 ? v.kind == V_INT && v.whole >= 1 && v.whole <= 1000000 : (v.kind == V_INT || v.kind == V_NUM) && number_value(v) > 0;
+        if (!good) {
+            fault(el, ast_kid(x, 0), 305, "`%s` must be %s", x->text, which == 2 ? "a whole number from 1" : "a number above 0");
+            fault_label(el, "%s = %s", x->text, value_text(el, v));
+            fault_throw(el);
+        }
+        if (which == 0) o.clip_norm = v;
+        else if (which == 1) o.clip_value = v;
+        else o.accumulate = v.whole;
+    }
+    return o;
+}
+
+static Node *scaled(Elab *el, Node *x, Node *scalar) {
+    Node *wide = emit_expand(el, scalar, x->type.rank, x->type.dim);
+    return emit2(el, OP_MUL, x, wide);
+}
+
+static Node *chosen(Elab *el, Node *go, Node *yes, Node *no) {
+    Node *wide = emit_expand(el, go, yes->type.rank, yes->type.dim);
+    return emit3(el, OP_WHERE, wide, yes, no);
+}
+
+/* Adds this call's gradients to the pending sums; returns whether this call is the n-th, g becomes the mean. */
+static Node *accumulated(Elab *el, Updates *u, int64_t n) {
+    Inst *first = u->at[0].opt;
+    Type counter = type_scalar(DT_I64);
+    SlotInfo *calls = slot_extra(el, arena_printf(el->arena, "%s.calls.%s", first->path, u->at[0].slot->path), u->at[0].slot->path, counter);
+    Node *one = emit_whole(el, counter, 1), *done = emit2(el, OP_ADD, slot_get(el, calls), one);
+    Node *all = emit_whole(el, counter, n), *go = emit2(el, OP_EQ, done, all);
+    Node *none = emit_whole(el, counter, 0);
+    slot_set(el, calls, chosen(el, go, none, done));
+    Node *share = emit_scalar(el, DT_F32, 1.0 / (double)n);
+    for (int i = 0; i < u->n; i++) {
+        Update *x = &u->at[i];
+        SlotInfo *sum = slot_extra(el, arena_printf(el->arena, "%s.sum.%s", x->opt->path, x->slot->path), x->slot->path, x->g->type);
+        Node *part = scaled(el, x->g, emit_cast(el, share, x->g->type.dtype));
+        Node *total = emit2(el, OP_ADD, slot_get(el, sum), part), *zero = emit_const(el, total->type, 0);
+        slot_set(el, sum, chosen(el, go, zero, total));
+        x->g = total;
+    }
+    return go;
+}
+
+static void clip(Elab *el, Updates *u, const Options *o) {
+    if (o->clip_value.kind != V_NONE)
+        for (int i = 0; i < u->n; i++) {
+            double limit = number_value(o->clip_value);
+            Node *g = u->at[i].g, *low = emit_const(el, g->type, -limit), *high = emit_const(el, g->type, limit);
+            u->at[i].g = emit3(el, OP_CLAMP, g, low, high);
+        }
+    if (o->clip_norm.kind == V_NONE) return;
+    Node *total = NULL;
+    for (int i = 0; i < u->n; i++) {
+        Node *g = u->at[i].g, *square = emit2(el, OP_MUL, g, g);
+        int axes[MAX_RANK];
+        for (int k = 0; k < MAX_RANK; k++) axes[k] = k;
+        Node *sum = emit_cast(el, emit_reduce(el, REDUCE_SUM, square, g->type.rank, axes), DT_F32);
+        total = total ? emit2(el, OP_ADD, total, sum) : sum;
+    }
+    Node *limit = emit_scalar(el, DT_F32, number_value(o->clip_norm)), *one = emit_scalar(el, DT_F32, 1);
+    Node *ratio = emit2(el, OP_DIV, limit, emit1(el, OP_SQRT, total));
+    Node *factor = emit2(el, OP_MIN, one, ratio);
+    for (int i = 0; i < u->n; i++) u->at[i].g = scaled(el, u->at[i].g, emit_cast(el, factor, u->at[i].g->type.dtype));
+}
+
+typedef struct Saved { /* a slot's value before the update */
+    SlotInfo *slot;
+    Node *value;
+} Saved;
+
+static void update(Elab *el, const Ast *st, Update *x, Node *go) {
+    LIST(Saved) before = {0};
+    SlotInfo *counter = slot_extra(el, arena_printf(el->arena, "%s.step.%s", x->opt->path, x->slot->path), x->slot->path, type_scalar(DT_I64));
+    for (int i = 0; go && i < el->slots.n; i++)
+        if (el->slots.at[i]->now) PUSH(el->arena, before, ((Saved){el->slots.at[i], el->slots.at[i]->now}));
+    Node *old_step = slot_get(el, counter), *one = emit_whole(el, type_scalar(DT_I64), 1), *step = emit2(el, OP_ADD, old_step, one);
+    Context saved = el->cx;
+    el->cx.slot_of = x->slot->path;
+    x->opt->pack_bound = false; /* `...` of the optimizer is this parameter's shape */
+    Args args = {0};
+    PUSH(el->arena, args, ((Arg){value_tensor(x->w, false), st, NULL}));
+    PUSH(el->arena, args, ((Arg){value_tensor(x->g, false), st, NULL}));
+    PUSH(el->arena, args, ((Arg){value_tensor(emit_cast(el, step, DT_F32), false), st, NULL}));
+    Value r = call_value(el, (Value){.kind = V_INST, .inst = x->opt}, &args, st);
+    el->cx = saved;
+    if (r.kind != V_TENSOR || !type_equal(tensor_type(r), &x->w->type)) {
+        fault(el, ast_kid(x->clause, 1), 607, "`%s` does not return a new parameter", ast_text(el->arena, ast_kid(x->clause, 1)));
+        fault_label(el, "it returns %s for %s", r.kind == V_TENSOR ? tensor_text(el, r) : value_a(el, r), tensor_text(el, value_tensor(x->w, false)));
+        fault_throw(el);
+    }
+    slot_set(el, counter, step);
+    slot_set(el, x->slot, r.node);
+    if (!go) return;
+    for (int i = 0; i < el->slots.n; i++) { /* only the n-th call updates */
+        SlotInfo *s = el->slots.at[i];
+        Node *old = s->load;
+        for (int k = 0; k < before.n; k++)
+            if (before.at[k].slot == s) old = before.at[k].value;
+        if (s->now && old && s->now != old) slot_set(el, s, chosen(el, go, s->now, old));
+    }
+}
+
+void ev_minimize(Elab *el, const Ast *st, Env *env) {
+    const Ast *loss_node = ast_kid(st, 0), *tail = ast_kid(st, 2);
+    if (!el->entry || !ast_is(el->entry, AST_TRAIN)) {
+        const char *name = el->entry ? el->entry->text : "?";
+        fault(el, st, 603, "`minimize` in entry %s, which runs in inference mode", name);
+        fault_help(el, "declare it with `train %s(...)` instead of `entry`", name);
+        fault_throw(el);
+    }
+    if (el->cx.body) not_yet(el, st, "`minimize` inside a scan");
+    el->minimized = true;
+    Value loss = ev(el, loss_node, env);
+    if (loss.kind == V_POISON) fault_silent(el);
+    if (!is_strong(loss) || tensor_rank(loss) || tensor_dtype(loss) != DT_F32) {
+        fault(el, loss_node, 606, "the loss must be one f32 number");
+        fault_label(el, "this is %s", loss.kind == V_TENSOR ? tensor_text(el, loss) : value_a(el, loss));
+        fault_help(el, "reduce it with mean(...) or sum(...)");
+        fault_throw(el);
+    }
+    Options options = read_options(el, tail, env);
+    Updates u = {0};
+    add_clause(el, ast_kid(st, 1), env, &u);
+    for (int i = 0; i < tail->n; i++)
+        if (ast_is(ast_kid(tail, i), AST_CLAUSE)) add_clause(el, ast_kid(tail, i), env, &u);
+    at(el, st);
+    Node **in = NEW_ARRAY(el->arena, Node *, u.n + 1);
+    in[0] = loss.node;
+    for (int i = 0; i < u.n; i++) in[i + 1] = u.at[i].w = slot_get(el, u.at[i].slot);
+    Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in);
+    for (int i = 0; i < u.n; i++) u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);
+    Node *go = options.accumulate > 1 ? accumulated(el, &u, options.accumulate) : NULL;
+    clip(el, &u, &options);
+    for (int i = 0; i < u.n; i++) update(el, st, &u.at[i], go);
+}
