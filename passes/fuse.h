@@ -1,0 +1,18 @@
+/* fuse.h -- inside fusion: the greedy rule (fuse.c), merging of groups (fuse_merge.c), computing again (fuse_again.c).
+ * GRAPH.md, "Fusion, the rule". */
+#ifndef PASSES_FUSE_H
+#define PASSES_FUSE_H
+#include "passes/planner.h"
+
+bool node_is_heavy(Op op);                                /* a map that costs tens of instructions an element */
+Size row_length_of(const Planner *p, const Node *reduce); /* product of the reduced axes */
+bool reduce_is_rows(Planner *p, const Node *reduce);      /* trailing axes, done as rows of a MAP kernel */
+/* Are the elements that node n of level `level` reads through e, from a value of level `from` in a kernel with rows of
+ * row_length, computed where n is? */
+bool edge_inside(const Node *n, Level level, Edge e, Level from, Size row_length, bool rank0_space);
+void fuse_merge(Planner *p);
+bool fuse_again(Planner *p); /* anything done */
+void group_drop_unused(Planner *p, Group *g);
+bool group_has(const Group *g, const Node *n); /* among nodes or extra */
+
+#endif

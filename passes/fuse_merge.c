@@ -1,0 +1,214 @@
+/* fuse_merge.c -- two groups become one kernel: a reader and what it reads, or two that go over the same elements and share
+ * what they read.
+ *
+ *   k1: m' = 0.9 m + g    k2: w' = w - r m'      →  one kernel (reader and read)
+ *   k1: m' = 0.9 m + g    k2: v' = 0.9 v + g g   →  one kernel with two results (siblings that share g)
+ * A group over the rows of another may join it too: its nodes get level ROW. */
+#include "passes/fuse.h"
+
+#include <string.h>
+
+enum { TRAFFIC_MOST = 28, NODES_MOST = 96 }; /* values read and stored, and nodes, of one merged kernel */
+
+typedef struct Shape {   /* of the kernel that a merge would make */
+    const Group *space;  /* whose space it has */
+    bool rows_a, rows_b; /* nodes of a, b go over rows: FULL → ROW */
+} Shape;
+
+static Level level_in(const Planner *p, bool rows, const Node *n) {
+    Level l = p->level[n->id];
+    return rows && l == LEVEL_FULL ? LEVEL_ROW : l;
+}
+
+/* Only maps and picks may be moved to row level. */
+static bool may_be_rows(const Group *g) {
+    if (g->row_length) return false;
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        bool pick = n->op == OP_GATHER && n->attrs.flag == 1 && n->attrs.axis == n->type.rank - 1 &&
+                    size_is(n->type.dim[n->type.rank - 1], 1);
+        if (op_row(n->op)->class != CLASS_MAP && !pick) return false;
+    }
+    for (int i = 0; i < g->extra.n; i++)
+        if (op_row(g->extra.at[i]->op)->class != CLASS_MAP) return false;
+    return true;
+}
+
+static bool same_axes(const Group *a, const Group *b) {
+    if (a->n_axes != b->n_axes || a->space.rank != b->space.rank) return false;
+    for (int i = 0; i < a->space.rank; i++)
+        if (a->space.dim[i] != b->space.dim[i]) return false;
+    return memcmp(a->axes, b->axes, sizeof a->axes[0] * (size_t)a->n_axes) == 0;
+}
+
+/* Can the two have one space? */
+static bool shape_of(const Group *a, const Group *b, Shape *s) {
+    *s = (Shape){a, false, false};
+    if (a->kind == KERNEL_REDUCE && b->kind == KERNEL_REDUCE) return same_axes(a, b);
+    if (a->kind == KERNEL_CONTRACT && b->kind == KERNEL_MAP) return !b->row_length && a->count == b->count;
+    if (a->kind != KERNEL_MAP || b->kind != KERNEL_MAP) return false;
+    if (a->count == b->count && (a->space.rank == 0) == (b->space.rank == 0)) {
+        if (a->row_length && b->row_length && a->row_length != b->row_length) return false;
+        if (!a->row_length && b->row_length) s->space = b;
+        return true;
+    }
+    if (a->rows && a->rows == b->count && may_be_rows(b)) {
+        s->rows_b = true;
+        return a->space.rank > 0 && b->space.rank > 0;
+    }
+    if (b->rows && b->rows == a->count && may_be_rows(a)) {
+        s->rows_a = true;
+        s->space = b;
+        return a->space.rank > 0 && b->space.rank > 0;
+    }
+    return false;
+}
+
+/* Every operand that b's nodes take from a's can be had inside. */
+static bool edges_fit(Planner *p, const Group *a, const Group *b, const Shape *s) {
+    for (int i = 0; i < b->nodes.n + b->extra.n; i++) {
+        const Node *n = i < b->nodes.n ? b->nodes.at[i] : b->extra.at[i - b->nodes.n];
+        for (int k = 0; k < n->n_in; k++) {
+            Edge e = edge_of(n->in[k]);
+            if (p->home[e.base->id] != a || group_has(b, e.base)) continue;
+            if (i >= b->nodes.n && (e.kind != EDGE_SAME || type_count(p->g, &n->type) != s->space->count)) return false;
+            Level to = i < b->nodes.n ? level_in(p, s->rows_b, n) : LEVEL_FULL;
+            if (!edge_inside(n, to, e, level_in(p, s->rows_a, e.base), s->space->row_length, s->space->space.rank == 0))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Some third group waits for a, and b for it. */
+static bool between(const Planner *p, const Group *a, const Group *b) {
+    for (int i = 0; i < p->groups.n; i++) {
+        const Group *x = p->groups.at[i];
+        if (x != a && x != b && !x->dead && group_waits(x, a) && group_waits(b, x)) return true;
+    }
+    return false;
+}
+
+static void merge(Planner *p, Group *a, Group *b, const Shape *s) {
+    for (int i = 0; i < a->nodes.n; i++) p->level[a->nodes.at[i]->id] = level_in(p, s->rows_a, a->nodes.at[i]);
+    for (int i = 0; i < b->nodes.n; i++) {
+        Node *n = b->nodes.at[i];
+        p->level[n->id] = level_in(p, s->rows_b, n);
+        p->home[n->id] = a;
+        PUSH(p->scratch, a->nodes, n);
+    }
+    NodeList extra = {NULL, 0, 0};
+    for (int i = 0; i < a->extra.n + b->extra.n; i++) {
+        Node *n = i < a->extra.n ? a->extra.at[i] : b->extra.at[i - a->extra.n];
+        bool there = p->home[n->id] == a;
+        for (int k = 0; k < extra.n && !there; k++) there = extra.at[k] == n;
+        if (!there) PUSH(p->scratch, extra, n);
+    }
+    a->extra.at = extra.at;
+    a->extra.n = extra.n;
+    a->extra.cap = extra.cap;
+    if (s->space == b) {
+        a->space = b->space;
+        a->count = b->count;
+        a->row = b->row;
+        a->row_length = b->row_length;
+        a->rows = b->rows;
+    }
+    b->dead = true;
+    group_changed(a);
+    for (int w = 0; w < p->words; w++) a->ancestors[w] |= b->ancestors[w];
+    a->ancestors[a->id / 64] &= ~((uint64_t)1 << (a->id % 64));
+    a->ancestors[b->id / 64] &= ~((uint64_t)1 << (b->id % 64));
+    for (int i = 0; i < p->groups.n; i++) {
+        Group *x = p->groups.at[i];
+        if (x == a || x->dead || (!group_waits(x, a) && !group_waits(x, b))) continue;
+        for (int w = 0; w < p->words; w++) x->ancestors[w] |= a->ancestors[w];
+        x->ancestors[a->id / 64] |= (uint64_t)1 << (a->id % 64);
+        x->ancestors[b->id / 64] &= ~((uint64_t)1 << (b->id % 64));
+    }
+}
+
+/* ---- what is gained */
+
+typedef struct Traffic {
+    NodeList reads;
+    int64_t bytes;
+} Traffic;
+
+static Traffic traffic_of(Planner *p, Group *g) {
+    Traffic t = {group_reads(p, g), 0};
+    for (int i = 0; i < t.reads.n; i++) t.bytes += plan_bytes(p, t.reads.at[i]);
+    return t;
+}
+
+static int64_t shared_bytes(Planner *p, const Traffic *a, const Traffic *b) {
+    int64_t shared = 0;
+    p->stamp++;
+    for (int i = 0; i < a->reads.n; i++) p->mark[a->reads.at[i]->id] = p->stamp;
+    for (int i = 0; i < b->reads.n; i++)
+        if (p->mark[b->reads.at[i]->id] == p->stamp) shared += plan_bytes(p, b->reads.at[i]);
+    return shared;
+}
+
+static bool reads_from(const Planner *p, const Traffic *reader, const Group *a) {
+    for (int i = 0; i < reader->reads.n; i++)
+        if (p->home[reader->reads.at[i]->id] == a) return true;
+    return false;
+}
+
+/* Both read something that one third group makes. */
+static bool same_source(const Planner *p, const Traffic *a, const Traffic *b) {
+    for (int i = 0; i < a->reads.n; i++) {
+        const Group *home = p->home[a->reads.at[i]->id];
+        for (int j = 0; j < b->reads.n && home; j++)
+            if (p->home[b->reads.at[j]->id] == home && a->reads.at[i]->type.rank > 0) return true;
+    }
+    return false;
+}
+
+static bool worth(Planner *p, const Group *a, const Group *b, const Traffic *ta, const Traffic *tb, bool vertical) {
+    if (a->nodes.n + b->nodes.n + a->extra.n + b->extra.n > NODES_MOST) return false;
+    int64_t shared = shared_bytes(p, ta, tb);
+    if (ta->reads.n + tb->reads.n > TRAFFIC_MOST) return false;
+    if (vertical) return true;
+    if (a->kind == KERNEL_REDUCE && same_source(p, ta, tb))
+        return true; /* then the values may be computed again: see fuse_again.c */
+    int64_t least = ta->bytes < tb->bytes ? ta->bytes : tb->bytes;
+    return shared > 0 && 2 * shared >= least;
+}
+
+static bool can_merge(const Group *g) {
+    return !g->dead && !g->effect && (g->kind == KERNEL_MAP || g->kind == KERNEL_REDUCE || g->kind == KERNEL_CONTRACT);
+}
+
+/* One try for groups a (earlier or read) and b. */
+static bool try_merge(Planner *p, Group *a, Group *b, const Traffic *ta, const Traffic *tb) {
+    Shape s;
+    if (!shape_of(a, b, &s)) return false;
+    bool vertical = reads_from(p, tb, a);
+    if (!vertical && (group_waits(b, a) || group_waits(a, b) || a->kind == KERNEL_CONTRACT || s.rows_a || s.rows_b))
+        return false;
+    if (vertical && (between(p, a, b) || !edges_fit(p, a, b, &s))) return false;
+    if (!worth(p, a, b, ta, tb, vertical)) return false;
+    merge(p, a, b, &s);
+    return true;
+}
+
+void fuse_merge(Planner *p) {
+    int n = p->groups.n;
+    Traffic *t = NEW_ARRAY(p->scratch, Traffic, n);
+    for (int i = 0; i < n; i++)
+        if (can_merge(p->groups.at[i])) t[i] = traffic_of(p, p->groups.at[i]);
+    for (int i = 0; i < n; i++) {
+        Group *a = p->groups.at[i];
+        if (!can_merge(a)) continue;
+        for (int j = 0; j < n; j++) {
+            Group *b = p->groups.at[j];
+            if (j == i || !can_merge(b) || !can_merge(a)) continue;
+            bool done = try_merge(p, a, b, &t[i], &t[j]);
+            if (!done) continue;
+            t[i] = traffic_of(p, a);
+            j = -1; /* the new group may take what the old ones could not */
+        }
+    }
+}

@@ -1,0 +1,54 @@
+/* passes.h -- graphs in, plans out. The table of passes is passes.def; each works on one graph and makes a new one.
+ *
+ *   passes_run      every pass over every entry and the init graph of a program
+ *   plan_entry      one graph → kernels, their order, places in memory
+ *   plan_verify     the promises of ir/plan.h, checked
+ *   plan_interpret  kernel by kernel in the interpreter, over planned memory: the oracle of plans */
+#ifndef PASSES_PASSES_H
+#define PASSES_PASSES_H
+#include "ir/eval.h"
+#include "ir/plan.h"
+
+typedef enum {
+#define PASS(function, name, level, help) PASS_##function,
+#include "passes/passes.def"
+#undef PASS
+    PASS_COUNT
+} Pass;
+
+typedef struct PassRow {
+    const char *name;
+    int level;
+    const char *help;
+} PassRow;
+const PassRow *pass_row(Pass p);
+bool pass_parse(const char *name, Pass *p);
+
+typedef struct PassOptions {
+    int level;         /* -O: 0 leaves every op as it is */
+    const char *after; /* stop after the pass of this name; NULL: run all. Must be a name (pass_parse) */
+    double *seconds;   /* PASS_COUNT values, added to; NULL: no timing */
+    FILE *dump;        /* after each pass: its name and the program, "(unchanged)" if so; NULL: nothing */
+} PassOptions;
+
+/* Replaces the graphs of p's entries and its init graph. False after a user's error (reported in d); the program is then as far
+ * as passes went. */
+bool passes_run(Program *p, const PassOptions *o, Diag *d);
+
+typedef struct PlanOptions {
+    int level; /* 0: every op a kernel of its own */
+} PlanOptions;
+
+/* Plans a graph that went through the passes: an entry's, an init graph or a part of one. The plan has a graph of its own
+ * (plan->graph, a copy with copy nodes where memory must be made). Memory: arena. NULL after a user's error. */
+Plan *plan_entry(Arena *arena, const Graph *g, const PlanOptions *o, Diag *d);
+
+/* False: *message says which promise of ir/plan.h is broken and by which kernel. Arena overlaps are looked for at several
+ * values of sizes. */
+bool plan_verify(const Plan *p, Arena *arena, const char **message);
+
+/* Runs the plan: e->inputs and e->slots as for eval_graph; results[] in the order of the graph's results. Every kernel sees
+ * only bytes that inputs, slots and earlier kernels left at the planned places. False: e->status and e->error. */
+bool plan_interpret(Eval *e, const Plan *p, Tensor **results);
+
+#endif

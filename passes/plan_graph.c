@@ -1,0 +1,259 @@
+/* plan_graph.c -- the graph that is planned: a copy in which memory is explicit.
+ *
+ * Copy nodes (`cast` to the same type: a map like any other) are put where a kernel cannot read through what is there:
+ * constants and counters that need memory, views where a routine wants contiguous memory, results and stores whose value is a
+ * leaf, a view, or has a place already. Every scan gets a GET for each of its results, so that each carry and each stacked
+ * result has a node that names its memory. */
+#include "passes/planner.h"
+
+bool node_is_free(const Node *n) {
+    return n->op == OP_CONST || n->op == OP_IOTA || n->op == OP_SIZE;
+}
+bool node_is_memory(const Node *n) {
+    return n->op == OP_INPUT || n->op == OP_SLOT || n->op == OP_TENSOR || n->op == OP_ARG;
+}
+bool node_is_view(const Node *n) {
+    return op_row(n->op)->class == CLASS_VIEW;
+}
+bool node_is_computed(const Node *n) {
+    OpClass c = op_row(n->op)->class;
+    return c == CLASS_MAP || c == CLASS_ACCESS || c == CLASS_REDUCE || c == CLASS_ANCHOR || c == CLASS_GET;
+}
+
+bool node_is_contiguous(const Node *n) {
+    while (n->op == OP_RESHAPE) n = n->in[0];
+    return node_is_memory(n) || node_is_computed(n);
+}
+
+Size node_bytes(const Graph *g, const Node *n) {
+    return size_scale(type_count(g, &n->type), dtype_bytes(n->type.dtype));
+}
+
+int64_t plan_bytes(const Planner *p, const Node *n) {
+    int64_t b;
+    if (n->type.rank < 0) return 0;
+    return size_eval(node_bytes(p->g, n), p->reference, &b) ? b : INT64_MAX / 4;
+}
+
+/* An expand whose stretched axes are the last ones: the product of those; NULL otherwise; 1 if nothing is stretched. */
+static Size expand_row(const Graph *g, const Node *n) {
+    const Type *to = &n->type, *from = &n->in[0]->type;
+    int missing = to->rank - from->rank, split = to->rank;
+    while (split > 0) { /* trailing axes that are 1 or missing below */
+        int i = split - 1 - missing;
+        if (i >= 0 && !size_is(from->dim[i], 1)) break;
+        split--;
+    }
+    for (int k = 0; k < split; k++) {
+        Size d = k < missing ? size_const(g->program->sizes, 1) : from->dim[k - missing];
+        if (d != to->dim[k]) return NULL;
+    }
+    return type_product(g, to, split, to->rank);
+}
+
+Edge edge_of(Node *operand) {
+    Edge e = {operand, EDGE_SAME, NULL};
+    while (node_is_view(e.base)) {
+        Node *n = e.base;
+        e.base = n->in[0];
+        if (n->op == OP_RESHAPE || e.kind == EDGE_OTHER) continue;
+        Size row = n->op == OP_EXPAND ? expand_row(n->graph, n) : NULL;
+        if (!row) e.kind = EDGE_OTHER;
+        else if (!size_is(row, 1)) {
+            e.row = e.kind == EDGE_ROW ? size_mul(e.row, row) : row;
+            e.kind = EDGE_ROW;
+        }
+    }
+    if (e.base->type.rank == 0) {
+        e.kind = EDGE_SCALAR;
+        e.row = type_count(operand->graph, &operand->type);
+    }
+    return e;
+}
+
+/* ---- preparing */
+
+typedef struct Prepare {
+    Planner *p;
+    Node **map;    /* by id of the old graph */
+    Node **copies; /* by id of the new graph: its copy node */
+    int cap;
+    bool *claimed; /* by id of the new graph: has a place already */
+} Prepare;
+
+static void prepare_grow(Prepare *q, int id) {
+    while (id >= q->cap) {
+        int cap = 2 * q->cap;
+        q->copies = arena_grow(q->p->scratch, q->copies, sizeof *q->copies * (size_t)q->cap, sizeof *q->copies * (size_t)cap);
+        q->claimed =
+            arena_grow(q->p->scratch, q->claimed, sizeof *q->claimed * (size_t)q->cap, sizeof *q->claimed * (size_t)cap);
+        q->cap = cap;
+    }
+}
+
+/* A new node that is x in memory of its own. */
+static Node *copy_fresh(Prepare *q, Node *x) {
+    Graph *g = q->p->g;
+    rewrite_at(g, x);
+    Attrs attrs = {.dtype = x->type.dtype};
+    Node *c = graph_add(g, OP_CAST, &attrs, 1, &x);
+    c->name = x->name;
+    prepare_grow(q, c->id);
+    return c;
+}
+
+static Node *copy_shared(Prepare *q, Node *x) {
+    prepare_grow(q, x->id);
+    if (!q->copies[x->id]) {
+        Node *c = copy_fresh(q, x);
+        q->copies[x->id] = c;
+    }
+    return q->copies[x->id];
+}
+
+static Node *want_memory(Prepare *q, Node *x) {
+    return node_is_free(plan_base(x)) ? copy_shared(q, x) : x;
+}
+static Node *want_contiguous(Prepare *q, Node *x) {
+    return node_is_contiguous(x) ? x : copy_shared(q, x);
+}
+/* An index: a tensor in memory, or any scalar. */
+static Node *want_index(Prepare *q, Node *x) {
+    return x->type.rank == 0 && node_is_free(x) ? x : want_memory(q, x);
+}
+
+static void prepare_operands(Prepare *q, const Node *n, Node **in) {
+    switch (n->op) {
+    case OP_CONTRACT:
+        in[0] = want_memory(q, in[0]);
+        in[1] = want_memory(q, in[1]);
+        break;
+    case OP_PAD:
+    case OP_REV:
+    case OP_DIAGONAL: in[0] = want_memory(q, in[0]); break;
+    case OP_CONCAT:
+        for (int i = 0; i < n->n_in; i++) in[i] = want_memory(q, in[i]);
+        break;
+    case OP_SLICE_AT:
+    case OP_GATHER:
+    case OP_SCATTER_ADD:
+        in[0] = want_memory(q, in[0]);
+        in[1] = want_index(q, in[1]);
+        break;
+    case OP_UPDATE_AT:
+        in[0] = want_contiguous(q, in[0]);
+        in[1] = want_memory(q, in[1]);
+        in[2] = want_index(q, in[2]);
+        break;
+    case OP_CUMSUM:
+    case OP_SORT_IDS:
+    case OP_TOPK_IDS:
+    case OP_CATEGORICAL:
+    case OP_SCAN:
+        for (int i = 0; i < n->n_in; i++) in[i] = want_contiguous(q, in[i]);
+        break;
+    default: break;
+    }
+}
+
+/* All results of a scan. */
+static int scan_results(const Node *scan) {
+    return scan->attrs.counts[1] + scan->attrs.counts[3];
+}
+
+static void prepare_scan_gets(Prepare *q, Node *scan) {
+    for (int k = 0; k < scan_results(scan); k++) {
+        Node *get = node_get(q->p->g, scan, k);
+        prepare_grow(q, get->id);
+    }
+}
+
+static Node *scan_get(const Node *scan, int k) {
+    Node *get = scan->graph->nodes.at[scan->id + 1 + k];
+    if (get->op != OP_GET || get->in[0] != scan || get->attrs.index != k) bug("results of scan %d are not beside it", scan->id);
+    return get;
+}
+
+/* x, or a copy of it, that has no place yet; it has one from now on. */
+static Node *claim(Prepare *q, Node *x) {
+    prepare_grow(q, x->id);
+    Node *c = node_is_computed(x) && !q->claimed[x->id] ? x : copy_fresh(q, x);
+    q->claimed[c->id] = true;
+    return c;
+}
+
+static bool is_slot(const Node *n, int index) {
+    return n->op == OP_SLOT && n->attrs.index == index;
+}
+static bool is_arg(const Node *n, int index) {
+    return n->op == OP_ARG && n->attrs.index == index;
+}
+
+static void target_add(Planner *p, Node *value, PlaceKind kind, int index) {
+    Target t = {value, {kind, index}};
+    PUSH(p->scratch, p->targets, t);
+}
+
+static void prepare_results(Prepare *q, const Graph *from) {
+    Planner *p = q->p;
+    int carries = p->scan ? p->scan->attrs.counts[1] : 0;
+    Node **value = NEW_ARRAY(p->scratch, Node *, from->results.n);
+    PlaceKind kind = p->scan ? PLACE_Y : PLACE_RESULT;
+    for (int i = carries; i < from->results.n; i++) { /* places that nobody reads: always written at once */
+        value[i] = claim(q, q->map[from->results.at[i].value->id]);
+        target_add(p, value[i], kind, i - carries);
+    }
+    for (int i = 0; i < carries; i++) {
+        value[i] = q->map[from->results.at[i].value->id];
+        int arg = 1 + p->scan->attrs.counts[0] + i;
+        if (is_arg(value[i], arg)) continue;
+        if (!node_is_computed(value[i])) value[i] = claim(q, value[i]);
+        target_add(p, value[i], PLACE_ARG, arg);
+    }
+    for (int i = 0; i < from->results.n; i++) graph_result(p->g, from->results.at[i].name, value[i]);
+}
+
+static void prepare_effects(Prepare *q, const Graph *from) {
+    Planner *p = q->p;
+    for (int i = 0; i < from->effects.n; i++) {
+        Effect e = from->effects.at[i];
+        if (e.value) e.value = q->map[e.value->id];
+        if (e.kind == EFFECT_STORE) {
+            bool again = false; /* the last store of a slot counts */
+            for (int k = i + 1; k < from->effects.n; k++)
+                again |= from->effects.at[k].kind == EFFECT_STORE && from->effects.at[k].index == e.index;
+            if (again || is_slot(e.value, e.index)) continue;
+            if (!node_is_computed(e.value)) e.value = claim(q, e.value);
+            target_add(p, e.value, PLACE_SLOT, e.index);
+        } else if (e.value) {
+            e.value = want_contiguous(q, e.value);
+        }
+        graph_effect(p->g, e);
+    }
+}
+
+void plan_prepare(Planner *p, const Graph *from) {
+    PassContext c = {.scratch = p->scratch, .diag = p->diag};
+    Rewrite r = rewrite_begin(&c, from);
+    p->g = r.to;
+    Prepare q = {.p = p, .map = r.map, .cap = from->nodes.n + 64};
+    q.copies = NEW_ARRAY(p->scratch, Node *, q.cap);
+    q.claimed = NEW_ARRAY(p->scratch, bool, q.cap);
+    for (int i = 0; i < from->nodes.n; i++) {
+        const Node *n = from->nodes.at[i];
+        if (!r.live[i]) continue;
+        if (n->op == OP_GET) {
+            r.map[i] = scan_get(r.map[n->in[0]->id], n->attrs.index);
+            if (!r.map[i]->name) r.map[i]->name = n->name;
+            continue;
+        }
+        Node **in = rewrite_operands(&r, n);
+        prepare_operands(&q, n, in);
+        r.map[i] = graph_copy_node(r.to, n, in);
+        prepare_grow(&q, r.map[i]->id);
+        if (n->op == OP_SCAN) prepare_scan_gets(&q, r.map[i]);
+        if (op_row(n->op)->class == CLASS_MARK || n->op == OP_CALL) bug("%s reached planning", op_row(n->op)->name);
+    }
+    prepare_results(&q, from);
+    prepare_effects(&q, from);
+}

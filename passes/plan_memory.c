@@ -1,0 +1,186 @@
+/* plan_memory.c -- the arena: which values share memory, for every value of the run-time sizes.
+ *
+ * A value lives from the kernel that makes it to the last that reads it. A kernel may write over an operand that dies in it
+ * (same bytes, same positions). The plan is no list of offsets but an *orientation*: for each two buffers alive together, which
+ * lies below. Offsets are longest paths, so they are right for any sizes. The orientation comes from placing the buffers at
+ * reference sizes: largest first, each into the smallest gap that fits. Relations that follow from others are left out. */
+#include "passes/planner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t rounded(int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+typedef struct Memory {
+    Planner *p;
+    Plan *plan;
+    int *last;     /* by node id: the last kernel that needs it */
+    int *taken_at; /* by buffer: 1 + the kernel in which it was written over last */
+} Memory;
+
+static void last_uses(Memory *m) {
+    Plan *plan = m->plan;
+    for (int i = 0; i < plan->kernels.n; i++) {
+        const Kernel *k = plan->kernels.at[i];
+        for (int j = 0; j < k->writes.n; j++) m->last[k->writes.at[j]->id] = i;
+        for (int j = 0; j < k->reads.n; j++) m->last[k->reads.at[j]->id] = i;
+    }
+    for (int i = 0; i < plan->copies.n; i++) m->last[plan->copies.at[i].value->id] = plan->kernels.n - 1;
+}
+
+/* A buffer whose value dies in kernel k and may be written over by v; -1: none. */
+static int reusable(Memory *m, Group *g, const Kernel *k, const Node *v) {
+    Planner *p = m->p;
+    for (int i = 0; i < k->reads.n; i++) {
+        const Node *x = k->reads.at[i];
+        Place at = p->places[x->id];
+        if (at.kind != PLACE_ARENA || m->plan->buffers.at[at.index].last != k->index || m->taken_at[at.index] == k->index + 1)
+            continue;
+        if (node_bytes(p->g, x) != node_bytes(p->g, v)) continue;
+        Old old = {{PLACE_NONE, 0}, x};
+        bool carried = plan_carried(v) >= 0 && plan_base((v->op == OP_GET ? v->in[0] : v)->in[plan_carried(v)]) == x;
+        if (g->anchor && (g->kind == KERNEL_UPDATE || g->kind == KERNEL_SCAN) && !carried) continue;
+        if (g->kind == KERNEL_SCATTER || g->kind == KERNEL_ROUTINE || g->kind == KERNEL_REDUCE) continue;
+        if (plan_in_place(p, g, v, old)) return at.index;
+    }
+    return -1;
+}
+
+static int buffer_new(Memory *m, Size bytes, int first, int last) {
+    Buffer b = {.bytes = bytes, .first = first, .last = last};
+    PUSH(m->p->arena, m->plan->buffers, b);
+    return m->plan->buffers.n - 1;
+}
+
+static void buffers_make(Memory *m) {
+    Planner *p = m->p;
+    Plan *plan = m->plan;
+    for (int i = 0; i < plan->kernels.n; i++) {
+        Kernel *k = plan->kernels.at[i];
+        Group *g = p->order[i];
+        for (int j = 0; j < k->writes.n; j++) {
+            Node *v = k->writes.at[j];
+            if (p->places[v->id].kind != PLACE_NONE) continue;
+            int b = p->options->level > 0 ? reusable(m, g, k, v) : -1;
+            if (b >= 0) {
+                m->taken_at[b] = i + 1;
+                if (plan->buffers.at[b].last < m->last[v->id]) plan->buffers.at[b].last = m->last[v->id];
+            } else {
+                b = buffer_new(m, node_bytes(p->g, v), i, m->last[v->id]);
+            }
+            p->places[v->id] = (Place){PLACE_ARENA, b};
+        }
+        if (k->body) {
+            Size body = plan_peak_size(k->body, p->sizes);
+            if (!size_is(body, 0)) k->body_buffer = buffer_new(m, body, i, i);
+        }
+    }
+}
+
+/* ---- placing at the reference sizes */
+
+typedef struct Block {
+    int buffer;
+    int64_t bytes, offset;
+    int first, last;
+} Block;
+
+static int by_size(const void *a, const void *b) {
+    const Block *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+}
+
+static int by_offset(const void *a, const void *b) {
+    const Block *x = a, *y = b;
+    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
+    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+}
+
+static bool alive_together(const Block *a, const Block *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* The lowest place in the smallest gap between the placed blocks that are alive with b. placed[] is sorted by offset. */
+static int64_t best_offset(const Block *placed, int n, const Block *b) {
+    int64_t end = 0, best = -1, best_gap = 0;
+    for (int i = 0; i < n; i++) {
+        if (!alive_together(&placed[i], b)) continue;
+        int64_t gap = placed[i].offset - end;
+        if (gap >= b->bytes && (best < 0 || gap < best_gap)) {
+            best = end;
+            best_gap = gap;
+        }
+        if (placed[i].offset + placed[i].bytes > end) end = placed[i].offset + placed[i].bytes;
+    }
+    return best >= 0 ? best : end;
+}
+
+/* below[] of each buffer, without what follows from others. blocks are sorted by offset. */
+static void orient(Memory *m, const Block *blocks, int n) {
+    Planner *p = m->p;
+    int words = n / 64 + 1;
+    uint64_t *under = NEW_ARRAY(p->scratch, uint64_t, (size_t)n * (size_t)words); /* transitive, by place in blocks */
+    int *list = NEW_ARRAY(p->scratch, int, n);
+    for (int i = 0; i < n; i++) {
+        int count = 0;
+        uint64_t *mine = under + (size_t)i * (size_t)words;
+        for (int j = i - 1; j >= 0; j--) {
+            if (!alive_together(&blocks[i], &blocks[j]) || (mine[j / 64] >> (j % 64) & 1)) continue;
+            list[count++] = blocks[j].buffer;
+            for (int w = 0; w < words; w++) mine[w] |= under[(size_t)j * (size_t)words + (size_t)w];
+            mine[j / 64] |= (uint64_t)1 << (j % 64);
+        }
+        Buffer *b = &m->plan->buffers.at[blocks[i].buffer];
+        b->n_below = count;
+        b->below = NEW_ARRAY(p->arena, int, count);
+        memcpy(b->below, list, sizeof *list * (size_t)count);
+        m->plan->order[i] = blocks[i].buffer;
+    }
+}
+
+void plan_memory(Planner *p, Plan *plan) {
+    Memory m = {.p = p, .plan = plan};
+    int nodes = p->g->nodes.n;
+    m.last = NEW_ARRAY(p->scratch, int, nodes);
+    m.taken_at = NEW_ARRAY(p->scratch, int, nodes + plan->kernels.n);
+    last_uses(&m);
+    buffers_make(&m);
+    int n = plan->buffers.n;
+    Block *blocks = NEW_ARRAY(p->scratch, Block, n), *placed = NEW_ARRAY(p->scratch, Block, n);
+    for (int i = 0; i < n; i++) {
+        const Buffer *b = &plan->buffers.at[i];
+        int64_t bytes;
+        if (!size_eval(b->bytes, p->reference, &bytes)) bytes = 0;
+        blocks[i] = (Block){i, rounded(bytes), 0, b->first, b->last};
+    }
+    if (n) qsort(blocks, (size_t)n, sizeof *blocks, by_size);
+    for (int i = 0; i < n; i++) {
+        Block b = blocks[i];
+        b.offset = best_offset(placed, i, &b);
+        int at = i;
+        while (at > 0 && by_offset(&b, &placed[at - 1]) < 0) at--;
+        memmove(&placed[at + 1], &placed[at], sizeof *placed * (size_t)(i - at));
+        placed[at] = b;
+    }
+    plan->order = NEW_ARRAY(p->arena, int, n);
+    orient(&m, placed, n);
+}
+
+Size plan_peak_size(const Plan *plan, SizeTable *t) {
+    Arena *scratch = arena_new();
+    Size *end = NEW_ARRAY(scratch, Size, plan->buffers.n);
+    Size peak = size_const(t, 0), unit = size_const(t, 64);
+    for (int i = 0; i < plan->buffers.n; i++) {
+        const Buffer *b = &plan->buffers.at[plan->order[i]];
+        Size offset = size_const(t, 0);
+        for (int k = 0; k < b->n_below; k++) offset = size_max(offset, end[b->below[k]]);
+        end[plan->order[i]] = size_add(offset, size_scale(size_ceildiv(b->bytes, unit), 64));
+        peak = size_max(peak, end[plan->order[i]]);
+    }
+    arena_free(scratch);
+    return peak;
+}

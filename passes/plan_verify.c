@@ -1,0 +1,341 @@
+/* plan_verify.c -- the promises of ir/plan.h, checked on a finished plan without knowing how it was made.
+ *
+ *   reads     every operand of a kernel is its own, a free leaf, or a stored value of an earlier kernel; in reads, each once
+ *   forms     levels, spaces, anchors, contiguity, as the comment in ir/plan.h says
+ *   places    every stored value has one; results and stores reach theirs
+ *   memory    buffers alive together do not overlap, at several values of the sizes; old contents of shared memory are not
+ *             read too late */
+#include "passes/planner.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+typedef struct Verify {
+    const Plan *p;
+    Arena *arena;
+    const char *message;
+    int *written; /* by node id: 1 + index of the kernel that stores it */
+    const Kernel *k;
+    int *inside; /* by node id: 1 + place in k's nodes, valid if seen == k */
+    const Kernel **seen;
+    const Kernel **read_by; /* by node id: k if in its reads */
+} Verify;
+
+static bool wrong(Verify *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool wrong(Verify *v, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    const char *what = arena_vprintf(v->arena, format, ap);
+    va_end(ap);
+    v->message = v->k ? arena_printf(v->arena, "kernel %d: %s", v->k->index, what) : what;
+    return false;
+}
+
+static Level inside_level(const Verify *v, const Node *n) {
+    return v->k->levels.at[v->inside[n->id] - 1];
+}
+static bool is_inside(const Verify *v, const Node *n) {
+    return v->seen[n->id] == v->k;
+}
+
+/* ---- reads and forms */
+
+static bool check_edge(Verify *v, Node *n, Level level, Node *operand) {
+    Edge e = edge_of(operand);
+    if (node_is_free(e.base)) return true;
+    if (!is_inside(v, e.base)) {
+        if (v->read_by[e.base->id] != v->k)
+            return wrong(v, "node %d reads node %d, which is not in its reads", n->id, e.base->id);
+        return true;
+    }
+    if (v->inside[e.base->id] >= v->inside[n->id]) return wrong(v, "node %d comes before its operand %d", n->id, e.base->id);
+    Level from = inside_level(v, e.base);
+    if (op_row(n->op)->class == CLASS_ACCESS && !(e.base->type.rank == 0 && operand != n->in[0]))
+        return wrong(v, "node %d (%s) reads node %d of its own kernel", n->id, op_row(n->op)->name, e.base->id);
+    if (from == LEVEL_SCALAR) return true;
+    if (n->op == OP_REDUCE) {
+        if (from != LEVEL_FULL || e.kind == EDGE_ROW || e.kind == EDGE_OTHER)
+            return wrong(v, "reduce %d of node %d, which is not full", n->id, e.base->id);
+        return true;
+    }
+    switch (e.kind) {
+    case EDGE_SAME:
+        if (from != level &&
+            !(from == LEVEL_ROW && level == LEVEL_FULL &&
+              size_is(type_product(v->p->graph, &v->k->space, v->k->space.rank - v->k->row, v->k->space.rank), 1)))
+            return wrong(v, "node %d and its operand %d are of different levels", n->id, e.base->id);
+        return true;
+    case EDGE_ROW:
+        if (from != LEVEL_ROW || level != LEVEL_FULL)
+            return wrong(v, "node %d repeats node %d, which is not of row level", n->id, e.base->id);
+        if (e.row != type_product(v->p->graph, &v->k->space, v->k->space.rank - v->k->row, v->k->space.rank))
+            return wrong(v, "node %d repeats node %d by another length than a row's", n->id, e.base->id);
+        return true;
+    case EDGE_SCALAR:
+        if (from == LEVEL_FULL && v->k->space.rank > 0) return wrong(v, "node %d is full and has rank 0", e.base->id);
+        return true;
+    case EDGE_OTHER: break;
+    }
+    return wrong(v, "node %d reads node %d of its own kernel through a view", n->id, e.base->id);
+}
+
+static bool check_level(Verify *v, const Node *n, Level level) {
+    const Graph *g = v->p->graph;
+    const Kernel *k = v->k;
+    if (n->type.rank < 0 || n->op == OP_GET) return true;
+    Size count = type_count(g, &n->type), space = k->space.rank < 0 ? NULL : type_count(g, &k->space);
+    switch (level) {
+    case LEVEL_FULL: return count == space || wrong(v, "node %d is full, its elements are not those of the space", n->id);
+    case LEVEL_ROW:
+        if (k->kind != KERNEL_MAP || k->row == 0) return wrong(v, "node %d has row level in a kernel without rows", n->id);
+        return count == type_product(g, &k->space, 0, k->space.rank - k->row) ||
+               wrong(v, "node %d: its elements are not the rows", n->id);
+    case LEVEL_FINAL: return k->kind == KERNEL_REDUCE || wrong(v, "node %d has final level", n->id);
+    case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
+    case LEVEL_A:
+    case LEVEL_B: break;
+    }
+    return wrong(v, "node %d has a level that is not made", n->id);
+}
+
+static bool check_reduce(Verify *v, const Node *n, Level level) {
+    const Kernel *k = v->k;
+    const Graph *g = v->p->graph;
+    const Type *x = &n->in[0]->type;
+    if (n->attrs.fn == REDUCE_VAR) return wrong(v, "node %d is a variance", n->id);
+    if (type_count(g, x) != type_count(g, &k->space)) return wrong(v, "reduce %d is not over the space", n->id);
+    if (k->kind == KERNEL_MAP) {
+        int from = x->rank - n->attrs.n_axes;
+        for (int i = 0; i < n->attrs.n_axes; i++)
+            if (n->attrs.axes[i] != from + i) return wrong(v, "reduce %d is not over trailing axes", n->id);
+        if (level != LEVEL_ROW) return wrong(v, "reduce %d is not of row level", n->id);
+        if (type_product(g, x, from, x->rank) != type_product(g, &k->space, k->space.rank - k->row, k->space.rank))
+            return wrong(v, "reduce %d is over another row", n->id);
+        return true;
+    }
+    if (k->kind != KERNEL_REDUCE || level != LEVEL_FINAL)
+        return wrong(v, "reduce %d in a kernel of kind %d", n->id, (int)k->kind);
+    if (n->attrs.fn >= REDUCE_ARGMAX) return wrong(v, "argmax %d is not over a row", n->id);
+    for (int i = 0; i < x->rank; i++)
+        if (x->dim[i] != k->space.dim[i]) return wrong(v, "reduce %d has another shape than the space", n->id);
+    if (n->type.rank > 0 && n->attrs.axes[n->attrs.n_axes - 1] == x->rank - 1)
+        return wrong(v, "reduce %d mixes the last axis with others", n->id);
+    return true;
+}
+
+static bool check_anchor(Verify *v, const Node *n) {
+    static const char *const CONTIGUOUS = "operand %d of node %d is not contiguous in memory";
+    for (int i = 0; i < n->n_in; i++) {
+        bool view_allowed = n->op == OP_CONTRACT || n->op == OP_SCATTER_ADD || (n->op == OP_UPDATE_AT && i > 0);
+        bool scalar = n->in[i]->type.rank == 0 && (n->op == OP_SCATTER_ADD || n->op == OP_UPDATE_AT);
+        if (!node_is_contiguous(n->in[i]) && !view_allowed && !scalar) return wrong(v, CONTIGUOUS, i, n->id);
+        if (node_is_free(plan_base(n->in[i])) && !scalar) return wrong(v, "operand %d of node %d has no memory", i, n->id);
+        if (is_inside(v, plan_base(n->in[i]))) return wrong(v, "operand %d of the anchor is made in its kernel", i);
+    }
+    return true;
+}
+
+static bool check_kernel(Verify *v) {
+    const Kernel *k = v->k;
+    for (int i = 0; i < k->reads.n; i++) {
+        const Node *x = k->reads.at[i];
+        if (v->read_by[x->id] == k) return wrong(v, "node %d twice in its reads", x->id);
+        v->read_by[x->id] = k;
+        if (!node_is_memory(x) && !v->written[x->id])
+            return wrong(v, "it reads node %d (%s), which nobody stored yet", x->id, op_row(x->op)->name);
+    }
+    for (int i = 0; i < k->nodes.n; i++) {
+        v->seen[k->nodes.at[i]->id] = k;
+        v->inside[k->nodes.at[i]->id] = i + 1;
+    }
+    for (int i = 0; i < k->nodes.n; i++) {
+        Node *n = k->nodes.at[i];
+        OpClass class = op_row(n->op)->class;
+        if (n->op == OP_GET) continue;
+        if (class == CLASS_VIEW || class == CLASS_LEAF || class == CLASS_MARK)
+            return wrong(v, "node %d (%s) is not computed by kernels", n->id, op_row(n->op)->name);
+        if ((class == CLASS_ANCHOR) != (n == k->anchor)) return wrong(v, "node %d is an anchor inside", n->id);
+        if (n == k->anchor && !check_anchor(v, n)) return false;
+        if (!check_level(v, n, k->levels.at[i])) return false;
+        if (n->op == OP_REDUCE && !check_reduce(v, n, k->levels.at[i])) return false;
+        for (int j = 0; j < n->n_in && n != k->anchor; j++)
+            if (!check_edge(v, n, k->levels.at[i], n->in[j])) return false;
+    }
+    for (int i = 0; i < k->writes.n; i++) {
+        const Node *w = k->writes.at[i];
+        if (!is_inside(v, w)) return wrong(v, "it stores node %d, which it does not compute", w->id);
+        if (v->written[w->id]) return wrong(v, "node %d is stored twice", w->id);
+        if (k->kind == KERNEL_REDUCE && inside_level(v, w) != LEVEL_FINAL)
+            return wrong(v, "node %d of a reduction is stored before it is final", w->id);
+        if (v->p->places[w->id].kind == PLACE_NONE) return wrong(v, "node %d is stored nowhere", w->id);
+        v->written[w->id] = k->index + 1;
+    }
+    return true;
+}
+
+/* ---- memory */
+
+static bool same_place(Place a, Place b) {
+    return a.kind == b.kind && a.index == b.index && a.kind != PLACE_NONE && a.kind != PLACE_DATA;
+}
+
+/* Kernel k writes w over x, which it reads too: only equal positions. */
+static bool over_elementwise(const Verify *v, const Kernel *k, const Node *w, const Node *x) {
+    if (k->kind == KERNEL_UPDATE || k->kind == KERNEL_SCAN)
+        return true; /* their operand by construction; bodies are checked by running */
+    if (k->kind != KERNEL_MAP && k->kind != KERNEL_CONTRACT && k->kind != KERNEL_REDUCE) return false;
+    if (k->kind == KERNEL_MAP && k->row > 0) return false;
+    for (int i = 0; i < k->nodes.n; i++) {
+        const Node *n = k->nodes.at[i];
+        for (int j = 0; j < n->n_in; j++) {
+            Edge e = edge_of(n->in[j]);
+            if (e.base != x) continue;
+            if (op_row(n->op)->class != CLASS_MAP || e.kind == EDGE_ROW || e.kind == EDGE_OTHER) return false;
+            if (type_count(v->p->graph, &n->type) != type_count(v->p->graph, &w->type)) return false;
+        }
+    }
+    return true;
+}
+
+/* After kernel `index` overwrote a place with w, nobody reads what was there before (x, another value of that place). */
+static bool check_overwrite(Verify *v, const Node *w, const Node *x) {
+    int at = v->written[w->id] - 1;
+    for (int i = at; i < v->p->kernels.n; i++) {
+        const Kernel *k = v->p->kernels.at[i];
+        for (int j = 0; j < k->reads.n; j++) {
+            if (k->reads.at[j] != x) continue;
+            v->k = k;
+            if (i > at) return wrong(v, "it reads node %d after kernel %d wrote node %d over it", x->id, at, w->id);
+            if (!over_elementwise(v, k, w, x))
+                return wrong(v, "it writes node %d over node %d, which it reads at other places", w->id, x->id);
+        }
+    }
+    for (int i = 0; i < v->p->copies.n; i++)
+        if (v->p->copies.at[i].value == x)
+            return wrong(v, "node %d is copied at the end, node %d was written over it", x->id, w->id);
+    return true;
+}
+
+static bool check_places(Verify *v) {
+    const Graph *g = v->p->graph;
+    for (int i = 0; i < g->nodes.n; i++) {
+        if (!v->written[i]) continue;
+        for (int j = 0; j < g->nodes.n; j++) {
+            if (j == i || !same_place(v->p->places[i], v->p->places[j])) continue;
+            bool before = node_is_memory(g->nodes.at[j]) ||
+                          (v->written[j] && (v->written[j] < v->written[i] || (v->written[j] == v->written[i] && j < i)));
+            if (!before) continue;
+            if (v->written[j] == v->written[i]) return wrong(v, "nodes %d and %d of one kernel are stored at one place", i, j);
+            if (!check_overwrite(v, g->nodes.at[i], g->nodes.at[j])) return false;
+        }
+        Place at = v->p->places[i];
+        if (at.kind != PLACE_ARENA) continue;
+        const Buffer *b = &v->p->buffers.at[at.index];
+        if (b->first > v->written[i] - 1) return wrong(v, "the buffer of node %d begins too late", i);
+        for (int k = 0; k < v->p->kernels.n; k++)
+            for (int q = 0; q < v->p->kernels.at[k]->reads.n; q++)
+                if (v->p->kernels.at[k]->reads.at[q]->id == i && k > b->last)
+                    return wrong(v, "the buffer of node %d ends too early", i);
+        for (int k = 0; k < v->p->copies.n; k++)
+            if (v->p->copies.at[k].value->id == i && b->last < v->p->kernels.n - 1)
+                return wrong(v, "the buffer of node %d ends before its copy", i);
+    }
+    return true;
+}
+
+static uint64_t next_random(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* Offsets for some sizes: no two buffers alive together overlap. */
+static bool check_overlaps(Verify *v, uint64_t *random) {
+    const Plan *p = v->p;
+    SizeTable *t = p->graph->program->sizes;
+    int64_t *size = NEW_ARRAY(v->arena, int64_t, size_names(t));
+    for (int i = 0; i < size_names(t); i++) {
+        const SizeName *s = size_name_at(t, i);
+        int64_t most = s->high == SIZE_NO_LIMIT || s->high - s->low > 999 ? 999 : s->high - s->low;
+        size[i] = s->low + (int64_t)(next_random(random) % (uint64_t)(most + 1));
+    }
+    int64_t *offset = NEW_ARRAY(v->arena, int64_t, p->buffers.n), *end = NEW_ARRAY(v->arena, int64_t, p->buffers.n);
+    bool *done = NEW_ARRAY(v->arena, bool, p->buffers.n);
+    for (int i = 0; i < p->buffers.n; i++) {
+        int b = p->order[i];
+        int64_t bytes;
+        if (b < 0 || b >= p->buffers.n || done[b]) return wrong(v, "the order of the buffers is no order");
+        done[b] = true;
+        if (!size_eval(p->buffers.at[b].bytes, size, &bytes)) bytes = 0;
+        for (int k = 0; k < p->buffers.at[b].n_below; k++) {
+            int below = p->buffers.at[b].below[k];
+            if (!done[below]) return wrong(v, "buffer %d lies above buffer %d, which comes later", b, below);
+            if (end[below] > offset[b]) offset[b] = end[below];
+        }
+        end[b] = offset[b] + (bytes + 63) / 64 * 64;
+    }
+    for (int i = 0; i < p->buffers.n; i++)
+        for (int j = 0; j < i; j++) {
+            const Buffer *a = &p->buffers.at[i], *b = &p->buffers.at[j];
+            if (a->first > b->last || b->first > a->last || offset[i] >= end[j] || offset[j] >= end[i]) continue;
+            if (end[i] > offset[i] && end[j] > offset[j]) return wrong(v, "buffers %d and %d overlap", i, j);
+        }
+    return true;
+}
+
+static bool delivered(const Verify *v, const Node *n, PlaceKind kind, int index) {
+    Place to = {kind, index};
+    if (same_place(v->p->places[n->id], to) && v->written[n->id]) return true;
+    for (int i = 0; i < v->p->copies.n; i++)
+        if (v->p->copies.at[i].value == n && same_place(v->p->copies.at[i].to, to)) return v->written[n->id] > 0;
+    return false;
+}
+
+static bool check_delivery(Verify *v, const Node *scan) {
+    const Graph *g = v->p->graph;
+    int carries = scan ? scan->attrs.counts[1] : 0;
+    for (int i = 0; i < g->results.n; i++) {
+        const Node *n = g->results.at[i].value;
+        if (i < carries) {
+            int arg = 1 + scan->attrs.counts[0] + i;
+            bool unchanged = n->op == OP_ARG && n->attrs.index == arg;
+            if (!unchanged && !delivered(v, n, PLACE_ARG, arg)) return wrong(v, "carry %d does not reach its place", i);
+        } else if (!delivered(v, n, scan ? PLACE_Y : PLACE_RESULT, i - carries)) {
+            return wrong(v, "result %d does not reach its place", i);
+        }
+    }
+    for (int i = 0; i < g->effects.n; i++) {
+        const Effect *e = &g->effects.at[i];
+        if (e->kind == EFFECT_STORE && !delivered(v, e->value, PLACE_SLOT, e->index))
+            return wrong(v, "the store of slot %d is lost", e->index);
+    }
+    return true;
+}
+
+static bool verify(const Plan *p, const Node *scan, Arena *arena, const char **message) {
+    int n = p->graph->nodes.n;
+    Verify v = {.p = p, .arena = arena};
+    v.written = NEW_ARRAY(arena, int, n);
+    v.inside = NEW_ARRAY(arena, int, n);
+    v.seen = NEW_ARRAY(arena, const Kernel *, n);
+    v.read_by = NEW_ARRAY(arena, const Kernel *, n);
+    bool ok = true;
+    for (int i = 0; i < p->kernels.n && ok; i++) {
+        v.k = p->kernels.at[i];
+        if (v.k->index != i) ok = wrong(&v, "it stands at place %d", i);
+        ok = ok && check_kernel(&v);
+        if (ok && v.k->kind == KERNEL_SCAN && !verify(v.k->body, v.k->anchor, arena, message)) return false;
+    }
+    v.k = NULL;
+    ok = ok && check_delivery(&v, scan) && check_places(&v);
+    uint64_t random = 0x9e3779b97f4a7c15ull;
+    for (int i = 0; i < 4 && ok; i++) ok = check_overlaps(&v, &random);
+    *message = v.message;
+    return ok;
+}
+
+bool plan_verify(const Plan *p, Arena *arena, const char **message) {
+    *message = NULL;
+    return verify(p, NULL, arena, message);
+}

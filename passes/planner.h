@@ -1,0 +1,117 @@
+/* planner.h -- inside planning: groups of nodes that become kernels. The stages, in order (passes/plan.c):
+ *
+ *   plan_prepare   a copy of the graph in which all that must have memory of its own is a node that a kernel makes
+ *   plan_fuse      nodes → groups (level 0: each by itself)
+ *   plan_place     which stores happen in place; order of the kernels
+ *   plan_memory    buffers of the arena
+ *   plan_key       structural keys */
+#ifndef PASSES_PLANNER_H
+#define PASSES_PLANNER_H
+#include "passes/pass.h"
+
+/* How an operand is made from its base (views stripped). */
+typedef enum {
+    EDGE_SAME,   /* same elements in the same row-major order */
+    EDGE_ROW,    /* each element of the base repeated `row` times */
+    EDGE_SCALAR, /* the base has rank 0 */
+    EDGE_OTHER
+} EdgeKind;
+
+typedef struct Edge {
+    Node *base;
+    EdgeKind kind;
+    Size row;
+} Edge;
+
+typedef LIST(Node *) NodeList;
+
+typedef struct Group {
+    int id; /* place in Planner.groups */
+    KernelKind kind;
+    Node *anchor;
+    const Effect *effect;
+    LIST(Node *) nodes; /* at home here */
+    LIST(Node *) extra; /* computed again here */
+    Type space;
+    Size count;                 /* elements of the space */
+    int row;                    /* trailing axes of a row */
+    Size row_length;            /* NULL: no rows */
+    Size rows;                  /* count of ROW values; NULL without rows */
+    int n_axes, axes[MAX_RANK]; /* KERNEL_REDUCE */
+    Size final;                 /* elements of its results */
+    uint64_t *ancestors;        /* bit set over ids of groups */
+    bool dead;                  /* merged into another */
+    NodeList reads;             /* what group_reads found; forgotten by group_changed */
+    bool reads_known;
+} Group;
+
+typedef struct Target { /* a value that must end up in a place */
+    Node *value;
+    Place to;
+} Target;
+
+typedef struct Planner {
+    Arena *arena, *scratch; /* of the plan; of planning */
+    Graph *g;
+    const Node *scan; /* the scan whose body this is, or NULL */
+    const PlanOptions *options;
+    Diag *diag;
+    SizeTable *sizes;
+    int64_t *reference;   /* values of sizes, for choices */
+    LIST(Target) targets; /* slots, carries */
+    bool body_checks;     /* (body) some effect may stop the call */
+    LIST(Group *) groups;
+    int words;        /* of a bit set */
+    Group **home;     /* by node id; NULL: leaf, view, floating map */
+    Level *level;     /* by node id: in its home */
+    bool *must;       /* by node id: stored for other reasons than being read by another kernel */
+    int *mark, stamp; /* by node id: scratch membership */
+    Place *places;    /* by node id */
+    Group **order;    /* groups in the order of execution */
+    int n_order;
+    LIST(Copy) copies;
+    Plan **body_plans; /* by node id of a scan */
+} Planner;
+
+/* ---- questions about nodes */
+bool node_is_free(const Node *n);       /* const, iota, size: no memory */
+bool node_is_memory(const Node *n);     /* input, slot, tensor, arg */
+bool node_is_computed(const Node *n);   /* made by a kernel */
+bool node_is_contiguous(const Node *n); /* reshapes at most over something in memory or computed */
+bool node_is_view(const Node *n);
+Edge edge_of(Node *operand);
+int64_t plan_bytes(const Planner *p, const Node *n); /* at the reference sizes */
+Size node_bytes(const Graph *g, const Node *n);
+
+/* ---- stages */
+void plan_prepare(Planner *p, const Graph *from);
+void plan_fuse(Planner *p);
+void plan_place(Planner *p);
+void plan_memory(Planner *p, Plan *plan);
+void plan_keys(Planner *p, Plan *plan);
+Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d);
+
+/* Memory whose old contents a kernel may still read: a place (slot, carry) at the beginning, or the value of a node. */
+typedef struct Old {
+    Place place;
+    const Node *node; /* or NULL */
+} Old;
+/* May the group write `value` into that memory, as far as its own reads go? */
+bool plan_in_place(Planner *p, Group *g, const Node *value, Old old);
+/* Which operand's memory goes on in `value`: x of update_at, the initial value of a carry; -1: none. */
+int plan_carried(const Node *value);
+Size plan_peak_size(const Plan *plan, SizeTable *t); /* bytes of the arena as a size */
+
+/* ---- groups */
+Group *group_new(Planner *p, KernelKind kind);
+Group *group_of_node(Planner *p, Node *n); /* a new group for a computed node; GETs follow their scan */
+void group_groups_of_effects(Planner *p);
+/* Stored values it reads, each once, in order of first use. */
+NodeList group_reads(Planner *p, Group *g);
+void group_changed(Group *g);                            /* its nodes or extras are others now */
+void group_members(Planner *p, const Group *g);          /* marks its nodes: p->mark[id] == p->stamp */
+bool group_waits(const Group *g, const Group *for_this); /* is for_this among its ancestors */
+bool group_link(Planner *p, Group *g, Group *before);    /* g waits for `before`; false (nothing done) if that closes a cycle */
+void plan_stored(Planner *p, bool *stored);              /* by node id: read by another group, or must be */
+
+#endif
