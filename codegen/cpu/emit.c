@@ -1,0 +1,113 @@
+/* emit.c -- LLVM modules and machine code: context, module, target machine; objects, assembler and IR as text. Kernels name
+ * their own cpu by function attributes, so the machine here is plain x86-64. The only process-wide state is LLVM's own:
+ * targets and two options, set once. */
+#include "codegen/cpu/lower.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct Emit {
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMTargetMachineRef machine;
+};
+
+static const char TRIPLE[] = "x86_64-unknown-linux-gnu";
+
+/* Loop strength reduction and post-allocation scheduling cost a third of the time and gain nothing on this IR (CPU.md,
+ * "Compiling"). */
+static void set_up_llvm(void) {
+    const char *options[] = {"modelc", "-disable-lsr", "-disable-post-ra"};
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    LLVMParseCommandLineOptions(3, options, NULL);
+}
+
+Emit *emit_new(const char *module_name, bool optimize) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    LLVMTargetRef target;
+    char *message = NULL;
+    pthread_once(&once, set_up_llvm);
+    if (LLVMGetTargetFromTriple(TRIPLE, &target, &message)) {
+        fprintf(stderr, "modelc: LLVM: %s\n", message);
+        LLVMDisposeMessage(message);
+        return NULL;
+    }
+    Emit *e = calloc(1, sizeof *e);
+    if (!e) return NULL;
+    e->context = LLVMContextCreate();
+    e->module = LLVMModuleCreateWithNameInContext(module_name, e->context);
+    LLVMCodeGenOptLevel level = optimize ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone;
+    e->machine = LLVMCreateTargetMachine(target, TRIPLE, "x86-64", "", level, LLVMRelocPIC, LLVMCodeModelSmall);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
+    LLVMSetModuleDataLayout(e->module, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMSetTarget(e->module, TRIPLE);
+    return e;
+}
+
+void emit_free(Emit *e) {
+    if (!e) return;
+    LLVMDisposeTargetMachine(e->machine);
+    LLVMDisposeModule(e->module);
+    LLVMContextDispose(e->context);
+    free(e);
+}
+
+LLVMModuleRef emit_module(Emit *e) {
+    return e->module;
+}
+
+static bool refused(Arena *a, char *message, const char **error) {
+    *error = arena_printf(a, "LLVM: %s", message ? message : "unknown error");
+    LLVMDisposeMessage(message);
+    return false;
+}
+
+bool emit_verify(Emit *e, Arena *a, const char **error) {
+    char *message = NULL;
+    *error = NULL;
+    if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) return refused(a, message, error);
+    LLVMDisposeMessage(message);
+    return true;
+}
+
+static bool generate(Emit *e, LLVMModuleRef m, LLVMCodeGenFileType kind, Arena *a, const char **bytes, size_t *n,
+                     const char **error) {
+    LLVMMemoryBufferRef buffer;
+    char *message = NULL;
+    *error = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(e->machine, m, kind, &message, &buffer)) return refused(a, message, error);
+    *n = LLVMGetBufferSize(buffer);
+    *bytes = arena_copy(a, LLVMGetBufferStart(buffer), *n);
+    LLVMDisposeMemoryBuffer(buffer);
+    return true;
+}
+
+bool emit_object(Emit *e, Arena *a, const char **bytes, size_t *n, const char **error) {
+    return generate(e, e->module, LLVMObjectFile, a, bytes, n, error);
+}
+
+/* Code generation changes the module: the text is made from a copy. */
+bool emit_asm(Emit *e, Arena *a, const char **text, const char **error) {
+    LLVMModuleRef copy = LLVMCloneModule(e->module);
+    size_t n;
+    bool ok = generate(e, copy, LLVMAssemblyFile, a, text, &n, error);
+    LLVMDisposeModule(copy);
+    return ok;
+}
+
+const char *emit_ir(Emit *e, Arena *a) {
+    char *text = LLVMPrintModuleToString(e->module);
+    const char *copy = arena_copy(a, text, strlen(text));
+    LLVMDisposeMessage(text);
+    return copy;
+}

@@ -1,0 +1,128 @@
+/* lower_cast.c -- conversions between element types: to integers truncated and saturated (NaN 0), to floats nearest even and
+ * rounded once, without library calls: f16 goes through the machine's f32 <-> f16 instructions where it has them
+ * (x86-64-v3), else through integer arithmetic. */
+#include "codegen/cpu/lower_impl.h"
+
+static T with_lanes(T element, int n) {
+    return n > 1 ? LLVMVectorType(element, (unsigned)n) : element;
+}
+
+/* f64 -> f32, inexact results made odd in the last place, so that rounding them again is like rounding once. */
+static V to_f32_odd(Lower *L, V x) {
+    int n = lower_lanes(x);
+    V f = LLVMBuildFPTrunc(L->b, x, with_lanes(L->f32, n), ""), back = LLVMBuildFPExt(L->b, f, LLVMTypeOf(x), "");
+    V i = l_bits(L, f, int_type_of(L, f));
+    V even = l_icmp(L, LLVMIntEQ, l_and(L, i, lower_int(L, i, 1)), lower_int(L, i, 0));
+    V inexact = l_fcmp(L, LLVMRealONE, back, x);
+    V below = l_fcmp(L, LLVMRealOLT, lower_intrinsic1(L, "llvm.fabs", back), lower_intrinsic1(L, "llvm.fabs", x));
+    V odd = l_add(L, i, l_select(L, below, lower_int(L, i, 1), lower_int(L, i, -1)));
+    return l_bits(L, l_select(L, l_and(L, even, inexact), odd, i), LLVMTypeOf(f));
+}
+
+static V bf16_of(Lower *L, V f) {
+    V i = l_bits(L, f, int_type_of(L, f));
+    V bias = l_add(L, l_and(L, l_lshr(L, i, lower_int(L, i, 16)), lower_int(L, i, 1)), lower_int(L, i, 0x7fff));
+    V r = l_lshr(L, l_add(L, i, bias), lower_int(L, i, 16));
+    V quiet = l_or(L, l_lshr(L, i, lower_int(L, i, 16)), lower_int(L, i, 0x40));
+    r = l_select(L, l_fcmp(L, LLVMRealUNO, f, f), quiet, r);
+    return LLVMBuildTrunc(L->b, r, with_lanes(L->i16, lower_lanes(f)), "");
+}
+
+/* Without F16C. Normal results: rebias and round to even in integers; subnormal ones: adding 2^-1 * 2^(-14-9) aligned lets
+ * the adder round. */
+static V f16_of_integers(Lower *L, V f) {
+    T ft = LLVMTypeOf(f), it = int_type_of(L, f);
+    V i = l_bits(L, f, it), sign = l_and(L, i, lower_int(L, i, INT32_MIN)), a = l_xor(L, i, sign);
+    V odd = l_and(L, l_lshr(L, a, lower_int(L, a, 13)), lower_int(L, a, 1));
+    V normal = l_lshr(L, l_add(L, l_add(L, a, lower_int(L, a, 0xfff - (112 << 23))), odd), lower_int(L, a, 13));
+    V half = lower_float(L, f, 0.5); /* ulp(0.5) = 2^-24, the unit of f16 subnormals */
+    V small = l_sub(L, l_bits(L, l_fadd(L, l_bits(L, a, ft), half), it), l_bits(L, half, it));
+    V r = l_select(L, l_icmp(L, LLVMIntSLT, a, lower_int(L, a, 113 << 23)), small, normal);
+    r = l_select(L, l_icmp(L, LLVMIntSGE, a, lower_int(L, a, 0x477ff000)), lower_int(L, a, 0x7c00), r); /* 65520 and up: inf */
+    r = l_select(L, l_icmp(L, LLVMIntSGT, a, lower_int(L, a, 0x7f800000)), lower_int(L, a, 0x7e00), r);
+    r = l_or(L, r, l_lshr(L, sign, lower_int(L, a, 16)));
+    return LLVMBuildTrunc(L->b, r, with_lanes(L->i16, lower_lanes(f)), "");
+}
+
+static V f16_of(Lower *L, V f) {
+    int n = lower_lanes(f);
+    if (!L->t->fma) return f16_of_integers(L, f);
+    V h = LLVMBuildFPTrunc(L->b, f, with_lanes(LLVMHalfTypeInContext(L->c), n), "");
+    return l_bits(L, h, with_lanes(L->i16, n));
+}
+
+static V f16_value(Lower *L, V bits) {
+    int n = lower_lanes(bits);
+    T ft = with_lanes(L->f32, n), it = with_lanes(L->i32, n);
+    if (L->t->fma) return LLVMBuildFPExt(L->b, l_bits(L, bits, with_lanes(LLVMHalfTypeInContext(L->c), n)), ft, "");
+    V i = LLVMBuildZExt(L->b, bits, it, ""), sign = l_shl(L, l_and(L, i, lower_int(L, i, 0x8000)), lower_int(L, i, 16));
+    V m = l_shl(L, l_and(L, i, lower_int(L, i, 0x7fff)), lower_int(L, i, 13));
+    V scaled = l_fmul(L, l_bits(L, m, ft), lower_float(L, l_bits(L, m, ft), 0x1p112)); /* exact, subnormals included */
+    V special = l_icmp(L, LLVMIntSGE, m, lower_int(L, m, 0x7c00 << 13));
+    V r = l_select(L, special, l_or(L, m, lower_int(L, m, 0x7f800000)), l_bits(L, scaled, it));
+    return l_bits(L, l_or(L, r, sign), ft);
+}
+
+static V bf16_value(Lower *L, V bits) {
+    int n = lower_lanes(bits);
+    V i = LLVMBuildZExt(L->b, bits, with_lanes(L->i32, n), "");
+    return l_bits(L, l_shl(L, i, lower_int(L, i, 16)), with_lanes(L->f32, n));
+}
+
+/* Integer of any type to i64 lanes is rarely wanted: saturate in the source type instead. */
+static V int_to_int(Lower *L, V x, DType from, DType to) {
+    int fb = dtype_bytes(from) * 8, tb = dtype_bytes(to) * 8, n = lower_lanes(x);
+    bool fs = dtype_kind(from) == 'i', ts = dtype_kind(to) == 'i';
+    T t = with_lanes(lower_element(L, to), n);
+    LLVMIntPredicate above = fs ? LLVMIntSGT : LLVMIntUGT;
+    int most_bits = tb - (ts ? 1 : 0), have_bits = fb - (fs ? 1 : 0);
+    if (fs && !ts) x = l_select(L, l_icmp(L, LLVMIntSLT, x, lower_int(L, x, 0)), lower_int(L, x, 0), x);
+    if (have_bits > most_bits) {
+        V most = lower_int(L, x, (int64_t)(((uint64_t)1 << most_bits) - 1));
+        x = l_select(L, l_icmp(L, above, x, most), most, x);
+    }
+    if (fs && ts && fb > tb) {
+        V least = lower_int(L, x, -((int64_t)1 << (tb - 1)));
+        x = l_select(L, l_icmp(L, LLVMIntSLT, x, least), least, x);
+    }
+    if (tb < fb) return LLVMBuildTrunc(L->b, x, t, "");
+    if (tb == fb) return x;
+    return fs && ts ? LLVMBuildSExt(L->b, x, t, "") : LLVMBuildZExt(L->b, x, t, "");
+}
+
+static V float_to_int(Lower *L, V x, DType to) {
+    T ov[2] = {with_lanes(lower_element(L, to), lower_lanes(x)), LLVMTypeOf(x)};
+    return lower_intrinsic(L, dtype_kind(to) == 'i' ? "llvm.fptosi.sat" : "llvm.fptoui.sat", ov, 2, &x, 1);
+}
+
+V lower_cast(Lower *L, V x, TileType from, DType to) {
+    int n = lower_lanes(x);
+    if (from.d == to) return x;
+    if (from.d == DT_F16) {
+        x = f16_value(L, x);
+        from.d = DT_F32;
+    } else if (from.d == DT_BF16) {
+        x = bf16_value(L, x);
+        from.d = DT_F32;
+    }
+    if (from.d == to) return x;
+    bool from_float = dtype_is_float(from.d), to_float = dtype_is_float(to);
+    if (to == DT_BOOL)
+        return from_float ? l_fcmp(L, LLVMRealUNE, x, lower_float(L, x, 0)) : l_icmp(L, LLVMIntNE, x, lower_int(L, x, 0));
+    if (from.d == DT_BOOL) {
+        x = LLVMBuildZExt(L->b, x, with_lanes(L->i32, n), "");
+        from.d = DT_I32;
+        if (to == DT_I32 || to == DT_U32) return x;
+    }
+    if (!from_float && !to_float) return int_to_int(L, x, from.d, to);
+    if (!to_float) return float_to_int(L, x, to);
+    if (!from_float) {
+        T t = with_lanes(to == DT_F64 ? L->f64 : L->f32, n);
+        x = dtype_kind(from.d) == 'i' ? LLVMBuildSIToFP(L->b, x, t, "") : LLVMBuildUIToFP(L->b, x, t, "");
+        from.d = to == DT_F64 ? DT_F64 : DT_F32;
+    }
+    if (to == DT_F64) return from.d == DT_F64 ? x : LLVMBuildFPExt(L->b, x, with_lanes(L->f64, n), "");
+    if (to == DT_F32) return from.d == DT_F32 ? x : LLVMBuildFPTrunc(L->b, x, with_lanes(L->f32, n), "");
+    if (from.d == DT_F64) x = to_f32_odd(L, x);
+    return to == DT_F16 ? f16_of(L, x) : bf16_of(L, x);
+}

@@ -1,0 +1,289 @@
+/* lower_expr.c -- expression trees: one LLVM value an operation, types from tile_type_of. */
+#include "codegen/cpu/lower_impl.h"
+
+#include <string.h>
+
+static Value typed(V v, DType d, int n) {
+    return (Value){v, {d, n}, NULL};
+}
+
+V lower_as(Lower *L, Value v, TileType t) {
+    if (v.literal) return literal_of(L, v.literal, t);
+    return v.t.n == 1 && t.n > 1 ? lower_splat(L, v.v, t.n) : v.v;
+}
+
+/* ------------------------------------------------------------------ numbers */
+
+static bool never_nan(V x) {
+    if (LLVMIsAConstantFP(x)) {
+        LLVMBool lost;
+        double c = LLVMConstRealGetDouble(x, &lost);
+        return c == c;
+    }
+    return LLVMIsConstant(x) && lower_lanes(x) > 1 &&
+           never_nan(LLVMGetAggregateElement(x, 0)); /* our constant vectors are splats */
+}
+
+/* (b > a || b is NaN) ? b : a */
+static V extreme(Lower *L, V a, V b, bool larger) {
+    LLVMRealPredicate ordered = larger ? LLVMRealOGT : LLVMRealOLT, unordered = larger ? LLVMRealUGT : LLVMRealULT;
+    if (never_nan(a)) return l_select(L, l_fcmp(L, unordered, b, a), b, a);
+    V m = l_select(L, l_fcmp(L, ordered, b, a), b, a);
+    return never_nan(b) ? m : l_select(L, l_fcmp(L, LLVMRealUNO, b, b), b, m);
+}
+
+static V int_extreme(Lower *L, V a, V b, bool is_signed, bool larger) {
+    LLVMIntPredicate p = larger ? (is_signed ? LLVMIntSGT : LLVMIntUGT) : (is_signed ? LLVMIntSLT : LLVMIntULT);
+    return l_select(L, l_icmp(L, p, a, b), a, b);
+}
+
+static V any_extreme(Lower *L, V a, V b, DType d, bool larger) {
+    return dtype_is_float(d) ? extreme(L, a, b, larger) : int_extreme(L, a, b, dtype_kind(d) == 'i', larger);
+}
+
+static V int_least(Lower *L, V x, DType d) {
+    return lower_int(L, x, (int64_t)((uint64_t)1 << (dtype_bytes(d) * 8 - 1)));
+}
+
+/* Rounded down; by zero 0; the least by -1 wraps. Never traps. */
+static V int_divide(Lower *L, V a, V b, DType d, bool want_rest) {
+    bool is_signed = dtype_kind(d) == 'i';
+    V zero = lower_int(L, a, 0), one = lower_int(L, a, 1), by_zero = l_icmp(L, LLVMIntEQ, b, zero), unsafe = by_zero,
+      wraps = NULL;
+    if (is_signed) {
+        wraps = l_and(L, l_icmp(L, LLVMIntEQ, a, int_least(L, a, d)), l_icmp(L, LLVMIntEQ, b, lower_int(L, b, -1)));
+        unsafe = l_or(L, by_zero, wraps);
+    }
+    V safe = l_select(L, unsafe, one, b);
+    V q = is_signed ? LLVMBuildSDiv(L->b, a, safe, "") : LLVMBuildUDiv(L->b, a, safe, "");
+    V r = l_sub(L, a, l_mul(L, q, safe));
+    if (is_signed) {
+        V down = l_and(L, l_icmp(L, LLVMIntNE, r, zero), l_icmp(L, LLVMIntSLT, l_xor(L, r, safe), zero));
+        q = l_select(L, down, l_sub(L, q, one), q);
+        r = l_select(L, down, l_add(L, r, safe), r);
+    }
+    return l_select(L, by_zero, zero, want_rest ? r : q); /* least / 1 is the wrapped quotient, its rest 0 */
+}
+
+static V float_arithmetic(Lower *L, const TileExpr *e, V a, V b, V c) {
+    switch (e->op) {
+    case TO_ADD: return l_fadd(L, a, b);
+    case TO_SUB: return l_fsub(L, a, b);
+    case TO_MUL: return l_fmul(L, a, b);
+    case TO_DIV: return l_fdiv(L, a, b);
+    case TO_MOD: return l_fsub(L, a, l_fmul(L, lower_intrinsic1(L, "llvm.floor", l_fdiv(L, a, b)), b));
+    case TO_MIN: return extreme(L, a, b, false);
+    case TO_MAX: return extreme(L, a, b, true);
+    case TO_MIN_FAST: return l_select(L, l_fcmp(L, LLVMRealOLT, a, b), a, b);
+    case TO_MAX_FAST: return l_select(L, l_fcmp(L, LLVMRealOGT, a, b), a, b);
+    case TO_POW: return math_pow(L, a, b);
+    case TO_ATAN2: return math_atan2(L, a, b);
+    case TO_FMA: return math_fma(L, a, b, c);
+    case TO_FMA_EXACT: return math_fma_exact(L, a, b, c);
+    case TO_NEG: return l_fneg(L, a);
+    case TO_ABS: return lower_intrinsic1(L, "llvm.fabs", a);
+    case TO_RELU: return l_select(L, l_fcmp(L, LLVMRealOGT, lower_float(L, a, 0), a), lower_float(L, a, 0), a);
+    case TO_SIGN: {
+        V zero = lower_float(L, a, 0), below = l_select(L, l_fcmp(L, LLVMRealOLT, a, zero), lower_float(L, a, -1), a);
+        return l_select(L, l_fcmp(L, LLVMRealOGT, a, zero), lower_float(L, a, 1), below);
+    }
+    default: return math_op(L, e->op, a);
+    }
+}
+
+static V int_arithmetic(Lower *L, const TileExpr *e, DType d, V a, V b, V c) {
+    bool is_signed = dtype_kind(d) == 'i';
+    V zero = lower_int(L, a, 0), width = lower_int(L, a, d == DT_BOOL ? 0 : dtype_bytes(d) * 8 - 1);
+    switch (e->op) {
+    case TO_ADD: return l_add(L, a, b);
+    case TO_SUB: return l_sub(L, a, b);
+    case TO_MUL: return l_mul(L, a, b);
+    case TO_FMA: return l_add(L, l_mul(L, a, b), c);
+    case TO_DIV: return int_divide(L, a, b, d, false);
+    case TO_MOD: return int_divide(L, a, b, d, true);
+    case TO_MIN:
+    case TO_MIN_FAST: return int_extreme(L, a, b, is_signed, false);
+    case TO_MAX:
+    case TO_MAX_FAST: return int_extreme(L, a, b, is_signed, true);
+    case TO_AND: return l_and(L, a, b);
+    case TO_OR: return l_or(L, a, b);
+    case TO_XOR: return l_xor(L, a, b);
+    case TO_NOT: return LLVMBuildNot(L->b, a, "");
+    case TO_SHL: return l_shl(L, a, l_and(L, b, width));
+    case TO_SHR: return is_signed ? l_ashr(L, a, l_and(L, b, width)) : l_lshr(L, a, l_and(L, b, width));
+    case TO_NEG: return l_sub(L, zero, a);
+    case TO_ABS: return is_signed ? l_select(L, l_icmp(L, LLVMIntSLT, a, zero), l_sub(L, zero, a), a) : a;
+    case TO_SIGN: {
+        V one = lower_int(L, a, 1),
+          below = is_signed ? l_select(L, l_icmp(L, LLVMIntSLT, a, zero), lower_int(L, a, -1), zero) : zero;
+        return l_select(L, l_icmp(L, is_signed ? LLVMIntSGT : LLVMIntUGT, a, zero), one, below);
+    }
+    case TO_RELU: return is_signed ? l_select(L, l_icmp(L, LLVMIntSGT, a, zero), a, zero) : a;
+    default: walk_fail(&L->w, "no integer lowering of %s", tile_op_row[e->op].name);
+    }
+}
+
+static V comparison(Lower *L, TileOp op, DType d, V a, V b) {
+    static const LLVMRealPredicate real[] = {LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE, LLVMRealOEQ, LLVMRealUNE};
+    static const LLVMIntPredicate with_sign[] = {LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE, LLVMIntEQ, LLVMIntNE};
+    static const LLVMIntPredicate without[] = {LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE, LLVMIntEQ, LLVMIntNE};
+    if (dtype_is_float(d)) return l_fcmp(L, real[op - TO_LT], a, b);
+    return l_icmp(L, dtype_kind(d) == 'i' ? with_sign[op - TO_LT] : without[op - TO_LT], a, b);
+}
+
+/* ------------------------------------------------------------------ across lanes and tiles */
+
+static V fold(Lower *L, TileOp op, DType d, V a, V b) {
+    if (op == TO_HADD || op == TO_TILE_ADD) return dtype_is_float(d) ? l_fadd(L, a, b) : l_add(L, a, b);
+    return any_extreme(L, a, b, d, op == TO_HMAX || op == TO_TILE_MAX);
+}
+
+static V half_of(Lower *L, V x, int begin) {
+    V at[TILE_LANES];
+    int n = lower_lanes(x) / 2;
+    for (int i = 0; i < n; i++) at[i] = lower_i32(L, begin + i);
+    return LLVMBuildShuffleVector(L->b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(at, (unsigned)n), "");
+}
+
+static V fold_lanes(Lower *L, TileOp op, DType d, V x) {
+    for (int n = lower_lanes(x); n > 1; n /= 2) {
+        x = n == 2 ? fold(L, op, d, l_extract(L, x, 0), l_extract(L, x, 1))
+                   : fold(L, op, d, half_of(L, x, 0), half_of(L, x, n / 2));
+    }
+    return x;
+}
+
+static V fold_tile(Lower *L, const TileExpr *e, TileType *t) {
+    int n, begin = reg_at(&L->w, &e->x[0]->a, &n);
+    const TileSym *s = e->x[0]->a.s;
+    V *m = NEW_ARRAY(L->w.arena, V, n);
+    for (int i = 0; i < n; i++) m[i] = s->r[begin + i];
+    for (; n > 1; n = (n + 1) / 2) {
+        for (int i = 0; i < n / 2; i++) m[i] = fold(L, e->op, s->d, m[2 * i], m[2 * i + 1]);
+        if (n & 1) m[n / 2] = m[n - 1];
+    }
+    *t = s->type;
+    return m[0];
+}
+
+/* Does (a, ia) win over (b, ib)? Larger (smaller), NaN over numbers, else the lower place. */
+static V pair_wins(Lower *L, TileOp op, DType d, V a, V ia, V b, V ib) {
+    bool larger = op == TO_HARGMAX;
+    V wins = comparison(L, larger ? TO_GT : TO_LT, d, a, b), equal = comparison(L, TO_EQ, d, a, b);
+    if (dtype_is_float(d)) {
+        V na = l_fcmp(L, LLVMRealUNO, a, a), nb = l_fcmp(L, LLVMRealUNO, b, b);
+        wins = l_or(L, wins, l_and(L, na, LLVMBuildNot(L->b, nb, "")));
+        equal = l_or(L, equal, l_and(L, na, nb));
+    }
+    return l_or(L, wins, l_and(L, equal, l_icmp(L, LLVMIntSLT, ia, ib)));
+}
+
+static V best_lane(Lower *L, TileOp op, DType d, V v, V place) {
+    for (int n = lower_lanes(v); n > 1; n /= 2) {
+        V a = n == 2 ? l_extract(L, v, 0) : half_of(L, v, 0), b = n == 2 ? l_extract(L, v, 1) : half_of(L, v, n / 2);
+        V ia = n == 2 ? l_extract(L, place, 0) : half_of(L, place, 0),
+          ib = n == 2 ? l_extract(L, place, 1) : half_of(L, place, n / 2);
+        V c = pair_wins(L, op, d, a, ia, b, ib);
+        v = l_select(L, c, a, b);
+        place = l_select(L, c, ia, ib);
+    }
+    return place;
+}
+
+static V repeat_lanes(Lower *L, V x, int n) {
+    V at[TILE_LANES];
+    int m = lower_lanes(x);
+    if (m == 1) return n > 1 ? lower_splat(L, x, n) : x;
+    for (int i = 0; i < n; i++) at[i] = lower_i32(L, i % m);
+    return LLVMBuildShuffleVector(L->b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(at, (unsigned)n), "");
+}
+
+static V ramp(Lower *L, int n) {
+    V at[TILE_LANES];
+    for (int i = 0; i < n; i++) at[i] = lower_i32(L, i);
+    return n > 1 ? LLVMConstVector(at, (unsigned)n) : at[0];
+}
+
+static bool divisible_by_four(Lower *L, const TileExpr *e) {
+    TilePoly p;
+    return poly_try(&L->w, e, &p) && poly_divisible(&L->w, p, 4);
+}
+
+static V philox(Lower *L, const TileExpr *e, Value *x, int n) {
+    V key[4];
+    for (int i = 0; i < 4; i++) key[i] = lower_as(L, x[i], (TileType){DT_U32, 1});
+    return random_philox(L, key, lower_as(L, x[4], (TileType){DT_I64, 1}), divisible_by_four(L, e->x[4]), n);
+}
+
+static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileType t) {
+    V a, b;
+    switch (e->op) {
+    case TO_SELECT:
+        a = lower_as(L, x[0], (TileType){DT_BOOL, x[0].t.n > 1 ? t.n : 1});
+        return l_select(L, a, lower_as(L, x[1], t), lower_as(L, x[2], t));
+    case TO_MULHI: {
+        T wide = t.n > 1 ? LLVMVectorType(L->i64, (unsigned)t.n) : L->i64;
+        a = LLVMBuildZExt(L->b, lower_as(L, x[0], operand), wide, "");
+        b = LLVMBuildZExt(L->b, lower_as(L, x[1], operand), wide, "");
+        return LLVMBuildTrunc(L->b, l_lshr(L, l_mul(L, a, b), lower_int(L, a, 32)), lower_type(L, t), "");
+    }
+    case TO_SPLAT: return lower_as(L, x[0], t);
+    case TO_REPEAT: return repeat_lanes(L, x[0].v, t.n);
+    case TO_IOTA: return ramp(L, t.n);
+    case TO_HADD:
+    case TO_HMAX:
+    case TO_HMIN: return fold_lanes(L, e->op, operand.d, x[0].v);
+    case TO_HARGMAX:
+    case TO_HARGMIN: return best_lane(L, e->op, operand.d, x[0].v, x[1].v);
+    case TO_PHILOX: return philox(L, e, x, t.n);
+    case TO_NORMAL: return random_normal(L, x[0].v);
+    case TO_UNIFORM01: return random_uniform(L, x[0].v);
+    default: walk_fail(&L->w, "no lowering of %s", tile_op_row[e->op].name);
+    }
+}
+
+/* ------------------------------------------------------------------ the tree */
+
+static Value symbol(Lower *L, TileSym *s) {
+    if (s->k == TS_LET || s->k == TS_SCALAR) {
+        TileType t = sym_type(s);
+        return typed(s->v, t.d, t.n);
+    }
+    return typed(s->known ? lower_i64(L, s->value) : s->v, DT_I64, 1);
+}
+
+static Value operation(Lower *L, const TileExpr *e) {
+    Value x[TILE_ARGS];
+    TileType types[TILE_ARGS], operand, t;
+    const TileOpRow *row = &tile_op_row[e->op];
+    if (e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN) {
+        V v = fold_tile(L, e, &t);
+        return typed(v, t.d, t.n);
+    }
+    for (int i = 0; i < row->args; i++) {
+        x[i] = lower_expr(L, e->x[i]);
+        types[i] = x[i].t;
+    }
+    t = tile_type_of(&L->w, e, types, &operand);
+    if (row->class == '*') return typed(special(L, e, x, operand, t), t.d, t.n);
+    V a = lower_as(L, x[0], operand), b = row->args > 1 ? lower_as(L, x[1], operand) : NULL,
+      c = row->args > 2 ? lower_as(L, x[2], operand) : NULL;
+    if (row->class == 'T') return typed(lower_cast(L, a, operand, t.d), t.d, t.n);
+    if (row->class == 'C') return typed(comparison(L, e->op, operand.d, a, b), t.d, t.n);
+    if (dtype_is_float(operand.d)) return typed(float_arithmetic(L, e, a, b, c), t.d, t.n);
+    return typed(int_arithmetic(L, e, operand.d, a, b, c), t.d, t.n);
+}
+
+Value lower_expr(Lower *L, const TileExpr *e) {
+    switch (e->k) {
+    case TE_NUMBER: return (Value){NULL, {TILE_LITERAL, 1}, e};
+    case TE_SYM: return symbol(L, e->s);
+    case TE_ACCESS:
+        if (e->a.s->k == TS_REG) return typed(e->a.s->r[reg_at(&L->w, &e->a, NULL)], e->a.s->type.d, e->a.s->type.n);
+        return typed(lower_load(L, &e->a), e->a.s->d, access_lanes(&L->w, &e->a));
+    case TE_OP: break;
+    }
+    TilePoly p;
+    if (e->op <= TO_MOD && poly_try(&L->w, e, &p)) return typed(poly_value(L, p), DT_I64, 1); /* index arithmetic */
+    return operation(L, e);
+}

@@ -1,0 +1,261 @@
+/* tile.h -- the tile IR: how one fused kernel is computed, as text that can be read, printed, verified, interpreted and costed
+ * before any back end sees it. Structured loops, register tiles indexed by compile-time integers, buffers with polynomial
+ * addresses, pure expressions.
+ *
+ *   kernel gemm<b in 1..64, K = 768, N = 768, MR = 8, NV = 3, VL = 16>(x: f32[b, K], w: f32[N*K] const, y: f32[b, N] out) {
+ *     parallel i in 0..b by R = MR rest { parallel j in 0..N by W = NV*VL rest {
+ *       const NW = (W + VL - 1) / VL
+ *       reg acc: f32xVL[R, NW]
+ *       for k in 0..K {
+ *         unroll v in 0..NW {
+ *           let c = w[j*K + k*NW*VL + VL*v : VL]
+ *           unroll r in 0..R { acc[r, v] = fma(x[i + r, k], c, acc[r, v]) }
+ *         }
+ *       }
+ *       unroll r in 0..R { unroll v in 0..NW { y[i + r, j + VL*v : VL < N] = max(acc[r, v], 0) } }
+ *     } } }
+ *
+ * Text -> tile_parse -> tile_verify -> { tile_interp, tile_cost, tile_print, cpu/lower.h }.
+ *
+ * Parameters
+ *   P = 8                        compile-time; a TileBind overrides it
+ *   n   n in 2..   n in 2..512   run-time sizes, BOTH ENDS INCLUSIVE (as a dim of the language), at least 1 when left out; a
+ *       bind
+ *                                makes a size compile-time. Sizes are i64 arguments of the kernel.
+ * Arguments
+ *   x: f32[M, -1..H + 1]         buffer; index ranges are half open and may start below 0
+ *   lr: f32                      scalar, of any element type
+ *   Suffixes, in this order: stride(e, ..) in elements, polynomials of the sizes, 0 = broadcast; offset(e) in elements; out,
+ *   inout, const, alias (may overlap another argument: no noalias).
+ *   Element types: f64 f32 f16 bf16 i64 i32 i16 i8 u32 u8 bool (one byte, 0 or 1).
+ * Statements (blanks or new lines between them)
+ *   parallel i in a..b [by T = s rest|masked] { }   perfectly nested at the top, with only const and index lines beside them:
+ *                                                   one flattened space of iterations
+ *   for i in a..b [by [T =] s [rest|masked]] { }    whole tiles, then copies of the body with a smaller T (static count: the
+ *                                                   exact rest; run-time count: by halving), or the last tile under masks
+ *   for i in a..b step s { }                        strided
+ *   unroll v in a..b { }                            v is a compile-time integer inside
+ *   reg t: f32xVL[8, 3] [= e]    register tile, zero without e; its indices are compile-time; t[0, 1] = e sets an element
+ *   reg t: f32xVL                a single one, used without index: t = e
+ *   let x = e    const c = e
+ *   index q = e in lo..hi        a run-time integer. lo..hi (half open) is proven for affine e, a / c, a % c, min, max; for
+ *                                anything else (a loaded integer) it is a contract of the caller
+ *   index q = clamp(e) in lo..hi     clamps in code
+ *   buf b: f32[R, K] stack       temporary, uninitialised; `arena`: in the thread's scratch (tile_scratch bytes)
+ *   if e { }    transpose t
+ *   b[i, j : 16 < N else f]      access. A lane range `e : lanes` on one index; `< N` limits it: lanes at N and beyond read f
+ *                                (0 without else) and are not written
+ * Expressions
+ *   A scalar meets a vector by splatting. A literal takes the other side's type; alone it is f32. No other conversion is
+ *   implicit: f32(x), i32(x), bool(x) ... cast, saturating, NaN -> 0. Comparisons give bool, also in lanes; select(c, a, b).
+ *   f16 and bf16 can be loaded, stored, cast, selected; arithmetic wants f32(x). Index expressions and sizes are i64 scalars.
+ *   Integer / and % round down, and give 0 by zero. shr is logical for unsigned types. Shift amounts count modulo the width.
+ *   max and min give NaN when either side is NaN. max_fast, min_fast are `a > b ? a : b`, `a < b ? a : b`: one instruction.
+ *   hadd hmax hmin fold the lanes (halves), tile_add tile_max tile_min a register tile (pairs): fixed orders, equal on all
+ *   targets. hargmax(v, i), hargmin(v, i): the index (lanes of i: i32) of the first largest or smallest lane, NaN wins. A loop
+ *   over vectors keeps such pairs by
+ *     let c = or(v > best, and(v != v, best == best))   best = select(c, v, best)   at = select(c, i32(k) + iota(VL), at)
+ *   iota(n): i32 lanes 0 .. n-1. splat(x, n). repeat(x4, n): the lanes of x n times.
+ *   philox(seed_lo, seed_hi ^ site, step_lo, step_hi, element, n): u32 lanes, the words of elements element .. element + n - 1
+ *   (element: an i64 expression; four times faster when it is provably divisible by 4). normal(w), uniform01(w): u32 -> f32,
+ *   bit exact. fma_exact: rounded once on every target. */
+#ifndef CODEGEN_TILE_H
+#define CODEGEN_TILE_H
+#include "ir/arena.h"
+#include "ir/type.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A type: n lanes of d. Literals have d == TILE_LITERAL until they meet something. */
+#define TILE_LITERAL DT_COUNT
+#define TILE_LANES   64 /* the most lanes of a value */
+#define TILE_RANK    8  /* the most dimensions of a buffer or register tile */
+#define TILE_DEGREE  6  /* the most factors of a term of an address */
+typedef struct TileType {
+    DType d;
+    int n;
+} TileType;
+
+/* One row an operation: enum, name, arguments, class, flops a lane. Class (rules in tile_type_of): A joined numeric, F joined
+ * f32/f64, C compare, L bool or integer, S shift, T cast, * special. Infix operators come first. */
+// clang-format off
+#define TILE_OPS(X)                                                                                                           \
+    X(ADD, "+", 2, 'A', 1) X(SUB, "-", 2, 'A', 1) X(MUL, "*", 2, 'A', 1) X(DIV, "/", 2, 'A', 1) X(MOD, "%", 2, 'A', 3)        \
+    X(LT, "<", 2, 'C', 0) X(LE, "<=", 2, 'C', 0) X(GT, ">", 2, 'C', 0) X(GE, ">=", 2, 'C', 0) X(EQ, "==", 2, 'C', 0)          \
+    X(NE, "!=", 2, 'C', 0) X(MIN, "min", 2, 'A', 1) X(MAX, "max", 2, 'A', 1) X(MIN_FAST, "min_fast", 2, 'A', 1)               \
+    X(MAX_FAST, "max_fast", 2, 'A', 1) X(POW, "pow", 2, 'F', 40) X(ATAN2, "atan2", 2, 'F', 30) X(FMA, "fma", 3, 'A', 2)       \
+    X(FMA_EXACT, "fma_exact", 3, 'F', 2) X(SELECT, "select", 3, '*', 0) X(AND, "and", 2, 'L', 0) X(OR, "or", 2, 'L', 0)       \
+    X(XOR, "xor", 2, 'L', 0) X(NOT, "not", 1, 'L', 0) X(SHL, "shl", 2, 'S', 0) X(SHR, "shr", 2, 'S', 0)                       \
+    X(MULHI, "mulhi", 2, '*', 0) X(NEG, "neg", 1, 'A', 1) X(ABS, "abs", 1, 'A', 1) X(SIGN, "sign", 1, 'A', 1)                 \
+    X(FLOOR, "floor", 1, 'F', 1) X(CEIL, "ceil", 1, 'F', 1) X(ROUND, "round", 1, 'F', 1) X(SQRT, "sqrt", 1, 'F', 1)           \
+    X(RSQRT, "rsqrt", 1, 'F', 2) X(EXP, "exp", 1, 'F', 14) X(EXPM1, "expm1", 1, 'F', 18) X(LOG, "log", 1, 'F', 18)            \
+    X(LOG1P, "log1p", 1, 'F', 24) X(SIN, "sin", 1, 'F', 24) X(COS, "cos", 1, 'F', 24) X(TANH, "tanh", 1, 'F', 22)             \
+    X(ERF, "erf", 1, 'F', 18) X(SIGMOID, "sigmoid", 1, 'F', 16) X(GELU, "gelu", 1, 'F', 22) X(RELU, "relu", 1, 'A', 1)        \
+    X(TO_F64, "f64", 1, 'T', 0) X(TO_F32, "f32", 1, 'T', 0) X(TO_F16, "f16", 1, 'T', 0) X(TO_BF16, "bf16", 1, 'T', 0)         \
+    X(TO_I64, "i64", 1, 'T', 0) X(TO_I32, "i32", 1, 'T', 0) X(TO_I16, "i16", 1, 'T', 0) X(TO_I8, "i8", 1, 'T', 0)             \
+    X(TO_U32, "u32", 1, 'T', 0) X(TO_U8, "u8", 1, 'T', 0) X(TO_BOOL, "bool", 1, 'T', 0) X(SPLAT, "splat", 2, '*', 0)          \
+    X(REPEAT, "repeat", 2, '*', 0) X(IOTA, "iota", 1, '*', 0) X(HADD, "hadd", 1, '*', 1) X(HMAX, "hmax", 1, '*', 1)           \
+    X(HMIN, "hmin", 1, '*', 1) X(HARGMAX, "hargmax", 2, '*', 1) X(HARGMIN, "hargmin", 2, '*', 1)                              \
+    X(TILE_ADD, "tile_add", 1, '*', 1) X(TILE_MAX, "tile_max", 1, '*', 1) X(TILE_MIN, "tile_min", 1, '*', 1)                  \
+    X(PHILOX, "philox", 6, '*', 60) X(NORMAL, "normal", 1, '*', 50) X(UNIFORM01, "uniform01", 1, '*', 2)                      \
+    X(CLAMP, "clamp", 1, '*', 0)
+// clang-format on
+typedef enum TileOp {
+#define X(e, name, args, class, flops) TO_##e,
+    TILE_OPS(X)
+#undef X
+        TO_COUNT
+} TileOp;
+#define TILE_ARGS 6 /* the most arguments of an operation */
+typedef struct TileOpRow {
+    const char *name;
+    int args;
+    char class;
+    int flops;
+} TileOpRow;
+extern const TileOpRow tile_op_row[TO_COUNT];
+
+typedef struct TileSym TileSym;
+typedef struct TileExpr TileExpr;
+typedef struct TileStmt TileStmt;
+
+/* c + a sum of coefficient * product of symbols; symbols in a term and the terms are in a canonical order (by TileSym.id). */
+typedef struct TileTerm {
+    int64_t c;
+    int n;
+    TileSym *v[TILE_DEGREE];
+} TileTerm;
+typedef struct TilePoly {
+    int64_t c;
+    int n;
+    TileTerm *t; /* never written after it was made */
+} TilePoly;
+
+/* buf[ix, ..] or tile[ix, ..]; index `lane_dim` may be a lane range  ix : lanes < limit else fill. */
+typedef struct TileAccess {
+    TileSym *s;
+    int n, lane_dim; /* lane_dim -1: scalar */
+    TileExpr *ix[TILE_RANK], *lanes, *limit;
+    TileExpr *fill; /* a literal; NULL: 0 */
+} TileAccess;
+
+typedef enum TileExprKind { TE_NUMBER, TE_SYM, TE_ACCESS, TE_OP } TileExprKind;
+struct TileExpr {
+    TileExprKind k;
+    TileOp op;
+    double number; /* TE_NUMBER */
+    int64_t whole; /* the same when it is an integer */
+    bool fraction; /* written with a point or exponent, or inf / nan: not an integer */
+    TileSym *s;
+    TileAccess a;
+    TileExpr *x[TILE_ARGS];
+};
+
+typedef enum TileSymKind { TS_CONST, TS_SIZE, TS_LOOP, TS_INDEX, TS_BUF, TS_REG, TS_LET, TS_SCALAR } TileSymKind;
+typedef enum TileSpace { TILE_ARG, TILE_STACK, TILE_ARENA } TileSpace;
+struct TileSym {
+    const char *name;
+    TileSymKind k;
+    int id, arg;     /* declaration order; arg: place among the arguments, or among the run-time sizes, else -1 */
+    DType d;         /* buffers, tiles, scalars */
+    TileExpr *lanes; /* register tiles; NULL: 1 */
+    TileExpr *lo[TILE_RANK], *hi[TILE_RANK], *stride[TILE_RANK], *offset; /* lo NULL: 0; stride NULL: row-major */
+    int nd;
+    TileSpace space;
+    bool out, inout, constant, alias;
+    int64_t min, max; /* sizes; max -1: none */
+    TileSym *next;    /* enclosing scope while parsing */
+    /* state of the walk under way (verifier, interpreter, lowering) */
+    bool known; /* a compile-time integer here: value */
+    int64_t value;
+    TilePoly lowest, highest; /* range of a run-time loop symbol or index, inclusive */
+    int level;                /* loop depth */
+    int64_t step;             /* a loop symbol is lowest + a multiple of step */
+    TileType type;            /* of a let or tile element */
+    void *v, **r;             /* value; elements of a register tile */
+    int dim[TILE_RANK], nr;   /* register tile */
+    int64_t room;             /* bytes or elements behind v or r (interpreter) */
+    int mark;
+};
+
+typedef enum TileStmtKind {
+    TK_PARALLEL,
+    TK_FOR,
+    TK_UNROLL,
+    TK_REG,
+    TK_LET,
+    TK_SET,
+    TK_STORE,
+    TK_BUF,
+    TK_INDEX,
+    TK_CONST,
+    TK_IF,
+    TK_TRANSPOSE
+} TileStmtKind;
+struct TileStmt {
+    TileStmtKind k;
+    int line;
+    TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
+    TileExpr *lo, *hi, *by, *e;
+    bool step, rest, masked;
+    TileAccess a; /* TK_SET, TK_STORE */
+    TileStmt *body, *next;
+};
+
+typedef struct TileKernel {
+    Arena *arena; /* the caller's: holds the kernel */
+    const char *name;
+    LIST(TileSym *) params, args, all; /* args in order of declaration; all: every symbol */
+    int sizes;                         /* run-time sizes among params */
+    int64_t scratch;                   /* set by tile_verify */
+    TileStmt *body;
+    struct TileWalk *walk; /* of the walk under way */
+} TileKernel;
+
+typedef struct TileBind {
+    const char *name;
+    int64_t value;
+} TileBind;
+
+/* What a schedule and the verifier know of a machine. */
+typedef struct TileTarget {
+    const char *name, *cpu, *tune; /* "x86-64-v4"; LLVM's target-cpu and tune-cpu */
+    int lanes;                     /* f32 in a register */
+    int registers;                 /* vector registers */
+    int in_flight;                 /* accumulators that hide the latency of fma */
+    int64_t l2;                    /* bytes */
+    bool fma, avx512;
+} TileTarget;
+extern const TileTarget tile_targets[];          /* x86-64-v4, x86-64-v3, x86-64-v2, then name NULL */
+const TileTarget *tile_target(const char *name); /* NULL: unknown */
+
+/* Parses the kernel `name` (NULL: the first) of a text with any number of kernels. NULL and *error (in the arena) on a
+ * fault. */
+TileKernel *tile_parse(Arena *a, const char *text, const char *name, const TileBind *binds, int n, const char **error);
+void tile_print(FILE *f, const TileKernel *k); /* print, parse, print gives the same bytes */
+
+/* All rules on every instance that will be emitted: bounds, rests, lanes, types, outputs, disjointness of parallel
+ * iterations, registers. true: fine. Else *error in the kernel's arena: "kernel gemm, line 7: ...". *registers (may be
+ * NULL): the estimate of live vector registers, for the caller to judge: a few too many only spill, four times what the
+ * machine has is an error. */
+bool tile_verify(TileKernel *k, const TileTarget *t, int *registers, const char **error);
+int64_t tile_scratch(TileKernel *k); /* bytes of arena scratch a thread needs, multiple of 64; after tile_verify */
+int64_t tile_count(TileKernel *k, const int64_t *sizes); /* iterations of the flattened parallel space; 1 without `parallel` */
+
+/* Runs iterations p0..p1 (p1 < 0: all). args: pointers in the order of declaration, scalars by pointer to a value of their
+ * type. sizes in order of declaration. Every access is checked: false and *error (kernel's arena) when one leaves its
+ * buffer. */
+bool tile_interp(TileKernel *k, void *const *args, const int64_t *sizes, int64_t p0, int64_t p1, const char **error);
+
+typedef struct TileCost {
+    double flops, special;          /* operations; those in math functions */
+    double load_bytes, store_bytes; /* of accesses, cached or not */
+    double in_bytes, out_bytes;     /* footprint of the arguments */
+    double instructions;            /* vector instructions, roughly */
+} TileCost;
+/* Run-time sizes count with the given values (NULL: 64 each, within their ranges). */
+TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes);
+
+#endif

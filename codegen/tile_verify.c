@@ -1,0 +1,533 @@
+/* tile_verify.c -- every rule of the tile IR, on every instance of the body that the lowering will emit (T = 8, then the
+ * rest 5).
+ *
+ *   bounds      every index of every access stays inside its dimension, given the ranges of loops, the enclosing ifs and the
+ *               sizes' ranges
+ *   rests       a loop by T divides, or says rest or masked (loop_parts)
+ *   types       operands, lanes, element types of stores (tile_type_of)
+ *   outputs     only out and inout arguments are written
+ *   disjoint    no two parallel iterations touch the same place of an output
+ *   registers   live register tiles and values fit the machine, four times over at most (a little spilling is the schedule's
+ *               business)
+ *
+ * Disjoint: let two iterations differ, and let p be the outermost parallel symbol in which they do. Symbols outside p are
+ * equal then. So for every output and every p there must be a dimension whose index is c*p + r in all accesses, where the
+ * spread of r over everything inside p, lanes included, is at most |c| * (the step of p). Loads of outputs count as well: an
+ * iteration reads only what no other one writes. */
+#include "codegen/tile_walk.h"
+
+#include <string.h>
+
+#define STACK_LIMIT 65536 /* bytes of stack buffers */
+
+/* Where an output is touched: r of index `dim` = c*p + r lies in low .. high - 1. */
+typedef struct Spread {
+    TilePoly low, high;
+} Spread;
+
+typedef struct Proof {
+    TileSym *buffer, *p;
+    int dim;
+    bool failed, seen;
+    TilePoly c;
+    LIST(Spread) spread;
+} Proof;
+
+typedef struct Parallel {
+    TileSym *s;
+    int64_t step;   /* distance of two iterations */
+    int64_t within; /* the body may be at s + 0 .. s + within inside one iteration (rests by halving) */
+} Parallel;
+
+typedef struct Verify {
+    TileWalk *w;
+    const TileTarget *target;
+    const TileVisit *visit; /* NULL: only verify */
+    double times;
+    int live, lets, most; /* registers */
+    int64_t scratch, most_scratch, stack, most_stack;
+    LIST(TilePoly) facts;
+    Parallel parallel[TILE_RANK];
+    int n_parallel;
+    LIST(Proof *) proofs;
+} Verify;
+
+static void block(Verify *v, const TileStmt *s);
+static TileType expression(Verify *v, const TileExpr *e);
+
+static bool follows(Verify *v, TilePoly p) {
+    if (poly_nonneg(v->w, p)) return true;
+    for (int i = 0; i < v->facts.n; i++)
+        if (poly_nonneg(v->w, poly_add(v->w, p, v->facts.at[i], -1))) return true;
+    return false;
+}
+
+/* p >= 0, if need be by an enclosing condition, if need be because a multiple of g above -g is at least 0: in steps of 16,
+ * `if i < 784` makes room for the lanes i .. i + 15. */
+static bool holds(Verify *v, TilePoly p) {
+    if (follows(v, p)) return true;
+    for (int64_t g = 64; g > 1; g /= 2)
+        if (poly_divisible(v->w, p, g)) return follows(v, poly_add(v->w, p, poly_const(g - 1), 1));
+    return false;
+}
+
+/* ------------------------------------------------------------------ disjointness */
+
+static Proof *proof_of(Verify *v, TileSym *buffer, TileSym *p, int dim) {
+    Arena *a = v->w->arena;
+    for (int i = 0; i < v->proofs.n; i++) {
+        Proof *q = v->proofs.at[i];
+        if (q->buffer == buffer && q->p == p && q->dim == dim) return q;
+    }
+    Proof *q = NEW(a, Proof);
+    q->buffer = buffer;
+    q->p = p;
+    q->dim = dim;
+    PUSH(a, v->proofs, q);
+    return q;
+}
+
+/* Widens a known spread when the distances are plain numbers, else adds a new one. */
+static void spread_add(Verify *v, Proof *q, Spread s) {
+    TileWalk *w = v->w;
+    for (int i = 0; i < q->spread.n; i++) {
+        Spread *old = &q->spread.at[i];
+        TilePoly low = poly_add(w, s.low, old->low, -1), high = poly_add(w, s.high, old->high, -1);
+        if (low.n || high.n) continue;
+        if (low.c < 0) old->low = s.low;
+        if (high.c > 0) old->high = s.high;
+        return;
+    }
+    PUSH(w->arena, q->spread, s);
+}
+
+/* |c| * step - (high - low) >= 0 for all pairs of spreads. */
+static bool spreads_fit(Verify *v, const Proof *q, int64_t step) {
+    TileWalk *w = v->w;
+    TilePoly room = poly_add(w, poly_const(0), q->c, step);
+    if (!poly_nonneg(w, q->c)) {
+        room = poly_add(w, poly_const(0), q->c, -step);
+        if (!poly_nonneg(w, poly_add(w, poly_const(0), q->c, -1))) return false;
+    }
+    for (int i = 0; i < q->spread.n; i++)
+        for (int j = 0; j < q->spread.n; j++) {
+            TilePoly width = poly_add(w, q->spread.at[i].high, q->spread.at[j].low, -1);
+            if (!poly_nonneg(w, poly_add(w, room, width, -1))) return false;
+        }
+    return true;
+}
+
+static void touch_dim(Verify *v, const TileAccess *a, const Parallel *p, int dim, int lanes) {
+    TileWalk *w = v->w;
+    Proof *q = proof_of(v, a->s, p->s, dim);
+    TilePoly c, other;
+    Spread s;
+    if (q->failed) return;
+    q->failed = true;
+    /* Bounds in p and what is outside it: symbols outside p are the same in both iterations. */
+    TilePoly index = poly_of(w, a->ix[dim]), low, high;
+    if (!poly_bound(w, index, -1, p->s->level, &low) || !poly_bound(w, index, 1, p->s->level, &high)) return;
+    if (!poly_split(w, low, p->s, &c, &s.low) || !poly_split(w, high, p->s, &other, &s.high)) return;
+    if (!poly_equal(c, other) || (!c.n && !c.c) || (q->seen && !poly_equal(c, q->c))) return;
+    s.high = poly_add(w, s.high, poly_const(dim == a->lane_dim ? lanes : 1), 1);
+    if (p->within) {
+        TilePoly extra = poly_add(w, poly_const(0), c, p->within);
+        if (poly_nonneg(w, c)) s.high = poly_add(w, s.high, extra, 1);
+        else s.low = poly_add(w, s.low, extra, 1);
+    }
+    q->c = c;
+    q->seen = true;
+    spread_add(v, q, s);
+    q->failed = !spreads_fit(v, q, p->step);
+}
+
+static void touch(Verify *v, const TileAccess *a, int lanes) {
+    for (int i = 0; i < v->n_parallel; i++)
+        for (int dim = 0; dim < a->n; dim++) touch_dim(v, a, &v->parallel[i], dim, lanes);
+}
+
+static void check_disjoint(Verify *v) {
+    v->w->line = 0;
+    for (int i = 0; i < v->proofs.n; i++) {
+        const Proof *q = v->proofs.at[i];
+        bool ok = false;
+        for (int j = 0; j < v->proofs.n; j++) {
+            const Proof *o = v->proofs.at[j];
+            ok |= o->buffer == q->buffer && o->p == q->p && o->seen && !o->failed;
+        }
+        if (!ok)
+            walk_fail(v->w, "two iterations of the parallel loop %s may touch the same place of %s", q->p->name,
+                      q->buffer->name);
+    }
+}
+
+/* The dimensions of an output with strides of its own must not overlap: taken in the order of their strides, each is as long
+ * as all below it. */
+static void check_strides(Verify *v, const TileSym *s) {
+    TileWalk *w = v->w;
+    bool done[TILE_RANK] = {false};
+    TilePoly reach = poly_const(1);
+    if (!s->stride[0] || !s->out) return;
+    for (int round = 0; round < s->nd; round++) {
+        int next = -1;
+        for (int i = 0; i < s->nd && next < 0; i++) {
+            bool least = !done[i];
+            for (int j = 0; j < s->nd && least; j++)
+                least = done[j] || j == i || poly_nonneg(w, poly_add(w, buffer_stride(w, s, j), buffer_stride(w, s, i), -1));
+            if (least) next = i;
+        }
+        TilePoly stride = next < 0 ? poly_const(0) : buffer_stride(w, s, next);
+        if (next < 0 || !poly_nonneg(w, poly_add(w, stride, reach, -1)))
+            walk_fail(w, "elements of the output %s may overlap", s->name);
+        done[next] = true;
+        TilePoly extent = poly_add(w, poly_of(w, s->hi[next]), poly_of(w, s->lo[next]), -1);
+        reach = poly_add(w, reach, poly_mul(w, stride, poly_add(w, extent, poly_const(1), -1)), 1);
+    }
+}
+
+/* ------------------------------------------------------------------ accesses and expressions */
+
+static void access(Verify *v, const TileAccess *a, bool store) {
+    TileWalk *w = v->w;
+    const TileSym *s = a->s;
+    int lanes = access_lanes(w, a);
+    if (a->fill && a->fill->fraction && !dtype_is_float(s->d)) walk_fail(w, "a fraction fills masked lanes of %s", s->name);
+    for (int i = 0; i < a->n; i++) {
+        TilePoly index = poly_of(w, a->ix[i]), extent = poly_of(w, s->hi[i]);
+        TilePoly end = poly_add(w, index, poly_const(i == a->lane_dim ? lanes : 1), 1);
+        bool ok = holds(v, poly_add(w, index, poly_of(w, s->lo[i]), -1));
+        bool limited = i == a->lane_dim && a->limit && holds(v, poly_add(w, extent, poly_of(w, a->limit), -1));
+        if (ok && !limited) ok = holds(v, poly_add(w, extent, end, -1));
+        if (!ok) walk_fail(w, "index %d of %s may leave the buffer: %s", i, s->name, tile_expr_text(w->arena, a->ix[i]));
+    }
+    if (store && s->space == TILE_ARG && !s->out) walk_fail(w, "%s is not an output", s->name);
+    if (s->space == TILE_ARG && s->out) touch(v, a, lanes);
+    if (v->visit) v->visit->access(v->visit->self, a, store, v->times);
+}
+
+static TileType expression(Verify *v, const TileExpr *e) {
+    TileWalk *w = v->w;
+    TileType x[TILE_ARGS], operand, t;
+    switch (e->k) {
+    case TE_NUMBER: return (TileType){TILE_LITERAL, 1};
+    case TE_SYM: return sym_type(e->s);
+    case TE_ACCESS:
+        if (e->a.s->k == TS_REG) {
+            reg_at(w, &e->a, NULL);
+            return e->a.s->type;
+        }
+        access(v, &e->a, false);
+        return (TileType){e->a.s->d, access_lanes(w, &e->a)};
+    case TE_OP: break;
+    }
+    int args = tile_op_row[e->op].args;
+    bool tile = e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN;
+    if (tile && e->x[0]->k == TE_ACCESS && e->x[0]->a.s->k == TS_REG) {
+        int count;
+        reg_at(w, &e->x[0]->a, &count);
+        x[0] = e->x[0]->a.s->type;
+    } else {
+        for (int i = 0; i < args; i++) x[i] = expression(v, e->x[i]);
+    }
+    t = tile_type_of(w, e, x, &operand);
+    if (v->visit) v->visit->op(v->visit->self, e, t, v->times);
+    return t;
+}
+
+/* ------------------------------------------------------------------ statements */
+
+static int registers_of(const Verify *v, TileType t) {
+    int bits = v->target->lanes * 32, bytes = t.d == DT_BOOL ? 1 : dtype_bytes(t.d);
+    return t.n == 1 ? 0 : (t.n * bytes * 8 + bits - 1) / bits;
+}
+
+static void registers_seen(Verify *v) {
+    if (v->live + v->lets > v->most) v->most = v->live + v->lets;
+}
+
+static void loop(Verify *v, const TileStmt *s) {
+    TileWalk *w = v->w;
+    TilePart part[TILE_PARTS];
+    int n = loop_parts(w, s, part);
+    double times = v->times;
+    bool pushed = s->k == TK_PARALLEL && !(n == 1 && part[0].trip == 1);
+    s->s->level = ++w->level;
+    for (int i = 0; i < n; i++) {
+        loop_range(w, s, &part[i]);
+        if (pushed) {
+            int64_t step = loop_tile(w, s);
+            bool halved = part[i].dynamic && !part[i].masked && !s->step;
+            v->parallel[v->n_parallel++] = (Parallel){s->s, step, halved ? step - part[i].tile : 0};
+        }
+        v->times = times * (part[i].trip < 0 ? 1 : (double)part[i].trip);
+        block(v, s->body);
+        if (pushed) v->n_parallel--;
+    }
+    v->times = times;
+    if (s->tile) s->tile->known = false;
+    s->s->known = false;
+    w->level--;
+}
+
+static void unroll(Verify *v, const TileStmt *s) {
+    int64_t begin = expr_const(v->w, s->lo), end = expr_const(v->w, s->hi);
+    if (end - begin > 4096) walk_fail(v->w, "%lld copies of an unrolled body", (long long)(end - begin));
+    for (int64_t i = begin; i < end; i++) {
+        s->s->known = true;
+        s->s->value = i;
+        block(v, s->body);
+    }
+    s->s->known = false;
+}
+
+static void in_range(Verify *v, const TileStmt *s, TilePoly lowest, TilePoly highest) {
+    TileWalk *w = v->w;
+    TilePoly lo = poly_of(w, s->lo), hi = poly_of(w, s->hi);
+    bool ok = holds(v, poly_add(w, lowest, lo, -1)) && holds(v, poly_add(w, poly_add(w, hi, highest, -1), poly_const(1), -1));
+    if (!ok) walk_fail(w, "the index %s may leave its range", s->s->name);
+}
+
+/* Proves what can be proven of index q = e in lo..hi. */
+static void index_range(Verify *v, const TileStmt *s) {
+    TileWalk *w = v->w;
+    TilePoly p, a, b;
+    const TileExpr *e = s->e;
+    if (poly_try(w, e, &p)) {
+        in_range(v, s, p, p);
+        return;
+    }
+    if (e->k != TE_OP || tile_op_row[e->op].args != 2 || !poly_try(w, e->x[0], &a) || !poly_try(w, e->x[1], &b)) return;
+    if (e->op == TO_DIV || e->op == TO_MOD) {
+        if (!holds(v, poly_add(w, b, poly_const(1), -1)))
+            walk_fail(w, "the divisor of the index %s may be zero or negative", s->s->name);
+        if (!holds(v, a)) walk_fail(w, "the dividend of the index %s may be negative", s->s->name);
+    }
+    if (e->op == TO_MOD) {
+        in_range(v, s, poly_const(0), poly_add(w, b, poly_const(1), -1));
+    } else if (e->op == TO_DIV) { /* lo*b <= a and a < hi*b */
+        TilePoly low = poly_mul(w, poly_of(w, s->lo), b), high = poly_mul(w, poly_of(w, s->hi), b);
+        bool ok = holds(v, poly_add(w, a, low, -1)) && holds(v, poly_add(w, poly_add(w, high, a, -1), poly_const(1), -1));
+        if (!ok) walk_fail(w, "the index %s may leave its range", s->s->name);
+    } else if (e->op == TO_MIN || e->op == TO_MAX) {
+        TilePoly lo = poly_of(w, s->lo), last = poly_add(w, poly_of(w, s->hi), poly_const(1), -1);
+        bool la = holds(v, poly_add(w, a, lo, -1)), lb = holds(v, poly_add(w, b, lo, -1));
+        bool ha = holds(v, poly_add(w, last, a, -1)), hb = holds(v, poly_add(w, last, b, -1));
+        if (!(e->op == TO_MIN ? la && lb && (ha || hb) : (la || lb) && ha && hb))
+            walk_fail(w, "the index %s may leave its range", s->s->name);
+    }
+}
+
+static void index_statement(Verify *v, const TileStmt *s) {
+    TileWalk *w = v->w;
+    TilePoly p;
+    const TileExpr *e = s->e;
+    bool clamped = e->k == TE_OP && e->op == TO_CLAMP;
+    s->s->known = false;
+    if (!poly_try(w, e, &p) || p.n) {
+        TileType t = expression(v, clamped ? e->x[0] : e);
+        if (t.n != 1 || !dtype_is_int(t.d)) walk_fail(w, "the index %s wants an integer scalar", s->s->name);
+    }
+    if (!clamped) index_range(v, s);
+    if (!clamped && poly_try(w, e, &p) && !p.n) {
+        s->s->known = true;
+        s->s->value = p.c;
+        return;
+    }
+    s->s->level = ++w->level;
+    s->s->lowest = poly_of(w, s->lo);
+    s->s->highest = poly_add(w, poly_of(w, s->hi), poly_const(1), -1);
+}
+
+static void facts_of(Verify *v, const TileExpr *e) {
+    TilePoly fact;
+    bool has_fact;
+    if (e->k == TE_OP && e->op == TO_AND) {
+        facts_of(v, e->x[0]);
+        facts_of(v, e->x[1]);
+    } else if (tile_condition(v->w, e, &fact, &has_fact) < 0 && has_fact) {
+        PUSH(v->w->arena, v->facts, fact);
+    }
+}
+
+static void if_statement(Verify *v, const TileStmt *s) {
+    TilePoly fact;
+    bool has_fact;
+    int known = tile_condition(v->w, s->e, &fact, &has_fact), facts = v->facts.n;
+    if (known == 0) return;
+    if (known < 0) {
+        TileType t = expression(v, s->e);
+        if (t.d != DT_BOOL || t.n != 1) walk_fail(v->w, "if wants a bool scalar");
+        facts_of(v, s->e);
+    }
+    block(v, s->body);
+    v->facts.n = facts;
+}
+
+static void temporary(Verify *v, const TileStmt *s) {
+    int64_t bytes = (buffer_bytes(v->w, s->s) + 63) / 64 * 64;
+    bool stack = s->s->space == TILE_STACK;
+    int64_t *now = stack ? &v->stack : &v->scratch, *most = stack ? &v->most_stack : &v->most_scratch;
+    *now += bytes;
+    if (*now > *most) *most = *now;
+    if (stack && *now > STACK_LIMIT) walk_fail(v->w, "%lld bytes of stack buffers: at most %d", (long long)*now, STACK_LIMIT);
+}
+
+static void let_statement(Verify *v, const TileStmt *s, int lets) {
+    TileType t = expression(v, s->e);
+    if (t.d == TILE_LITERAL) t.d = DT_F32;
+    s->s->type = t;
+    if (t.n > 1 && v->lets == lets) v->lets += registers_of(v, t);
+    registers_seen(v);
+}
+
+static void set_statement(Verify *v, const TileStmt *s) {
+    reg_at(v->w, &s->a, NULL);
+    TileType t = expression(v, s->e), to = s->a.s->type;
+    if (!type_fits(t, to))
+        walk_fail(v->w, "%sx%d set from %sx%d", dtype_name(to.d), to.n, t.d == TILE_LITERAL ? "literal" : dtype_name(t.d), t.n);
+}
+
+static void store_statement(Verify *v, const TileStmt *s) {
+    TileType t = expression(v, s->e), to = {s->a.s->d, access_lanes(v->w, &s->a)};
+    access(v, &s->a, true);
+    if (!type_fits(t, to))
+        walk_fail(v->w, "%sx%d of %s stored from %sx%d", dtype_name(to.d), to.n, s->a.s->name,
+                  t.d == TILE_LITERAL ? "literal" : dtype_name(t.d), t.n);
+}
+
+static void reg_statement(Verify *v, const TileStmt *s) {
+    reg_declare(v->w, s->s);
+    if (s->e) {
+        TileType t = expression(v, s->e);
+        if (!type_fits(t, s->s->type)) walk_fail(v->w, "the register tile %s is initialised with another type", s->s->name);
+    }
+    v->live += s->s->nr * registers_of(v, s->s->type);
+    registers_seen(v);
+}
+
+static void block(Verify *v, const TileStmt *s) {
+    TileWalk *w = v->w;
+    const TileStmt *first = s;
+    int live = v->live, lets = v->lets, level = w->level;
+    int64_t scratch = v->scratch, stack = v->stack;
+    for (; s; s = s->next) {
+        w->line = s->line;
+        switch (s->k) {
+        case TK_PARALLEL:
+        case TK_FOR: loop(v, s); break;
+        case TK_UNROLL: unroll(v, s); break;
+        case TK_REG: reg_statement(v, s); break;
+        case TK_LET: let_statement(v, s, lets); break;
+        case TK_SET: set_statement(v, s); break;
+        case TK_STORE: store_statement(v, s); break;
+        case TK_BUF: temporary(v, s); break;
+        case TK_CONST:
+            s->s->value = expr_const(w, s->e);
+            s->s->known = true;
+            break;
+        case TK_INDEX: index_statement(v, s); break;
+        case TK_IF: if_statement(v, s); break;
+        case TK_TRANSPOSE:
+            reg_declare(w, s->s);
+            if (s->s->nr != s->s->type.n) walk_fail(w, "transpose of %d vectors of %d lanes", s->s->nr, s->s->type.n);
+            if (s->s->nr & (s->s->nr - 1)) walk_fail(w, "transpose wants a power of two");
+            break;
+        }
+    }
+    for (s = first; s; s = s->next)
+        if (s->k == TK_REG) s->s->nr = 0;
+    v->live = live;
+    v->lets = lets;
+    v->scratch = scratch;
+    v->stack = stack;
+    w->level = level;
+}
+
+/* parallel loops stand only in the nest at the top */
+static void no_parallel(TileWalk *w, const TileStmt *s) {
+    for (; s; s = s->next) {
+        w->line = s->line;
+        if (s->k == TK_PARALLEL) walk_fail(w, "a parallel loop inside other statements");
+        no_parallel(w, s->body);
+    }
+}
+
+static void visit(Verify *v, TileKernel *k) {
+    TileWalk *w = v->w;
+    TileNest nest = tile_nest(w, k);
+    for (int i = 0; i < nest.n; i++) {
+        int64_t divisor;
+        w->line = nest.loop[i]->line;
+        nest_trip(w, nest.loop[i], &divisor);
+    }
+    const TileStmt *body = nest.n ? nest.loop[nest.n - 1]->body : k->body;
+    no_parallel(w, body);
+    for (int i = -1; i < nest.n - 1; i++)
+        for (const TileStmt *s = i < 0 ? k->body : nest.loop[i]->body; s; s = s->next)
+            if (s != nest.loop[i + 1]) no_parallel(w, s->body);
+    w->line = 0;
+    for (int i = 0; i < k->args.n; i++) {
+        const TileSym *s = k->args.at[i];
+        if (s->k == TS_BUF) {
+            for (int d = 0; d < s->nd; d++) buffer_stride(w, s, d), poly_of(w, s->hi[d]);
+            check_strides(v, s);
+        }
+    }
+    v->times = 1;
+    block(v, k->body);
+    check_disjoint(v);
+}
+
+void tile_visit(TileWalk *w, TileKernel *k, const TileTarget *t, const TileVisit *visitor) {
+    Verify v = {.w = w, .target = t, .visit = visitor};
+    visit(&v, k);
+}
+
+bool tile_verify(TileKernel *k, const TileTarget *t, int *registers, const char **error) {
+    TileWalk w;
+    *error = NULL;
+    walk_begin(&w, k);
+    if (setjmp(w.trap)) {
+        *error = w.error;
+        walk_end(&w);
+        return false;
+    }
+    Verify *v = NEW(w.arena, Verify);
+    v->w = &w;
+    v->target = t;
+    visit(v, k);
+    if (registers) *registers = v->most;
+    k->scratch = v->most_scratch;
+    w.line = 0;
+    if (v->most > 4 * t->registers) walk_fail(&w, "%d vector registers wanted, %s has %d", v->most, t->name, t->registers);
+    walk_end(&w);
+    return true;
+}
+
+int64_t tile_scratch(TileKernel *k) {
+    return k->scratch;
+}
+
+int64_t tile_count(TileKernel *k, const int64_t *sizes) {
+    TileWalk w;
+    walk_begin(&w, k);
+    if (setjmp(w.trap)) {
+        walk_end(&w);
+        return 0;
+    }
+    int64_t count = 1;
+    for (int i = 0; i < k->params.n; i++) {
+        TileSym *s = k->params.at[i];
+        if (s->k != TS_SIZE) continue;
+        s->known = true;
+        s->value = sizes[s->arg];
+    }
+    TileNest nest = tile_nest(&w, k);
+    for (int i = 0; i < nest.n; i++) {
+        int64_t divisor;
+        TilePoly n = nest_trip(&w, nest.loop[i], &divisor);
+        count *= n.c > 0 ? (n.c + divisor - 1) / divisor : 0;
+    }
+    walk_end(&w);
+    return count;
+}
