@@ -1,0 +1,225 @@
+/* artifact.c -- the stages from plans to a file, in order:
+ *
+ *   artifact_new      kernels, entries and tables as LLVM IR, dealt out over as many modules as there are threads
+ *   artifact_compile  each module to an object, each on a thread of its own
+ *   artifact_link     objects + weights and description (elf.c) + the embedded runtime, linked (link.c)
+ *
+ * Memory: everything is in the caller's arena, but what a thread allocates, which has an arena of its own until artifact_free. */
+#include "codegen/artifact.h"
+
+#include "codegen/cpu/lower.h"
+#include "codegen/entry.h"
+#include "codegen/initial.h"
+#include "codegen/tables.h"
+#include "ir/embed.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define THREADS 8
+
+/* One module, from IR to object. */
+typedef struct Part {
+    Emit *emit;
+    Scheduler *scheduler;
+    Arena *arena;
+    Bytes object;
+    const char *error;
+    double seconds;
+} Part;
+
+struct Artifact {
+    Arena *arena;
+    ArtifactOptions options;
+    EntryUnit unit;
+    Part parts[THREADS];
+    int n_parts;
+    ElfData *data; /* values of slots, then constant tensors */
+    int n_data;
+    Bytes meta;
+};
+
+/* ---- generating ----------------------------------------------------------------------------------------------------------------- */
+
+static void parts_new(Artifact *a, int n) {
+    a->n_parts = n < 1 ? 1 : n > THREADS ? THREADS : n;
+    a->unit.modules = NEW_ARRAY(a->arena, EntryModule, a->n_parts);
+    a->unit.n_modules = a->n_parts;
+    for (int i = 0; i < a->n_parts; i++) {
+        Part *part = &a->parts[i];
+        part->emit = emit_new(i ? arena_printf(a->arena, "%s.%d", a->options.program->name, i) : a->options.program->name,
+                              a->options.target->optimize > 0);
+        if (!part->emit) bug("LLVM has no code generator for this target");
+        part->scheduler = scheduler_new(a->arena, emit_module(part->emit), a->options.target);
+        a->unit.modules[i] = (EntryModule){.scheduler = part->scheduler, .module = emit_module(part->emit)};
+    }
+    a->unit.module = module_new(a->arena, emit_module(a->parts[0].emit));
+    a->unit.program = a->options.program;
+}
+
+/* Functions of the other modules get the names that the entries call them by. */
+static void parts_rename(Artifact *a) {
+    for (int i = 1; i < a->n_parts; i++) {
+        LLVMModuleRef module = emit_module(a->parts[i].emit);
+        for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
+            size_t n;
+            if (LLVMIsDeclaration(f)) continue;
+            const char *name = entry_kernel_name(a->arena, LLVMGetValueName2(f, &n), i);
+            LLVMSetValueName2(f, name, strlen(name));
+        }
+    }
+}
+
+/* Values of slots inside the artifact: their symbols by slot, NULL for none. */
+static const char **data_collect(Artifact *a) {
+    const Program *p = a->options.program;
+    const char **symbol = NEW_ARRAY(a->arena, const char *, p->slots.n + 1);
+    a->data = NEW_ARRAY(a->arena, ElfData, p->slots.n + 1);
+    for (int i = 0; i < p->slots.n; i++) {
+        SlotInitial initial = initial_graph(a->arena, p, i);
+        if (initial.kind != INITIAL_DATA) continue;
+        symbol[i] = arena_printf(a->arena, "mdl.slot.%d", i);
+        a->data[a->n_data++] = (ElfData){symbol[i], initial.data, initial.bytes};
+    }
+    return symbol;
+}
+
+/* Constant tensors that the code refers to. */
+static void data_tensors(Artifact *a) {
+    int n = a->unit.tensors.n;
+    a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)a->n_data, sizeof *a->data * (size_t)(a->n_data + n + 1));
+    for (int i = 0; i < n; i++) {
+        const Node *t = a->unit.tensors.at[i];
+        int64_t count = 1;
+        for (int k = 0; k < t->type.rank; k++) count *= size_value(t->type.dim[k]);
+        a->data[a->n_data++] = (ElfData){arena_printf(a->arena, "mdl.tensor.%d", i), t->attrs.data, (size_t)(count * dtype_bytes(t->type.dtype))};
+    }
+}
+
+Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
+    Artifact *a = NEW(arena, Artifact);
+    a->arena = arena;
+    a->options = *options;
+    parts_new(a, options->threads);
+    ArtifactHashes hashes = artifact_hashes(arena, options);
+    a->meta = artifact_meta(arena, options, &hashes);
+    artifact_tables(&a->unit, options, &hashes, data_collect(a));
+    data_tensors(a);
+    parts_rename(a);
+    return a;
+}
+
+void artifact_free(Artifact *a) {
+    if (!a) return;
+    for (int i = 0; i < a->n_parts; i++) {
+        scheduler_free(a->parts[i].scheduler);
+        emit_free(a->parts[i].emit);
+        arena_free(a->parts[i].arena);
+    }
+}
+
+/* ---- texts ---------------------------------------------------------------------------------------------------------------------- */
+
+void artifact_print_tiles(const Artifact *a, FILE *f) {
+    for (int i = 0; i < a->n_parts; i++) scheduler_print_tiles(a->parts[i].scheduler, f);
+}
+
+const char *artifact_ir(Artifact *a) {
+    const char *text = "";
+    for (int i = 0; i < a->n_parts; i++) text = arena_printf(a->arena, "%s%s", text, emit_ir(a->parts[i].emit, a->arena));
+    return text;
+}
+
+const char *artifact_asm(Artifact *a) {
+    const char *text = "", *part, *error;
+    for (int i = 0; i < a->n_parts; i++) {
+        if (!emit_asm(a->parts[i].emit, a->arena, &part, &error)) bug("LLVM: %s", error);
+        text = arena_printf(a->arena, "%s%s", text, part);
+    }
+    return text;
+}
+
+int artifact_kernel_calls(const Artifact *a) { return a->unit.kernels; }
+
+int artifact_kernel_functions(const Artifact *a) {
+    int n = 0;
+    for (int i = 0; i < a->n_parts; i++) n += scheduler_functions(a->parts[i].scheduler);
+    return n;
+}
+
+size_t artifact_weight_bytes(const Artifact *a) {
+    size_t n = 0;
+    for (int i = 0; i < a->n_data; i++) n += a->data[i].bytes;
+    return n;
+}
+
+/* ---- machine code --------------------------------------------------------------------------------------------------------------- */
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *part_compile(void *context) {
+    Part *part = context;
+    double start = seconds_now();
+    part->arena = arena_new();
+    if (!emit_object(part->emit, part->arena, &part->object.at, &part->object.n, &part->error)) part->object.at = NULL;
+    part->seconds = seconds_now() - start;
+    return NULL;
+}
+
+void artifact_compile(Artifact *a) {
+    pthread_t thread[THREADS];
+    bool started[THREADS] = {false};
+    for (int i = 0; i < a->n_parts; i++) {
+        const char *error;
+        if (!emit_verify(a->parts[i].emit, a->arena, &error)) bug("LLVM refuses module %d: %s", i, error);
+    }
+    for (int i = 1; i < a->n_parts; i++) started[i] = !pthread_create(&thread[i], NULL, part_compile, &a->parts[i]);
+    part_compile(&a->parts[0]);
+    for (int i = 1; i < a->n_parts; i++) {
+        if (started[i]) pthread_join(thread[i], NULL);
+        else part_compile(&a->parts[i]);
+    }
+    for (int i = 0; i < a->n_parts; i++) {
+        if (!a->parts[i].object.at) bug("LLVM: %s", a->parts[i].error);
+    }
+}
+
+const char *artifact_compile_text(const Artifact *a) {
+    const char *text = "";
+    for (int i = 0; i < a->n_parts; i++) text = arena_printf(a->arena, "%s%s%.0f ms", text, i ? ", " : "modules ", 1e3 * a->parts[i].seconds);
+    return text;
+}
+
+Bytes artifact_model_object(Artifact *a) {
+    Bytes objects[THREADS], joined;
+    const char *error;
+    for (int i = 0; i < a->n_parts; i++) objects[i] = a->parts[i].object;
+    if (a->n_parts == 1) return objects[0];
+    if (!link_object(a->arena, objects, a->n_parts, &joined, &error)) bug("%s", error ? error : "no memory for an object");
+    return joined;
+}
+
+bool artifact_link(Artifact *a, Bytes *file) {
+    Bytes objects[THREADS + 2], object;
+    const char *error = NULL;
+    int n = 0;
+    for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
+    objects[n++] = elf_data(a->arena, a->data, a->n_data, a->meta);
+    objects[n++] = (Bytes){embedded_runtime[0].text, embedded_runtime[0].length};
+    bool done = true;
+    switch (a->options.kind) {
+    case ARTIFACT_SHARED: done = link_shared(a->arena, objects, n, file, &error); break;
+    case ARTIFACT_OBJECT: done = link_object(a->arena, objects, n, file, &error); break;
+    case ARTIFACT_ARCHIVE:
+        done = link_object(a->arena, objects, n, &object, &error) &&
+               elf_archive(a->arena, object, arena_printf(a->arena, "%s.o", a->options.program->name), file, &error);
+        break;
+    }
+    if (!done && error) bug("%s", error);
+    return done;
+}

@@ -1,0 +1,522 @@
+/* entry.c -- an entry as straight-line code: sizes and offsets first, then a call of the runtime for each kernel, in the plan's order.
+ *
+ *   int run.step(RtFrame *f)
+ *     first:  stack, run-time sizes, arena offsets (longest paths)     -- dominates all that follows
+ *     then:   args[0] = arena + 4096; args[1] = f->slots[3]; ...  rt_parallel(f, &info, k17.thunk, args, sizes, count)
+ *             if (rt_check_range(...)) return it
+ *     last:   copies of values that could not be made in place
+ *
+ * Pointers are formed where they are used (a load or an addition); only what costs arithmetic is kept. A check that fails returns
+ * before anything later runs. */
+#include "codegen/entry.h"
+
+#include "runtime/runtime.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define ARGUMENTS 96 /* of a kernel, on the stack of the entry; a kernel with more gets an array of its own */
+
+/* ---- small pieces --------------------------------------------------------------------------------------------------------------- */
+
+LLVMBasicBlockRef entry_block(EntryCode *c, const char *name) {
+    return LLVMAppendBasicBlockInContext(c->m->context, c->function, name);
+}
+
+LLVMValueRef entry_stack(EntryCode *c, LLVMTypeRef type, int n) {
+    return LLVMBuildAlloca(c->prologue, LLVMArrayType2(type, (uint64_t)n), "");
+}
+
+LLVMValueRef entry_advance(EntryCode *c, LLVMValueRef pointer, LLVMValueRef bytes) {
+    return LLVMBuildInBoundsGEP2(c->b, c->m->i8, pointer, &bytes, 1, "");
+}
+
+static LLVMValueRef element_at(EntryCode *c, LLVMBuilderRef b, LLVMTypeRef type, LLVMValueRef array, int64_t index) {
+    LLVMValueRef at = module_i64(c->m, index);
+    return LLVMBuildInBoundsGEP2(b, type, array, &at, 1, "");
+}
+
+static LLVMValueRef load_pointer(EntryCode *c, LLVMValueRef array, int index) {
+    return LLVMBuildLoad2(c->b, c->m->ptr, element_at(c, c->b, c->m->ptr, array, index), "");
+}
+
+static LLVMValueRef runtime_function(EntryCode *c, const char *name, LLVMTypeRef result, int n, LLVMTypeRef *arguments) {
+    return module_function(c->m, name, module_type(c->m, result, n, arguments));
+}
+
+LLVMValueRef entry_bytes(EntryCode *c, const Type *t) {
+    Size bytes = size_const(c->unit->program->sizes, dtype_bytes(t->dtype));
+    for (int i = 0; i < t->rank; i++) bytes = size_mul(bytes, t->dim[i]);
+    return size_code(c->sizes, bytes);
+}
+
+void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
+    LLVMTypeRef types[] = {c->m->ptr, c->m->ptr, c->m->i64};
+    LLVMValueRef arguments[] = {to, from, bytes};
+    module_call(c->m, c->b, runtime_function(c, "rt_copy", c->m->nothing, 3, types), 3, arguments);
+}
+
+/* Returns `status` from the entry if it is not MDL_OK. */
+static void return_if(EntryCode *c, LLVMValueRef status) {
+    LLVMBasicBlockRef fails = entry_block(c, "fails"), goes_on = entry_block(c, "");
+    LLVMBuildCondBr(c->b, LLVMBuildICmp(c->b, LLVMIntNE, status, module_i32(c->m, MDL_OK), ""), fails, goes_on);
+    LLVMPositionBuilderAtEnd(c->b, fails);
+    LLVMBuildRet(c->b, status);
+    LLVMPositionBuilderAtEnd(c->b, goes_on);
+}
+
+/* ---- where values are ----------------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef tensor_pointer(EntryCode *c, Node *n) {
+    EntryUnit *u = c->unit;
+    int i = 0;
+    while (i < u->tensors.n && u->tensors.at[i]->attrs.data != n->attrs.data) i++;
+    if (i == u->tensors.n) PUSH(c->m->arena, u->tensors, n);
+    return module_external(c->m, arena_printf(c->m->arena, "mdl.tensor.%d", i));
+}
+
+/* A scalar constant as bytes of its dtype. */
+static LLVMValueRef scalar_constant(EntryCode *c, const Node *n) {
+    const Attrs *a = &n->attrs;
+    switch (n->type.dtype) {
+    case DT_F64: return LLVMConstReal(LLVMDoubleTypeInContext(c->m->context), a->number);
+    case DT_F32: return LLVMConstReal(LLVMFloatTypeInContext(c->m->context), a->number);
+    case DT_F16: return LLVMConstReal(LLVMHalfTypeInContext(c->m->context), a->number);
+    case DT_BF16: return LLVMConstReal(LLVMBFloatTypeInContext(c->m->context), a->number);
+    case DT_BOOL: return LLVMConstInt(c->m->i8, a->number != 0 || a->whole != 0, false);
+    default: break;
+    }
+    int bytes = dtype_bytes(n->type.dtype);
+    if (!dtype_is_int(n->type.dtype) || bytes == 0) bug("a scalar constant of type %s", dtype_name(n->type.dtype));
+    return LLVMConstInt(LLVMIntTypeInContext(c->m->context, (unsigned)(8 * bytes)), (unsigned long long)a->whole, true);
+}
+
+/* Address of a leaf that has no memory of its own; NULL: it is none. */
+static LLVMValueRef leaf_pointer(EntryCode *c, const EntryMemory *mem, Node *n) {
+    switch (n->op) {
+    case OP_INPUT: return load_pointer(c, c->inputs, n->attrs.index);
+    case OP_SLOT: return load_pointer(c, c->slots, n->attrs.index);
+    case OP_TENSOR: return tensor_pointer(c, n);
+    case OP_ARG: return mem->args ? mem->args[n->attrs.index] : NULL;
+    case OP_CONST: return n->type.rank == 0 ? module_constant(c->m, scalar_constant(c, n)) : NULL;
+    case OP_SIZE: {
+        LLVMTypeRef type = LLVMIntTypeInContext(c->m->context, (unsigned)(8 * dtype_bytes(n->type.dtype)));
+        LLVMValueRef memory = entry_stack(c, type, 1);
+        LLVMValueRef value = LLVMBuildTrunc(c->prologue, size_code(c->sizes, n->attrs.extent), type, "");
+        LLVMBuildStore(c->prologue, value, memory);
+        return memory;
+    }
+    default: return NULL;
+    }
+}
+
+static LLVMValueRef place_pointer(EntryCode *c, const EntryMemory *mem, Place p) {
+    switch (p.kind) {
+    case PLACE_ARENA: return entry_advance(c, mem->arena, mem->offset[p.index]);
+    case PLACE_SLOT: return load_pointer(c, c->slots, p.index);
+    case PLACE_INPUT: return load_pointer(c, c->inputs, p.index);
+    case PLACE_RESULT: return load_pointer(c, c->outputs, p.index);
+    case PLACE_ARG: return mem->args ? mem->args[p.index] : NULL;
+    case PLACE_Y: return mem->ys ? mem->ys[p.index] : NULL;
+    case PLACE_DATA:
+    case PLACE_NONE: break;
+    }
+    return NULL;
+}
+
+LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n) {
+    if (n->graph != mem->plan->graph) bug("%%%d (%s) is read in a plan of another graph", n->id, op_row(n->op)->name);
+    for (;;) {
+        LLVMValueRef p = place_pointer(c, mem, mem->plan->places[n->id]);
+        if (!p) p = leaf_pointer(c, mem, n);
+        if (p) return p;
+        /* A reshape has the bytes of its operand, and so has any expansion that repeats nothing. */
+        bool same = n->op == OP_RESHAPE || (n->op == OP_EXPAND && type_count(n->graph, &n->type) == type_count(n->graph, &n->in[0]->type));
+        if (!same) bug("%%%d (%s) of entry %s is stored nowhere", n->id, op_row(n->op)->name, c->entry);
+        n = n->in[0];
+    }
+}
+
+/* Offsets of the buffers: each lies above those of below[], rounded up to 64 bytes. Returns the end of all, or NULL without buffers. */
+static LLVMValueRef offsets_code(SizeCode *s, const Plan *plan, LLVMValueRef *offset) {
+    Module *m = s->m;
+    LLVMValueRef *end = NEW_ARRAY(m->arena, LLVMValueRef, plan->buffers.n), last = NULL;
+    for (int k = 0; k < plan->buffers.n; k++) {
+        int i = plan->order[k];
+        const Buffer *buffer = &plan->buffers.at[i];
+        offset[i] = module_i64(m, 0);
+        for (int j = 0; j < buffer->n_below; j++) {
+            if (!end[buffer->below[j]]) bug("buffer %d lies above %d, which comes later", i, buffer->below[j]);
+            offset[i] = j ? size_code_max(s, offset[i], end[buffer->below[j]]) : end[buffer->below[j]];
+        }
+        LLVMValueRef bytes = size_code_add(s, size_code(s, buffer->bytes), module_i64(m, 63));
+        end[i] = size_code_add(s, offset[i], LLVMBuildAnd(s->b, bytes, module_i64(m, -64), ""));
+        last = last ? size_code_max(s, last, end[i]) : end[i];
+    }
+    return last;
+}
+
+EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena) {
+    EntryMemory *mem = NEW(c->m->arena, EntryMemory);
+    mem->plan = plan;
+    mem->arena = arena;
+    mem->offset = NEW_ARRAY(c->m->arena, LLVMValueRef, plan->buffers.n);
+    offsets_code(c->sizes, plan, mem->offset);
+    return mem;
+}
+
+/* ---- kernels -------------------------------------------------------------------------------------------------------------------- */
+
+const char *entry_place_text(Arena *arena, Loc at) {
+    if (!at.source) return "";
+    int line, column;
+    loc_line_column(at, &line, &column);
+    const char *name = strrchr(at.source->name, '/');
+    return arena_printf(arena, "%s:%d", name ? name + 1 : at.source->name, line);
+}
+
+/* The constant RtKernel of a call: for messages and profiles. */
+static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall *call) {
+    Node *n = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
+    LLVMValueRef fields[] = {
+        module_text(c->m, call->text ? call->text : call->function),
+        module_text(c->m, n && n->path ? n->path : ""),
+        module_text(c->m, n ? entry_place_text(c->m->arena, n->loc) : ""),
+    };
+    return module_constant(c->m, module_struct(c->m, 3, fields));
+}
+
+static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const KernelArg *a) {
+    switch (a->kind) {
+    case ARG_VALUE: return entry_pointer(c, mem, a->node);
+    case ARG_RNG: return LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, (LLVMValueRef[]){module_i64(c->m, offsetof(RtFrame, rng))}, 1, "");
+    case ARG_SITE: return module_constant(c->m, module_i32(c->m, (int32_t)a->site));
+    case ARG_NULL: return module_null(c->m);
+    }
+    bug("argument of kind %d", (int)a->kind);
+}
+
+/* The size arguments as an array: a constant where all are. */
+static LLVMValueRef size_array(EntryCode *c, const KernelCall *call) {
+    if (call->n_sizes == 0) return module_null(c->m);
+    LLVMValueRef *values = NEW_ARRAY(c->m->arena, LLVMValueRef, call->n_sizes);
+    bool constant = true;
+    for (int i = 0; i < call->n_sizes; i++) {
+        values[i] = size_code(c->sizes, call->sizes[i]);
+        constant = constant && LLVMIsConstant(values[i]);
+    }
+    if (constant) return module_array(c->m, c->m->i64, call->n_sizes, values);
+    LLVMValueRef array = call->n_sizes <= ARGUMENTS ? c->counts : entry_stack(c, c->m->i64, call->n_sizes);
+    for (int i = 0; i < call->n_sizes; i++) LLVMBuildStore(c->b, values[i], element_at(c, c->b, c->m->i64, array, i));
+    return array;
+}
+
+const char *entry_kernel_name(Arena *arena, const char *function, int module) {
+    if (module == 0 || !strncmp(function, "rt_", 3)) return function;
+    return arena_printf(arena, "m%d.%s", module, function);
+}
+
+static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, int module) {
+    Module *m = c->m;
+    LLVMBasicBlockRef after = NULL;
+    if (call->when) {
+        LLVMValueRef value = size_code(c->sizes, call->when);
+        LLVMValueRef above = LLVMBuildICmp(c->b, LLVMIntSGE, value, module_i64(m, call->low), "");
+        LLVMValueRef below = LLVMBuildICmp(c->b, LLVMIntSLT, value, module_i64(m, call->high), "");
+        LLVMBasicBlockRef variant = entry_block(c, "variant");
+        after = entry_block(c, "");
+        LLVMBuildCondBr(c->b, LLVMBuildAnd(c->b, above, below, ""), variant, after);
+        LLVMPositionBuilderAtEnd(c->b, variant);
+    }
+    LLVMTypeRef thunk_types[] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64};
+    const char *name = entry_kernel_name(m->arena, call->function, module);
+    LLVMValueRef thunk = module_function(m, name, module_type(m, m->nothing, 5, thunk_types));
+    LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
+    for (int i = 0; i < call->n_args; i++) {
+        LLVMBuildStore(c->b, argument_pointer(c, mem, &call->args[i]), element_at(c, c->b, m->ptr, array, i));
+    }
+    LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
+    LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call), thunk, array, size_array(c, call), size_code(c->sizes, call->count)};
+    module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
+    if (after) {
+        LLVMBuildBr(c->b, after);
+        LLVMPositionBuilderAtEnd(c->b, after);
+    }
+    c->unit->kernels++;
+}
+
+/* Instructions of the functions that the scheduler has added to its module since the last time: what they will cost to compile. */
+static long module_growth(EntryModule *m) {
+    long n = 0;
+    LLVMValueRef last = LLVMGetLastFunction(m->module);
+    for (LLVMValueRef f = last; f && f != m->last; f = LLVMGetPreviousFunction(f)) {
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
+            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) n++;
+        }
+    }
+    m->last = last;
+    return n;
+}
+
+/* The module of a kernel: that of its key, or for a new key the lightest. */
+static int module_of(EntryUnit *u, const Kernel *k) {
+    uint32_t hash = 2166136261u;
+    for (const char *s = k->key ? k->key : ""; *s; s++) hash = (hash ^ (unsigned char)*s) * 16777619u;
+    for (int i = 0; i < u->keys.n && k->key; i++) {
+        const EntryKey *known = &u->keys.at[i];
+        if (known->hash == hash && !strcmp(known->key, k->key)) return known->module;
+    }
+    int lightest = 0;
+    for (int i = 1; i < u->n_modules; i++) {
+        if (u->modules[i].weight < u->modules[lightest].weight) lightest = i;
+    }
+    EntryKey key = {k->key, hash, lightest};
+    if (k->key) PUSH(u->module->arena, u->keys, key);
+    return lightest;
+}
+
+#define CALL_WEIGHT 12 /* instructions of a kernel's call, in the first module */
+
+static void kernel_calls(EntryCode *c, const EntryMemory *mem, const Kernel *k) {
+    int number = module_of(c->unit, k);
+    EntryModule *module = &c->unit->modules[number];
+    module->last = LLVMGetLastFunction(module->module);
+    KernelCode *code = scheduler_kernel(module->scheduler, mem->plan, k);
+    module->weight += module_growth(module);
+    c->unit->modules[0].weight += CALL_WEIGHT * code->n;
+    for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], number);
+}
+
+/* ---- checks and prints ---------------------------------------------------------------------------------------------------------- */
+
+static void range_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
+    Module *m = c->m;
+    const Type *t = &e->value->type;
+    LLVMValueRef dims = entry_stack(c, m->i64, t->rank ? t->rank : 1);
+    for (int i = 0; i < t->rank; i++) {
+        LLVMBuildStore(c->b, size_code(c->sizes, t->dim[i]), element_at(c, c->b, m->i64, dims, i));
+    }
+    LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->i32, m->i32, m->i32, m->ptr, m->i64, m->i64};
+    LLVMValueRef arguments[] = {c->frame,
+                                module_text(m, c->entry),
+                                module_text(m, e->text ? e->text : "index"),
+                                entry_pointer(c, mem, e->value),
+                                module_i32(m, dtype_code(t->dtype)),
+                                module_i32(m, dtype_bits(t->dtype)),
+                                module_i32(m, t->rank),
+                                dims,
+                                size_code(c->sizes, e->lo),
+                                size_code(c->sizes, e->hi)};
+    return_if(c, module_call(m, c->b, runtime_function(c, "rt_check_range", m->i32, 10, types), 10, arguments));
+}
+
+static void assert_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
+    Module *m = c->m;
+    LLVMValueRef holds = LLVMBuildLoad2(c->b, m->i8, entry_pointer(c, mem, e->value), "");
+    LLVMBasicBlockRef fails = entry_block(c, "fails"), goes_on = entry_block(c, "");
+    LLVMBuildCondBr(c->b, LLVMBuildICmp(c->b, LLVMIntNE, holds, LLVMConstInt(m->i8, 0, false), ""), goes_on, fails);
+    LLVMPositionBuilderAtEnd(c->b, fails);
+    LLVMTypeRef types[] = {m->ptr, m->i32, m->ptr};
+    LLVMTypeRef type = LLVMFunctionType(m->i32, types, 3, true);
+    const char *text = arena_printf(m->arena, "%s: %s", c->entry, e->text ? e->text : "an assert does not hold");
+    LLVMValueRef arguments[] = {c->session, module_i32(m, MDL_ASSERT), module_text(m, "%s"), module_text(m, text)};
+    LLVMBuildRet(c->b, module_call(m, c->b, module_function(m, "rt_fail", type), 4, arguments));
+    LLVMPositionBuilderAtEnd(c->b, goes_on);
+}
+
+static void print_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
+    Module *m = c->m;
+    LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->i32, m->i32, m->i64};
+    LLVMValueRef arguments[] = {c->frame, module_text(m, e->text ? e->text : ""), module_null(m), module_i32(m, 0), module_i32(m, 0), module_i64(m, 0)};
+    if (e->value) {
+        const Type *t = &e->value->type;
+        arguments[2] = entry_pointer(c, mem, e->value);
+        arguments[3] = module_i32(m, dtype_code(t->dtype));
+        arguments[4] = module_i32(m, dtype_bits(t->dtype));
+        arguments[5] = size_code(c->sizes, type_count(e->value->graph, t));
+    }
+    module_call(m, c->b, runtime_function(c, "rt_print", m->nothing, 6, types), 6, arguments);
+}
+
+static void check_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
+    switch (e->kind) {
+    case EFFECT_RANGE: range_code(c, mem, e); return;
+    case EFFECT_CHECK: assert_code(c, mem, e); return;
+    case EFFECT_PRINT: print_code(c, mem, e); return;
+    case EFFECT_STORE: break;
+    }
+    bug("a store is no kernel");
+}
+
+/* ---- a whole plan --------------------------------------------------------------------------------------------------------------- */
+
+/* Does the kernel write memory of a slot? The last carries of a scan may live there. */
+static bool kernel_changes(const Plan *plan, const Kernel *k) {
+    for (int i = 0; i < k->writes.n; i++) {
+        if (plan->places[k->writes.at[i]->id].kind == PLACE_SLOT) return true;
+    }
+    if (k->kind != KERNEL_SCAN) return false;
+    for (int i = 0; i < plan->graph->nodes.n; i++) {
+        const Node *n = plan->graph->nodes.at[i];
+        if (n->op == OP_GET && n->in[0] == k->anchor && plan->places[n->id].kind == PLACE_SLOT) return true;
+    }
+    return false;
+}
+
+/* From here on a failure leaves slots half written: the runtime is told. */
+static void note_change(EntryCode *c) {
+    if (c->changed) return;
+    LLVMValueRef at = module_i64(c->m, offsetof(RtFrame, changed));
+    LLVMBuildStore(c->b, module_i32(c->m, 1), LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, &at, 1, ""));
+    c->changed = true;
+}
+
+void entry_plan(EntryCode *c, EntryMemory *mem) {
+    const Plan *plan = mem->plan;
+    for (int i = 0; i < plan->kernels.n; i++) {
+        const Kernel *k = plan->kernels.at[i];
+        if (kernel_changes(plan, k)) note_change(c);
+        switch (k->kind) {
+        case KERNEL_MAP:
+        case KERNEL_REDUCE:
+        case KERNEL_CONTRACT:
+        case KERNEL_SCATTER:
+        case KERNEL_UPDATE:
+        case KERNEL_ROUTINE: kernel_calls(c, mem, k); break;
+        case KERNEL_SCAN: entry_scan(c, mem, k); break;
+        case KERNEL_CHECK:
+        case KERNEL_PRINT: check_code(c, mem, k->effect); break;
+        }
+    }
+    for (int i = 0; i < plan->copies.n; i++) {
+        const Copy *copy = &plan->copies.at[i];
+        if (copy->to.kind == PLACE_SLOT) note_change(c);
+        LLVMValueRef to = place_pointer(c, mem, copy->to);
+        if (!to) bug("a copy goes nowhere");
+        entry_copy(c, to, entry_pointer(c, mem, copy->value), entry_bytes(c, &copy->value->type));
+    }
+}
+
+/* ---- functions ------------------------------------------------------------------------------------------------------------------ */
+
+/* Straight-line code that runs once a call: LLVM need not try hard, and does not (a third of the time of compilation otherwise). */
+static LLVMValueRef function_new(Module *m, const char *name, LLVMTypeRef type) {
+    LLVMValueRef f = LLVMAddFunction(m->module, name, type);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    module_attribute(m, f, "nounwind");
+    module_attribute(m, f, "noinline");
+    module_attribute(m, f, "optnone");
+    return f;
+}
+
+static LLVMValueRef frame_field(EntryCode *c, size_t offset) {
+    LLVMValueRef at = module_i64(c->m, (int64_t)offset);
+    return LLVMBuildLoad2(c->prologue, c->m->ptr, LLVMBuildInBoundsGEP2(c->prologue, c->m->i8, c->frame, &at, 1, ""), "");
+}
+
+LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const Plan *plan) {
+    Module *m = u->module;
+    EntryCode code = {.unit = u, .m = m, .entry = entry}, *c = &code;
+    c->function = function_new(m, name, module_type(m, m->i32, 1, &m->ptr));
+    c->frame = LLVMGetParam(c->function, 0);
+    c->prologue = LLVMCreateBuilderInContext(m->context);
+    c->b = LLVMCreateBuilderInContext(m->context);
+    LLVMBasicBlockRef first = entry_block(c, "first"), then = entry_block(c, "then");
+    LLVMPositionBuilderAtEnd(c->prologue, first);
+    LLVMPositionBuilderAtEnd(c->b, then);
+
+    c->session = frame_field(c, offsetof(RtFrame, session));
+    c->inputs = frame_field(c, offsetof(RtFrame, inputs));
+    c->outputs = frame_field(c, offsetof(RtFrame, outputs));
+    c->slots = frame_field(c, offsetof(RtFrame, slots));
+    c->sizes = size_code_new(m, c->prologue, frame_field(c, offsetof(RtFrame, sizes)), u->program->sizes, false);
+    c->args = entry_stack(c, m->ptr, ARGUMENTS);
+    c->counts = entry_stack(c, m->i64, ARGUMENTS);
+    entry_plan(c, entry_memory(c, plan, frame_field(c, offsetof(RtFrame, arena))));
+
+    LLVMBuildRet(c->b, module_i32(m, MDL_OK));
+    LLVMBuildBr(c->prologue, then);
+    LLVMDisposeBuilder(c->b);
+    LLVMDisposeBuilder(c->prologue);
+    return c->function;
+}
+
+/* int64_t name(const int64_t *sizes) with its builder; returns the code for sizes, with overflow noted. */
+static SizeCode *sizes_function(EntryUnit *u, const char *name, LLVMTypeRef type, bool checked, LLVMValueRef *function) {
+    Module *m = u->module;
+    *function = function_new(m, name, type);
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(m->context);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(m->context, *function, ""));
+    return size_code_new(m, b, LLVMGetParam(*function, 0), u->program->sizes, checked);
+}
+
+static void return_bytes(SizeCode *s, LLVMValueRef bytes) {
+    if (s->overflow) bytes = LLVMBuildSelect(s->b, s->overflow, module_i64(s->m, INT64_MAX), bytes, "");
+    LLVMBuildRet(s->b, bytes);
+    LLVMDisposeBuilder(s->b);
+}
+
+LLVMValueRef entry_arena(EntryUnit *u, const char *name, const Plan *plan) {
+    Module *m = u->module;
+    int64_t bytes;
+    if (entry_arena_static(plan, &bytes)) return bytes_function(u, size_const(u->program->sizes, bytes));
+    LLVMValueRef function;
+    SizeCode *s = sizes_function(u, name, module_type(m, m->i64, 1, &m->ptr), true, &function);
+    LLVMValueRef end = offsets_code(s, plan, NEW_ARRAY(m->arena, LLVMValueRef, plan->buffers.n));
+    return_bytes(s, end);
+    return function;
+}
+
+bool entry_arena_static(const Plan *plan, int64_t *bytes) {
+    for (int i = 0; i < plan->buffers.n; i++) {
+        if (!size_is_static(plan->buffers.at[i].bytes)) return false;
+    }
+    int64_t bound;
+    *bytes = 0;
+    if (plan->buffers.n) plan_peak(plan, NULL, bytes, &bound);
+    return true;
+}
+
+LLVMValueRef bytes_function(EntryUnit *u, Size bytes) {
+    Module *m = u->module;
+    for (int i = 0; i < u->bytes_known.n; i++) {
+        if (u->bytes_known.at[i] == bytes) return u->bytes_function.at[i];
+    }
+    LLVMValueRef function;
+    const char *name = arena_printf(m->arena, "bytes.%d", u->bytes_known.n);
+    SizeCode *s = sizes_function(u, name, module_type(m, m->i64, 1, &m->ptr), true, &function);
+    LLVMValueRef value = size_code(s, bytes);
+    return_bytes(s, value);
+    PUSH(m->arena, u->bytes_known, bytes);
+    PUSH(m->arena, u->bytes_function, function);
+    return function;
+}
+
+static bool shape_equal(const Type *a, const Type *b) {
+    if (a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++) {
+        if (a->dim[i] != b->dim[i]) return false;
+    }
+    return true;
+}
+
+LLVMValueRef shape_function(EntryUnit *u, const Type *type) {
+    Module *m = u->module;
+    for (int i = 0; i < u->shape_known.n; i++) {
+        if (shape_equal(u->shape_known.at[i], type)) return u->shape_function.at[i];
+    }
+    LLVMTypeRef types[] = {m->ptr, m->ptr};
+    LLVMValueRef function;
+    const char *name = arena_printf(m->arena, "shape.%d", u->shape_known.n);
+    SizeCode *s = sizes_function(u, name, module_type(m, m->nothing, 2, types), false, &function);
+    for (int i = 0; i < type->rank; i++) {
+        LLVMValueRef at = module_i64(m, i);
+        LLVMValueRef to = LLVMBuildInBoundsGEP2(s->b, m->i64, LLVMGetParam(function, 1), &at, 1, "");
+        LLVMBuildStore(s->b, size_code(s, type->dim[i]), to);
+    }
+    LLVMBuildRetVoid(s->b);
+    LLVMDisposeBuilder(s->b);
+    PUSH(m->arena, u->shape_known, type);
+    PUSH(m->arena, u->shape_function, function);
+    return function;
+}

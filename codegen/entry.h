@@ -1,0 +1,86 @@
+/* entry.h -- from a plan to the straight-line code of an entry (or of a slot's initial value), and the small functions of sizes beside it. */
+#ifndef CODEGEN_ENTRY_H
+#define CODEGEN_ENTRY_H
+#include "codegen/kernel_code.h"
+#include "codegen/module.h"
+#include "ir/plan.h"
+
+/* A module that kernels go to; they are compiled at the same time, so they should be equally large. */
+typedef struct EntryModule {
+    Scheduler *scheduler;
+    LLVMModuleRef module;
+    LLVMValueRef last; /* function of those counted */
+    long weight;       /* instructions so far */
+} EntryModule;
+
+typedef struct EntryKey {
+    const char *key;
+    uint32_t hash;
+    int module;
+} EntryKey;
+
+/* What every function of one artifact shares. */
+typedef struct EntryUnit {
+    Module *module;
+    const Program *program;
+    EntryModule *modules;   /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
+    int n_modules;
+    LIST(EntryKey) keys;    /* kernels dealt out so far */
+    LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
+    LIST(Size) bytes_known; /* functions of bytes and shapes made so far: equal sizes share one */
+    LIST(LLVMValueRef) bytes_function;
+    LIST(const Type *) shape_known;
+    LIST(LLVMValueRef) shape_function;
+    int kernels;            /* kernels called from all entries (not in loops: in the text) */
+} EntryUnit;
+
+const char *entry_place_text(Arena *arena, Loc at); /* "gpt.mdl:29"; "" without a place */
+
+/* Schedulers number their functions alone: those of another module than the first are renamed at the end, by this rule. Functions of the
+ * runtime keep their names. */
+const char *entry_kernel_name(Arena *arena, const char *function, int module);
+
+/* int NAME(RtFrame *), internal. `entry`: what messages begin with. */
+LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const Plan *plan);
+/* int64_t NAME(const int64_t *sizes): bytes of the plan's arena; INT64_MAX when they do not fit 64 bits. */
+LLVMValueRef entry_arena(EntryUnit *u, const char *name, const Plan *plan);
+/* The bytes of the plan's arena where they do not depend on run-time sizes. */
+bool entry_arena_static(const Plan *plan, int64_t *bytes);
+
+LLVMValueRef bytes_function(EntryUnit *u, Size bytes);       /* int64_t (const int64_t *sizes) */
+LLVMValueRef shape_function(EntryUnit *u, const Type *type); /* void (const int64_t *sizes, int64_t *dims) */
+
+/* ---- for entry_scan.c: one function under construction */
+
+/* The memory of one plan: the entry's own, or that of a loop's body. */
+typedef struct EntryMemory {
+    const Plan *plan;
+    LLVMValueRef arena;   /* pointer */
+    LLVMValueRef *offset; /* of each buffer, i64 */
+    LLVMValueRef *args;   /* body: each argument in this step */
+    LLVMValueRef *ys;     /* body: element of each stacked result in this step; NULL where nobody wants it */
+} EntryMemory;
+
+typedef struct EntryCode {
+    EntryUnit *unit;
+    Module *m;
+    const char *entry;
+    LLVMValueRef function, frame, session, inputs, outputs, slots;
+    LLVMBuilderRef prologue; /* end of the first block: stack, sizes, offsets; it dominates everything */
+    LLVMBuilderRef b;        /* end of the code */
+    SizeCode *sizes;         /* at the end of the prologue */
+    LLVMValueRef args, counts; /* stack: argument and size arrays of the kernel being called */
+    bool changed;            /* RtFrame.changed has been set */
+} EntryCode;
+
+LLVMValueRef entry_stack(EntryCode *c, LLVMTypeRef type, int n);                         /* stack for n of a type */
+LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n);                /* address of a stored value or leaf */
+LLVMValueRef entry_bytes(EntryCode *c, const Type *t);                                   /* i64 */
+LLVMValueRef entry_advance(EntryCode *c, LLVMValueRef pointer, LLVMValueRef bytes);
+void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes);   /* rt_copy */
+LLVMBasicBlockRef entry_block(EntryCode *c, const char *name);
+EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena);            /* offsets, in the prologue */
+void entry_plan(EntryCode *c, EntryMemory *mem);                                         /* all kernels and copies */
+void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k);
+
+#endif

@@ -1,0 +1,145 @@
+/* header.c -- NAME.h: what a C program includes to use the model. Self-contained: the text of mdl.h, behind its own guard, then the model's
+ * functions with their shapes beside them (LANGUAGE.md, section 11). */
+#include "codegen/artifact.h"
+#include "codegen/entry.h"
+#include "ir/embed.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *c_type(DType d) {
+    switch (d) {
+    case DT_F64: return "double";
+    case DT_F32: return "float";
+    case DT_F16:
+    case DT_BF16: return "uint16_t";
+    case DT_I64: return "int64_t";
+    case DT_I32: return "int32_t";
+    case DT_I16: return "int16_t";
+    case DT_I8: return "int8_t";
+    case DT_U32: return "uint32_t";
+    case DT_U8:
+    case DT_BOOL:
+    case DT_F8E4M3:
+    case DT_F8E5M2: return "uint8_t";
+    case DT_I4:
+    case DT_U4:
+    case DT_COUNT: break;
+    }
+    bug("%s does not cross the C interface", dtype_name(d));
+}
+
+static bool c_keyword(const char *word) {
+    static const char *const words[] = {"auto", "bool", "break", "case", "char", "class", "const", "continue", "default", "delete", "do", "double",
+                                        "else", "enum", "extern", "float", "for", "friend", "goto", "if", "inline", "int", "long", "namespace",
+                                        "new", "operator", "private", "public", "register", "restrict", "return", "short", "signed", "sizeof",
+                                        "static", "struct", "switch", "template", "this", "throw", "try", "typedef", "union", "unsigned",
+                                        "using", "virtual", "void", "volatile", "while", "s"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!strcmp(words[i], word)) return true;
+    }
+    return false;
+}
+
+/* A parameter's name: that of the program, and an underscore where C (or the session) has taken it or an earlier parameter has it. */
+static const char *parameter_name(Arena *arena, const char *name, const char **taken, int n) {
+    if (c_keyword(name)) name = arena_printf(arena, "%s_", name);
+    for (int i = 0; i < n; i++) {
+        if (strcmp(taken[i], name)) continue;
+        name = arena_printf(arena, "%s_", name);
+        i = -1;
+    }
+    return name;
+}
+
+/* "ids[batch * t]" of a tensor, nothing of a scalar. */
+static void shape_comment(FILE *f, Arena *arena, const char *name, const Type *type, bool *first) {
+    if (!type->rank) return;
+    fprintf(f, "%s%s[", *first ? "   /* " : ", ", name);
+    for (int i = 0; i < type->rank; i++) {
+        const char *text = size_text(arena, type->dim[i]);
+        bool sum = type->rank > 1 && strpbrk(text, "+-");
+        fprintf(f, "%s%s%s%s", i ? " * " : "", sum ? "(" : "", text, sum ? ")" : "");
+    }
+    fputc(']', f);
+    *first = false;
+}
+
+static void entry_declare(FILE *f, Arena *arena, const Program *p, const Entry *e) {
+    int n_out = e->graph->results.n, n = 0, total = e->n_sizes + e->n_inputs + n_out;
+    const char **names = NEW_ARRAY(arena, const char *, total + 1);
+    fprintf(f, "int %s_%s(mdl_session *s", p->name, e->name);
+    for (int i = 0; i < e->n_sizes; i++, n++) {
+        names[n] = parameter_name(arena, e->sizes[i]->name, names, n);
+        fprintf(f, ", int64_t %s", names[n]);
+    }
+    for (int i = 0; i < e->n_inputs; i++, n++) {
+        const Type *t = &e->inputs[i].type;
+        names[n] = parameter_name(arena, e->inputs[i].name, names, n);
+        fprintf(f, t->rank ? ", const %s *%s" : ", %s %s", c_type(t->dtype), names[n]);
+    }
+    for (int i = 0; i < n_out; i++, n++) {
+        names[n] = parameter_name(arena, e->graph->results.at[i].name, names, n);
+        fprintf(f, ", %s *%s", c_type(e->graph->results.at[i].value->type.dtype), names[n]);
+    }
+    fputs(");", f);
+    bool first = true;
+    for (int i = 0; i < e->n_inputs; i++) shape_comment(f, arena, names[e->n_sizes + i], &e->inputs[i].type, &first);
+    for (int i = 0; i < n_out; i++) shape_comment(f, arena, names[e->n_sizes + e->n_inputs + i], &e->graph->results.at[i].value->type, &first);
+    fputs(first ? "\n" : " */\n", f);
+}
+
+static const char *upper(Arena *arena, const char *text) {
+    char *copy = arena_copy(arena, text, strlen(text));
+    for (char *c = copy; *c; c++) *c = (char)toupper((unsigned char)*c);
+    return copy;
+}
+
+/* The arena of each entry: a macro where its size is fixed, a remark where it follows from run-time sizes. */
+static void arenas_declare(FILE *f, Arena *arena, const Program *p, Plan *const *entries) {
+    fprintf(f, "/* Bytes of arena that a call needs; %s_model()->bytes(entry, sizes) says it at run time, with the session's own. */\n", p->name);
+    for (int i = 0; i < p->entries.n; i++) {
+        const Entry *e = p->entries.at[i];
+        int64_t bytes;
+        if (entry_arena_static(entries[i], &bytes)) {
+            fprintf(f, "#define %s_ARENA_%s %lldu\n", upper(arena, p->name), upper(arena, e->name), (long long)bytes);
+            continue;
+        }
+        int n = size_names(p->sizes);
+        int64_t *at = NEW_ARRAY(arena, int64_t, n + 1), bound;
+        fprintf(f, "/* %s: follows from its sizes;", e->name);
+        for (int k = 0; k < n; k++) at[k] = size_name_at(p->sizes, k)->low;
+        for (int k = 0; k < e->n_sizes; k++) {
+            const SizeName *s = e->sizes[k];
+            at[s->index] = s->high != SIZE_NO_LIMIT && s->high < 64 ? s->high : s->low > 64 ? s->low : 64;
+            fprintf(f, "%s %s = %lld", k ? "," : " at", s->name, (long long)at[s->index]);
+        }
+        plan_peak(entries[i], at, &bytes, &bound);
+        fprintf(f, ": %lld bytes (no plan needs less than %lld) */\n", (long long)bytes, (long long)bound);
+    }
+}
+
+Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) bug("no memory for the header");
+    const char *guard = upper(arena, p->name);
+    fprintf(f, "/* %s.h -- made by modelc %s; do not edit. The functions of the model %s; what is common to all models is the first half. */\n", p->name,
+            MODELC_VERSION, p->name);
+    fprintf(f, "#ifndef MDL_MODEL_%s_H\n#define MDL_MODEL_%s_H\n\n", guard, guard);
+    fwrite(embedded_header[0].text, 1, embedded_header[0].length, f);
+    fprintf(f, "\n/* ---- %s ---- */\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", p->name);
+    fprintf(f, "const mdl_model *%s_model(void);\n", p->name);
+    fprintf(f, "int %s_open(mdl_session **s, const mdl_options *options); /* options NULL: the defaults. The end: mdl_close(s) */\n\n", p->name);
+    fputs("/* Sizes, inputs, results; each returns MDL_OK or a code, and mdl_error(s) says what was wrong. */\n", f);
+    for (int i = 0; i < p->entries.n; i++) entry_declare(f, arena, p, p->entries.at[i]);
+    fputc('\n', f);
+    arenas_declare(f, arena, p, entries);
+    fputs("\n#ifdef __cplusplus\n}\n#endif\n#endif\n", f);
+    if (fclose(f)) bug("no memory for the header");
+    Bytes result = {arena_copy(arena, text, n), n};
+    free(text);
+    return result;
+}

@@ -1,0 +1,57 @@
+/* kernel_code.h -- between the scheduler (a planned kernel → tile kernels → functions in an LLVM module) and the entries that call them. */
+#ifndef CODEGEN_KERNEL_CODE_H
+#define CODEGEN_KERNEL_CODE_H
+#include "ir/plan.h"
+
+/* What to pass for one pointer of a kernel's argument array. */
+typedef enum {
+    ARG_VALUE, /* memory of a stored node (its Place), offset 0 */
+    ARG_RNG,   /* RtFrame.rng: u32[4] */
+    ARG_SITE,  /* a u32 in constant memory: `site` */
+    ARG_NULL
+} ArgKind;
+
+typedef struct KernelArg {
+    ArgKind kind;
+    Node *node;
+    uint32_t site;
+} KernelArg;
+
+/* One call: rt_parallel(frame, info, function, args, sizes, count). A kernel is one or several, run one after another. */
+typedef struct KernelCall {
+    const char *function; /* a thunk with RtThunk's type: generated (in the module) or a routine of the runtime (rt_topk_f32) */
+    int n_args, n_sizes;
+    KernelArg *args;
+    Size *sizes;          /* values to pass, in terms of the program's size names */
+    Size count;           /* iterations */
+    /* Variants: the call happens if `when` is NULL or low <= value of when < high. */
+    Size when;
+    int64_t low, high;
+    const char *text;     /* name for people: "contract 384 x 128 + gelu" */
+} KernelCall;
+
+typedef struct KernelCode {
+    int n;
+    KernelCall *calls;
+} KernelCode;
+
+typedef struct Target {
+    const char *cpu, *features; /* for LLVM: "x86-64-v4", "" */
+    int lanes;                  /* f32 lanes of a vector: 16, 8, 4 */
+    int registers;              /* vector registers: 32, 16 */
+    int level;                  /* x86-64-v: 4, 3, 2, 1 */
+    int optimize;               /* 0: -O0, every op a kernel of its own; 2 */
+} Target;
+
+typedef struct Scheduler Scheduler; /* the functions made so far, by kernel key: equal kernels are generated once */
+
+struct LLVMOpaqueModule;
+Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target *target);
+/* Makes (or finds) the functions of one kernel. Kinds MAP REDUCE CONTRACT SCATTER UPDATE ROUTINE; the others belong to the entry's code. */
+KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k);
+int64_t scheduler_scratch(const Scheduler *s);                  /* most bytes of scratch a function wants */
+void scheduler_print_tiles(const Scheduler *s, FILE *f);        /* --emit=tile */
+int scheduler_functions(const Scheduler *s);
+void scheduler_free(Scheduler *s);
+
+#endif

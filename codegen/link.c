@@ -1,0 +1,250 @@
+/* link.c -- objects to a library, in memory: lld reads them as /proc/self/fd/N of memory files and writes to its standard output, which is one,
+ * too; so nothing is left behind in a temporary folder, whatever happens. Then the file is written as a whole. */
+#include "codegen/link.h"
+
+#include "codegen/lld.h"
+#include "ir/diag.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OBJECTS 32
+
+/* ---- memory files --------------------------------------------------------------------------------------------------------------- */
+
+static bool write_all(int fd, const char *at, size_t n) {
+    while (n) {
+        ssize_t done = write(fd, at, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return false;
+        at += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+int memory_file(const char *name, Bytes bytes) {
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd >= 0 && !write_all(fd, bytes.at, bytes.n)) {
+        int reason = errno;
+        close(fd);
+        errno = reason;
+        return -1;
+    }
+    return fd;
+}
+
+static bool memory_read(Arena *arena, int fd, Bytes *result) {
+    struct stat status;
+    if (fstat(fd, &status)) return false;
+    char *at = arena_alloc(arena, (size_t)status.st_size + 1);
+    size_t done = 0;
+    while (done < (size_t)status.st_size) {
+        ssize_t n = pread(fd, at + done, (size_t)status.st_size - done, (off_t)done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        done += (size_t)n;
+    }
+    *result = (Bytes){at, done};
+    return true;
+}
+
+/* ---- lld ------------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Command {
+    const char *argument[OBJECTS + 32];
+    int n;
+} Command;
+
+static void add(Command *c, const char *argument) { c->argument[c->n++] = argument; }
+
+/* What lld could not find, as it said in warnings; NULL: nothing. __tls_get_addr comes from the dynamic loader, which is there wherever libc is
+ * and need not be named by the library. */
+static const char *undefined_symbol(const char *messages) {
+    static const char phrase[] = "undefined symbol: ", loader[] = "__tls_get_addr\n";
+    for (const char *at = messages; (at = strstr(at, phrase)); at++) {
+        if (strncmp(at + strlen(phrase), loader, strlen(loader))) return at;
+    }
+    return NULL;
+}
+
+/* Runs lld with its standard output, and so the result, in a memory file. */
+static bool lld_run(Arena *arena, Command *c, Bytes *result, const char **error) {
+    char messages[16384] = "";
+    fflush(stdout);
+    int out = memfd_create("linked", MFD_CLOEXEC), before = dup(STDOUT_FILENO), status = -1;
+    bool closed = before < 0 && errno == EBADF; /* the compiler was started without a standard output */
+    bool ready = out >= 0 && (before >= 0 || closed) && dup2(out, STDOUT_FILENO) >= 0;
+    if (ready) status = lld_elf(c->n, c->argument, messages, sizeof messages);
+    int reason = errno;
+    if (before >= 0) {
+        dup2(before, STDOUT_FILENO);
+        close(before);
+    } else if (closed) {
+        close(STDOUT_FILENO);
+    }
+    if (status == 0 && undefined_symbol(messages)) status = 1;
+    bool done = ready && status == 0 && memory_read(arena, out, result);
+    *error = NULL;
+    if (ready && !done && status != LLD_REFUSED) *error = arena_printf(arena, "the linker failed (status %d): %s", status, messages);
+    if (out >= 0) close(out);
+    errno = reason;
+    return done;
+}
+
+static bool link_run(Arena *arena, Command *c, const Bytes *objects, int n, Bytes *result, const char **error) {
+    int fd[OBJECTS], opened = 0;
+    bool ready = true;
+    if (n > OBJECTS) bug("%d objects to link", n);
+    *error = NULL;
+    for (; opened < n; opened++) {
+        fd[opened] = memory_file("object", objects[opened]);
+        ready = fd[opened] >= 0;
+        if (!ready) break;
+        add(c, arena_printf(arena, "/proc/self/fd/%d", fd[opened]));
+    }
+    add(c, "-o");
+    add(c, "-");
+    bool done = ready && lld_run(arena, c, result, error);
+    int reason = errno;
+    for (int i = 0; i < opened; i++) close(fd[i]);
+    errno = reason;
+    return done;
+}
+
+/* The C library of this machine: its shared objects themselves, since the linker scripts beside them come with packages for developers. */
+static const char *library_find(Arena *arena, const char *name) {
+    static const char *const folders[] = {"/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        const char *path = arena_printf(arena, "%s/%s", folders[i], name);
+        if (!access(path, R_OK)) return path;
+    }
+    return NULL;
+}
+
+bool link_shared(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {
+    Command c = {.n = 0};
+    add(&c, "ld.lld");
+    add(&c, "-shared");
+    add(&c, "--gc-sections");
+    add(&c, "--hash-style=gnu");
+    add(&c, "--build-id=none");
+    add(&c, "--threads=1");
+    add(&c, "-z");
+    add(&c, "now");
+    const char *libc = library_find(arena, "libc.so.6"), *libm = library_find(arena, "libm.so.6");
+    if (libc && libm) {
+        add(&c, "--no-undefined");
+        add(&c, "--warn-unresolved-symbols");
+        add(&c, "--as-needed");
+        add(&c, libc);
+        add(&c, libm);
+    } else {
+        add(&c, "--allow-shlib-undefined");
+    }
+    return link_run(arena, &c, objects, n, result, error);
+}
+
+bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {
+    Command c = {.n = 0};
+    add(&c, "ld.lld");
+    add(&c, "-r");
+    add(&c, "--threads=1");
+    Bytes joined;
+    return link_run(arena, &c, objects, n, &joined, error) && elf_localize(arena, joined, result, error);
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------------------- */
+
+/* A file on its way: the temporary one, and where it goes. Both NULL: it has been written already. */
+typedef struct Pending {
+    char *temporary, *path;
+} Pending;
+
+static void pending_free(Pending *p) {
+    free(p->temporary);
+    free(p->path);
+}
+
+/* What is no regular file cannot be replaced by a rename. */
+static bool write_directly(const char *path, Bytes bytes) {
+    bool standard = !strcmp(path, "-");
+    if (standard) fflush(stdout);
+    int fd = standard ? STDOUT_FILENO : open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write_all(fd, bytes.at, bytes.n);
+    int reason = errno;
+    if (fd >= 0 && !standard && close(fd) && done) return false;
+    errno = reason;
+    return done;
+}
+
+/* Writes and syncs the temporary file. On failure nothing is left of it. */
+static bool write_temporary(const char *temporary, Bytes bytes) {
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return false;
+    bool done = write_all(fd, bytes.at, bytes.n) && fsync(fd) == 0;
+    int reason = errno;
+    if (close(fd) && done) {
+        done = false;
+        reason = errno;
+    }
+    if (!done) unlink(temporary);
+    errno = reason;
+    return done;
+}
+
+static bool pending_write(Pending *p, const OutputFile *file) {
+    struct stat status;
+    bool exists = !stat(file->path, &status);
+    if (exists && S_ISDIR(status.st_mode)) {
+        errno = EISDIR;
+        return false;
+    }
+    if (!strcmp(file->path, "-") || (exists && !S_ISREG(status.st_mode))) return write_directly(file->path, file->bytes);
+    char *real = realpath(file->path, NULL); /* through symbolic links: the rename replaces the file, not the link */
+    p->path = real ? real : strdup(file->path);
+    if (!p->path || asprintf(&p->temporary, "%s.%ld.tmp", p->path, (long)getpid()) < 0) {
+        p->temporary = NULL;
+        errno = ENOMEM;
+        return false;
+    }
+    if (write_temporary(p->temporary, file->bytes)) return true;
+    int reason = errno;
+    free(p->temporary);
+    p->temporary = NULL;
+    errno = reason;
+    return false;
+}
+
+bool output_write(const OutputFile *files, int n, int *failed) {
+    Pending *pending = calloc((size_t)n, sizeof *pending);
+    bool done = pending != NULL;
+    *failed = 0;
+    for (int i = 0; done && i < n; i++) {
+        done = pending_write(&pending[i], &files[i]);
+        if (!done) *failed = i;
+    }
+    for (int i = 0; done && i < n; i++) {
+        if (!pending[i].temporary) continue;
+        done = !rename(pending[i].temporary, pending[i].path);
+        if (!done) *failed = i;
+        if (done) {
+            free(pending[i].temporary);
+            pending[i].temporary = NULL;
+        }
+    }
+    int reason = errno;
+    for (int i = 0; pending && i < n; i++) {
+        if (pending[i].temporary) unlink(pending[i].temporary);
+        pending_free(&pending[i]);
+    }
+    free(pending);
+    errno = reason;
+    return done;
+}

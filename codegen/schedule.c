@@ -1,0 +1,289 @@
+/* schedule.c -- planned kernels to tile kernels: the table of functions made so far, the text of a kernel under construction, and its way
+ * through parser, verifier and lowering. Equal texts give one function, so kernels that differ only in the memory they work on, or in a
+ * random site, share code. */
+#include "codegen/schedule.h"
+#include "codegen/cpu/lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Made {
+    const char *text;     /* the kernel without its name */
+    const char *thunk;
+    const char *whole;    /* as printed by the tile printer */
+    TileKernel *kernel;
+} Made;
+
+struct Scheduler {
+    Arena *arena;         /* the caller's: calls and texts the entry's code refers to */
+    LLVMModuleRef module;
+    Target target;
+    const TileTarget *machine;
+    LIST(Made) made;
+    int64_t scratch;
+};
+
+Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target *target) {
+    Scheduler *s = NEW(a, Scheduler);
+    s->arena = a;
+    s->module = module;
+    s->target = *target;
+    s->machine = tile_target(target->level >= 4 ? "x86-64-v4" : target->level == 3 ? "x86-64-v3" : "x86-64-v2");
+    if (!s->machine) bug("no machine for level %d", target->level);
+    return s;
+}
+
+int64_t scheduler_scratch(const Scheduler *s) { return s->scratch; }
+int scheduler_functions(const Scheduler *s) { return s->made.n; }
+void scheduler_free(Scheduler *s) { (void)s; } /* all of it lies in the caller's arena */
+
+void scheduler_print_tiles(const Scheduler *s, FILE *f) {
+    for (int i = 0; i < s->made.n; i++) fprintf(f, "%s%s", i ? "\n" : "", s->made.at[i].whole);
+}
+
+TileKernel *scheduler_tile(const Scheduler *s, const char *function) {
+    for (int i = 0; i < s->made.n; i++)
+        if (strcmp(s->made.at[i].thunk, function) == 0) return s->made.at[i].kernel;
+    return NULL;
+}
+
+KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
+    KernelCode *code = NEW(s->arena, KernelCode);
+    switch (k->kind) {
+    case KERNEL_MAP: schedule_map(work_new(s, plan, k, "map"), code); break;
+    case KERNEL_REDUCE: schedule_map(work_new(s, plan, k, "reduce"), code); break;
+    case KERNEL_CONTRACT: schedule_contract(work_new(s, plan, k, "contract"), code); break;
+    case KERNEL_SCATTER: schedule_scatter(work_new(s, plan, k, "scatter"), code); break;
+    case KERNEL_UPDATE: schedule_update(work_new(s, plan, k, "update"), code); break;
+    case KERNEL_ROUTINE: schedule_routine(work_new(s, plan, k, "routine"), code); break;
+    case KERNEL_SCAN:
+    case KERNEL_CHECK:
+    case KERNEL_PRINT: bug("kernel %d belongs to the entry's code", k->index);
+    }
+    return code;
+}
+
+/* ---- text */
+
+static void text_room(Text *t, size_t more) {
+    if (t->n + more + 1 <= t->cap) return;
+    size_t cap = t->cap ? 2 * t->cap : 1024;
+    while (cap < t->n + more + 1) cap *= 2;
+    t->at = arena_grow(t->arena, t->at, t->n, cap);
+    t->cap = cap;
+}
+
+static void text_format(Text *t, const char *format, va_list ap) {
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, format, ap);
+    text_room(t, (size_t)n);
+    vsnprintf(t->at + t->n, (size_t)n + 1, format, again);
+    va_end(again);
+    t->n += (size_t)n;
+}
+
+void text_add(Text *t, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    text_format(t, format, ap);
+    va_end(ap);
+}
+
+void text_line(Text *t, const char *format, ...) {
+    va_list ap;
+    text_add(t, "%*s", 2 * t->indent, "");
+    va_start(ap, format);
+    text_format(t, format, ap);
+    va_end(ap);
+    if (t->at[t->n - 1] == '{') t->indent++;
+    text_add(t, "\n");
+}
+
+void text_close(Text *t, int n) {
+    while (n-- > 0) {
+        t->indent--;
+        text_line(t, "}");
+    }
+}
+
+/* ---- work */
+
+Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind) {
+    Work *w = NEW(s->arena, Work);
+    w->s = s;
+    w->arena = s->arena;
+    w->table = plan->graph->program->sizes;
+    w->plan = plan;
+    w->k = k;
+    w->machine = s->machine;
+    w->optimize = s->target.optimize > 0;
+    w->kind = kind;
+    w->text = kind;
+    w->body.arena = w->arena;
+    w->body.indent = 1;
+    w->count = size_const(w->table, 1);
+    return w;
+}
+
+static const char *size_symbol(Work *w, Size s) {
+    for (int i = 0; i < w->sizes.n; i++)
+        if (w->sizes.at[i] == s) return arena_printf(w->arena, "n%d", i);
+    PUSH(w->arena, w->sizes, s);
+    return arena_printf(w->arena, "n%d", w->sizes.n - 1);
+}
+
+static Size atom_size(Work *w, const Atom *a) {
+    switch (a->kind) {
+    case ATOM_NAME: return size_named(w->table, a->name);
+    case ATOM_FLOORDIV: return size_floordiv(a->a, a->b);
+    case ATOM_MOD: return size_mod(a->a, a->b);
+    case ATOM_MIN: return size_min(a->a, a->b);
+    case ATOM_MAX: return size_max(a->a, a->b);
+    }
+    bug("atom kind %d", a->kind);
+}
+
+const char *work_size(Work *w, Size s) {
+    int64_t value;
+    if (size_is_const(s, &value)) return arena_printf(w->arena, "%lld", (long long)value);
+    Text t = {.arena = w->arena};
+    bool several = s->n + (s->constant != 0) > 1;
+    if (several) text_add(&t, "(");
+    for (int i = 0; i < s->n; i++) {
+        const Monomial *m = &s->term[i];
+        int64_t c = m->coefficient;
+        if (i) text_add(&t, c < 0 ? " - " : " + ");
+        else if (c < 0) text_add(&t, "0 - ");
+        int64_t magnitude = c < 0 ? -c : c;
+        if (magnitude != 1) text_add(&t, "%lld*", (long long)magnitude);
+        for (int f = 0; f < m->n; f++) text_add(&t, "%s%s", f ? "*" : "", size_symbol(w, atom_size(w, m->factor[f])));
+    }
+    if (s->constant) text_add(&t, " %c %lld", s->constant < 0 ? '-' : '+', (long long)(s->constant < 0 ? -s->constant : s->constant));
+    if (several) text_add(&t, ")");
+    else if (s->term[0].coefficient < 0) return arena_printf(w->arena, "(%s)", t.at);
+    return t.at;
+}
+
+/* ---- loops */
+
+const char *text_plus(Work *w, const char *x, const char *y) {
+    if (strcmp(x, "0") == 0) return y;
+    return strcmp(y, "0") == 0 ? x : arena_printf(w->arena, "%s + %s", x, y);
+}
+
+const char *open_parts(Work *w, const char *name, Size n, int64_t by, bool rest, bool *opened) {
+    int64_t whole, low, high;
+    Size parts = size_ceildiv(n, size_const(w->table, by));
+    size_range(parts, &low, &high);
+    w->count = size_mul(w->count, parts);
+    *opened = low != 1 || high != 1;
+    if (!*opened) return "0";
+    if (by == 1) {
+        text_line(&w->body, "parallel %s in 0..%s {", name, work_size(w, n));
+        return name;
+    }
+    bool divides = size_is_const(n, &whole) && whole % by == 0;
+    if (divides || rest) {
+        text_line(&w->body, "parallel %s in 0..%s by %lld%s {", name, work_size(w, n), (long long)by, divides ? "" : " masked");
+        return name;
+    }
+    text_line(&w->body, "parallel %s in 0..%s {", name, work_size(w, parts));
+    return arena_printf(w->arena, "%lld*%s", (long long)by, name);
+}
+
+const char *open_lanes(Work *w, const char *name, Size n, int lanes) {
+    int64_t whole;
+    bool divides = size_is_const(n, &whole) && whole % lanes == 0;
+    if (divides || !w->machine->avx512) {
+        text_line(&w->body, "for %s in 0..%s by %d%s {", name, work_size(w, n), lanes, divides ? "" : " masked");
+        return name;
+    }
+    text_line(&w->body, "for %s in 0..%s {", name, work_size(w, size_ceildiv(n, size_const(w->table, lanes))));
+    return arena_printf(w->arena, "%d*%s", lanes, name);
+}
+
+const char *work_arg(Work *w, KernelArg arg, const char *type) {
+    const char *name = arena_printf(w->arena, "a%d", w->args.n);
+    PUSH(w->arena, w->args, arg);
+    PUSH(w->arena, w->arg_text, arena_printf(w->arena, "%s: %s", name, type));
+    return name;
+}
+
+static bool same_place(Place a, Place b) { return a.kind != PLACE_NONE && a.kind == b.kind && a.index == b.index; }
+
+bool work_aliased(const Work *w, const Node *n) {
+    const Place mine = w->plan->places[n->id];
+    if (mine.kind == PLACE_NONE || mine.kind == PLACE_DATA) return false;
+    for (int i = 0; i < w->k->reads.n; i++)
+        if (w->k->reads.at[i] != n && same_place(mine, w->plan->places[w->k->reads.at[i]->id])) return true;
+    for (int i = 0; i < w->k->writes.n; i++)
+        if (w->k->writes.at[i] != n && same_place(mine, w->plan->places[w->k->writes.at[i]->id])) return true;
+    return false;
+}
+
+/* The kernel as text; the name stands for itself in the key. */
+static const char *whole_text(const Work *w, const char *name) {
+    Text t = {.arena = w->arena};
+    text_add(&t, "kernel %s", name);
+    for (int i = 0; i < w->sizes.n; i++) {
+        int64_t low, high;
+        size_range(w->sizes.at[i], &low, &high);
+        text_add(&t, "%sn%d in %lld..", i ? ", " : "<", i, (long long)(low < 0 ? 0 : low));
+        if (high != SIZE_NO_LIMIT) text_add(&t, "%lld", (long long)high);
+    }
+    text_add(&t, "%s(", w->sizes.n ? ">" : "");
+    for (int i = 0; i < w->arg_text.n; i++) text_add(&t, "%s%s", i ? ", " : "", w->arg_text.at[i]);
+    text_add(&t, ") {\n%s}\n", w->body.at);
+    return t.at;
+}
+
+static const char *printed(const Work *w, const TileKernel *k) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) bug("no memory");
+    tile_print(f, k);
+    fclose(f);
+    const char *copy = arena_copy(w->arena, text, n);
+    free(text);
+    return copy;
+}
+
+static const char *make_function(Work *w) {
+    Scheduler *s = w->s;
+    const char *key = whole_text(w, "k");
+    for (int i = 0; i < s->made.n; i++)
+        if (strcmp(s->made.at[i].text, key) == 0) return s->made.at[i].thunk;
+    const char *name = arena_printf(w->arena, "k%d_%s", s->made.n, w->kind), *error = NULL;
+    const char *text = whole_text(w, name);
+    TileKernel *k = tile_parse(w->arena, text, NULL, NULL, 0, &error);
+    if (!k) bug("%s does not parse: %s\n%s", name, error, text);
+    if (!tile_verify(k, s->machine, NULL, &error)) bug("%s\n%s", error, text);
+    if (s->module && !tile_lower(k, s->machine, s->module, name, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
+    if (s->module) LLVMDeleteFunction(LLVMGetNamedFunction(s->module, arena_printf(w->arena, "%s.count", name))); /* the call knows */
+    int64_t scratch = tile_scratch(k);
+    if (scratch > s->scratch) s->scratch = scratch;
+    Made m = {key, arena_printf(s->arena, "%s.thunk", name), printed(w, k), k};
+    PUSH(s->arena, s->made, m);
+    return m.thunk;
+}
+
+void work_finish(Work *w, KernelCode *code) {
+    KernelCall call = {
+        .function = make_function(w),
+        .n_args = w->args.n,
+        .n_sizes = w->sizes.n,
+        .args = w->args.at,
+        .sizes = w->sizes.at,
+        .count = w->count,
+        .when = w->when,
+        .low = w->low,
+        .high = w->high,
+        .text = w->text,
+    };
+    KernelCall *calls = NEW_ARRAY(w->arena, KernelCall, code->n + 1);
+    if (code->n) memcpy(calls, code->calls, sizeof *calls * (size_t)code->n);
+    calls[code->n++] = call;
+    code->calls = calls;
+}

@@ -1,0 +1,445 @@
+/* tables.c -- what an artifact says about itself and what it exports, as LLVM constants and functions.
+ *
+ *   model     mdl_model of mdl.h: the public table, with the functions of the runtime in it
+ *   program   RtProgram of runtime.h: what the runtime needs beside it
+ *   NAME_model, NAME_open, NAME_ENTRY ..., and mdl_model_v1 in shared libraries: exported; all else is internal or hidden
+ *
+ * Each table is written in the order of its C struct; LLVM lays structs out as C does, and struct_check compares the sizes. */
+#include "codegen/tables.h"
+
+#include "codegen/initial.h"
+#include "runtime/runtime.h"
+
+#include <llvm-c/Target.h>
+#include <string.h>
+
+/* What is being written. */
+typedef struct Tables {
+    EntryUnit *unit;
+    Module *m;
+    const ArtifactOptions *options;
+    const Program *program;
+    const ArtifactHashes *hashes;
+    LLVMValueRef model, values; /* the public table, its slots' rows */
+    LLVMTypeRef value_type, size_type;
+} Tables;
+
+/* ---- shared by tables, header and description ----------------------------------------------------------------------------------- */
+
+const char *artifact_target_text(const Target *t) {
+    switch (t->level) {
+    case 4: return "x86-64-v4";
+    case 3: return "x86-64-v3";
+    case 2: return "x86-64-v2";
+    default: return "x86-64";
+    }
+}
+
+bool artifact_cached(const Entry *e, int result) {
+    const Graph *g = e->graph;
+    bool *cached = NEW_ARRAY(g->arena, bool, g->nodes.n);
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        if (n->op == OP_SLOT) cached[i] = g->program->slots.at[n->attrs.index]->kind == SLOT_CACHE;
+        for (int k = 0; k < n->n_in; k++) cached[i] = cached[i] || cached[n->in[k]->id];
+    }
+    return cached[g->results.at[result].value->id];
+}
+
+static bool type_uses(const Type *t, const SizeName *name) {
+    for (int i = 0; i < t->rank; i++) {
+        if (size_uses(t->dim[i], name)) return true;
+    }
+    return false;
+}
+
+int artifact_size_entry(const Program *p, const SizeName *name) {
+    int owner = -1;
+    for (int i = 0; i < p->slots.n; i++) {
+        if (type_uses(&p->slots.at[i]->type, name)) return -1;
+    }
+    for (int i = 0; i < p->entries.n; i++) {
+        for (int k = 0; k < p->entries.at[i]->n_sizes; k++) {
+            if (p->entries.at[i]->sizes[k] != name) continue;
+            if (owner >= 0) return -1;
+            owner = i;
+        }
+    }
+    return owner;
+}
+
+static void struct_check(const Module *m, LLVMValueRef value, size_t size, const char *name) {
+    unsigned long long ours = LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), LLVMTypeOf(value));
+    if (ours != size) bug("table %s has %llu bytes here and %zu in C", name, ours, size);
+}
+
+static LLVMValueRef hash_constant(const Module *m, const uint8_t hash[32]) {
+    return LLVMConstStringInContext2(m->context, (const char *)hash, 32, true);
+}
+
+static LLVMValueRef int_array(Module *m, int n, const int *values) {
+    LLVMValueRef *constants = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
+    for (int i = 0; i < n; i++) constants[i] = module_i32(m, values[i]);
+    return module_array(m, m->i32, n, constants);
+}
+
+/* ---- values, sizes, entries ----------------------------------------------------------------------------------------------------- */
+
+/* mdl_value.dims of one axis. */
+static int64_t axis_code(Size s) {
+    int64_t fixed;
+    if (size_is_const(s, &fixed)) return fixed;
+    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 && s->term[0].factor[0]->kind == ATOM_NAME;
+    return bare ? MDL_NAMED - s->term[0].factor[0]->name->index : MDL_COMPUTED;
+}
+
+/* An mdl_value. */
+static LLVMValueRef value_row(Tables *t, const char *name, int kind, const Type *type) {
+    Module *m = t->m;
+    LLVMValueRef dims[MAX_RANK];
+    for (int i = 0; i < type->rank; i++) dims[i] = module_i64(m, axis_code(type->dim[i]));
+    LLVMValueRef dtype[] = {LLVMConstInt(m->i8, (unsigned)dtype_code(type->dtype), false), LLVMConstInt(m->i8, (unsigned)dtype_bits(type->dtype), false),
+                            LLVMConstInt(m->i16, 1, false)};
+    LLVMValueRef fields[] = {module_text(m, name),
+                             module_i32(m, kind),
+                             module_struct(m, 3, dtype),
+                             module_i32(m, type->rank),
+                             module_array(m, m->i64, type->rank, dims),
+                             module_text(m, type_text(m->arena, type))};
+    LLVMValueRef row = module_struct(m, 6, fields);
+    struct_check(m, row, sizeof(mdl_value), "mdl_value");
+    t->value_type = LLVMTypeOf(row);
+    return row;
+}
+
+static LLVMValueRef sizes_table(Tables *t) {
+    Module *m = t->m;
+    int n = size_names(t->program->sizes);
+    LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
+    for (int i = 0; i < n; i++) {
+        const SizeName *name = size_name_at(t->program->sizes, i);
+        LLVMValueRef fields[] = {module_text(m, name->name), module_i64(m, name->low), module_i64(m, name->high == SIZE_NO_LIMIT ? -1 : name->high),
+                                 module_i32(m, artifact_size_entry(t->program, name))};
+        rows[i] = module_struct(m, 4, fields);
+        struct_check(m, rows[i], sizeof(mdl_size), "mdl_size");
+    }
+    return n ? module_array(m, LLVMTypeOf(rows[0]), n, rows) : module_null(m);
+}
+
+static int slot_kind(SlotKind k) {
+    switch (k) {
+    case SLOT_PARAM: return MDL_PARAM;
+    case SLOT_STATE: return MDL_STATE;
+    case SLOT_CACHE: return MDL_CACHE;
+    }
+    bug("slot of kind %d", (int)k);
+}
+
+static LLVMValueRef slot_values(Tables *t) {
+    int n = t->program->slots.n;
+    LLVMValueRef *rows = NEW_ARRAY(t->m->arena, LLVMValueRef, n + 1);
+    for (int i = 0; i < n; i++) {
+        const Slot *slot = t->program->slots.at[i];
+        rows[i] = value_row(t, slot->path, slot_kind(slot->kind), &slot->type);
+    }
+    return n ? module_array(t->m, t->value_type, n, rows) : module_null(t->m);
+}
+
+/* An mdl_entry. */
+static LLVMValueRef entry_row(Tables *t, const Entry *e) {
+    Module *m = t->m;
+    int n_out = e->graph->results.n, *sizes = NEW_ARRAY(m->arena, int, e->n_sizes + 1);
+    LLVMValueRef *in = NEW_ARRAY(m->arena, LLVMValueRef, e->n_inputs + 1), *out = NEW_ARRAY(m->arena, LLVMValueRef, n_out + 1);
+    for (int i = 0; i < e->n_sizes; i++) sizes[i] = e->sizes[i]->index;
+    for (int i = 0; i < e->n_inputs; i++) in[i] = value_row(t, e->inputs[i].name, MDL_INPUT, &e->inputs[i].type);
+    for (int i = 0; i < n_out; i++) out[i] = value_row(t, e->graph->results.at[i].name, MDL_OUTPUT, &e->graph->results.at[i].value->type);
+    LLVMValueRef fields[] = {module_text(m, e->name),
+                             module_i32(m, e->train),
+                             module_i32(m, e->n_sizes),
+                             module_i32(m, e->n_inputs),
+                             module_i32(m, n_out),
+                             int_array(m, e->n_sizes, sizes),
+                             e->n_inputs ? module_array(m, t->value_type, e->n_inputs, in) : module_null(m),
+                             n_out ? module_array(m, t->value_type, n_out, out) : module_null(m),
+                             module_text(m, entry_place_text(m->arena, e->loc))};
+    LLVMValueRef row = module_struct(m, 9, fields);
+    struct_check(m, row, sizeof(mdl_entry), "mdl_entry");
+    return row;
+}
+
+static LLVMValueRef entries_table(Tables *t) {
+    int n = t->program->entries.n;
+    LLVMValueRef *rows = NEW_ARRAY(t->m->arena, LLVMValueRef, n + 1);
+    for (int i = 0; i < n; i++) rows[i] = entry_row(t, t->program->entries.at[i]);
+    return n ? module_array(t->m, LLVMTypeOf(rows[0]), n, rows) : module_null(t->m);
+}
+
+/* ---- exported functions, and what stands in the model's table -------------------------------------------------------------------- */
+
+static LLVMValueRef exported(Tables *t, const char *name, LLVMTypeRef type) {
+    LLVMValueRef f = LLVMAddFunction(t->m->module, name, type);
+    module_attribute(t->m, f, "nounwind");
+    return f;
+}
+
+static LLVMBuilderRef body_begin(const Tables *t, LLVMValueRef function) {
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(t->m->context);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(t->m->context, function, ""));
+    return b;
+}
+
+/* function(...) { return runtime(program, ...); } */
+static void forward(Tables *t, LLVMValueRef function, const char *runtime, LLVMValueRef program) {
+    Module *m = t->m;
+    unsigned n = LLVMCountParams(function);
+    LLVMTypeRef types[8], type = LLVMGlobalGetValueType(function);
+    LLVMValueRef arguments[8];
+    if (n > 7) bug("%s has %u parameters", runtime, n);
+    types[0] = m->ptr;
+    arguments[0] = program;
+    for (unsigned i = 0; i < n; i++) {
+        arguments[i + 1] = LLVMGetParam(function, i);
+        types[i + 1] = LLVMTypeOf(arguments[i + 1]);
+    }
+    LLVMTypeRef runtime_type = module_type(m, LLVMGetReturnType(type), (int)n + 1, types);
+    LLVMBuilderRef b = body_begin(t, function);
+    LLVMBuildRet(b, module_call(m, b, module_function(m, runtime, runtime_type), (int)n + 1, arguments));
+    LLVMDisposeBuilder(b);
+}
+
+static void model_function(Tables *t, const char *name) {
+    LLVMBuilderRef b = body_begin(t, exported(t, name, module_type(t->m, t->m->ptr, 0, NULL)));
+    LLVMBuildRet(b, t->model);
+    LLVMDisposeBuilder(b);
+}
+
+static LLVMTypeRef scalar_type(const Module *m, DType d) {
+    switch (d) {
+    case DT_F32: return LLVMFloatTypeInContext(m->context);
+    case DT_F64: return LLVMDoubleTypeInContext(m->context);
+    default: return LLVMIntTypeInContext(m->context, (unsigned)(8 * dtype_bytes(d)));
+    }
+}
+
+/* int NAME_ENTRY(mdl_session *, sizes, inputs, outputs): scalars by value, tensors and results by pointer. */
+static void entry_function(Tables *t, int index, LLVMValueRef program) {
+    Module *m = t->m;
+    const Entry *e = t->program->entries.at[index];
+    int n_out = e->graph->results.n, n = 0;
+    LLVMTypeRef *types = NEW_ARRAY(m->arena, LLVMTypeRef, 1 + e->n_sizes + e->n_inputs + n_out);
+    types[n++] = m->ptr;
+    for (int i = 0; i < e->n_sizes; i++) types[n++] = m->i64;
+    for (int i = 0; i < e->n_inputs; i++) types[n++] = e->inputs[i].type.rank ? m->ptr : scalar_type(m, e->inputs[i].type.dtype);
+    for (int i = 0; i < n_out; i++) types[n++] = m->ptr;
+    LLVMValueRef f = exported(t, arena_printf(m->arena, "%s_%s", t->program->name, e->name), module_type(m, m->i32, n, types));
+
+    LLVMBuilderRef b = body_begin(t, f);
+    LLVMValueRef sizes = LLVMBuildAlloca(b, LLVMArrayType2(m->i64, (uint64_t)e->n_sizes + 1), "sizes");
+    LLVMValueRef inputs = LLVMBuildAlloca(b, LLVMArrayType2(m->ptr, (uint64_t)e->n_inputs + 1), "inputs");
+    LLVMValueRef outputs = LLVMBuildAlloca(b, LLVMArrayType2(m->ptr, (uint64_t)n_out + 1), "outputs");
+    unsigned p = 1;
+    for (int i = 0; i < e->n_sizes + e->n_inputs + n_out; i++) {
+        bool size = i < e->n_sizes, input = !size && i < e->n_sizes + e->n_inputs;
+        LLVMValueRef value = LLVMGetParam(f, p++), array = size ? sizes : input ? inputs : outputs;
+        LLVMValueRef at = module_i64(m, size ? i : input ? i - e->n_sizes : i - e->n_sizes - e->n_inputs);
+        if (input && e->inputs[i - e->n_sizes].type.rank == 0) {
+            LLVMValueRef memory = LLVMBuildAlloca(b, LLVMTypeOf(value), "");
+            LLVMBuildStore(b, value, memory);
+            value = memory;
+        }
+        LLVMBuildStore(b, value, LLVMBuildInBoundsGEP2(b, size ? m->i64 : m->ptr, array, &at, 1, ""));
+    }
+    LLVMTypeRef raw[] = {m->ptr, m->ptr, m->i32, m->ptr, m->ptr, m->ptr};
+    LLVMValueRef arguments[] = {program, LLVMGetParam(f, 0), module_i32(m, index), sizes, inputs, outputs};
+    LLVMBuildRet(b, module_call(m, b, module_function(m, "rt_call_raw", module_type(m, m->i32, 6, raw)), 6, arguments));
+    LLVMDisposeBuilder(b);
+}
+
+/* The functions of mdl_model that know their session need no wrapper. */
+static LLVMValueRef runtime_row(Tables *t, const char *name, LLVMTypeRef result, int n, const LLVMTypeRef *types) {
+    return module_function(t->m, name, module_type(t->m, result, n, types));
+}
+
+static LLVMValueRef internal_function(Tables *t, const char *name, LLVMTypeRef result, int n, const LLVMTypeRef *types) {
+    LLVMValueRef f = LLVMAddFunction(t->m->module, name, module_type(t->m, result, n, types));
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    return f;
+}
+
+static LLVMValueRef table_add(Tables *t, const char *name, LLVMValueRef value) {
+    LLVMValueRef global = LLVMAddGlobal(t->m->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMInternalLinkage);
+    return global;
+}
+
+static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMValueRef bytes) {
+    Module *m = t->m;
+    const Program *p = t->program;
+    LLVMTypeRef P = m->ptr, I = m->i32, L = m->i64;
+    LLVMValueRef sizes = sizes_table(t);
+    t->values = slot_values(t);
+    char *version = arena_alloc(m->arena, 13);
+    for (int i = 0; i < 6; i++) sprintf(version + 2 * i, "%02x", t->hashes->source[i]);
+    LLVMValueRef fields[] = {
+        module_i32(m, MDL_ABI),
+        module_i32(m, sizeof(mdl_model)),
+        module_text(m, p->name),
+        module_text(m, version),
+        module_text(m, "modelc " MODELC_VERSION),
+        module_text(m, artifact_target_text(t->options->target)),
+        hash_constant(m, t->hashes->source),
+        hash_constant(m, t->hashes->interface),
+        hash_constant(m, t->hashes->weights),
+        module_i32(m, p->entries.n),
+        module_i32(m, p->slots.n),
+        module_i32(m, size_names(p->sizes)),
+        entries_table(t),
+        t->values,
+        sizes,
+        module_text(m, p->run_json),
+        open,
+        runtime_row(t, "rt_close", m->nothing, 1, (LLVMTypeRef[]){P}),
+        runtime_row(t, "rt_call", I, 5, (LLVMTypeRef[]){P, I, P, P, P}),
+        shape,
+        bytes,
+        runtime_row(t, "rt_load", I, 2, (LLVMTypeRef[]){P, P}),
+        runtime_row(t, "rt_save", I, 3, (LLVMTypeRef[]){P, P, I}),
+        runtime_row(t, "rt_get", I, 3, (LLVMTypeRef[]){P, P, P}),
+        runtime_row(t, "rt_set", I, 3, (LLVMTypeRef[]){P, P, P}),
+        runtime_row(t, "rt_reset", I, 1, (LLVMTypeRef[]){P}),
+        runtime_row(t, "rt_seed", I, 2, (LLVMTypeRef[]){P, L}),
+        runtime_row(t, "rt_error", P, 1, (LLVMTypeRef[]){P}),
+        runtime_row(t, "rt_stats", I, 6, (LLVMTypeRef[]){P, I, P, P, P, P}),
+        runtime_row(t, "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
+        runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, L}),
+    };
+    LLVMValueRef value = module_struct(m, sizeof fields / sizeof *fields, fields);
+    struct_check(m, value, sizeof(mdl_model), "mdl_model");
+    t->model = table_add(t, "model", value);
+}
+
+/* ---- the runtime's tables ------------------------------------------------------------------------------------------------------- */
+
+/* Slots that an entry reads or writes (all), or only those it writes. */
+static int entry_slots(const Program *p, const Entry *e, bool written_only, int *list) {
+    bool *marked = NEW_ARRAY(p->arena, bool, p->slots.n + 1);
+    const Graph *g = e->graph;
+    for (int i = 0; i < g->nodes.n && !written_only; i++) {
+        if (g->nodes.at[i]->op == OP_SLOT) marked[g->nodes.at[i]->attrs.index] = true;
+    }
+    for (int i = 0; i < g->effects.n; i++) {
+        if (g->effects.at[i].kind == EFFECT_STORE) marked[g->effects.at[i].index] = true;
+    }
+    int n = 0;
+    for (int i = 0; i < p->slots.n; i++) {
+        if (marked[i]) list[n++] = i;
+    }
+    return n;
+}
+
+static LLVMValueRef entry_runtime_row(Tables *t, int index) {
+    Module *m = t->m;
+    const Program *p = t->program;
+    const Entry *e = p->entries.at[index];
+    const Plan *plan = t->options->entries[index];
+    int n_out = e->graph->results.n;
+    int *touched = NEW_ARRAY(m->arena, int, p->slots.n + 1), *stored = NEW_ARRAY(m->arena, int, p->slots.n + 1);
+    int n_touched = entry_slots(p, e, false, touched), n_stored = entry_slots(p, e, true, stored);
+    LLVMValueRef *in = NEW_ARRAY(m->arena, LLVMValueRef, e->n_inputs + 1), *out = NEW_ARRAY(m->arena, LLVMValueRef, n_out + 1);
+    for (int i = 0; i < e->n_inputs; i++) in[i] = shape_function(t->unit, &e->inputs[i].type);
+    for (int i = 0; i < n_out; i++) out[i] = shape_function(t->unit, &e->graph->results.at[i].value->type);
+    LLVMValueRef fields[] = {entry_code(t->unit, arena_printf(m->arena, "run.%s", e->name), e->name, plan),
+                             entry_arena(t->unit, arena_printf(m->arena, "arena.%s", e->name), plan),
+                             module_i32(m, n_touched),
+                             int_array(m, n_touched, touched),
+                             module_i32(m, n_stored),
+                             int_array(m, n_stored, stored),
+                             module_i32(m, e->draws != 0),
+                             module_array(m, m->ptr, e->n_inputs, in),
+                             module_array(m, m->ptr, n_out, out)};
+    LLVMValueRef row = module_struct(m, 9, fields);
+    struct_check(m, row, sizeof(RtEntry), "RtEntry");
+    return row;
+}
+
+static bool slot_changes(const Program *p, int slot) {
+    int *stored = NEW_ARRAY(p->arena, int, p->slots.n + 1);
+    for (int i = 0; i < p->entries.n; i++) {
+        int n = entry_slots(p, p->entries.at[i], true, stored);
+        for (int k = 0; k < n; k++) {
+            if (stored[k] == slot) return true;
+        }
+    }
+    return false;
+}
+
+static Size slot_bytes(const Program *p, const Slot *slot) {
+    Size bytes = size_const(p->sizes, dtype_bytes(slot->type.dtype));
+    for (int i = 0; i < slot->type.rank; i++) bytes = size_mul(bytes, slot->type.dim[i]);
+    return bytes;
+}
+
+static LLVMValueRef slot_runtime_row(Tables *t, int i, const char *data) {
+    Module *m = t->m;
+    const Slot *slot = t->program->slots.at[i];
+    const Plan *plan = t->options->inits[i];
+    LLVMValueRef row_index = module_i64(m, i);
+    LLVMValueRef fields[] = {LLVMConstInBoundsGEP2(t->value_type, t->values, &row_index, 1),
+                             module_i32(m, slot->optimizer),
+                             module_i32(m, slot_changes(t->program, i)),
+                             data ? module_external(m, data) : module_null(m),
+                             bytes_function(t->unit, slot_bytes(t->program, slot)),
+                             plan ? entry_code(t->unit, arena_printf(m->arena, "init.%s", slot->path), "open", plan) : module_null(m),
+                             plan ? entry_arena(t->unit, arena_printf(m->arena, "arena.%s", slot->path), plan) : module_null(m)};
+    LLVMValueRef row = module_struct(m, 7, fields);
+    struct_check(m, row, sizeof(RtSlot), "RtSlot");
+    return row;
+}
+
+static LLVMValueRef program_table(Tables *t, const char *const *data) {
+    Module *m = t->m;
+    const Program *p = t->program;
+    LLVMValueRef *slots = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1), *entries = NEW_ARRAY(m->arena, LLVMValueRef, p->entries.n + 1);
+    LLVMValueRef *dims = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1);
+    for (int i = 0; i < p->slots.n; i++) slots[i] = slot_runtime_row(t, i, data[i]);
+    for (int i = 0; i < p->slots.n; i++) dims[i] = shape_function(t->unit, &p->slots.at[i]->type);
+    for (int i = 0; i < p->entries.n; i++) entries[i] = entry_runtime_row(t, i);
+    int64_t scratch = 0;
+    for (int i = 0; i < t->unit->n_modules; i++) {
+        int64_t bytes = scheduler_scratch(t->unit->modules[i].scheduler);
+        if (bytes > scratch) scratch = bytes;
+    }
+    LLVMValueRef model = LLVMGetInitializer(t->model), names = LLVMGetOperand(model, 14);
+    LLVMValueRef fields[] = {t->model,
+                             module_i32(m, size_names(p->sizes)),
+                             module_i32(m, p->slots.n),
+                             module_i32(m, p->entries.n),
+                             names,
+                             p->slots.n ? module_array(m, LLVMTypeOf(slots[0]), p->slots.n, slots) : module_null(m),
+                             p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
+                             module_i64(m, scratch),
+                             module_i32(m, t->options->target->level),
+                             module_array(m, m->ptr, p->slots.n, dims)};
+    LLVMValueRef value = module_struct(m, 10, fields);
+    struct_check(m, value, sizeof(RtProgram), "RtProgram");
+    return table_add(t, "program", value);
+}
+
+void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data) {
+    Tables tables = {.unit = u, .m = u->module, .options = options, .program = options->program, .hashes = hashes}, *t = &tables;
+    Module *m = u->module;
+    LLVMTypeRef P = m->ptr;
+    LLVMValueRef open = exported(t, arena_printf(m->arena, "%s_open", t->program->name), module_type(m, m->i32, 2, (LLVMTypeRef[]){P, P}));
+    LLVMValueRef shape = internal_function(t, "value.shape", m->i32, 3, (LLVMTypeRef[]){P, P, P});
+    LLVMValueRef bytes = internal_function(t, "entry.bytes", m->i64, 2, (LLVMTypeRef[]){m->i32, P});
+    model_table(t, open, shape, bytes);
+    LLVMValueRef program = program_table(t, data);
+    forward(t, open, "rt_open", program);
+    forward(t, shape, "rt_shape", program);
+    forward(t, bytes, "rt_bytes", program);
+    model_function(t, arena_printf(m->arena, "%s_model", t->program->name));
+    if (options->kind == ARTIFACT_SHARED) model_function(t, MDL_MODEL_SYMBOL);
+    for (int i = 0; i < t->program->entries.n; i++) entry_function(t, i, program);
+}

@@ -1,0 +1,775 @@
+/* modelc.c -- the compiler's command: options, then the pipeline. Read `compile`: one call a stage, a sentence above it. What the command
+ * promises (options, exit statuses, no half-written files) is in `modelc --help` and in the design's COMMANDS.md. */
+#include "codegen/artifact.h"
+#include "codegen/interpret.h"
+#include "frontend/elaborate.h"
+#include "frontend/fmt.h"
+#include "frontend/parse.h"
+#include "passes/passes.h"
+#include "runtime/mdlrun.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Exit statuses beside mdlrun's EXIT_DONE, EXIT_INPUT, EXIT_USAGE: bug() ends with 70. */
+
+static const char help[] =
+    "modelc MODEL.mdl -o OUT            OUT ends in .so, .a or .o; a header of the same name is written beside it\n"
+    "modelc run MODEL.mdl ENTRY NAME=VALUE ...   compiles to memory and runs, as mdlrun run does; --interpret: the reference interpreter\n"
+    "modelc check MODEL.mdl ...         errors and warnings only\n"
+    "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
+    "modelc fmt [--check] FILE ...      one style\n"
+    "modelc explain E0204               the long text of an error\n"
+    "\n"
+    "-D NAME=VALUE          a config or dim of the program\n"
+    "--load=F.safetensors   weights to put inside\n"
+    "--entries=A,B          keep these entries only\n"
+    "--name=NAME            prefix of exported names (default: the name of the source file)\n"
+    "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4\n"
+    "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
+    "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
+    "--after=PASS           the graph after one pass\n"
+    "--time                 a table of stages with times and sizes\n"
+    "-MD -MF FILE           a depfile for make and ninja\n"
+    "-Werror -W[no-]NAME -v -q --color=auto|always|never --help --version\n"
+    "\n"
+    "Exit status: 0 done, 1 the input is wrong, 2 wrong usage, 70 a fault of the compiler\n";
+
+/* ---- options -------------------------------------------------------------------------------------------------------------------- */
+
+typedef enum { EMIT_LIBRARY, EMIT_AST, EMIT_GRAPH, EMIT_PLANNED, EMIT_TILE, EMIT_LLVM, EMIT_ASM, EMIT_OBJ, EMIT_HEADER } EmitStage;
+static const char *const emit_names[] = {"", "ast", "graph", "planned", "tile", "llvm", "asm", "obj", "header"};
+
+typedef LIST(const char *) Words;
+
+typedef struct Command {
+    Arena *arena;
+    const char *command;           /* "compile", or the first word */
+    Words files;                   /* what is no option; of `run`: the model, then what mdlrun gets */
+    LIST(ElabDefine) defines;
+    Words entries, silenced;       /* --entries, -Wno-NAME */
+    const char *output, *load, *name, *target, *after, *depfile;
+    EmitStage emit;
+    int level;                     /* 0 or 2 */
+    bool depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+} Command;
+
+/* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
+static int output_end(int status) {
+    if (!fflush(stdout) && !ferror(stdout)) return status;
+    if (errno != EPIPE) fprintf(stderr, "modelc: cannot write standard output: %s\n", strerror(errno));
+    return EXIT_INPUT;
+}
+
+static void usage(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void usage(const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    fputs("modelc: ", stderr);
+    vfprintf(stderr, format, ap);
+    fputs("\nmodelc: modelc --help lists what there is\n", stderr);
+    va_end(ap);
+    exit(EXIT_USAGE);
+}
+
+/* The value of --name=value; NULL: another option. */
+static const char *option_value(const char *argument, const char *name) {
+    size_t n = strlen(name);
+    return !strncmp(argument, name, n) && argument[n] == '=' ? argument + n + 1 : NULL;
+}
+
+static void words_split(Arena *arena, Words *list, const char *text) {
+    while (*text) {
+        size_t n = strcspn(text, ",");
+        if (n) PUSH(arena, *list, arena_copy(arena, text, n));
+        text += n + (text[n] == ',');
+    }
+}
+
+static void option_define(Command *o, const char *text) {
+    const char *equal = strchr(text, '=');
+    if (!equal || equal == text) usage("-D wants NAME=VALUE, not \"%s\"", text);
+    ElabDefine define = {arena_copy(o->arena, text, (size_t)(equal - text)), equal + 1};
+    PUSH(o->arena, o->defines, define);
+}
+
+static EmitStage emit_stage(const char *name) {
+    for (int i = 1; i < (int)(sizeof emit_names / sizeof *emit_names); i++) {
+        if (!strcmp(emit_names[i], name)) return (EmitStage)i;
+    }
+    if (!strcmp(name, "cuda") || !strcmp(name, "ptx")) {
+        fprintf(stderr, "modelc: --emit=%s is not supported yet\n", name);
+        exit(EXIT_INPUT);
+    }
+    usage("--emit=%s: a stage is ast, graph, planned, tile, llvm, asm, obj or header", name);
+}
+
+static bool c_identifier(const char *text) {
+    if (!isalpha((unsigned char)*text) && *text != '_') return false;
+    for (; *text; text++) {
+        if (!isalnum((unsigned char)*text) && *text != '_') return false;
+    }
+    return true;
+}
+
+static void option_color(Command *o, const char *value) {
+    if (!strcmp(value, "always")) o->color = true;
+    else if (!strcmp(value, "never")) o->color = false;
+    else if (strcmp(value, "auto")) usage("--color is auto, always or never");
+}
+
+/* An option of the compiler that carries its value after '='. */
+static bool option_long(Command *o, const char *a) {
+    const char *value;
+    if ((value = option_value(a, "--load"))) o->load = value;
+    else if ((value = option_value(a, "--entries"))) words_split(o->arena, &o->entries, value);
+    else if ((value = option_value(a, "--name"))) o->name = value;
+    else if ((value = option_value(a, "--target"))) o->target = value;
+    else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
+    else if ((value = option_value(a, "--after"))) o->after = value;
+    else if ((value = option_value(a, "--color"))) option_color(o, value);
+    else if (!strcmp(a, "--weights=embed")) return true;
+    else if (option_value(a, "--weights") || option_value(a, "--blas")) {
+        fprintf(stderr, "modelc: %s is not supported yet\n", a);
+        exit(EXIT_INPUT);
+    } else return false;
+    return true;
+}
+
+static bool option_flag(Command *o, const char *a) {
+    if (!strcmp(a, "-O0")) o->level = 0;
+    else if (!strcmp(a, "-O1") || !strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
+    else if (!strcmp(a, "--time")) o->time = true;
+    else if (!strcmp(a, "-MD")) o->depfile_wanted = true;
+    else if (!strcmp(a, "-v")) o->verbose = true;
+    else if (!strcmp(a, "-q")) o->quiet = true;
+    else if (!strcmp(a, "--interpret")) o->interpret = true;
+    else if (!strcmp(a, "-Werror")) o->warnings_are_errors = true;
+    else if (!strncmp(a, "-Wno-", 5) && a[5]) PUSH(o->arena, o->silenced, a + 5);
+    else if (!strncmp(a, "-W", 2) && a[2]) return true; /* every warning is on */
+    else if (!strcmp(a, "--json") && strcmp(o->command, "run")) o->json = true;
+    else if (!strcmp(a, "--check") && !strcmp(o->command, "fmt")) o->check = true;
+    else return false;
+    return true;
+}
+
+/* The value of an option that is written apart or glued on: -o F, -oF. Advances *i in the first case. */
+static const char *option_short(int argc, char **argv, int *i, const char *name) {
+    size_t n = strlen(name);
+    if (strncmp(argv[*i], name, n)) return NULL;
+    if (argv[*i][n]) return argv[*i] + n;
+    if (*i + 1 == argc) usage("%s wants a value", name);
+    return argv[++*i];
+}
+
+static const char *const commands[] = {"run", "check", "params", "entries", "fmt", "explain"};
+
+static void options_read(Command *o, int argc, char **argv) {
+    int first = 1;
+    o->command = "compile";
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(argv[1], commands[i])) continue;
+        o->command = commands[i];
+        first = 2;
+    }
+    bool run = !strcmp(o->command, "run"), words_only = false;
+    for (int i = first; i < argc; i++) {
+        const char *a = argv[i], *value;
+        if (words_only || a[0] != '-' || !a[1]) PUSH(o->arena, o->files, a);
+        else if (!strcmp(a, "--")) words_only = true;
+        else if (!strcmp(a, "--help") || !strcmp(a, "-h")) {
+            fputs(help, stdout);
+            exit(output_end(EXIT_DONE));
+        } else if (!strcmp(a, "--version")) {
+            puts("modelc " MODELC_VERSION);
+            exit(output_end(EXIT_DONE));
+        } else if (option_flag(o, a) || option_long(o, a)) continue;
+        else if ((value = option_short(argc, argv, &i, "-D"))) option_define(o, value);
+        else if (run) { /* an option of mdlrun, with its value where that stands apart */
+            PUSH(o->arena, o->files, a);
+            if (!strchr(a, '=') && strcmp(a, "--quiet") && i + 1 < argc) PUSH(o->arena, o->files, argv[++i]);
+        } else if ((value = option_short(argc, argv, &i, "-MF"))) o->depfile = value;
+        else if ((value = option_short(argc, argv, &i, "-o"))) o->output = value;
+        else usage("unknown option %s", a);
+    }
+    if (o->name && !c_identifier(o->name)) usage("--name=%s is no name in C", o->name);
+    Pass pass;
+    if (o->after && !pass_parse(o->after, &pass)) usage("--after=%s: no pass has this name", o->after);
+}
+
+/* ---- times ---------------------------------------------------------------------------------------------------------------------- */
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct StageTime {
+    const char *name, *detail;
+    double seconds;
+} StageTime;
+
+/* ---- one compilation ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Compilation {
+    Command *o;
+    Arena *arena;      /* everything but diagnostics */
+    Diag *diag;
+    Source *source;
+    Ast *ast;
+    Program *program;
+    Target target;
+    Plan **entries, **inits;
+    Artifact *artifact;
+    ArtifactKind kind;
+    LIST(StageTime) times;
+    double started;
+} Compilation;
+
+/* Ends a stage: notes its time. */
+static void stage_done(Compilation *c, const char *name, const char *detail) {
+    double now = seconds_now();
+    StageTime t = {name, detail, now - c->started};
+    PUSH(c->arena, c->times, t);
+    if (c->o->verbose) fprintf(stderr, "%s: %s\n", name, detail);
+    c->started = seconds_now();
+    bug_context("after the stage", name);
+}
+
+static void times_print(const Compilation *c) {
+    double sum = 0;
+    for (int i = 0; i < c->times.n; i++) {
+        const StageTime *t = &c->times.at[i];
+        fprintf(stderr, "%-12s %8.1f ms  %s\n", t->name, 1e3 * t->seconds, t->detail);
+        sum += t->seconds;
+    }
+    fprintf(stderr, "%-12s %8.1f ms\n", "total", 1e3 * sum);
+}
+
+static Compilation *compilation_new(Command *o) {
+    Compilation *c = NEW(o->arena, Compilation);
+    c->o = o;
+    c->arena = o->arena;
+    c->diag = diag_new();
+    c->started = seconds_now();
+    diag_warnings_are_errors(c->diag, o->warnings_are_errors);
+    for (int i = 0; i < o->silenced.n; i++) diag_disable(c->diag, o->silenced.at[i]);
+    return c;
+}
+
+/* Says what there is to say; the exit status of the command. */
+static int compilation_end(Compilation *c, int status) {
+    if (c->o->time) times_print(c);
+    bool silent = c->o->quiet && !diag_errors(c->diag);
+    int errors = silent ? 0 : diag_print(c->diag, stderr, c->o->color);
+    artifact_free(c->artifact);
+    diag_free(c->diag);
+    return errors ? EXIT_INPUT : status;
+}
+
+/* A reader of standard output that has seen enough (| head) needs no message. */
+static bool cannot_write(const char *path) {
+    if (!strcmp(path, "-") && errno == EPIPE) return false;
+    fprintf(stderr, "modelc: cannot write %s: %s\n", strcmp(path, "-") ? path : "standard output", strerror(errno));
+    return false;
+}
+
+static bool write_one(const char *path, Bytes bytes) {
+    OutputFile file = {path, bytes};
+    int failed;
+    return output_write(&file, 1, &failed) || cannot_write(path);
+}
+
+/* ---- targets -------------------------------------------------------------------------------------------------------------------- */
+
+static int native_level(void) {
+    __builtin_cpu_init();
+    bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+    bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return v4 ? 4 : v3 ? 3 : 2;
+}
+
+/* False: not a target that we make code for today, and said so. x86-64 is the least of the levels, which runs everywhere. */
+static bool target_find(const char *name, int optimize, Target *t) {
+    static const Target levels[] = {
+        {.cpu = "x86-64-v2", .features = "", .lanes = 4, .registers = 16, .level = 2},
+        {.cpu = "x86-64-v3", .features = "", .lanes = 8, .registers = 16, .level = 3},
+        {.cpu = "x86-64-v4", .features = "", .lanes = 16, .registers = 32, .level = 4},
+    };
+    int level = 0;
+    if (!name || !strcmp(name, "native") || !strcmp(name, "cpu")) level = native_level();
+    else if (!strcmp(name, "x86-64")) level = 2;
+    for (int i = 0; name && i < 3; i++) {
+        if (!strcmp(name, levels[i].cpu)) level = levels[i].level;
+    }
+    if (!level) {
+        fprintf(stderr, "modelc: the target %s is not supported yet; there are native, x86-64, x86-64-v2, x86-64-v3 and x86-64-v4\n", name);
+        return false;
+    }
+    *t = levels[level - 2];
+    t->optimize = optimize;
+    return true;
+}
+
+/* ---- stages --------------------------------------------------------------------------------------------------------------------- */
+
+/* Text to tree. */
+static bool stage_parse(Compilation *c, const char *path) {
+    c->source = source_read(c->arena, path, c->diag);
+    if (c->source) c->ast = parse_file(c->arena, c->source, c->diag);
+    stage_done(c, "parse", c->source ? arena_printf(c->arena, "%zu bytes", c->source->length) : "");
+    return c->ast && !diag_errors(c->diag);
+}
+
+static int program_nodes(const Program *p) {
+    int n = 0;
+    for (int i = 0; i < p->entries.n; i++) n += p->entries.at[i]->graph->nodes.n;
+    return n;
+}
+
+enum { ENTRY_NAME_TAKEN = 616 };
+
+/* Each entry becomes the C function NAME_ENTRY, beside the two that every model has. */
+static void entries_check(Compilation *c) {
+    for (int i = 0; i < c->program->entries.n; i++) {
+        const Entry *e = c->program->entries.at[i];
+        if (strcmp(e->name, "open") && strcmp(e->name, "model")) continue;
+        Report *r = diag_error(c->diag, e->loc, ENTRY_NAME_TAKEN, "an entry cannot be called `%s`", e->name);
+        diag_fact(r, "its C function would be %s_%s, which every library has already", c->program->name, e->name);
+    }
+}
+
+/* Tree to graphs, one an entry. */
+static bool stage_elaborate(Compilation *c, bool check) {
+    const Command *o = c->o;
+    ElabOptions options = {.defines = o->defines.at, .n_defines = o->defines.n, .entries = o->entries.at, .n_entries = o->entries.n,
+                           .name = o->name, .load = o->load, .check = check};
+    c->program = elaborate(c->arena, c->ast, c->source, &options, c->diag);
+    if (!c->program || diag_errors(c->diag)) return false;
+    entries_check(c);
+    if (diag_errors(c->diag)) return false;
+    const char *message;
+    if (!program_verify(c->program, c->arena, &message)) bug("the program as elaborated: %s", message);
+    stage_done(c, "elaborate", arena_printf(c->arena, "%d entries, %d slots, %d nodes", c->program->entries.n, c->program->slots.n, program_nodes(c->program)));
+    return true;
+}
+
+/* Graphs to better graphs. */
+static bool stage_passes(Compilation *c) {
+    PassOptions options = {.level = c->o->level, .after = c->o->after};
+    if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
+    stage_done(c, "passes", arena_printf(c->arena, "%d nodes", program_nodes(c->program)));
+    return true;
+}
+
+/* Graphs to kernels with places in memory: each entry, each initial value that is computed. */
+static bool stage_plan(Compilation *c) {
+    const Program *p = c->program;
+    PlanOptions options = {.level = c->o->level};
+    int kernels = 0;
+    c->entries = NEW_ARRAY(c->arena, Plan *, p->entries.n + 1);
+    c->inits = NEW_ARRAY(c->arena, Plan *, p->slots.n + 1);
+    for (int i = 0; i < p->entries.n; i++) {
+        c->entries[i] = plan_entry(c->arena, p->entries.at[i]->graph, &options, c->diag);
+        if (!c->entries[i]) return false;
+        kernels += c->entries[i]->kernels.n;
+    }
+    for (int i = 0; i < p->slots.n; i++) {
+        Graph *init = artifact_init_graph(p, i);
+        if (init) c->inits[i] = plan_entry(c->arena, init, &options, c->diag);
+        if (init && !c->inits[i]) return false;
+    }
+    stage_done(c, "plan", arena_printf(c->arena, "%d kernels", kernels));
+    return !diag_errors(c->diag);
+}
+
+/* Kernels to LLVM IR. Two modules always, so that the file does not depend on the machine's number of processors. */
+static void stage_generate(Compilation *c) {
+    ArtifactOptions options = {.program = c->program,
+                               .entries = c->entries,
+                               .inits = c->inits,
+                               .target = &c->target,
+                               .source = c->source,
+                               .kind = c->kind,
+                               .threads = 2};
+    c->artifact = artifact_new(c->arena, &options);
+    stage_done(c, "generate", arena_printf(c->arena, "%d kernel functions, %d calls", artifact_kernel_functions(c->artifact), artifact_kernel_calls(c->artifact)));
+}
+
+/* LLVM IR to machine code. */
+static void stage_compile(Compilation *c) {
+    artifact_compile(c->artifact);
+    stage_done(c, "compile", artifact_compile_text(c->artifact));
+}
+
+/* Objects, weights and runtime to the library. */
+static bool stage_link(Compilation *c, const char *path, Bytes *library) {
+    if (!artifact_link(c->artifact, library)) return cannot_write(path);
+    stage_done(c, "link", arena_printf(c->arena, "%zu bytes, %zu of them weights", library->n, artifact_weight_bytes(c->artifact)));
+    return true;
+}
+
+static bool has_suffix(const char *text, const char *suffix) {
+    size_t n = strlen(text), m = strlen(suffix);
+    return n > m && !strcmp(text + n - m, suffix);
+}
+
+/* "transformer.h" beside "transformer.so" */
+static const char *path_with(Arena *arena, const char *path, const char *suffix) {
+    return arena_printf(arena, "%.*s%s", (int)(strrchr(path, '.') - path), path, suffix);
+}
+
+/* A path as make reads it. */
+static const char *make_path(Arena *arena, const char *path) {
+    char *text = arena_alloc(arena, 2 * strlen(path) + 1), *to = text;
+    for (; *path; path++) {
+        if (*path == ' ' || *path == '#' || *path == '\\') *to++ = '\\';
+        if (*path == '$') *to++ = '$';
+        *to++ = *path;
+    }
+    return text;
+}
+
+/* The files that a tree imports, and those that they import: they parsed before, so this cannot fail. */
+static void imports_collect(const Compilation *c, const Ast *ast, const Source *source, Words *paths) {
+    Diag *quiet = diag_new();
+    const char *slash = strrchr(source->path, '/');
+    for (int i = 0; i < ast->n; i++) {
+        const Ast *kid = ast->kid[i];
+        if (!ast_is(kid, AST_IMPORT)) {
+            imports_collect(c, kid, source, paths);
+            continue;
+        }
+        bool absolute = kid->text[0] == '/' || !slash;
+        const char *path = absolute ? kid->text : arena_printf(c->arena, "%.*s/%s", (int)(slash - source->path), source->path, kid->text);
+        bool known = false;
+        for (int k = 0; k < paths->n; k++) known = known || !strcmp(paths->at[k], path);
+        if (known) continue;
+        PUSH(c->arena, *paths, path);
+        Source *imported = source_read(c->arena, path, quiet);
+        Ast *tree = imported ? parse_file(c->arena, imported, quiet) : NULL;
+        if (tree) imports_collect(c, tree, imported, paths);
+    }
+    diag_free(quiet);
+}
+
+static Bytes depfile_text(const Compilation *c) {
+    Arena *a = c->arena;
+    const char *text = arena_printf(a, "%s: %s", make_path(a, c->o->output), make_path(a, c->source->path));
+    Words imports = {0};
+    imports_collect(c, c->ast, c->source, &imports);
+    for (int i = 0; i < imports.n; i++) text = arena_printf(a, "%s %s", text, make_path(a, imports.at[i]));
+    if (c->o->load) text = arena_printf(a, "%s %s", text, make_path(a, c->o->load));
+    text = arena_printf(a, "%s\n", text);
+    return (Bytes){text, strlen(text)};
+}
+
+/* Library, header, depfile: all of them or none. */
+static bool stage_write(Compilation *c, Bytes library) {
+    OutputFile files[3] = {{c->o->output, library}, {path_with(c->arena, c->o->output, ".h"), artifact_header(c->arena, c->program, c->entries)}};
+    int n = 2, failed;
+    if (c->o->depfile_wanted || c->o->depfile) {
+        files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), depfile_text(c)};
+    }
+    if (!output_write(files, n, &failed)) return cannot_write(files[failed].path);
+    stage_done(c, "write", c->o->output);
+    return true;
+}
+
+/* ---- modelc MODEL.mdl -o OUT ---------------------------------------------------------------------------------------------------- */
+
+/* What --emit asks for where it is text, printed. */
+static void emit_text(Compilation *c, FILE *f) {
+    switch (c->o->emit) {
+    case EMIT_AST: ast_print(f, c->ast); return;
+    case EMIT_GRAPH: program_print(f, c->program); return;
+    case EMIT_PLANNED:
+        for (int i = 0; i < c->program->entries.n; i++) {
+            fprintf(f, "%s %s\n", c->program->entries.at[i]->train ? "train" : "entry", c->program->entries.at[i]->name);
+            plan_print(f, c->entries[i]);
+        }
+        return;
+    case EMIT_TILE: artifact_print_tiles(c->artifact, f); return;
+    case EMIT_LLVM: fputs(artifact_ir(c->artifact), f); return;
+    case EMIT_ASM: fputs(artifact_asm(c->artifact), f); return;
+    case EMIT_OBJ:
+    case EMIT_HEADER:
+    case EMIT_LIBRARY: break;
+    }
+    bug("--emit=%s is no text", emit_names[c->o->emit]);
+}
+
+/* Writes what was asked for instead of a library. */
+static bool emit(Compilation *c) {
+    const char *path = c->o->output ? c->o->output : "-";
+    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries));
+    if (c->o->emit == EMIT_OBJ && !c->o->after) {
+        stage_compile(c);
+        return write_one(path, artifact_model_object(c->artifact));
+    }
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (!f) bug("no memory for a text");
+    if (c->o->after) program_print(f, c->program);
+    else emit_text(c, f);
+    fclose(f);
+    bool done = write_one(path, (Bytes){text, n});
+    free(text);
+    return done;
+}
+
+static bool pipeline(Compilation *c, const char *path) {
+    const Command *o = c->o;
+    /* The text becomes a tree: spelling and structure are right. */
+    if (!stage_parse(c, path)) return false;
+    if (o->emit == EMIT_AST) return emit(c);
+    /* The tree becomes a graph an entry: every name, shape and size is right. */
+    if (!stage_elaborate(c, false)) return false;
+    if (o->emit == EMIT_GRAPH && !o->after) return emit(c);
+    /* Gradients are nodes like others, and nothing is computed twice or in vain. */
+    if (!stage_passes(c)) return false;
+    if (o->after) return emit(c);
+    /* Graphs become kernels, in order, with a place in memory for every value. */
+    if (!stage_plan(c)) return false;
+    if (o->emit == EMIT_PLANNED || o->emit == EMIT_HEADER) return emit(c);
+    /* Kernels become tile IR, and that LLVM IR; entries and tables beside them. */
+    if (!target_find(o->target ? o->target : c->program->target, o->level, &c->target)) return false;
+    stage_generate(c);
+    if (o->emit != EMIT_LIBRARY) return emit(c);
+    /* Machine code. */
+    stage_compile(c);
+    /* One file with weights, description and runtime in it. */
+    Bytes library;
+    if (!stage_link(c, o->output ? o->output : path, &library)) return false;
+    if (o->output) return stage_write(c, library);
+    bug("a library and no place for it");
+}
+
+static int command_compile(Command *o) {
+    if (o->files.n == 0) usage("no input file");
+    if (o->files.n > 1) usage("one model at a time: %s and %s", o->files.at[0], o->files.at[1]);
+    bool text = o->emit != EMIT_LIBRARY || o->after;
+    if (!text && !o->output) usage("-o OUT is missing");
+    Compilation *c = compilation_new(o);
+    if (o->output && has_suffix(o->output, ".a")) c->kind = ARTIFACT_ARCHIVE;
+    else if (o->output && has_suffix(o->output, ".o")) c->kind = ARTIFACT_OBJECT;
+    else if (!text && !has_suffix(o->output, ".so")) usage("%s: the name of a library ends in .so, .a or .o", o->output);
+    return compilation_end(c, pipeline(c, o->files.at[0]) ? EXIT_DONE : EXIT_INPUT);
+}
+
+/* ---- modelc run ----------------------------------------------------------------------------------------------------------------- */
+
+/* The model compiled and loaded, without a file. NULL: said why. */
+static const mdl_model *model_compiled(Compilation *c) {
+    Bytes library;
+    if (!stage_passes(c) || !stage_plan(c)) return NULL;
+    if (!target_find(c->o->target ? c->o->target : c->program->target, c->o->level, &c->target)) return NULL;
+    stage_generate(c);
+    stage_compile(c);
+    if (!stage_link(c, "the library", &library)) return NULL;
+    int fd = memory_file(c->program->name, library);
+    if (fd < 0) {
+        cannot_write("the library");
+        return NULL;
+    }
+    const char *path = arena_printf(c->arena, "/proc/self/fd/%d", fd);
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: the process ends soon */
+    if (!handle) bug("the library cannot be loaded: %s", dlerror());
+    mdl_model_function *model = NULL;
+    *(void **)&model = dlsym(handle, MDL_MODEL_SYMBOL);
+    if (!model) bug("the library has no " MDL_MODEL_SYMBOL);
+    return model();
+}
+
+static int command_run_model(Command *o) {
+    if (o->files.n == 0) usage("run: which model?");
+    Compilation *c = compilation_new(o);
+    const mdl_model *model = NULL;
+    Interpreter *interpreter = NULL;
+    if (stage_parse(c, o->files.at[0]) && stage_elaborate(c, false)) {
+        if (o->interpret) {
+            PassOptions options = {.level = 0};
+            if (passes_run(c->program, &options, c->diag)) interpreter = interpreter_new(c->arena, c->program);
+            model = interpreter ? interpreter_model(interpreter) : NULL;
+        } else {
+            model = model_compiled(c);
+        }
+    }
+    int status = compilation_end(c, EXIT_INPUT);
+    if (!model) return status;
+    return mdlrun_run_model("modelc", model, o->files.n - 1, (char **)o->files.at + 1);
+}
+
+/* ---- modelc check, params, entries ---------------------------------------------------------------------------------------------- */
+
+static int command_check(Command *o) {
+    if (o->files.n == 0) usage("check: which files?");
+    int status = EXIT_DONE;
+    for (int i = 0; i < o->files.n; i++) {
+        Compilation *c = compilation_new(o);
+        bool fine = stage_parse(c, o->files.at[i]) && stage_elaborate(c, true);
+        int one = compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
+        if (one) status = one;
+    }
+    return status;
+}
+
+static int64_t static_count(const Type *t) {
+    int64_t count = 1, size;
+    for (int i = 0; i < t->rank; i++) {
+        if (!size_is_const(t->dim[i], &size) || __builtin_mul_overflow(count, size, &count)) return -1;
+    }
+    return count;
+}
+
+static void print_json(json_t *value) {
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS);
+    if (!text) bug("no memory for JSON");
+    puts(text);
+    free(text);
+    json_decref(value);
+}
+
+static const char *slot_kind_name(SlotKind k) { return k == SLOT_PARAM ? "param" : k == SLOT_STATE ? "state" : "cache"; }
+
+static void params_print(Arena *arena, const Program *p) {
+    int width = 4, shape = 5;
+    int64_t parameters = 0;
+    for (int i = 0; i < p->slots.n; i++) {
+        int n = (int)strlen(p->slots.at[i]->path), m = (int)strlen(type_text(arena, &p->slots.at[i]->type));
+        if (n > width) width = n;
+        if (m > shape) shape = m;
+    }
+    printf("%-*s  %-5s  %-*s  %s\n", width, "path", "kind", shape, "shape", "elements");
+    for (int i = 0; i < p->slots.n; i++) {
+        const Slot *slot = p->slots.at[i];
+        int64_t count = static_count(&slot->type);
+        printf("%-*s  %-5s  %-*s  ", width, slot->path, slot_kind_name(slot->kind), shape, type_text(arena, &slot->type));
+        printf("%s%s\n", count < 0 ? "-" : arena_printf(arena, "%lld", (long long)count), slot->frozen ? "  frozen" : "");
+        if (slot->kind == SLOT_PARAM && count > 0) parameters += count;
+    }
+    printf("%lld parameters\n", (long long)parameters);
+}
+
+static void params_json(Arena *arena, const Program *p) {
+    json_t *list = json_array();
+    for (int i = 0; i < p->slots.n; i++) {
+        const Slot *slot = p->slots.at[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:b, s:b}", "path", slot->path, "kind", slot_kind_name(slot->kind), "shape",
+                                              type_text(arena, &slot->type), "elements", (json_int_t)static_count(&slot->type), "frozen",
+                                              slot->frozen, "optimizer", slot->optimizer));
+    }
+    print_json(list);
+}
+
+static void entries_print(Arena *arena, const Program *p) {
+    for (int i = 0; i < p->entries.n; i++) {
+        const Entry *e = p->entries.at[i];
+        printf("%s %s", e->train ? "train" : "entry", e->name);
+        for (int k = 0; k < e->n_sizes; k++) {
+            const SizeName *n = e->sizes[k];
+            printf("%s%s in %lld..", k ? ", " : "[", n->name, (long long)n->low);
+            if (n->high != SIZE_NO_LIMIT) printf("%lld", (long long)n->high);
+        }
+        fputs(e->n_sizes ? "](" : "(", stdout);
+        for (int k = 0; k < e->n_inputs; k++) printf("%s%s: %s", k ? ", " : "", e->inputs[k].name, type_text(arena, &e->inputs[k].type));
+        fputs(") -> (", stdout);
+        for (int k = 0; k < e->graph->results.n; k++) {
+            const Result *r = &e->graph->results.at[k];
+            printf("%s%s: %s", k ? ", " : "", r->name, type_text(arena, &r->value->type));
+        }
+        puts(")");
+    }
+}
+
+static json_t *named_type_json(Arena *arena, const char *name, const Type *t) {
+    return json_pack("{s:s, s:s}", "name", name, "type", type_text(arena, t));
+}
+
+static void entries_json(Arena *arena, const Program *p) {
+    json_t *list = json_array();
+    for (int i = 0; i < p->entries.n; i++) {
+        const Entry *e = p->entries.at[i];
+        json_t *sizes = json_array(), *inputs = json_array(), *results = json_array();
+        for (int k = 0; k < e->n_sizes; k++) {
+            const SizeName *n = e->sizes[k];
+            json_array_append_new(sizes, json_pack("{s:s, s:I, s:o}", "name", n->name, "low", (json_int_t)n->low, "high",
+                                                   n->high == SIZE_NO_LIMIT ? json_null() : json_integer(n->high)));
+        }
+        for (int k = 0; k < e->n_inputs; k++) json_array_append_new(inputs, named_type_json(arena, e->inputs[k].name, &e->inputs[k].type));
+        for (int k = 0; k < e->graph->results.n; k++) {
+            const Result *r = &e->graph->results.at[k];
+            json_array_append_new(results, named_type_json(arena, r->name, &r->value->type));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", e->name, "train", e->train, "sizes", sizes, "inputs", inputs,
+                                              "results", results));
+    }
+    print_json(list);
+}
+
+static int command_list(Command *o, bool params) {
+    if (o->files.n != 1) usage("%s: one model", o->command);
+    Compilation *c = compilation_new(o);
+    bool fine = stage_parse(c, o->files.at[0]) && stage_elaborate(c, true);
+    if (fine && params) (o->json ? params_json : params_print)(c->arena, c->program);
+    if (fine && !params) (o->json ? entries_json : entries_print)(c->arena, c->program);
+    return compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
+}
+
+/* ---- modelc fmt, explain -------------------------------------------------------------------------------------------------------- */
+
+static int command_fmt(Command *o) {
+    if (o->files.n == 0) usage("fmt: which files?");
+    int status = EXIT_DONE;
+    for (int i = 0; i < o->files.n; i++) {
+        const char *path = o->files.at[i];
+        Compilation *c = compilation_new(o);
+        bool fine = stage_parse(c, path);
+        if (fine) {
+            const char *text = fmt_print(c->arena, c->ast);
+            bool same = !strcmp(text, c->source->text);
+            if (!same && o->check) {
+                printf("%s is not formatted\n", path);
+                fine = false;
+            } else if (!same) {
+                fine = write_one(path, (Bytes){text, strlen(text)});
+            }
+        }
+        int one = compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
+        if (one) status = one;
+    }
+    return status;
+}
+
+static int command_explain(Command *o) {
+    if (o->files.n != 1) usage("explain: one code, such as E0204");
+    fprintf(stderr, "modelc: there is no page about %s yet\n", o->files.at[0]);
+    return EXIT_INPUT;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, with a message */
+    signal(SIGPIPE, SIG_IGN);
+    Command *o = &(Command){.arena = arena_new(), .level = 2, .color = isatty(STDERR_FILENO)};
+    options_read(o, argc, argv);
+    int status;
+    if (!strcmp(o->command, "run")) status = command_run_model(o);
+    else if (!strcmp(o->command, "check")) status = command_check(o);
+    else if (!strcmp(o->command, "params")) status = command_list(o, true);
+    else if (!strcmp(o->command, "entries")) status = command_list(o, false);
+    else if (!strcmp(o->command, "fmt")) status = command_fmt(o);
+    else if (!strcmp(o->command, "explain")) status = command_explain(o);
+    else status = command_compile(o);
+    arena_free(o->arena);
+    return output_end(status);
+}

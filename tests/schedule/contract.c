@@ -1,0 +1,171 @@
+/* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 70 and run-time sizes, operands
+ * through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product; three machines.
+ *
+ *     contract [FROM [TO]]     SHOW=1 prints what fails */
+#include "tests/passes/graphs.h"
+#include "tests/schedule/harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Case {
+    Program *p;
+    Graph *g;
+    Entry *e;
+    Rng r;
+    Size size[26]; /* of letters */
+} Case;
+
+static Node *input(Case *c, DType d, int rank, const Size *dim) {
+    int i = c->e->n_inputs++;
+    c->e->inputs[i] = (EntryInput){.name = arena_printf(c->p->arena, "x%d", i), .type = type_of(d, rank, dim)};
+    return node_leaf(c->g, OP_INPUT, &(Attrs){.index = i, .name = c->e->inputs[i].name}, c->e->inputs[i].type);
+}
+
+static void shuffle(Rng *r, char *s) {
+    for (int i = (int)strlen(s) - 1; i > 0; i--) {
+        int j = rng_below(r, i + 1);
+        char x = s[i];
+        s[i] = s[j];
+        s[j] = x;
+    }
+}
+
+static int order_of(const char *letters, char x) { return (int)(strchr(letters, x) - letters); }
+
+/* A value with the axes of letters, in some way made by views from an input. */
+static Node *operand(Case *c, DType d, const char *letters) {
+    Size dim[MAX_RANK], lo[MAX_RANK], hi[MAX_RANK];
+    char stored[MAX_RANK + 1];
+    int rank = (int)strlen(letters), order[MAX_RANK];
+    for (int i = 0; i < rank; i++) dim[i] = c->size[letters[i] - 'a'];
+    switch (rng_below(&c->r, 5)) {
+    case 0: { /* stored in another order */
+        strcpy(stored, letters);
+        shuffle(&c->r, stored);
+        for (int i = 0; i < rank; i++) dim[i] = c->size[stored[i] - 'a'];
+        Node *x = input(c, d, rank, dim);
+        for (int i = 0; i < rank; i++) order[i] = order_of(stored, letters[i]);
+        return node_permute(c->g, x, order);
+    }
+    case 1: { /* a part of something larger */
+        int axis = rank ? rng_below(&c->r, rank) : 0;
+        Size more = size_const(c->p->sizes, 1 + rng_below(&c->r, 20)), zero = size_const(c->p->sizes, 0);
+        if (!rank) break;
+        for (int i = 0; i < rank; i++) {
+            lo[i] = zero;
+            hi[i] = dim[i];
+        }
+        lo[axis] = more;
+        hi[axis] = size_add(dim[axis], more);
+        dim[axis] = size_add(dim[axis], size_scale(more, 2));
+        return node_slice(c->g, input(c, d, rank, dim), lo, hi);
+    }
+    case 2: { /* two axes stored as one */
+        if (rank < 2) break;
+        Size flat[MAX_RANK];
+        int axis = rng_below(&c->r, rank - 1);
+        for (int i = 0, n = 0; i < rank; i++) {
+            if (i == axis + 1) flat[n - 1] = size_mul(flat[n - 1], dim[i]);
+            else flat[n++] = dim[i];
+        }
+        return node_reshape(c->g, input(c, d, rank - 1, flat), rank, dim);
+    }
+    case 3: { /* one axis repeated */
+        if (rank < 2) break;
+        return node_expand(c->g, input(c, d, rank - 1, dim + 1), rank, dim);
+    }
+    default: break;
+    }
+    return input(c, d, rank, dim);
+}
+
+static Size random_size(Case *c, const Size *named) {
+    static const int SIZES[] = {1, 2, 3, 5, 7, 8, 16, 17, 31, 32, 48, 63, 70};
+    int k = rng_below(&c->r, 18);
+    if (k < 13) return size_const(c->p->sizes, SIZES[k]);
+    if (k == 17) return size_add(named[0], size_const(c->p->sizes, 1));
+    return named[k % 4];
+}
+
+static bool agrees(Harness *h, uint64_t seed) {
+    Arena *a = arena_new();
+    Diag *d = diag_new();
+    Case c = {.p = NEW(a, Program), .r = {seed}};
+    c.p->arena = a;
+    c.p->name = "contract";
+    c.p->sizes = size_table_new(a);
+    Size named[4];
+    static const int HIGH[4] = {3, 9, 70, 700};
+    for (int i = 0; i < 4; i++) named[i] = size_named(c.p->sizes, size_declare(c.p->sizes, arena_printf(a, "s%d", i), 1, i == 3 ? SIZE_NO_LIMIT : HIGH[i]));
+    c.g = graph_new(a, c.p);
+    c.e = NEW(a, Entry);
+    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
+    PUSH(a, c.p->entries, c.e);
+    DType t = seed % 5 == 3 ? DT_F64 : seed % 5 == 4 ? DT_I32 : DT_F32;
+    char la[16] = "", lb[16] = "", lo[16] = "";
+    int letters = 0;
+    for (int group = 0; group < 4; group++) /* batch, m, n, k */
+        for (int n = rng_below(&c.r, group == 0 ? 2 : 3); n >= (group == 3); n--) {
+            char x[2] = {(char)('a' + letters), 0};
+            if (n == 0 && rng_below(&c.r, 4)) break;
+            c.size[letters++] = random_size(&c, named);
+            if (group != 2) strcat(la, x);
+            if (group != 1) strcat(lb, x);
+            if (group != 3) strcat(lo, x);
+        }
+    shuffle(&c.r, la);
+    shuffle(&c.r, lb);
+    shuffle(&c.r, lo);
+    Node *y = node_contract(c.g, operand(&c, t, la), operand(&c, t, lb), la, lb, lo);
+    graph_result(c.g, "y", y);
+    if (seed % 2 && y->type.rank) { /* maps behind it */
+        Node *bias = input(&c, t, 1, y->type.dim + y->type.rank - 1);
+        y = node_map2(c.g, OP_ADD, y, node_expand_like(c.g, bias, y));
+        if (dtype_is_float(t)) y = node_map1(c.g, OP_TANH, y);
+        graph_result(c.g, "z", y);
+    }
+    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 1)};
+    int64_t *sizes = NEW_ARRAY(a, int64_t, 4);
+    for (int i = 0; i < 4; i++) sizes[i] = 1 + rng_below(&c.r, i == 3 && letters > 4 ? 40 : HIGH[i]);
+    values.sizes = sizes;
+    values.inputs = NEW_ARRAY(a, Tensor *, 8);
+    double work = 1;
+    for (int i = 0; i < letters; i++) {
+        int64_t v = 1;
+        size_eval(c.size[i], sizes, &v);
+        work *= (double)v;
+    }
+    for (int i = 0; i < c.e->n_inputs; i++) {
+        int64_t dim[MAX_RANK];
+        const Type *type = &c.e->inputs[i].type;
+        for (int k = 0; k < type->rank; k++) size_eval(type->dim[k], sizes, &dim[k]);
+        Tensor *x = values.inputs[i] = tensor_new(a, t, type->rank, dim);
+        for (int64_t k = 0; k < x->count; k++) {
+            if (x->f) x->f[k] = (float)rng_unit(&c.r);
+            else x->i[k] = rng_below(&c.r, 2001) - 1000;
+        }
+    }
+    bool ok = true;
+    if (work < 4e6) {
+        const char *name = arena_printf(a, "seed %llu: %s %s -> %s, %s, v%d", (unsigned long long)seed, la, lb, lo, dtype_name(t), h->target.level);
+        ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
+    }
+    diag_free(d);
+    arena_free(a);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? from + 1 : 60;
+    int failures = 0;
+    Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
+    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
+        int level = 2 + (int)(seed % 3);
+        h.mode = seed % 4 && harness_can_run(level) ? BY_CODE : BY_TILE;
+        h.target = harness_target(level, 2);
+        failures += !agrees(&h, seed);
+    }
+    if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2) failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
+    return failures != 0;
+}

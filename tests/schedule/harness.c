@@ -1,0 +1,345 @@
+/* harness.c -- see harness.h. */
+#include "tests/schedule/harness.h"
+#include "codegen/cpu/lower.h"
+#include "codegen/schedule.h"
+#include "ir/op.h"
+#include "runtime/runtime.h"
+
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct Memory {
+    char *at;
+    size_t bytes;
+} Memory;
+
+typedef struct Run {
+    Harness *h;
+    Arena *arena;
+    const Plan *p;
+    Eval e;
+    Memory *memory[8];         /* by PlaceKind, then index */
+    int n[8];
+    Scheduler *s;
+    KernelCode **code;         /* by kernel */
+    LLVMOrcLLJITRef jit;
+    char *scratch;
+    const char *name;
+} Run;
+
+Target harness_target(int level, int optimize) {
+    static const char *const CPU[] = {"", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    return (Target){.cpu = CPU[level], .features = "", .lanes = level >= 4 ? 16 : level == 3 ? 8 : 4, .registers = level >= 4 ? 32 : 16, .level = level,
+                    .optimize = optimize};
+}
+
+bool harness_can_run(int level) {
+    __builtin_cpu_init();
+    if (level >= 4) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    if (level == 3) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return true;
+}
+
+static int64_t size_of(const Run *r, Size s) {
+    int64_t v;
+    if (!size_eval(s, r->e.sizes, &v)) bug("a size cannot be computed");
+    return v;
+}
+
+static size_t bytes_of(const Run *r, const Type *t) {
+    int64_t n = dtype_bytes(t->dtype);
+    for (int i = 0; i < t->rank; i++) n *= size_of(r, t->dim[i]);
+    return (size_t)n;
+}
+
+static void memory_make(Run *r, PlaceKind kind, int index, size_t bytes) {
+    Memory *m = &r->memory[kind][index];
+    m->at = malloc(bytes ? bytes : 1);
+    m->bytes = bytes;
+    memset(m->at, 0xff, bytes);
+}
+
+static void memory_all(Run *r, const Entry *e) {
+    const Plan *p = r->p;
+    const Graph *g = p->graph;
+    int counts[8] = {0};
+    counts[PLACE_ARENA] = p->buffers.n;
+    counts[PLACE_SLOT] = g->program->slots.n;
+    counts[PLACE_INPUT] = e->n_inputs;
+    counts[PLACE_RESULT] = g->results.n;
+    for (int k = 0; k < 8; k++) {
+        r->memory[k] = NEW_ARRAY(r->arena, Memory, counts[k]);
+        r->n[k] = counts[k];
+    }
+    for (int i = 0; i < counts[PLACE_ARENA]; i++) memory_make(r, PLACE_ARENA, i, (size_t)size_of(r, p->buffers.at[i].bytes));
+    for (int i = 0; i < counts[PLACE_SLOT]; i++) {
+        memory_make(r, PLACE_SLOT, i, bytes_of(r, &g->program->slots.at[i]->type));
+        tensor_to_bytes(r->e.slots[i], r->memory[PLACE_SLOT][i].at);
+    }
+    for (int i = 0; i < counts[PLACE_INPUT]; i++) {
+        memory_make(r, PLACE_INPUT, i, bytes_of(r, &e->inputs[i].type));
+        tensor_to_bytes(r->e.inputs[i], r->memory[PLACE_INPUT][i].at);
+    }
+    for (int i = 0; i < counts[PLACE_RESULT]; i++) memory_make(r, PLACE_RESULT, i, bytes_of(r, &g->results.at[i].value->type));
+}
+
+static void *memory_of(const Run *r, const Node *n) {
+    Place p = r->p->places[n->id];
+    if (p.kind == PLACE_DATA) return (void *)n->attrs.data;
+    if (p.kind == PLACE_NONE || p.index >= r->n[p.kind]) bug("node %d (%s) has no memory", n->id, op_row(n->op)->name);
+    return r->memory[p.kind][p.index].at;
+}
+
+static Tensor *tensor_of(const Run *r, Arena *a, const Node *n) {
+    int64_t dim[MAX_RANK];
+    for (int i = 0; i < n->type.rank; i++) dim[i] = size_of(r, n->type.dim[i]);
+    return tensor_from_bytes(a, n->type.dtype, n->type.rank, dim, memory_of(r, n));
+}
+
+/* ---- what a kernel should store */
+
+typedef struct Expected {
+    Run *r;
+    Eval e;
+    Tensor **value; /* by node id */
+} Expected;
+
+static Tensor *operand(Expected *x, const Node *n) {
+    Tensor **value = &x->value[n->id];
+    if (*value) return *value;
+    if (op_row(n->op)->class == CLASS_VIEW || n->op == OP_CONST || n->op == OP_IOTA || n->op == OP_SIZE) {
+        Tensor *in[1] = {n->n_in ? operand(x, n->in[0]) : NULL};
+        if (!eval_node(&x->e, n, in, value)) bug("node %d cannot be computed: %s", n->id, x->e.error);
+    } else {
+        *value = tensor_of(x->r, x->e.arena, n);
+    }
+    return *value;
+}
+
+static Expected expect(Run *r, Arena *a, const Kernel *k) {
+    Expected x = {.r = r, .e = r->e, .value = NEW_ARRAY(a, Tensor *, r->p->graph->nodes.n)};
+    x.e.arena = a;
+    for (int i = 0; i < k->nodes.n; i++) {
+        const Node *n = k->nodes.at[i];
+        Tensor **in = NEW_ARRAY(a, Tensor *, n->n_in);
+        for (int j = 0; j < n->n_in; j++) in[j] = operand(&x, n->in[j]);
+        if (!eval_node(&x.e, n, in, &x.value[n->id])) bug("node %d cannot be computed: %s", n->id, x.e.error);
+    }
+    return x;
+}
+
+/* ---- running */
+
+static void *argument(Run *r, const KernelArg *a, uint32_t *rng) {
+    switch (a->kind) {
+    case ARG_VALUE: return memory_of(r, a->node);
+    case ARG_RNG: return rng;
+    case ARG_SITE: return (void *)&a->site;
+    case ARG_NULL: return NULL;
+    }
+    return NULL;
+}
+
+static RtThunk *routine(const char *name) {
+    if (strcmp(name, "rt_topk_f32") == 0) return rt_topk_f32;
+    if (strcmp(name, "rt_sort_f32") == 0) return rt_sort_f32;
+    if (strcmp(name, "rt_categorical_f32") == 0) return rt_categorical_f32;
+    return NULL;
+}
+
+static bool run_call(Run *r, const KernelCall *c) {
+    if (c->when) {
+        int64_t v = size_of(r, c->when);
+        if (v < c->low || v >= c->high) return true;
+    }
+    uint32_t rng[4] = {(uint32_t)r->e.seed, (uint32_t)(r->e.seed >> 32), (uint32_t)r->e.step, (uint32_t)(r->e.step >> 32)};
+    void **args = NEW_ARRAY(r->arena, void *, c->n_args + 1);
+    int64_t *sizes = NEW_ARRAY(r->arena, int64_t, c->n_sizes + 1), count = size_of(r, c->count);
+    for (int i = 0; i < c->n_args; i++) args[i] = argument(r, &c->args[i], rng);
+    for (int i = 0; i < c->n_sizes; i++) sizes[i] = size_of(r, c->sizes[i]);
+    RtThunk *thunk = routine(c->function);
+    TileKernel *k = scheduler_tile(r->s, c->function);
+    if (!thunk && tile_count(k, sizes) != count) {
+        printf("%s: %lld iterations said, %lld in the tile kernel\n", c->function, (long long)count, (long long)tile_count(k, sizes));
+        return false;
+    }
+    if (thunk) {
+        thunk(args, sizes, NULL, 0, count);
+        return true;
+    }
+    if (r->h->mode == BY_TILE) {
+        const char *error;
+        if (tile_interp(k, args, sizes, 0, -1, &error)) return true;
+        printf("%s: %s\n", c->function, error);
+        return false;
+    }
+    LLVMOrcExecutorAddress at;
+    LLVMErrorRef e = LLVMOrcLLJITLookup(r->jit, &at, c->function);
+    if (e) bug("%s", LLVMGetErrorMessage(e));
+    thunk = (RtThunk *)(uintptr_t)at;
+    int64_t third = count / 3; /* in three pieces, the last first: iterations do not depend on each other */
+    thunk(args, sizes, r->scratch, 2 * third, count);
+    thunk(args, sizes, r->scratch, third, 2 * third);
+    thunk(args, sizes, r->scratch, 0, third);
+    return true;
+}
+
+static bool close_enough(const Harness *h, const Tensor *got, const Tensor *want, int64_t *worst) {
+    if (!want->f) {
+        for (int64_t i = 0; i < want->count; i++)
+            if (got->i[i] != want->i[i]) return *worst = i, false;
+        return true;
+    }
+    double largest = 0;
+    for (int64_t i = 0; i < want->count; i++)
+        if (isfinite(want->f[i]) && fabs(want->f[i]) > largest) largest = fabs(want->f[i]);
+    double unit = want->dtype == DT_F16 ? 1e-3 : want->dtype == DT_BF16 ? 8e-3 : 0;
+    for (int64_t i = 0; i < want->count; i++) {
+        double a = got->f[i], b = want->f[i];
+        if (a == b || (isnan(a) && isnan(b))) continue;
+        if (!(fabs(a - b) <= (h->tolerance + unit) * (0.1 + fabs(b) + largest / 100))) return *worst = i, false;
+    }
+    return true;
+}
+
+static bool jumps(const Kernel *k) { /* functions of computed values that may jump on a rounding error */
+    if (k->nodes.n < 2) return false;
+    for (int i = 0; i < k->nodes.n; i++) {
+        Op op = k->nodes.at[i]->op;
+        if (op == OP_FLOOR || op == OP_CEIL || op == OP_ROUND || op == OP_SIGN || op == OP_MOD || op == OP_LT || op == OP_GT || op == OP_LE || op == OP_GE ||
+            op == OP_EQ || op == OP_NE)
+            return true;
+    }
+    return false;
+}
+
+static bool run_kernel(Run *r, const Kernel *k) {
+    Arena *a = arena_new();
+    Expected x = expect(r, a, k);
+    const KernelCode *code = r->code[k->index];
+    bool ok = true;
+    for (int i = 0; i < code->n && ok; i++) ok = run_call(r, &code->calls[i]);
+    for (int i = 0; i < k->writes.n && ok; i++) {
+        const Node *n = k->writes.at[i];
+        const Tensor *want = x.value[n->id], *got = tensor_of(r, a, n);
+        int64_t worst;
+        if (close_enough(r->h, got, want, &worst)) continue;
+        if (jumps(k)) continue;
+        ok = false;
+        if (want->f) printf("%s: kernel %d, node %d (%s) [%lld] = %.9g, expected %.9g\n", r->name, k->index, n->id, op_row(n->op)->name, (long long)worst,
+                            got->f[worst], want->f[worst]);
+        else printf("%s: kernel %d, node %d (%s) [%lld] = %lld, expected %lld\n", r->name, k->index, n->id, op_row(n->op)->name, (long long)worst,
+                    (long long)got->i[worst], (long long)want->i[worst]);
+    }
+    for (int i = 0; i < k->writes.n; i++) tensor_to_bytes(x.value[k->writes.at[i]->id], memory_of(r, k->writes.at[i])); /* errors do not add up */
+    if (!ok && r->h->show) {
+        for (int i = 0; i < code->n; i++) {
+            TileKernel *t = scheduler_tile(r->s, code->calls[i].function);
+            if (t) tile_print(stdout, t);
+        }
+        graph_print(stdout, r->p->graph, "");
+    }
+    r->h->kernels++;
+    r->h->kinds[k->kind]++;
+    arena_free(a);
+    return ok;
+}
+
+/* The best of some runs; kernels that write over what they read compute nonsense meanwhile. */
+static void time_kernel(Run *r, const Kernel *k) {
+    const KernelCode *code = r->code[k->index];
+    double best = 1e30;
+    for (int round = 0; round < 12; round++) {
+        struct timespec a, b;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        for (int i = 0; i < code->n; i++) run_call(r, &code->calls[i]);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        double ns = (double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec);
+        if (ns < best) best = ns;
+    }
+    double flops = 0;
+    if (k->kind == KERNEL_CONTRACT) {
+        flops = 2;
+        for (int i = 0; i < k->anchor->type.rank; i++) flops *= (double)size_of(r, k->anchor->type.dim[i]);
+        for (int i = 0; i < k->anchor->in[1]->type.rank; i++)
+            if (!strchr(k->anchor->attrs.labels[2], k->anchor->attrs.labels[1][i])) flops *= (double)size_of(r, k->anchor->in[1]->type.dim[i]);
+    }
+    printf("%-24s %8.1f us", code->calls[0].function, best * 1e-3);
+    if (flops > 0) printf("  %6.1f GF", flops / best);
+    printf("  %lld iterations, %d calls", (long long)size_of(r, code->calls[code->n - 1].count), code->n);
+    for (int i = 0; i < k->nodes.n; i++) printf(" %s", op_row(k->nodes.at[i]->op)->name);
+    printf("\n");
+}
+
+static void generate(Run *r) {
+    Emit *emit = r->h->mode == BY_CODE ? emit_new("test", r->h->target.optimize > 0) : NULL;
+    r->s = scheduler_new(r->arena, emit ? emit_module(emit) : NULL, &r->h->target);
+    for (int i = 0; i < r->p->kernels.n; i++) {
+        const Kernel *k = r->p->kernels.at[i];
+        if (k->kind <= KERNEL_ROUTINE) r->code[k->index] = scheduler_kernel(r->s, r->p, k);
+    }
+    if (!emit) return;
+    const char *error, *bytes;
+    size_t n;
+    if (r->h->time) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        printf("texts, lowering done at %.1f ms\n", (double)(t.tv_sec % 1000) * 1e3 + (double)t.tv_nsec * 1e-6);
+    }
+    if (!emit_verify(emit, r->arena, &error)) bug("%s", error);
+    for (int i = 0; i < r->p->kernels.n; i++)
+        for (int c = 0; r->code[i] && c < r->code[i]->n; c++) {
+            LLVMValueRef f = LLVMGetNamedFunction(emit_module(emit), r->code[i]->calls[c].function);
+            if (f) LLVMSetVisibility(f, LLVMDefaultVisibility);
+        }
+    if (!emit_object(emit, r->arena, &bytes, &n, &error)) bug("%s", error);
+    if (getenv("OBJECT")) {
+        FILE *f = fopen(getenv("OBJECT"), "w");
+        if (f) fwrite(bytes, 1, n, f), fclose(f);
+    }
+    LLVMErrorRef e = LLVMOrcCreateLLJIT(&r->jit, NULL);
+    if (!e) e = LLVMOrcLLJITAddObjectFile(r->jit, LLVMOrcLLJITGetMainJITDylib(r->jit), LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, n, "t.o"));
+    if (e) bug("%s", LLVMGetErrorMessage(e));
+    emit_free(emit);
+}
+
+bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval *values, int plan_level, const char *name) {
+    Arena *a = arena_new();
+    Diag *d = diag_new();
+    Run r = {.h = h, .arena = a, .e = *values, .name = name};
+    r.e.arena = a;
+    r.p = plan_entry(a, e->graph, &(PlanOptions){.level = plan_level}, d);
+    if (!r.p) bug("no plan");
+    r.e.program = program;
+    r.code = NEW_ARRAY(a, KernelCode *, r.p->kernels.n);
+    memory_all(&r, e);
+    struct timespec t0, t1;
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    if (h->time) printf("begin at %.1f ms\n", (double)(t0.tv_sec % 1000) * 1e3 + (double)t0.tv_nsec * 1e-6);
+    generate(&r);
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    if (h->time) printf("%d functions in %.1f ms\n", scheduler_functions(r.s), (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6);
+    r.scratch = aligned_alloc(64, (size_t)((scheduler_scratch(r.s) + 127) / 64 * 64));
+    bool ok = true;
+    for (int i = 0; i < r.p->kernels.n && ok; i++)
+        if (r.p->kernels.at[i]->kind <= KERNEL_ROUTINE) {
+            ok = run_kernel(&r, r.p->kernels.at[i]);
+            if (h->time) time_kernel(&r, r.p->kernels.at[i]);
+        }
+    if (r.jit) {
+        LLVMErrorRef error = LLVMOrcDisposeLLJIT(r.jit);
+        if (error) bug("%s", LLVMGetErrorMessage(error));
+    }
+    free(r.scratch);
+    for (int k = 0; k < 8; k++)
+        for (int i = 0; i < r.n[k]; i++) free(r.memory[k][i].at);
+    scheduler_free(r.s);
+    diag_free(d);
+    arena_free(a);
+    return ok;
+}

@@ -1,0 +1,25 @@
+/* harness.h -- runs a plan by the code that the schedules make, kernel by kernel: each kernel gets exactly the bytes that the plan says, and
+ * everything it stores is compared with the graph interpreter on the same bytes. Memory is allocated value by value, so that a stray access
+ * of an interpreted tile kernel is an error and one of lowered code is seen by a sanitizer. */
+#ifndef TESTS_SCHEDULE_HARNESS_H
+#define TESTS_SCHEDULE_HARNESS_H
+#include "codegen/kernel_code.h"
+#include "ir/eval.h"
+#include "passes/passes.h"
+
+typedef enum { BY_TILE, BY_CODE } HarnessMode; /* the tile interpreter, or lowered code in this process */
+
+typedef struct Harness {
+    HarnessMode mode;
+    Target target;
+    double tolerance;  /* |a - b| <= tolerance * (0.1 + |b| + largest |b| of the tensor / 100) */
+    bool show;         /* print kernels and tiles of what fails */
+    bool time;         /* print what each kernel takes, one thread */
+    int kernels, kinds[16]; /* run so far */
+} Harness;
+
+Target harness_target(int level, int optimize); /* x86-64-v<level> */
+bool harness_can_run(int level);                /* this machine has the instructions */
+/* Plans and runs entry e of a program that went through the passes. False: what differs was printed. */
+bool harness_run(Harness *h, const Program *p, const Entry *e, const Eval *values, int plan_level, const char *name);
+#endif
