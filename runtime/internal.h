@@ -21,6 +21,10 @@ typedef struct RtCount { /* MDL_PROFILE: one row a kernel */
     int64_t calls, ns;
 } RtCount;
 
+typedef struct RtPart { /* of a parallel region: how many of its chunks have been taken */
+    _Alignas(64) atomic_llong next;
+} RtPart;
+
 struct mdl_session {
     const mdl_model *model; /* first: mdl_of */
     const RtProgram *program;
@@ -37,6 +41,7 @@ struct mdl_session {
     int64_t arena_bytes;
     char *scratch;          /* threads * scratch_stride */
     int64_t scratch_stride;
+    RtPart *parts;          /* by thread */
     int threads;
     RtPool *pool;           /* NULL: one thread, or the caller's pool */
     mdl_parallel *parallel; /* the caller's pool */

@@ -88,7 +88,8 @@ static int open_threads(mdl_session *s, const mdl_options *o) {
     }
     s->scratch_stride = (s->program->scratch + 4095) / 4096 * 4096 + RT_ALIGN; /* no two threads share a cache set pattern exactly */
     s->scratch = rt_alloc(s, s->scratch_stride * s->threads);
-    return s->scratch ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d threads", s->threads);
+    s->parts = rt_alloc(s, (int64_t)sizeof *s->parts * s->threads);
+    return s->scratch && s->parts ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d threads", s->threads);
 }
 
 static int open_tables(mdl_session *s) {
@@ -162,6 +163,7 @@ void rt_close(mdl_session *s) {
     rt_release(s, s->fixed);
     rt_release(s, s->steps);
     rt_release(s, s->scratch);
+    rt_release(s, s->parts);
     rt_release(s, s->arena);
     for (RtNote *n = s->notes, *next; n; n = next) {
         next = n->next;
@@ -178,6 +180,8 @@ void rt_leave(mdl_session *s) { atomic_store(&s->busy, 0); }
 
 /* ---- kernels */
 
+#define CHUNKS 4 /* of each thread's part: what another thread takes over at a time */
+
 typedef struct Region {
     RtThunk *thunk;
     void *const *args;
@@ -187,10 +191,17 @@ typedef struct Region {
     mdl_session *session;
 } Region;
 
+/* Thread i works through part i, so that it finds in its cache what it wrote before, then helps with the others' parts. */
 static void run_part(void *context, int32_t i) {
     const Region *r = context;
-    int64_t p0 = r->count * i / r->threads, p1 = r->count * (i + 1) / r->threads;
-    if (p0 < p1) r->thunk(r->args, r->sizes, r->session->scratch + r->session->scratch_stride * i, p0, p1);
+    char *scratch = r->session->scratch + r->session->scratch_stride * i;
+    for (int v = 0; v < r->threads; v++) {
+        int part = (i + v) % r->threads;
+        int64_t begin = r->count * part / r->threads, end = r->count * (part + 1) / r->threads;
+        int64_t chunk = (end - begin + CHUNKS - 1) / CHUNKS;
+        for (int64_t p0; begin < end && (p0 = begin + chunk * atomic_fetch_add(&r->session->parts[part].next, 1)) < end;)
+            r->thunk(r->args, r->sizes, scratch, p0, p0 + chunk < end ? p0 + chunk : end);
+    }
 }
 
 static void count_kernel(mdl_session *s, const RtKernel *k, int64_t ns) {
@@ -217,10 +228,10 @@ void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *arg
     Region r = {thunk, args, sizes, count, s->threads, s};
     if (count == 1 || s->threads == 1) {
         thunk(args, sizes, s->scratch, 0, count);
-    } else if (s->parallel) {
-        s->parallel(s->parallel_pool, s->threads, run_part, &r);
     } else {
-        rt_pool_run(s->pool, run_part, &r);
+        for (int i = 0; i < s->threads; i++) atomic_store_explicit(&s->parts[i].next, 0, memory_order_relaxed);
+        if (s->parallel) s->parallel(s->parallel_pool, s->threads, run_part, &r);
+        else rt_pool_run(s->pool, run_part, &r);
     }
     if (s->flags & MDL_PROFILE) count_kernel(s, k, rt_now() - start);
 }
@@ -445,7 +456,7 @@ int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
     for (int i = 0; i < p->n_slots; i++)
         if (p->slots[i].value->kind != MDL_CACHE) total += (p->slots[i].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
     total += (int64_t)p->n_slots * (int64_t)(sizeof(char *) + sizeof(bool) + sizeof(int64_t) * RT_MAX_RANK) + (p->n_names + p->n_entries) * 8 + 5 * RT_ALIGN;
-    total += ((p->scratch + 4095) / 4096 * 4096 + RT_ALIGN) * rt_cpu_count();
+    total += ((p->scratch + 4095) / 4096 * 4096 + RT_ALIGN + (int64_t)sizeof(RtPart)) * rt_cpu_count();
     if (entry < 0) return total;
     const RtEntry *e = &p->entries[entry];
     for (int i = 0; i < e->n_touched; i++)
