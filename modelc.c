@@ -1,7 +1,9 @@
-/* modelc.c -- the compiler's command: options, then the pipeline. Read `compile`: one call a stage, a sentence above it. What the command
- * promises (options, exit statuses, no half-written files) is in `modelc --help` and in the design's COMMANDS.md. */
+/* modelc.c -- the compiler's command: options, then the pipeline. Read `pipeline`: one call a stage, a sentence above it. What
+ * the command promises (options, exit statuses, no half-written files) is in `modelc --help` and in the design's
+ * COMMANDS.md. */
 #include "codegen/artifact.h"
 #include "codegen/interpret.h"
+#include "frontend/codes.h"
 #include "frontend/elaborate.h"
 #include "frontend/fmt.h"
 #include "frontend/parse.h"
@@ -21,7 +23,8 @@
 
 static const char help[] =
     "modelc MODEL.mdl -o OUT            OUT ends in .so, .a or .o; a header of the same name is written beside it\n"
-    "modelc run MODEL.mdl ENTRY NAME=VALUE ...   compiles to memory and runs, as mdlrun run does; --interpret: the reference interpreter\n"
+    "modelc run MODEL.mdl ENTRY NAME=VALUE ...   compiles to memory and runs, as mdlrun run does; --interpret: the reference "
+    "interpreter\n"
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
     "modelc fmt [--check] FILE ...      one style\n"
@@ -41,22 +44,32 @@ static const char help[] =
     "\n"
     "Exit status: 0 done, 1 the input is wrong, 2 wrong usage, 70 a fault of the compiler\n";
 
-/* ---- options -------------------------------------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------------------------------------- */
 
-typedef enum { EMIT_LIBRARY, EMIT_AST, EMIT_GRAPH, EMIT_PLANNED, EMIT_TILE, EMIT_LLVM, EMIT_ASM, EMIT_OBJ, EMIT_HEADER } EmitStage;
+typedef enum {
+    EMIT_LIBRARY,
+    EMIT_AST,
+    EMIT_GRAPH,
+    EMIT_PLANNED,
+    EMIT_TILE,
+    EMIT_LLVM,
+    EMIT_ASM,
+    EMIT_OBJ,
+    EMIT_HEADER
+} EmitStage;
 static const char *const emit_names[] = {"", "ast", "graph", "planned", "tile", "llvm", "asm", "obj", "header"};
 
 typedef LIST(const char *) Words;
 
 typedef struct Command {
     Arena *arena;
-    const char *command;           /* "compile", or the first word */
-    Words files;                   /* what is no option; of `run`: the model, then what mdlrun gets */
+    const char *command; /* "compile", or the first word */
+    Words files;         /* what is no option; of `run`: the model, then what mdlrun gets */
     LIST(ElabDefine) defines;
-    Words entries, silenced;       /* --entries, -Wno-NAME */
+    Words entries, silenced; /* --entries, -Wno-NAME */
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
-    int level;                     /* 0 or 2 */
+    int level; /* 0 or 2 */
     bool depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
@@ -168,6 +181,13 @@ static const char *option_short(int argc, char **argv, int *i, const char *name)
     return argv[++*i];
 }
 
+/* Goes on to mdlrun, with its value where that stands apart. */
+static void option_of_mdlrun(Command *o, int argc, char **argv, int *i) {
+    const char *a = argv[*i];
+    PUSH(o->arena, o->files, a);
+    if (!strchr(a, '=') && strcmp(a, "--quiet") && *i + 1 < argc) PUSH(o->arena, o->files, argv[++*i]);
+}
+
 static const char *const commands[] = {"run", "check", "params", "entries", "fmt", "explain"};
 
 static void options_read(Command *o, int argc, char **argv) {
@@ -191,10 +211,8 @@ static void options_read(Command *o, int argc, char **argv) {
             exit(output_end(EXIT_DONE));
         } else if (option_flag(o, a) || option_long(o, a)) continue;
         else if ((value = option_short(argc, argv, &i, "-D"))) option_define(o, value);
-        else if (run) { /* an option of mdlrun, with its value where that stands apart */
-            PUSH(o->arena, o->files, a);
-            if (!strchr(a, '=') && strcmp(a, "--quiet") && i + 1 < argc) PUSH(o->arena, o->files, argv[++i]);
-        } else if ((value = option_short(argc, argv, &i, "-MF"))) o->depfile = value;
+        else if (run) option_of_mdlrun(o, argc, argv, &i);
+        else if ((value = option_short(argc, argv, &i, "-MF"))) o->depfile = value;
         else if ((value = option_short(argc, argv, &i, "-o"))) o->output = value;
         else usage("unknown option %s", a);
     }
@@ -203,7 +221,7 @@ static void options_read(Command *o, int argc, char **argv) {
     if (o->after && !pass_parse(o->after, &pass)) usage("--after=%s: no pass has this name", o->after);
 }
 
-/* ---- times ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- times --------------------------------------------------------------------------------------------------------------- */
 
 static double seconds_now(void) {
     struct timespec t;
@@ -216,11 +234,11 @@ typedef struct StageTime {
     double seconds;
 } StageTime;
 
-/* ---- one compilation ------------------------------------------------------------------------------------------------------------ */
+/* ---- one compilation ----------------------------------------------------------------------------------------------------- */
 
 typedef struct Compilation {
     Command *o;
-    Arena *arena;      /* everything but diagnostics */
+    Arena *arena; /* everything but diagnostics */
     Diag *diag;
     Source *source;
     Ast *ast;
@@ -287,14 +305,14 @@ static bool write_one(const char *path, Bytes bytes) {
     return output_write(&file, 1, &failed) || cannot_write(path);
 }
 
-/* ---- targets -------------------------------------------------------------------------------------------------------------------- */
+/* ---- targets ------------------------------------------------------------------------------------------------------------- */
 
 static int native_level(void) {
     __builtin_cpu_init();
     bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
@@ -312,7 +330,9 @@ static bool target_find(const char *name, int optimize, Target *t) {
         if (!strcmp(name, levels[i].cpu)) level = levels[i].level;
     }
     if (!level) {
-        fprintf(stderr, "modelc: the target %s is not supported yet; there are native, x86-64, x86-64-v2, x86-64-v3 and x86-64-v4\n", name);
+        fprintf(stderr,
+                "modelc: the target %s is not supported yet; there are native, x86-64, x86-64-v2, x86-64-v3 and x86-64-v4\n",
+                name);
         return false;
     }
     *t = levels[level - 2];
@@ -320,7 +340,7 @@ static bool target_find(const char *name, int optimize, Target *t) {
     return true;
 }
 
-/* ---- stages --------------------------------------------------------------------------------------------------------------------- */
+/* ---- stages -------------------------------------------------------------------------------------------------------------- */
 
 /* Text to tree. */
 static bool stage_parse(Compilation *c, const char *path) {
@@ -351,23 +371,35 @@ static void entries_check(Compilation *c) {
 /* Tree to graphs, one an entry. */
 static bool stage_elaborate(Compilation *c, bool check) {
     const Command *o = c->o;
-    ElabOptions options = {.defines = o->defines.at, .n_defines = o->defines.n, .entries = o->entries.at, .n_entries = o->entries.n,
-                           .name = o->name, .load = o->load, .check = check};
+    ElabOptions options = {.defines = o->defines.at,
+                           .n_defines = o->defines.n,
+                           .entries = o->entries.at,
+                           .n_entries = o->entries.n,
+                           .name = o->name,
+                           .load = o->load,
+                           .check = check};
     c->program = elaborate(c->arena, c->ast, c->source, &options, c->diag);
     if (!c->program || diag_errors(c->diag)) return false;
     entries_check(c);
     if (diag_errors(c->diag)) return false;
     const char *message;
     if (!program_verify(c->program, c->arena, &message)) bug("the program as elaborated: %s", message);
-    stage_done(c, "elaborate", arena_printf(c->arena, "%d entries, %d slots, %d nodes", c->program->entries.n, c->program->slots.n, program_nodes(c->program)));
+    stage_done(c, "elaborate",
+               arena_printf(c->arena, "%d entries, %d slots, %d nodes", c->program->entries.n, c->program->slots.n,
+                            program_nodes(c->program)));
     return true;
 }
 
 /* Graphs to better graphs. */
 static bool stage_passes(Compilation *c) {
-    PassOptions options = {.level = c->o->level, .after = c->o->after};
+    double seconds[PASS_COUNT] = {0};
+    PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
-    stage_done(c, "passes", arena_printf(c->arena, "%d nodes", program_nodes(c->program)));
+    const char *detail = arena_printf(c->arena, "%d nodes", program_nodes(c->program));
+    for (int i = 0; i < PASS_COUNT && c->o->time; i++) {
+        detail = arena_printf(c->arena, "%s, %s %.1f", detail, pass_row((Pass)i)->name, 1e3 * seconds[i]);
+    }
+    stage_done(c, "passes", detail);
     return true;
 }
 
@@ -402,7 +434,9 @@ static void stage_generate(Compilation *c) {
                                .kind = c->kind,
                                .threads = 2};
     c->artifact = artifact_new(c->arena, &options);
-    stage_done(c, "generate", arena_printf(c->arena, "%d kernel functions, %d calls", artifact_kernel_functions(c->artifact), artifact_kernel_calls(c->artifact)));
+    stage_done(c, "generate",
+               arena_printf(c->arena, "%d kernel functions, %d calls", artifact_kernel_functions(c->artifact),
+                            artifact_kernel_calls(c->artifact)));
 }
 
 /* LLVM IR to machine code. */
@@ -414,7 +448,8 @@ static void stage_compile(Compilation *c) {
 /* Objects, weights and runtime to the library. */
 static bool stage_link(Compilation *c, const char *path, Bytes *library) {
     if (!artifact_link(c->artifact, library)) return cannot_write(path);
-    stage_done(c, "link", arena_printf(c->arena, "%zu bytes, %zu of them weights", library->n, artifact_weight_bytes(c->artifact)));
+    stage_done(c, "link",
+               arena_printf(c->arena, "%zu bytes, %zu of them weights", library->n, artifact_weight_bytes(c->artifact)));
     return true;
 }
 
@@ -450,7 +485,8 @@ static void imports_collect(const Compilation *c, const Ast *ast, const Source *
             continue;
         }
         bool absolute = kid->text[0] == '/' || !slash;
-        const char *path = absolute ? kid->text : arena_printf(c->arena, "%.*s/%s", (int)(slash - source->path), source->path, kid->text);
+        const char *path =
+            absolute ? kid->text : arena_printf(c->arena, "%.*s/%s", (int)(slash - source->path), source->path, kid->text);
         bool known = false;
         for (int k = 0; k < paths->n; k++) known = known || !strcmp(paths->at[k], path);
         if (known) continue;
@@ -475,7 +511,8 @@ static Bytes depfile_text(const Compilation *c) {
 
 /* Library, header, depfile: all of them or none. */
 static bool stage_write(Compilation *c, Bytes library) {
-    OutputFile files[3] = {{c->o->output, library}, {path_with(c->arena, c->o->output, ".h"), artifact_header(c->arena, c->program, c->entries)}};
+    OutputFile files[3] = {{c->o->output, library},
+                           {path_with(c->arena, c->o->output, ".h"), artifact_header(c->arena, c->program, c->entries)}};
     int n = 2, failed;
     if (c->o->depfile_wanted || c->o->depfile) {
         files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), depfile_text(c)};
@@ -485,7 +522,7 @@ static bool stage_write(Compilation *c, Bytes library) {
     return true;
 }
 
-/* ---- modelc MODEL.mdl -o OUT ---------------------------------------------------------------------------------------------------- */
+/* ---- modelc MODEL.mdl -o OUT --------------------------------------------------------------------------------------------- */
 
 /* What --emit asks for where it is text, printed. */
 static void emit_text(Compilation *c, FILE *f) {
@@ -567,7 +604,7 @@ static int command_compile(Command *o) {
     return compilation_end(c, pipeline(c, o->files.at[0]) ? EXIT_DONE : EXIT_INPUT);
 }
 
-/* ---- modelc run ----------------------------------------------------------------------------------------------------------------- */
+/* ---- modelc run ---------------------------------------------------------------------------------------------------------- */
 
 /* The model compiled and loaded, without a file. NULL: said why. */
 static const mdl_model *model_compiled(Compilation *c) {
@@ -610,7 +647,7 @@ static int command_run_model(Command *o) {
     return mdlrun_run_model("modelc", model, o->files.n - 1, (char **)o->files.at + 1);
 }
 
-/* ---- modelc check, params, entries ---------------------------------------------------------------------------------------------- */
+/* ---- modelc check, params, entries --------------------------------------------------------------------------------------- */
 
 static int command_check(Command *o) {
     if (o->files.n == 0) usage("check: which files?");
@@ -640,13 +677,15 @@ static void print_json(json_t *value) {
     json_decref(value);
 }
 
-static const char *slot_kind_name(SlotKind k) { return k == SLOT_PARAM ? "param" : k == SLOT_STATE ? "state" : "cache"; }
+static const char *slot_kind_name(SlotKind k) {
+    return k == SLOT_PARAM ? "param" : k == SLOT_STATE ? "state" : "cache";
+}
 
 static void params_print(Arena *arena, const Program *p) {
     int width = 4, shape = 5;
     int64_t parameters = 0;
     for (int i = 0; i < p->slots.n; i++) {
-        int n = (int)strlen(p->slots.at[i]->path), m = (int)strlen(type_text(arena, &p->slots.at[i]->type));
+        int n = (int)strlen(p->slots.at[i]->path), m = (int)strlen(type_said(arena, &p->slots.at[i]->type));
         if (n > width) width = n;
         if (m > shape) shape = m;
     }
@@ -654,7 +693,7 @@ static void params_print(Arena *arena, const Program *p) {
     for (int i = 0; i < p->slots.n; i++) {
         const Slot *slot = p->slots.at[i];
         int64_t count = static_count(&slot->type);
-        printf("%-*s  %-5s  %-*s  ", width, slot->path, slot_kind_name(slot->kind), shape, type_text(arena, &slot->type));
+        printf("%-*s  %-5s  %-*s  ", width, slot->path, slot_kind_name(slot->kind), shape, type_said(arena, &slot->type));
         printf("%s%s\n", count < 0 ? "-" : arena_printf(arena, "%lld", (long long)count), slot->frozen ? "  frozen" : "");
         if (slot->kind == SLOT_PARAM && count > 0) parameters += count;
     }
@@ -665,9 +704,10 @@ static void params_json(Arena *arena, const Program *p) {
     json_t *list = json_array();
     for (int i = 0; i < p->slots.n; i++) {
         const Slot *slot = p->slots.at[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:b, s:b}", "path", slot->path, "kind", slot_kind_name(slot->kind), "shape",
-                                              type_text(arena, &slot->type), "elements", (json_int_t)static_count(&slot->type), "frozen",
-                                              slot->frozen, "optimizer", slot->optimizer));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:b, s:b}", "path", slot->path, "kind",
+                                              slot_kind_name(slot->kind), "shape", type_said(arena, &slot->type), "elements",
+                                              (json_int_t)static_count(&slot->type), "frozen", slot->frozen, "optimizer",
+                                              slot->optimizer));
     }
     print_json(list);
 }
@@ -682,18 +722,19 @@ static void entries_print(Arena *arena, const Program *p) {
             if (n->high != SIZE_NO_LIMIT) printf("%lld", (long long)n->high);
         }
         fputs(e->n_sizes ? "](" : "(", stdout);
-        for (int k = 0; k < e->n_inputs; k++) printf("%s%s: %s", k ? ", " : "", e->inputs[k].name, type_text(arena, &e->inputs[k].type));
+        for (int k = 0; k < e->n_inputs; k++)
+            printf("%s%s: %s", k ? ", " : "", e->inputs[k].name, type_said(arena, &e->inputs[k].type));
         fputs(") -> (", stdout);
         for (int k = 0; k < e->graph->results.n; k++) {
             const Result *r = &e->graph->results.at[k];
-            printf("%s%s: %s", k ? ", " : "", r->name, type_text(arena, &r->value->type));
+            printf("%s%s: %s", k ? ", " : "", r->name, type_said(arena, &r->value->type));
         }
         puts(")");
     }
 }
 
 static json_t *named_type_json(Arena *arena, const char *name, const Type *t) {
-    return json_pack("{s:s, s:s}", "name", name, "type", type_text(arena, t));
+    return json_pack("{s:s, s:s}", "name", name, "type", type_said(arena, t));
 }
 
 static void entries_json(Arena *arena, const Program *p) {
@@ -706,13 +747,14 @@ static void entries_json(Arena *arena, const Program *p) {
             json_array_append_new(sizes, json_pack("{s:s, s:I, s:o}", "name", n->name, "low", (json_int_t)n->low, "high",
                                                    n->high == SIZE_NO_LIMIT ? json_null() : json_integer(n->high)));
         }
-        for (int k = 0; k < e->n_inputs; k++) json_array_append_new(inputs, named_type_json(arena, e->inputs[k].name, &e->inputs[k].type));
+        for (int k = 0; k < e->n_inputs; k++)
+            json_array_append_new(inputs, named_type_json(arena, e->inputs[k].name, &e->inputs[k].type));
         for (int k = 0; k < e->graph->results.n; k++) {
             const Result *r = &e->graph->results.at[k];
             json_array_append_new(results, named_type_json(arena, r->name, &r->value->type));
         }
-        json_array_append_new(list, json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", e->name, "train", e->train, "sizes", sizes, "inputs", inputs,
-                                              "results", results));
+        json_array_append_new(list, json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", e->name, "train", e->train, "sizes", sizes,
+                                              "inputs", inputs, "results", results));
     }
     print_json(list);
 }
@@ -726,7 +768,7 @@ static int command_list(Command *o, bool params) {
     return compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
 }
 
-/* ---- modelc fmt, explain -------------------------------------------------------------------------------------------------------- */
+/* ---- modelc fmt, explain ------------------------------------------------------------------------------------------------- */
 
 static int command_fmt(Command *o) {
     if (o->files.n == 0) usage("fmt: which files?");
@@ -753,8 +795,13 @@ static int command_fmt(Command *o) {
 
 static int command_explain(Command *o) {
     if (o->files.n != 1) usage("explain: one code, such as E0204");
-    fprintf(stderr, "modelc: there is no page about %s yet\n", o->files.at[0]);
-    return EXIT_INPUT;
+    const Code *code = code_find(o->files.at[0]);
+    if (!code) {
+        fprintf(stderr, "modelc: there is no error %s; codes look like E0204 or W0801\n", o->files.at[0]);
+        return EXIT_INPUT;
+    }
+    printf("%c%04d: %s\n\n%s", code->number / 100 == 8 ? 'W' : 'E', code->number, code->title, code->text);
+    return EXIT_DONE;
 }
 
 int main(int argc, char **argv) {

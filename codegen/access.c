@@ -1,6 +1,7 @@
-/* access.c -- index maps (see access.h). The heart is `divide`: an affine row-major index L over an axis of size t is taken apart into
- * L % t and L / t term by term. Terms whose stride t divides go to the quotient; if the others provably stay below t they are the
- * remainder. Otherwise a symbol that strides over t is split, and all is followed again; if there is none, a derived symbol divides. */
+/* access.c -- index maps (see access.h). The heart is `divide`: an affine row-major index L over an axis of size t is taken
+ * apart into L % t and L / t term by term. Terms whose stride t divides go to the quotient; if the others provably stay below t
+ * they are the remainder. Otherwise a symbol that strides over t is split, and all is followed again; if there is none, a
+ * derived symbol divides. */
 #include "codegen/access.h"
 
 #include <string.h>
@@ -43,7 +44,9 @@ static Affine *affine_new(Space *sp) {
     return a;
 }
 
-void space_keep(Space *sp, Affine *a) { PUSH(sp->arena, sp->affines, a); }
+void space_keep(Space *sp, Affine *a) {
+    PUSH(sp->arena, sp->affines, a);
+}
 
 Affine *affine_const(Space *sp, Size c) {
     Affine *a = affine_new(sp);
@@ -57,7 +60,9 @@ Affine *affine_copy(Space *sp, const Affine *a) {
     return b;
 }
 
-static Size zero_to_null(Size s) { return s && size_is(s, 0) ? NULL : s; }
+static Size zero_to_null(Size s) {
+    return s && size_is(s, 0) ? NULL : s;
+}
 
 void affine_add_scaled(Affine *to, const Affine *a, Size by) {
     to->c = size_add(to->c, size_mul(a->c, by));
@@ -68,7 +73,9 @@ void affine_add_scaled(Affine *to, const Affine *a, Size by) {
     }
 }
 
-void affine_add(Affine *to, const Affine *a) { affine_add_scaled(to, a, size_const(a->c->table, 1)); }
+void affine_add(Affine *to, const Affine *a) {
+    affine_add_scaled(to, a, size_const(a->c->table, 1));
+}
 
 static bool stays_below(Space *sp, const Affine *a, Size below);
 
@@ -128,7 +135,8 @@ Affine *space_linear(Space *sp, int n, const int *axes) {
 
 Affine *access_clamped(Space *sp, const Affine *index, Size n) {
     if (stays_below(sp, index, n)) return affine_copy(sp, index);
-    return affine_symbol(sp, add_symbol(sp, (Symbol){.n = n, .axis = -1, .of = affine_copy(sp, index), .div = size_const(sp->table, 1)}));
+    return affine_symbol(
+        sp, add_symbol(sp, (Symbol){.n = n, .axis = -1, .of = affine_copy(sp, index), .div = size_const(sp->table, 1)}));
 }
 
 int affine_inside(Space *sp, const Affine *index, Size n) {
@@ -242,11 +250,14 @@ void space_reshape(Space *sp, int n_from, const Size *from, Affine *const *index
         if (size_is(to[i], 1)) {
             out[i] = affine_new(sp);
         } else if (outermost) {
-            out[i] = whole ? whole : affine_symbol(sp, add_symbol(sp, (Symbol){.n = to[i], .axis = -1, .of = first, .div = div, .all = stride}));
+            out[i] = whole ? whole
+                           : affine_symbol(
+                                 sp, add_symbol(sp, (Symbol){.n = to[i], .axis = -1, .of = first, .div = div, .all = stride}));
         } else if (whole) {
             out[i] = divide(sp, &whole, to[i], first, div, stride);
         } else {
-            out[i] = affine_symbol(sp, add_symbol(sp, (Symbol){.n = to[i], .axis = -1, .of = first, .div = div, .mod = to[i], .all = stride}));
+            out[i] = affine_symbol(
+                sp, add_symbol(sp, (Symbol){.n = to[i], .axis = -1, .of = first, .div = div, .mod = to[i], .all = stride}));
         }
         if (sp->again) {
             for (int j = i - 1; j >= begin; j--) out[j] = affine_new(sp);
@@ -326,7 +337,8 @@ Affine *access_index(Space *sp, Access *load, Size n) {
     if (load->base->op == OP_SIZE) return affine_const(sp, load->base->attrs.extent);
     for (int s = 0; s < sp->n; s++) { /* the same integer twice is one symbol */
         const Symbol *d = &sp->symbol[s];
-        if (d->load && d->load->base == load->base && d->n == n && affine_equal(&d->load->at, &load->at)) return affine_symbol(sp, s);
+        if (d->load && d->load->base == load->base && d->n == n && affine_equal(&d->load->at, &load->at))
+            return affine_symbol(sp, s);
     }
     return affine_symbol(sp, add_symbol(sp, (Symbol){.n = n, .axis = -1, .load = load}));
 }

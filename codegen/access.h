@@ -1,14 +1,15 @@
 /* access.h -- index maps: from the iteration symbols of a kernel, through chains of views, to places in stored memory.
  *
- * A Space is a list of axes. Each axis is walked by one or several loop symbols: at first one, more when a view splits the axis (the
- * reshape of a permute), so that every index stays affine in the symbols. Splitting is asked for while accesses are followed and takes
- * effect when they are followed again: callers loop
+ * A Space is a list of axes. Each axis is walked by one or several loop symbols: at first one, more when a view splits the axis
+ * (the reshape of a permute), so that every index stays affine in the symbols. Splitting is asked for while accesses are
+ * followed and takes effect when they are followed again: callers loop
  *
  *     do { space_begin(sp); ... access_follow(sp, ...) ... } while (sp->again);
  *
- * Where no split helps, and for indices known at run time only (gather, slice_at), a derived symbol stands for the index: a quotient
- * `of / div % mod`, or a loaded integer. An Access is a base (a stored node, or an iota) and an affine address: offset and one stride a
- * symbol, in elements. So every access is a strided view over the symbols, which is just what the tile IR's buffers are. */
+ * Where no split helps, and for indices known at run time only (gather, slice_at), a derived symbol stands for the index: a
+ * quotient `of / div % mod`, or a loaded integer. An Access is a base (a stored node, or an iota) and an affine address: offset
+ * and one stride a symbol, in elements. So every access is a strided view over the symbols, which is just what the tile IR's
+ * buffers are. */
 #ifndef CODEGEN_ACCESS_H
 #define CODEGEN_ACCESS_H
 #include "ir/graph.h"
@@ -24,20 +25,20 @@ typedef struct Affine {
 typedef struct Access Access;
 
 typedef struct Symbol {
-    Size n;            /* values 0 .. n - 1 */
-    int axis;          /* of a loop symbol: its axis; -1: derived */
-    bool gone;         /* merged into the next one */
+    Size n;    /* values 0 .. n - 1 */
+    int axis;  /* of a loop symbol: its axis; -1: derived */
+    bool gone; /* merged into the next one */
     /* derived */
-    Affine *of;        /* of / div % mod; mod NULL: of / div, clamped */
-    Size all;          /* of lies in 0 .. all - 1; NULL: not known */
+    Affine *of; /* of / div % mod; mod NULL: of / div, clamped */
+    Size all;   /* of lies in 0 .. all - 1; NULL: not known */
     Size div, mod;
-    Access *load;      /* the loaded integer, clamped into 0 .. n - 1 */
-    Node *scalar;      /* the same, of a value of the kernel */
+    Access *load; /* the loaded integer, clamped into 0 .. n - 1 */
+    Node *scalar; /* the same, of a value of the kernel */
 } Symbol;
 
 struct Access {
-    Node *base;        /* what is read: a stored value; CONST, IOTA or SIZE leaf */
-    Affine at;         /* address in elements; of an iota: the index along its axis; of const and size: nothing */
+    Node *base; /* what is read: a stored value; CONST, IOTA or SIZE leaf */
+    Affine at;  /* address in elements; of an iota: the index along its axis; of const and size: nothing */
     /* free for the schedule: */
     const char *name;  /* of the buffer declared for it */
     const char *value; /* what was loaded, in the block `block` */
@@ -54,16 +55,16 @@ typedef struct Space {
     LIST(Size) factors[MAX_SYMBOLS]; /* of each axis, outermost first */
     int n;                           /* symbols */
     Symbol symbol[MAX_SYMBOLS];
-    LIST(Affine *) affines;          /* those in use: merging must suit them */
+    LIST(Affine *) affines; /* those in use: merging must suit them */
     LIST(Access *) accesses;
-    bool again;                      /* an axis was split: follow everything again */
+    bool again; /* an axis was split: follow everything again */
 } Space;
 
 Space *space_new(Arena *arena, SizeTable *table, int n_axes, const Size *dim);
-void space_begin(Space *sp);                       /* forgets accesses and derived symbols, makes the loop symbols */
-Affine *space_axis(Space *sp, int axis);           /* the index along an axis */
+void space_begin(Space *sp);             /* forgets accesses and derived symbols, makes the loop symbols */
+Affine *space_axis(Space *sp, int axis); /* the index along an axis */
 Affine *affine_const(Space *sp, Size c);
-void space_keep(Space *sp, Affine *a);             /* the schedule will use this one: merging must suit it */
+void space_keep(Space *sp, Affine *a); /* the schedule will use this one: merging must suit it */
 /* Row-major index over the axes listed. */
 Affine *space_linear(Space *sp, int n, const int *axes);
 
@@ -85,8 +86,8 @@ Affine *access_clamped(Space *sp, const Affine *index, Size n);
 /* 1: the index always lies in 0 .. n - 1; -1: never; 0: not known. */
 int affine_inside(Space *sp, const Affine *index, Size n);
 
-/* Merges neighbouring loop symbols of one class (class[axis]) wherever every affine allows it. A run-time outer symbol stays apart from
- * an inner one of a static size that is a multiple of `keep` and at least twice it (0: never apart). */
+/* Merges neighbouring loop symbols of one class (class[axis]) wherever every affine allows it. A run-time outer symbol stays
+ * apart from an inner one of a static size that is a multiple of `keep` and at least twice it (0: never apart). */
 void space_merge(Space *sp, const int *class, int keep);
 /* Does the affine depend on the symbol, derived ones included? */
 bool affine_uses(const Space *sp, const Affine *a, int symbol);
@@ -94,7 +95,7 @@ bool affine_uses(const Space *sp, const Affine *a, int symbol);
 bool access_bends(const Space *sp, const Access *a, int symbol);
 bool affine_equal(const Affine *a, const Affine *b);
 Affine *affine_copy(Space *sp, const Affine *a);
-void affine_add(Affine *to, const Affine *a);      /* to += a */
+void affine_add(Affine *to, const Affine *a); /* to += a */
 void affine_add_scaled(Affine *to, const Affine *a, Size by);
 
 #endif

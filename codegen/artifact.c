@@ -4,7 +4,8 @@
  *   artifact_compile  each module to an object, each on a thread of its own
  *   artifact_link     objects + weights and description (elf.c) + the embedded runtime, linked (link.c)
  *
- * Memory: everything is in the caller's arena, but what a thread allocates, which has an arena of its own until artifact_free. */
+ * Memory: everything is in the caller's arena, but what a thread allocates, which has an arena of its own until
+ * artifact_free. */
 #include "codegen/artifact.h"
 
 #include "codegen/cpu/lower.h"
@@ -40,7 +41,7 @@ struct Artifact {
     Bytes meta;
 };
 
-/* ---- generating ----------------------------------------------------------------------------------------------------------------- */
+/* ---- generating ---------------------------------------------------------------------------------------------------------- */
 
 static void parts_new(Artifact *a, int n) {
     a->n_parts = n < 1 ? 1 : n > THREADS ? THREADS : n;
@@ -93,7 +94,8 @@ static void data_tensors(Artifact *a) {
         const Node *t = a->unit.tensors.at[i];
         int64_t count = 1;
         for (int k = 0; k < t->type.rank; k++) count *= size_value(t->type.dim[k]);
-        a->data[a->n_data++] = (ElfData){arena_printf(a->arena, "mdl.tensor.%d", i), t->attrs.data, (size_t)(count * dtype_bytes(t->type.dtype))};
+        a->data[a->n_data++] =
+            (ElfData){arena_printf(a->arena, "mdl.tensor.%d", i), t->attrs.data, (size_t)(count * dtype_bytes(t->type.dtype))};
     }
 }
 
@@ -119,7 +121,7 @@ void artifact_free(Artifact *a) {
     }
 }
 
-/* ---- texts ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- texts --------------------------------------------------------------------------------------------------------------- */
 
 void artifact_print_tiles(const Artifact *a, FILE *f) {
     for (int i = 0; i < a->n_parts; i++) scheduler_print_tiles(a->parts[i].scheduler, f);
@@ -140,7 +142,9 @@ const char *artifact_asm(Artifact *a) {
     return text;
 }
 
-int artifact_kernel_calls(const Artifact *a) { return a->unit.kernels; }
+int artifact_kernel_calls(const Artifact *a) {
+    return a->unit.kernels;
+}
 
 int artifact_kernel_functions(const Artifact *a) {
     int n = 0;
@@ -154,7 +158,7 @@ size_t artifact_weight_bytes(const Artifact *a) {
     return n;
 }
 
-/* ---- machine code --------------------------------------------------------------------------------------------------------------- */
+/* ---- machine code -------------------------------------------------------------------------------------------------------- */
 
 static double seconds_now(void) {
     struct timespec t;
@@ -191,7 +195,8 @@ void artifact_compile(Artifact *a) {
 
 const char *artifact_compile_text(const Artifact *a) {
     const char *text = "";
-    for (int i = 0; i < a->n_parts; i++) text = arena_printf(a->arena, "%s%s%.0f ms", text, i ? ", " : "modules ", 1e3 * a->parts[i].seconds);
+    for (int i = 0; i < a->n_parts; i++)
+        text = arena_printf(a->arena, "%s%s%.0f ms", text, i ? ", " : "modules ", 1e3 * a->parts[i].seconds);
     return text;
 }
 

@@ -1,5 +1,5 @@
-/* artifact.h -- from planned graphs to a library: code, tables, weights, description, linked. How it is laid out: ARCHITECTURE.md, "The
- * artifact"; what the tables mean: runtime/mdl.h and runtime/runtime.h.
+/* artifact.h -- from planned graphs to a library: code, tables, weights, description, linked. How it is laid out:
+ * ARCHITECTURE.md, "The artifact"; what the tables mean: runtime/mdl.h and runtime/runtime.h.
  *
  * artifact_new generates LLVM IR; then any one of the texts, or the file, is made of it. */
 #ifndef CODEGEN_ARTIFACT_H
@@ -16,33 +16,33 @@ typedef enum { ARTIFACT_SHARED, ARTIFACT_ARCHIVE, ARTIFACT_OBJECT } ArtifactKind
 
 typedef struct ArtifactOptions {
     const Program *program;
-    Plan *const *entries;    /* the plan of each entry */
-    Plan *const *inits;      /* by slot: the plan of artifact_init_graph, NULL where that was NULL */
+    Plan *const *entries; /* the plan of each entry */
+    Plan *const *inits;   /* by slot: the plan of artifact_init_graph, NULL where that was NULL */
     const Target *target;
-    const Source *source;    /* the program's text, for its hash; NULL: none */
+    const Source *source; /* the program's text, for its hash; NULL: none */
     ArtifactKind kind;
-    int threads;             /* for code generation: 1 or more */
+    int threads; /* for code generation: 1 or more */
 } ArtifactOptions;
 
 typedef struct Artifact Artifact;
 
-/* The graph that stores the initial value of one slot; NULL where the artifact needs none: the value was loaded, is zero everywhere, or is a
- * small constant. */
+/* The graph that stores the initial value of one slot; NULL where the artifact needs none: the value was loaded, is zero
+ * everywhere, or is a small constant. */
 Graph *artifact_init_graph(const Program *program, int slot);
 
 Artifact *artifact_new(Arena *arena, const ArtifactOptions *options); /* code of all entries, and the tables */
 void artifact_free(Artifact *a);
 void artifact_print_tiles(const Artifact *a, FILE *f);
-const char *artifact_ir(Artifact *a);                                 /* LLVM IR, in the arena */
+const char *artifact_ir(Artifact *a); /* LLVM IR, in the arena */
 const char *artifact_asm(Artifact *a);
 /* Machine code. Once; the file comes after it. */
 void artifact_compile(Artifact *a);
-const char *artifact_compile_text(const Artifact *a);                 /* for people: the time of each module */
-Bytes artifact_model_object(Artifact *a);                             /* of the model alone, without runtime and weights */
+const char *artifact_compile_text(const Artifact *a); /* for people: the time of each module */
+Bytes artifact_model_object(Artifact *a);             /* of the model alone, without runtime and weights */
 /* The file: false with errno where the system refused memory. */
 bool artifact_link(Artifact *a, Bytes *file);
-int artifact_kernel_calls(const Artifact *a);                         /* calls of kernels in all entries */
-int artifact_kernel_functions(const Artifact *a);                     /* different kernels behind them */
+int artifact_kernel_calls(const Artifact *a);     /* calls of kernels in all entries */
+int artifact_kernel_functions(const Artifact *a); /* different kernels behind them */
 size_t artifact_weight_bytes(const Artifact *a);
 
 /* NAME.h: declarations of the exported functions around the text of mdl.h. */

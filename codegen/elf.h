@@ -1,5 +1,5 @@
-/* elf.h -- ELF files that we write ourselves: data that LLVM should not have to chew, symbols made local, archives. Everything is 64-bit,
- * little-endian, x86-64, and the same bytes for the same input. */
+/* elf.h -- ELF files that we write ourselves: data that LLVM should not have to chew, symbols made local, archives. Everything
+ * is 64-bit, little-endian, x86-64, and the same bytes for the same input. */
 #ifndef CODEGEN_ELF_H
 #define CODEGEN_ELF_H
 #include "ir/arena.h"
@@ -22,11 +22,12 @@ typedef struct ElfData {
  * result is in the arena. */
 Bytes elf_data(Arena *arena, const ElfData *items, int n, Bytes meta);
 
-/* The same relocatable object with every hidden symbol that it defines made local, so that two artifacts link into one program. False and
- * *error when the object is not what a linker writes. */
+/* The same relocatable object with every hidden symbol that it defines made local, so that two artifacts link into one program.
+ * False and *error when the object is not what a linker writes. */
 bool elf_localize(Arena *arena, Bytes object, Bytes *result, const char **error);
 
-/* A static library of one member, with the index of its global symbols. name: of the member, at most 15 characters of it are kept. */
+/* A static library of one member, with the index of its global symbols. name: of the member, at most 15 characters of it are
+ * kept. */
 bool elf_archive(Arena *arena, Bytes object, const char *name, Bytes *result, const char **error);
 
 #endif

@@ -1,4 +1,5 @@
-/* entry.c -- an entry as straight-line code: sizes and offsets first, then a call of the runtime for each kernel, in the plan's order.
+/* entry.c -- an entry as straight-line code: sizes and offsets first, then a call of the runtime for each kernel, in the plan's
+ * order.
  *
  *   int run.step(RtFrame *f)
  *     first:  stack, run-time sizes, arena offsets (longest paths)     -- dominates all that follows
@@ -6,8 +7,8 @@
  *             if (rt_check_range(...)) return it
  *     last:   copies of values that could not be made in place
  *
- * Pointers are formed where they are used (a load or an addition); only what costs arithmetic is kept. A check that fails returns
- * before anything later runs. */
+ * Pointers are formed where they are used (a load or an addition); only what costs arithmetic is kept. A check that fails
+ * returns before anything later runs. */
 #include "codegen/entry.h"
 
 #include "runtime/runtime.h"
@@ -17,7 +18,7 @@
 
 #define ARGUMENTS 96 /* of a kernel, on the stack of the entry; a kernel with more gets an array of its own */
 
-/* ---- small pieces --------------------------------------------------------------------------------------------------------------- */
+/* ---- small pieces -------------------------------------------------------------------------------------------------------- */
 
 LLVMBasicBlockRef entry_block(EntryCode *c, const char *name) {
     return LLVMAppendBasicBlockInContext(c->m->context, c->function, name);
@@ -65,7 +66,7 @@ static void return_if(EntryCode *c, LLVMValueRef status) {
     LLVMPositionBuilderAtEnd(c->b, goes_on);
 }
 
-/* ---- where values are ----------------------------------------------------------------------------------------------------------- */
+/* ---- where values are ---------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef tensor_pointer(EntryCode *c, Node *n) {
     EntryUnit *u = c->unit;
@@ -131,13 +132,15 @@ LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n) {
         if (!p) p = leaf_pointer(c, mem, n);
         if (p) return p;
         /* A reshape has the bytes of its operand, and so has any expansion that repeats nothing. */
-        bool same = n->op == OP_RESHAPE || (n->op == OP_EXPAND && type_count(n->graph, &n->type) == type_count(n->graph, &n->in[0]->type));
+        bool same = n->op == OP_RESHAPE ||
+                    (n->op == OP_EXPAND && type_count(n->graph, &n->type) == type_count(n->graph, &n->in[0]->type));
         if (!same) bug("%%%d (%s) of entry %s is stored nowhere", n->id, op_row(n->op)->name, c->entry);
         n = n->in[0];
     }
 }
 
-/* Offsets of the buffers: each lies above those of below[], rounded up to 64 bytes. Returns the end of all, or NULL without buffers. */
+/* Offsets of the buffers: each lies above those of below[], rounded up to 64 bytes. Returns the end of all, or NULL without
+ * buffers. */
 static LLVMValueRef offsets_code(SizeCode *s, const Plan *plan, LLVMValueRef *offset) {
     Module *m = s->m;
     LLVMValueRef *end = NEW_ARRAY(m->arena, LLVMValueRef, plan->buffers.n), last = NULL;
@@ -165,7 +168,7 @@ EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena) {
     return mem;
 }
 
-/* ---- kernels -------------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ------------------------------------------------------------------------------------------------------------- */
 
 const char *entry_place_text(Arena *arena, Loc at) {
     if (!at.source) return "";
@@ -189,7 +192,9 @@ static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall 
 static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const KernelArg *a) {
     switch (a->kind) {
     case ARG_VALUE: return entry_pointer(c, mem, a->node);
-    case ARG_RNG: return LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, (LLVMValueRef[]){module_i64(c->m, offsetof(RtFrame, rng))}, 1, "");
+    case ARG_RNG:
+        return LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, (LLVMValueRef[]){module_i64(c->m, offsetof(RtFrame, rng))}, 1,
+                                     "");
     case ARG_SITE: return module_constant(c->m, module_i32(c->m, (int32_t)a->site));
     case ARG_NULL: return module_null(c->m);
     }
@@ -236,7 +241,8 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
         LLVMBuildStore(c->b, argument_pointer(c, mem, &call->args[i]), element_at(c, c->b, m->ptr, array, i));
     }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
-    LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call), thunk, array, size_array(c, call), size_code(c->sizes, call->count)};
+    LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call), thunk,
+                                array,    size_array(c, call),     size_code(c->sizes, call->count)};
     module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
     if (after) {
         LLVMBuildBr(c->b, after);
@@ -245,7 +251,8 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     c->unit->kernels++;
 }
 
-/* Instructions of the functions that the scheduler has added to its module since the last time: what they will cost to compile. */
+/* Instructions of the functions that the scheduler has added to its module since the last time: what they will cost to
+ * compile. */
 static long module_growth(EntryModule *m) {
     long n = 0;
     LLVMValueRef last = LLVMGetLastFunction(m->module);
@@ -287,7 +294,7 @@ static void kernel_calls(EntryCode *c, const EntryMemory *mem, const Kernel *k) 
     for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], number);
 }
 
-/* ---- checks and prints ---------------------------------------------------------------------------------------------------------- */
+/* ---- checks and prints --------------------------------------------------------------------------------------------------- */
 
 static void range_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
     Module *m = c->m;
@@ -327,7 +334,8 @@ static void assert_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
 static void print_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
     Module *m = c->m;
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->i32, m->i32, m->i64};
-    LLVMValueRef arguments[] = {c->frame, module_text(m, e->text ? e->text : ""), module_null(m), module_i32(m, 0), module_i32(m, 0), module_i64(m, 0)};
+    LLVMValueRef arguments[] = {
+        c->frame, module_text(m, e->text ? e->text : ""), module_null(m), module_i32(m, 0), module_i32(m, 0), module_i64(m, 0)};
     if (e->value) {
         const Type *t = &e->value->type;
         arguments[2] = entry_pointer(c, mem, e->value);
@@ -348,7 +356,7 @@ static void check_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
     bug("a store is no kernel");
 }
 
-/* ---- a whole plan --------------------------------------------------------------------------------------------------------------- */
+/* ---- a whole plan -------------------------------------------------------------------------------------------------------- */
 
 /* Does the kernel write memory of a slot? The last carries of a scan may live there. */
 static bool kernel_changes(const Plan *plan, const Kernel *k) {
@@ -397,9 +405,10 @@ void entry_plan(EntryCode *c, EntryMemory *mem) {
     }
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------------------------------ */
+/* ---- functions ----------------------------------------------------------------------------------------------------------- */
 
-/* Straight-line code that runs once a call: LLVM need not try hard, and does not (a third of the time of compilation otherwise). */
+/* Straight-line code that runs once a call: LLVM need not try hard, and does not (a third of the time of compilation
+ * otherwise). */
 static LLVMValueRef function_new(Module *m, const char *name, LLVMTypeRef type) {
     LLVMValueRef f = LLVMAddFunction(m->module, name, type);
     LLVMSetLinkage(f, LLVMInternalLinkage);

@@ -1,4 +1,5 @@
-/* entry.h -- from a plan to the straight-line code of an entry (or of a slot's initial value), and the small functions of sizes beside it. */
+/* entry.h -- from a plan to the straight-line code of an entry (or of a slot's initial value), and the small functions of sizes
+ * beside it. */
 #ifndef CODEGEN_ENTRY_H
 #define CODEGEN_ENTRY_H
 #include "codegen/kernel_code.h"
@@ -23,7 +24,8 @@ typedef struct EntryKey {
 typedef struct EntryUnit {
     Module *module;
     const Program *program;
-    EntryModule *modules;   /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
+    EntryModule
+        *modules; /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
     int n_modules;
     LIST(EntryKey) keys;    /* kernels dealt out so far */
     LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
@@ -31,13 +33,13 @@ typedef struct EntryUnit {
     LIST(LLVMValueRef) bytes_function;
     LIST(const Type *) shape_known;
     LIST(LLVMValueRef) shape_function;
-    int kernels;            /* kernels called from all entries (not in loops: in the text) */
+    int kernels; /* kernels called from all entries (not in loops: in the text) */
 } EntryUnit;
 
 const char *entry_place_text(Arena *arena, Loc at); /* "gpt.mdl:29"; "" without a place */
 
-/* Schedulers number their functions alone: those of another module than the first are renamed at the end, by this rule. Functions of the
- * runtime keep their names. */
+/* Schedulers number their functions alone: those of another module than the first are renamed at the end, by this rule.
+ * Functions of the runtime keep their names. */
 const char *entry_kernel_name(Arena *arena, const char *function, int module);
 
 /* int NAME(RtFrame *), internal. `entry`: what messages begin with. */
@@ -66,21 +68,21 @@ typedef struct EntryCode {
     Module *m;
     const char *entry;
     LLVMValueRef function, frame, session, inputs, outputs, slots;
-    LLVMBuilderRef prologue; /* end of the first block: stack, sizes, offsets; it dominates everything */
-    LLVMBuilderRef b;        /* end of the code */
-    SizeCode *sizes;         /* at the end of the prologue */
+    LLVMBuilderRef prologue;   /* end of the first block: stack, sizes, offsets; it dominates everything */
+    LLVMBuilderRef b;          /* end of the code */
+    SizeCode *sizes;           /* at the end of the prologue */
     LLVMValueRef args, counts; /* stack: argument and size arrays of the kernel being called */
-    bool changed;            /* RtFrame.changed has been set */
+    bool changed;              /* RtFrame.changed has been set */
 } EntryCode;
 
-LLVMValueRef entry_stack(EntryCode *c, LLVMTypeRef type, int n);                         /* stack for n of a type */
-LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n);                /* address of a stored value or leaf */
-LLVMValueRef entry_bytes(EntryCode *c, const Type *t);                                   /* i64 */
+LLVMValueRef entry_stack(EntryCode *c, LLVMTypeRef type, int n);           /* stack for n of a type */
+LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n); /* address of a stored value or leaf */
+LLVMValueRef entry_bytes(EntryCode *c, const Type *t);                     /* i64 */
 LLVMValueRef entry_advance(EntryCode *c, LLVMValueRef pointer, LLVMValueRef bytes);
-void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes);   /* rt_copy */
+void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes); /* rt_copy */
 LLVMBasicBlockRef entry_block(EntryCode *c, const char *name);
-EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena);            /* offsets, in the prologue */
-void entry_plan(EntryCode *c, EntryMemory *mem);                                         /* all kernels and copies */
+EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena); /* offsets, in the prologue */
+void entry_plan(EntryCode *c, EntryMemory *mem);                               /* all kernels and copies */
 void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k);
 
 #endif

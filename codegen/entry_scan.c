@@ -19,7 +19,9 @@ static Node *result_get(const Graph *g, const Node *scan, int index) {
     return NULL;
 }
 
-static bool same_place(Place a, Place b) { return a.kind == b.kind && a.index == b.index; }
+static bool same_place(Place a, Place b) {
+    return a.kind == b.kind && a.index == b.index;
+}
 
 /* Where the initial value of carry i lies, and where the loop wants it. */
 static LLVMValueRef carry_begin(EntryCode *c, const EntryMemory *mem, const Node *scan, int i) {
@@ -72,7 +74,8 @@ void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k) {
     }
 
     LLVMValueRef n = size_code(c->sizes, scan->attrs.extent);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(c->b), head = entry_block(c, "scan"), step = entry_block(c, "step"), after = entry_block(c, "");
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(c->b), head = entry_block(c, "scan"), step = entry_block(c, "step"),
+                      after = entry_block(c, "");
     LLVMBuildBr(c->b, head);
     LLVMPositionBuilderAtEnd(c->b, head);
     LLVMValueRef i = LLVMBuildPhi(c->b, m->i64, "i");
@@ -80,7 +83,8 @@ void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k) {
     LLVMPositionBuilderAtEnd(c->b, step);
     LLVMValueRef t = scan->attrs.flag ? LLVMBuildSub(c->b, LLVMBuildSub(c->b, n, module_i64(m, 1), ""), i, "") : i;
     LLVMBuildStore(c->b, LLVMBuildTrunc(c->b, t, m->i32, ""), step_memory);
-    for (int j = 0; j < n_moving; j++) *moving[j].now = entry_advance(c, moving[j].base, LLVMBuildMul(c->b, t, moving[j].stride, ""));
+    for (int j = 0; j < n_moving; j++)
+        *moving[j].now = entry_advance(c, moving[j].base, LLVMBuildMul(c->b, t, moving[j].stride, ""));
 
     entry_plan(c, body);
 

@@ -1,5 +1,5 @@
-/* header.c -- NAME.h: what a C program includes to use the model. Self-contained: the text of mdl.h, behind its own guard, then the model's
- * functions with their shapes beside them (LANGUAGE.md, section 11). */
+/* header.c -- NAME.h: what a C program includes to use the model. Self-contained: the text of mdl.h, behind its own guard, then
+ * the model's functions with their shapes beside them (LANGUAGE.md, section 11). */
 #include "codegen/artifact.h"
 #include "codegen/entry.h"
 #include "ir/embed.h"
@@ -31,18 +31,20 @@ static const char *c_type(DType d) {
 }
 
 static bool c_keyword(const char *word) {
-    static const char *const words[] = {"auto", "bool", "break", "case", "char", "class", "const", "continue", "default", "delete", "do", "double",
-                                        "else", "enum", "extern", "float", "for", "friend", "goto", "if", "inline", "int", "long", "namespace",
-                                        "new", "operator", "private", "public", "register", "restrict", "return", "short", "signed", "sizeof",
-                                        "static", "struct", "switch", "template", "this", "throw", "try", "typedef", "union", "unsigned",
-                                        "using", "virtual", "void", "volatile", "while", "s"};
+    static const char *const words[] = {
+        "auto",   "bool",    "break",  "case",      "char",   "class",    "const",   "continue", "default",  "delete",
+        "do",     "double",  "else",   "enum",      "extern", "float",    "for",     "friend",   "goto",     "if",
+        "inline", "int",     "long",   "namespace", "new",    "operator", "private", "public",   "register", "restrict",
+        "return", "short",   "signed", "sizeof",    "static", "struct",   "switch",  "template", "this",     "throw",
+        "try",    "typedef", "union",  "unsigned",  "using",  "virtual",  "void",    "volatile", "while",    "s"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!strcmp(words[i], word)) return true;
     }
     return false;
 }
 
-/* A parameter's name: that of the program, and an underscore where C (or the session) has taken it or an earlier parameter has it. */
+/* A parameter's name: that of the program, and an underscore where C (or the session) has taken it or an earlier parameter has
+ * it. */
 static const char *parameter_name(Arena *arena, const char *name, const char **taken, int n) {
     if (c_keyword(name)) name = arena_printf(arena, "%s_", name);
     for (int i = 0; i < n; i++) {
@@ -86,7 +88,8 @@ static void entry_declare(FILE *f, Arena *arena, const Program *p, const Entry *
     fputs(");", f);
     bool first = true;
     for (int i = 0; i < e->n_inputs; i++) shape_comment(f, arena, names[e->n_sizes + i], &e->inputs[i].type, &first);
-    for (int i = 0; i < n_out; i++) shape_comment(f, arena, names[e->n_sizes + e->n_inputs + i], &e->graph->results.at[i].value->type, &first);
+    for (int i = 0; i < n_out; i++)
+        shape_comment(f, arena, names[e->n_sizes + e->n_inputs + i], &e->graph->results.at[i].value->type, &first);
     fputs(first ? "\n" : " */\n", f);
 }
 
@@ -98,7 +101,10 @@ static const char *upper(Arena *arena, const char *text) {
 
 /* The arena of each entry: a macro where its size is fixed, a remark where it follows from run-time sizes. */
 static void arenas_declare(FILE *f, Arena *arena, const Program *p, Plan *const *entries) {
-    fprintf(f, "/* Bytes of arena that a call needs; %s_model()->bytes(entry, sizes) says it at run time, with the session's own. */\n", p->name);
+    fprintf(f,
+            "/* Bytes of arena that a call needs; %s_model()->bytes(entry, sizes) says it at run time, with the session's own. "
+            "*/\n",
+            p->name);
     for (int i = 0; i < p->entries.n; i++) {
         const Entry *e = p->entries.at[i];
         int64_t bytes;
@@ -126,13 +132,18 @@ Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries) {
     FILE *f = open_memstream(&text, &n);
     if (!f) bug("no memory for the header");
     const char *guard = upper(arena, p->name);
-    fprintf(f, "/* %s.h -- made by modelc %s; do not edit. The functions of the model %s; what is common to all models is the first half. */\n", p->name,
-            MODELC_VERSION, p->name);
+    fprintf(f,
+            "/* %s.h -- made by modelc %s; do not edit. The functions of the model %s; what is common to all models is the "
+            "first half. */\n",
+            p->name, MODELC_VERSION, p->name);
     fprintf(f, "#ifndef MDL_MODEL_%s_H\n#define MDL_MODEL_%s_H\n\n", guard, guard);
     fwrite(embedded_header[0].text, 1, embedded_header[0].length, f);
     fprintf(f, "\n/* ---- %s ---- */\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", p->name);
     fprintf(f, "const mdl_model *%s_model(void);\n", p->name);
-    fprintf(f, "int %s_open(mdl_session **s, const mdl_options *options); /* options NULL: the defaults. The end: mdl_close(s) */\n\n", p->name);
+    fprintf(
+        f,
+        "int %s_open(mdl_session **s, const mdl_options *options); /* options NULL: the defaults. The end: mdl_close(s) */\n\n",
+        p->name);
     fputs("/* Sizes, inputs, results; each returns MDL_OK or a code, and mdl_error(s) says what was wrong. */\n", f);
     for (int i = 0; i < p->entries.n; i++) entry_declare(f, arena, p, p->entries.at[i]);
     fputc('\n', f);

@@ -42,7 +42,8 @@ SlotInitial initial_graph(Arena *arena, const Program *p, int index) {
     const Node *constant = value_constant(store->value);
     if (constant && constant_zero(constant)) {
         result.kind = INITIAL_ZERO;
-    } else if (constant && fixed && bytes <= INLINE_BYTES && constant->type.dtype == slot->type.dtype && constant_bytes(arena, constant, (size_t)bytes, &result.data)) {
+    } else if (constant && fixed && bytes <= INLINE_BYTES && constant->type.dtype == slot->type.dtype &&
+               constant_bytes(arena, constant, (size_t)bytes, &result.data)) {
         result.kind = INITIAL_DATA;
     } else {
         result.kind = INITIAL_GRAPH;

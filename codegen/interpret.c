@@ -1,8 +1,9 @@
-/* interpret.c -- the reference interpreter behind the interface of an artifact. Each call evaluates the entry's graph, on values in double
- * precision, and then replaces the session's slots. The tables of mdl.h are made in memory as tables.c makes them in a library.
+/* interpret.c -- the reference interpreter behind the interface of an artifact. Each call evaluates the entry's graph, on
+ * values in double precision, and then replaces the session's slots. The tables of mdl.h are made in memory as tables.c makes
+ * them in a library.
  *
- * Functions of mdl_model that make a session get no pointer of their own to work with, so the one program that is interpreted stands in a
- * static variable: a process interprets one program at a time. */
+ * Functions of mdl_model that make a session get no pointer of their own to work with, so the one program that is interpreted
+ * stands in a static variable: a process interprets one program at a time. */
 #include "codegen/interpret.h"
 
 #include "codegen/initial.h"
@@ -17,18 +18,20 @@ struct Interpreter {
     Arena *arena;
     const Program *program;
     mdl_model model;
-    const Type **types;       /* of the values handed out by model: rows[i] has types[i] */
+    const Type **types; /* of the values handed out by model: rows[i] has types[i] */
     const mdl_value **rows;
     int n_rows, cap_rows;
+    InterpreterRun *run;      /* NULL: eval_graph */
+    void *context;
 };
 
 struct mdl_session {
     const mdl_model *model; /* first: mdl_of */
     Interpreter *interpreter;
-    Arena *values;          /* holds slots; made anew after every call */
-    Tensor **slots;         /* NULL: a cache that no call has touched */
-    int64_t *sizes;         /* by size name, of the latest call */
-    uint64_t seed, *steps;  /* by entry: successful calls */
+    Arena *values;         /* holds slots; made anew after every call */
+    Tensor **slots;        /* NULL: a cache that no call has touched */
+    int64_t *sizes;        /* by size name, of the latest call */
+    uint64_t seed, *steps; /* by entry: successful calls */
     char error[512];
 };
 
@@ -44,21 +47,29 @@ static int failed(mdl_session *s, int code, const char *format, ...) {
     return code;
 }
 
-/* ---- tables --------------------------------------------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------------------------------------------- */
 
 static int64_t axis_code(Size s) {
     int64_t fixed;
     if (size_is_const(s, &fixed)) return fixed;
-    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 && s->term[0].factor[0]->kind == ATOM_NAME;
+    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 &&
+                s->term[0].factor[0]->kind == ATOM_NAME;
     return bare ? MDL_NAMED - s->term[0].factor[0]->name->index : MDL_COMPUTED;
 }
 
-static mdl_dtype dtype_row(DType d) { return (mdl_dtype){(uint8_t)dtype_code(d), (uint8_t)dtype_bits(d), 1}; }
+static mdl_dtype dtype_row(DType d) {
+    return (mdl_dtype){(uint8_t)dtype_code(d), (uint8_t)dtype_bits(d), 1};
+}
 
 static void value_fill(Interpreter *it, mdl_value *v, const char *name, int kind, const Type *type) {
     int64_t *dims = NEW_ARRAY(it->arena, int64_t, type->rank + 1);
     for (int i = 0; i < type->rank; i++) dims[i] = axis_code(type->dim[i]);
-    *v = (mdl_value){.name = name, .kind = kind, .dtype = dtype_row(type->dtype), .rank = type->rank, .dims = dims, .shape = type_text(it->arena, type)};
+    *v = (mdl_value){.name = name,
+                     .kind = kind,
+                     .dtype = dtype_row(type->dtype),
+                     .rank = type->rank,
+                     .dims = dims,
+                     .shape = type_said(it->arena, type)};
     if (it->n_rows == it->cap_rows) {
         size_t cap = it->cap_rows ? 2 * (size_t)it->cap_rows : 64, n = (size_t)it->n_rows;
         it->rows = arena_grow(it->arena, it->rows, n * sizeof *it->rows, cap * sizeof *it->rows);
@@ -98,13 +109,14 @@ static const mdl_entry *entries_table(Interpreter *it) {
         mdl_value *in = NEW_ARRAY(it->arena, mdl_value, e->n_inputs + 1), *out = NEW_ARRAY(it->arena, mdl_value, n_out + 1);
         for (int k = 0; k < e->n_sizes; k++) sizes[k] = e->sizes[k]->index;
         for (int k = 0; k < e->n_inputs; k++) value_fill(it, &in[k], e->inputs[k].name, MDL_INPUT, &e->inputs[k].type);
-        for (int k = 0; k < n_out; k++) value_fill(it, &out[k], e->graph->results.at[k].name, MDL_OUTPUT, &e->graph->results.at[k].value->type);
+        for (int k = 0; k < n_out; k++)
+            value_fill(it, &out[k], e->graph->results.at[k].name, MDL_OUTPUT, &e->graph->results.at[k].value->type);
         rows[i] = (mdl_entry){e->name, e->train, e->n_sizes, e->n_inputs, n_out, sizes, in, out, ""};
     }
     return rows;
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------------------------------------ */
 
 static bool type_dims(const Type *t, const int64_t *sizes, int64_t *dims) {
     for (int i = 0; i < t->rank; i++) {
@@ -176,7 +188,8 @@ static void session_close(mdl_session *s) {
 static int session_open(mdl_session **out, const mdl_options *options) {
     Interpreter *it = interpreted;
     *out = NULL;
-    if (options && options->weights) return failed(NULL, MDL_ARGUMENT, "the interpreter takes weights from modelc's --load=F alone");
+    if (options && options->weights)
+        return failed(NULL, MDL_ARGUMENT, "the interpreter takes weights from modelc's --load=F alone");
     mdl_session *s = calloc(1, sizeof *s);
     if (!s) return failed(NULL, MDL_MEMORY, "no memory for a session");
     s->model = &it->model;
@@ -196,7 +209,7 @@ static int session_open(mdl_session **out, const mdl_options *options) {
     return MDL_OK;
 }
 
-/* ---- calls ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------------------------------------------------------- */
 
 static int64_t dims_count(int rank, const int64_t *dims) {
     int64_t n = 1;
@@ -205,7 +218,8 @@ static int64_t dims_count(int rank, const int64_t *dims) {
 }
 
 /* Is the tensor what the entry declares, row-major without gaps? */
-static int tensor_check(mdl_session *s, const Entry *e, const char *name, const Type *type, const int64_t *dims, const mdl_tensor *t) {
+static int tensor_check(mdl_session *s, const Entry *e, const char *name, const Type *type, const int64_t *dims,
+                        const mdl_tensor *t) {
     mdl_dtype d = dtype_row(type->dtype);
     bool same = t->data && t->rank == type->rank && t->dtype.code == d.code && t->dtype.bits == d.bits;
     int64_t stride = 1;
@@ -214,15 +228,18 @@ static int tensor_check(mdl_session *s, const Entry *e, const char *name, const 
         stride *= dims[i];
     }
     if (same) return MDL_OK;
-    return failed(s, MDL_ARGUMENT, "%s: %s is not a row-major %s", e->name, name, type_text(s->values, type));
+    return failed(s, MDL_ARGUMENT, "%s: %s is not a row-major %s", e->name, name, type_said(s->values, type));
 }
 
 static int call_sizes(mdl_session *s, const Entry *e, const int64_t *sizes) {
     for (int i = 0; i < e->n_sizes; i++) {
         const SizeName *n = e->sizes[i];
         if (sizes[i] < n->low || sizes[i] > n->high) {
-            if (n->high == SIZE_NO_LIMIT) return failed(s, MDL_RANGE, "%s: %s = %lld is not at least %lld", e->name, n->name, (long long)sizes[i], (long long)n->low);
-            return failed(s, MDL_RANGE, "%s: %s = %lld is not in %lld..%lld", e->name, n->name, (long long)sizes[i], (long long)n->low, (long long)n->high);
+            if (n->high == SIZE_NO_LIMIT)
+                return failed(s, MDL_RANGE, "%s: %s = %lld is not at least %lld", e->name, n->name, (long long)sizes[i],
+                              (long long)n->low);
+            return failed(s, MDL_RANGE, "%s: %s = %lld is not in %lld..%lld", e->name, n->name, (long long)sizes[i],
+                          (long long)n->low, (long long)n->high);
         }
         s->sizes[n->index] = sizes[i];
     }
@@ -239,7 +256,9 @@ static int call_caches(mdl_session *s, const Entry *e) {
         const Tensor *t = s->slots[n->attrs.index];
         bool same = type_dims(&n->type, s->sizes, dims);
         for (int k = 0; same && k < t->rank; k++) same = t->dim[k] == dims[k];
-        if (!same) return failed(s, MDL_RANGE, "%s: the cache %s has another size in this session, until it is reset", e->name, p->slots.at[n->attrs.index]->path);
+        if (!same)
+            return failed(s, MDL_RANGE, "%s: the cache %s has another size in this session, until it is reset", e->name,
+                          p->slots.at[n->attrs.index]->path);
     }
     return slots_make(s, e->graph);
 }
@@ -254,19 +273,32 @@ static int session_call(mdl_session *s, int32_t index, const int64_t *sizes, con
     int code = call_sizes(s, e, sizes);
     for (int i = 0; !code && i < e->n_inputs; i++) {
         const EntryInput *input = &e->inputs[i];
-        if (!type_dims(&input->type, s->sizes, dims)) return failed(s, MDL_RANGE, "%s: the size of %s overflows", e->name, input->name);
+        if (!type_dims(&input->type, s->sizes, dims))
+            return failed(s, MDL_RANGE, "%s: the size of %s overflows", e->name, input->name);
         code = tensor_check(s, e, input->name, &input->type, dims, &inputs[i]);
-        if (!code) in[i] = tensor_from_bytes(s->values, input->type.dtype, input->type.rank, dims, (const char *)inputs[i].data + inputs[i].offset);
+        if (!code)
+            in[i] = tensor_from_bytes(s->values, input->type.dtype, input->type.rank, dims,
+                                      (const char *)inputs[i].data + inputs[i].offset);
     }
     for (int i = 0; !code && i < n_out; i++) {
         const Result *r = &e->graph->results.at[i];
-        if (!type_dims(&r->value->type, s->sizes, dims)) return failed(s, MDL_RANGE, "%s: the size of %s overflows", e->name, r->name);
+        if (!type_dims(&r->value->type, s->sizes, dims))
+            return failed(s, MDL_RANGE, "%s: the size of %s overflows", e->name, r->name);
         code = tensor_check(s, e, r->name, &r->value->type, dims, &outputs[i]);
     }
     if (!code) code = call_caches(s, e);
     if (code) return code;
-    Eval eval = {.arena = s->values, .program = p, .sizes = s->sizes, .inputs = in, .slots = s->slots, .seed = s->seed, .step = s->steps[index], .print = stderr};
-    if (!eval_graph(&eval, e->graph, out)) return failed(s, eval.status, "%s: %s", e->name, eval.error);
+    Eval eval = {.arena = s->values,
+                 .program = p,
+                 .sizes = s->sizes,
+                 .inputs = in,
+                 .slots = s->slots,
+                 .seed = s->seed,
+                 .step = s->steps[index],
+                 .print = stderr};
+    const Interpreter *it = s->interpreter;
+    bool done = it->run ? it->run(it->context, &eval, e, out) : eval_graph(&eval, e->graph, out);
+    if (!done) return failed(s, eval.status, "%s: %s", e->name, eval.error);
     for (int i = 0; i < n_out; i++) tensor_to_bytes(out[i], (char *)outputs[i].data + outputs[i].offset);
     s->steps[index]++;
     values_settle(s);
@@ -300,7 +332,7 @@ static int64_t entry_bytes_unknown(int32_t entry, const int64_t *sizes) {
     return 0;
 }
 
-/* ---- values by name ------------------------------------------------------------------------------------------------------------- */
+/* ---- values by name ------------------------------------------------------------------------------------------------------ */
 
 static int slot_find(mdl_session *s, const char *path) {
     const Program *p = s->interpreter->program;
@@ -333,7 +365,8 @@ static int session_set(mdl_session *s, const char *path, const mdl_tensor *t) {
     mdl_dtype d = dtype_row(v->dtype);
     bool same = t->rank == v->rank && t->dtype.code == d.code && t->dtype.bits == d.bits && !t->strides;
     for (int k = 0; same && k < v->rank; k++) same = t->shape[k] == v->dim[k];
-    if (!same) return failed(s, MDL_MISMATCH, "%s is not %s", path, type_text(s->values, &s->interpreter->program->slots.at[i]->type));
+    if (!same)
+        return failed(s, MDL_MISMATCH, "%s is not %s", path, type_said(s->values, &s->interpreter->program->slots.at[i]->type));
     s->slots[i] = tensor_from_bytes(s->values, v->dtype, v->rank, v->dim, (const char *)t->data + t->offset);
     return MDL_OK;
 }
@@ -347,10 +380,13 @@ static int session_reset(mdl_session *s) {
 
 static int session_seed(mdl_session *s, uint64_t seed) {
     s->seed = seed;
+    memset(s->steps, 0, sizeof *s->steps * (size_t)s->interpreter->program->entries.n);
     return MDL_OK;
 }
 
-static const char *session_error(const mdl_session *s) { return s ? s->error : open_error; }
+static const char *session_error(const mdl_session *s) {
+    return s ? s->error : open_error;
+}
 
 static int session_load(mdl_session *s, const char *path) {
     return failed(s, MDL_IO, "the interpreter does not load %s: modelc run --load=%s puts it into the program", path, path);
@@ -361,7 +397,8 @@ static int session_save(mdl_session *s, const char *path, int32_t optimizer) {
     return failed(s, MDL_IO, "the interpreter does not save %s", path);
 }
 
-static int session_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns) {
+static int session_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls,
+                         int64_t *ns) {
     (void)s, (void)kernel, (void)name, (void)source, (void)calls, (void)ns;
     return MDL_ARGUMENT;
 }
@@ -382,11 +419,31 @@ Interpreter *interpreter_new(Arena *arena, const Program *program) {
     it->arena = arena;
     it->program = program;
     it->model = (mdl_model){
-        .abi = MDL_ABI, .size = sizeof it->model, .name = program->name, .version = "", .compiler = "the reference interpreter", .target = "",
-        .n_entries = program->entries.n, .n_values = program->slots.n, .n_sizes = size_names(program->sizes), .run = program->run_json,
-        .open = session_open, .close = session_close, .call = session_call, .shape = value_shape, .bytes = entry_bytes_unknown,
-        .load = session_load, .save = session_save, .get = session_get, .set = session_set, .reset = session_reset, .seed = session_seed,
-        .error = session_error, .stats = session_stats, .selftest = session_selftest, .note = session_note,
+        .abi = MDL_ABI,
+        .size = sizeof it->model,
+        .name = program->name,
+        .version = "",
+        .compiler = "the reference interpreter",
+        .target = "",
+        .n_entries = program->entries.n,
+        .n_values = program->slots.n,
+        .n_sizes = size_names(program->sizes),
+        .run = program->run_json,
+        .open = session_open,
+        .close = session_close,
+        .call = session_call,
+        .shape = value_shape,
+        .bytes = entry_bytes_unknown,
+        .load = session_load,
+        .save = session_save,
+        .get = session_get,
+        .set = session_set,
+        .reset = session_reset,
+        .seed = session_seed,
+        .error = session_error,
+        .stats = session_stats,
+        .selftest = session_selftest,
+        .note = session_note,
     };
     it->model.entries = entries_table(it);
     it->model.values = slots_table(it);
@@ -395,4 +452,11 @@ Interpreter *interpreter_new(Arena *arena, const Program *program) {
     return it;
 }
 
-const mdl_model *interpreter_model(Interpreter *it) { return &it->model; }
+const mdl_model *interpreter_model(Interpreter *it) {
+    return &it->model;
+}
+
+void interpreter_by(Interpreter *it, InterpreterRun *run, void *context) {
+    it->run = run;
+    it->context = context;
+}

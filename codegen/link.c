@@ -1,5 +1,6 @@
-/* link.c -- objects to a library, in memory: lld reads them as /proc/self/fd/N of memory files and writes to its standard output, which is one,
- * too; so nothing is left behind in a temporary folder, whatever happens. Then the file is written as a whole. */
+/* link.c -- objects to a library, in memory: lld reads them as /proc/self/fd/N of memory files and writes to its standard
+ * output, which is one, too; so nothing is left behind in a temporary folder, whatever happens. Then the file is written as a
+ * whole. */
 #include "codegen/link.h"
 
 #include "codegen/lld.h"
@@ -16,7 +17,7 @@
 
 #define OBJECTS 32
 
-/* ---- memory files --------------------------------------------------------------------------------------------------------------- */
+/* ---- memory files -------------------------------------------------------------------------------------------------------- */
 
 static bool write_all(int fd, const char *at, size_t n) {
     while (n) {
@@ -55,17 +56,19 @@ static bool memory_read(Arena *arena, int fd, Bytes *result) {
     return true;
 }
 
-/* ---- lld ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- lld ----------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Command {
     const char *argument[OBJECTS + 32];
     int n;
 } Command;
 
-static void add(Command *c, const char *argument) { c->argument[c->n++] = argument; }
+static void add(Command *c, const char *argument) {
+    c->argument[c->n++] = argument;
+}
 
-/* What lld could not find, as it said in warnings; NULL: nothing. __tls_get_addr comes from the dynamic loader, which is there wherever libc is
- * and need not be named by the library. */
+/* What lld could not find, as it said in warnings; NULL: nothing. __tls_get_addr comes from the dynamic loader, which is there
+ * wherever libc is and need not be named by the library. */
 static const char *undefined_symbol(const char *messages) {
     static const char phrase[] = "undefined symbol: ", loader[] = "__tls_get_addr\n";
     for (const char *at = messages; (at = strstr(at, phrase)); at++) {
@@ -92,7 +95,8 @@ static bool lld_run(Arena *arena, Command *c, Bytes *result, const char **error)
     if (status == 0 && undefined_symbol(messages)) status = 1;
     bool done = ready && status == 0 && memory_read(arena, out, result);
     *error = NULL;
-    if (ready && !done && status != LLD_REFUSED) *error = arena_printf(arena, "the linker failed (status %d): %s", status, messages);
+    if (ready && !done && status != LLD_REFUSED)
+        *error = arena_printf(arena, "the linker failed (status %d): %s", status, messages);
     if (out >= 0) close(out);
     errno = reason;
     return done;
@@ -118,9 +122,11 @@ static bool link_run(Arena *arena, Command *c, const Bytes *objects, int n, Byte
     return done;
 }
 
-/* The C library of this machine: its shared objects themselves, since the linker scripts beside them come with packages for developers. */
+/* The C library of this machine: its shared objects themselves, since the linker scripts beside them come with packages for
+ * developers. */
 static const char *library_find(Arena *arena, const char *name) {
-    static const char *const folders[] = {"/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"};
+    static const char *const folders[] = {"/lib/x86_64-linux-gnu",     "/lib64", "/usr/lib64",
+                                          "/usr/lib/x86_64-linux-gnu", "/lib",   "/usr/lib"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         const char *path = arena_printf(arena, "%s/%s", folders[i], name);
         if (!access(path, R_OK)) return path;
@@ -160,7 +166,7 @@ bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const
     return link_run(arena, &c, objects, n, &joined, error) && elf_localize(arena, joined, result, error);
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------------- */
 
 /* A file on its way: the temporary one, and where it goes. Both NULL: it has been written already. */
 typedef struct Pending {

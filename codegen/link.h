@@ -3,9 +3,9 @@
 #define CODEGEN_LINK_H
 #include "codegen/elf.h"
 
-/* A shared library of the objects: only symbols of default visibility are exported, sections that nobody needs are left out, and libc and libm
- * are needed at most. It has no soname: who links it needs it by the path that it was linked by. False: *error (in the arena) is a fault of
- * ours, or NULL where the system refused memory or a file, and errno says why. */
+/* A shared library of the objects: only symbols of default visibility are exported, sections that nobody needs are left out,
+ * and libc and libm are needed at most. It has no soname: who links it needs it by the path that it was linked by. False:
+ * *error (in the arena) is a fault of ours, or NULL where the system refused memory or a file, and errno says why. */
 bool link_shared(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
 
 /* One relocatable object of the objects, hidden symbols made local. */
@@ -19,8 +19,9 @@ typedef struct OutputFile {
     Bytes bytes;
 } OutputFile;
 
-/* Writes files as a whole, all of them or none: each to a temporary name beside it, synced; then they are renamed. False with errno set and the
- * number of the file in *failed; the old files are as they were. A path that is no regular file (a pipe, /dev/null) is written directly;
+/* Writes files as a whole, all of them or none: each to a temporary name beside it, synced; then they are renamed. False with
+ * errno set and the number of the file in *failed; the old files are as they were. A path that is no regular file (a pipe,
+ * /dev/null) is written directly;
  * "-" is standard output. */
 bool output_write(const OutputFile *files, int n, int *failed);
 

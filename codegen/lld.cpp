@@ -13,8 +13,10 @@ LLD_HAS_DRIVER(elf)
 extern "C" int lld_elf(int n, const char **arguments, char *messages, size_t size) {
     std::string text;
     llvm::raw_string_ostream stream(text);
-    lld::Result result = lld::lldMain(llvm::ArrayRef<const char *>(arguments, n), stream, stream, {{lld::Gnu, &lld::elf::link}});
-    if (llvm::outs().has_error()) { // the file behind standard output could not be written: not lld's fault, and no reason to abort at exit
+    lld::Result result =
+        lld::lldMain(llvm::ArrayRef<const char *>(arguments, n), stream, stream, {{lld::Gnu, &lld::elf::link}});
+    if (llvm::outs().has_error()) { // the file behind standard output could not be written: not lld's fault, and no reason to
+                                    // abort at exit
         errno = llvm::outs().error().value();
         llvm::outs().clear_error();
         return LLD_REFUSED;

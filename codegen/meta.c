@@ -1,5 +1,6 @@
-/* meta.c -- hashes, and the section .mdl.meta: "MDLMETA1", the length of the JSON (u64, little-endian), the JSON, its SHA-256. The JSON says what
- * the tables of mdl.h say, keys sorted; its reader is runtime/mdlrun_meta.c, where the form is written down. */
+/* meta.c -- hashes, and the section .mdl.meta: "MDLMETA1", the length of the JSON (u64, little-endian), the JSON, its SHA-256.
+ * The JSON says what the tables of mdl.h say, keys sorted; its reader is runtime/mdlrun_meta.c, where the form is written
+ * down. */
 #include "codegen/tables.h"
 
 #include <jansson.h>
@@ -14,7 +15,7 @@ static void sha256(const void *data, size_t n, uint8_t hash[32]) {
     memcpy(hash, digest, 32);
 }
 
-/* ---- hashes --------------------------------------------------------------------------------------------------------------------- */
+/* ---- hashes -------------------------------------------------------------------------------------------------------------- */
 
 /* A text under construction. */
 typedef struct Text {
@@ -51,7 +52,9 @@ static void hash_interface(Arena *arena, const Program *p, uint8_t hash[32]) {
     sha256(t.at, t.n, hash);
 }
 
-static int slot_order(const void *a, const void *b) { return strcmp((*(Slot *const *)a)->path, (*(Slot *const *)b)->path); }
+static int slot_order(const void *a, const void *b) {
+    return strcmp((*(Slot *const *)a)->path, (*(Slot *const *)b)->path);
+}
 
 /* Parameters and states that are no optimizer's, by path: two artifacts with this in common can exchange checkpoints. */
 static void hash_weights(Arena *arena, const Program *p, uint8_t hash[32]) {
@@ -64,7 +67,8 @@ static void hash_weights(Arena *arena, const Program *p, uint8_t hash[32]) {
     Text t = {NULL, 0};
     text_line(arena, &t, "weights");
     for (int i = 0; i < n; i++) {
-        text_line(arena, &t, arena_printf(arena, "%d %s %s", (int)slots[i]->kind, slots[i]->path, type_text(arena, &slots[i]->type)));
+        text_line(arena, &t,
+                  arena_printf(arena, "%d %s %s", (int)slots[i]->kind, slots[i]->path, type_text(arena, &slots[i]->type)));
     }
     sha256(t.at, t.n, hash);
 }
@@ -78,7 +82,7 @@ ArtifactHashes artifact_hashes(Arena *arena, const ArtifactOptions *o) {
     return hashes;
 }
 
-/* ---- description ---------------------------------------------------------------------------------------------------------------- */
+/* ---- description --------------------------------------------------------------------------------------------------------- */
 
 static json_t *hex(const uint8_t hash[32]) {
     char text[65];
@@ -94,7 +98,7 @@ static json_t *value_json(Arena *arena, const char *name, const Type *type) {
     json_t *o = json_object();
     set(o, "name", json_string(name));
     set(o, "dtype", json_string(dtype_name(type->dtype)));
-    set(o, "shape", json_string(type_text(arena, type)));
+    set(o, "shape", json_string(type_said(arena, type)));
     return o;
 }
 
@@ -115,7 +119,8 @@ static json_t *sizes_json(const Program *p) {
 static json_t *entry_json(Arena *arena, const Entry *e, const Plan *plan) {
     json_t *o = json_object(), *sizes = json_array(), *inputs = json_array(), *outputs = json_array();
     for (int i = 0; i < e->n_sizes; i++) json_array_append_new(sizes, json_integer(e->sizes[i]->index));
-    for (int i = 0; i < e->n_inputs; i++) json_array_append_new(inputs, value_json(arena, e->inputs[i].name, &e->inputs[i].type));
+    for (int i = 0; i < e->n_inputs; i++)
+        json_array_append_new(inputs, value_json(arena, e->inputs[i].name, &e->inputs[i].type));
     for (int i = 0; i < e->graph->results.n; i++) {
         const Result *r = &e->graph->results.at[i];
         json_t *output = value_json(arena, r->name, &r->value->type);

@@ -1,5 +1,5 @@
-/* module.c -- constants, declarations and sizes in LLVM IR. Everything made here is private or hidden, and named by what it holds, so that
- * the same program gives the same module. */
+/* module.c -- constants, declarations and sizes in LLVM IR. Everything made here is private or hidden, and named by what it
+ * holds, so that the same program gives the same module. */
 #include "codegen/module.h"
 
 #include "ir/diag.h"
@@ -21,9 +21,15 @@ Module *module_new(Arena *arena, LLVMModuleRef module) {
     return m;
 }
 
-LLVMValueRef module_i32(const Module *m, int64_t value) { return LLVMConstInt(m->i32, (unsigned long long)value, true); }
-LLVMValueRef module_i64(const Module *m, int64_t value) { return LLVMConstInt(m->i64, (unsigned long long)value, true); }
-LLVMValueRef module_null(const Module *m) { return LLVMConstPointerNull(m->ptr); }
+LLVMValueRef module_i32(const Module *m, int64_t value) {
+    return LLVMConstInt(m->i32, (unsigned long long)value, true);
+}
+LLVMValueRef module_i64(const Module *m, int64_t value) {
+    return LLVMConstInt(m->i64, (unsigned long long)value, true);
+}
+LLVMValueRef module_null(const Module *m) {
+    return LLVMConstPointerNull(m->ptr);
+}
 
 LLVMValueRef module_constant(Module *m, LLVMValueRef value) {
     LLVMValueRef global = LLVMAddGlobal(m->module, LLVMTypeOf(value), "");
@@ -110,7 +116,8 @@ LLVMValueRef module_call(const Module *m, LLVMBuilderRef b, LLVMValueRef functio
 void module_attribute(const Module *m, LLVMValueRef function, const char *name) {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     if (!kind) bug("LLVM has no attribute %s", name);
-    LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(m->context, kind, 0));
+    LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(m->context, kind, 0));
 }
 
 static const struct {
@@ -121,10 +128,14 @@ static const struct {
 #undef X
 };
 
-int dtype_code(DType d) { return dlpack[d].code; }
-int dtype_bits(DType d) { return dlpack[d].bits; }
+int dtype_code(DType d) {
+    return dlpack[d].code;
+}
+int dtype_bits(DType d) {
+    return dlpack[d].bits;
+}
 
-/* ---- sizes in code -------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes in code ------------------------------------------------------------------------------------------------------- */
 
 SizeCode *size_code_new(Module *m, LLVMBuilderRef b, LLVMValueRef sizes, const SizeTable *table, bool checked) {
     SizeCode *c = NEW(m->arena, SizeCode);

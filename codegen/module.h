@@ -1,5 +1,6 @@
-/* module.h -- a page of helpers over the LLVM C API for the module that holds an artifact's tables and entries: types, constants that are
- * shared, functions of the runtime. Kernels come from elsewhere (the scheduler); this file knows nothing of them. */
+/* module.h -- a page of helpers over the LLVM C API for the module that holds an artifact's tables and entries: types,
+ * constants that are shared, functions of the runtime. Kernels come from elsewhere (the scheduler); this file knows nothing of
+ * them. */
 #ifndef CODEGEN_MODULE_H
 #define CODEGEN_MODULE_H
 #include "ir/arena.h"
@@ -27,7 +28,8 @@ Module *module_new(Arena *arena, LLVMModuleRef module);
 LLVMValueRef module_i32(const Module *m, int64_t value);
 LLVMValueRef module_i64(const Module *m, int64_t value);
 LLVMValueRef module_null(const Module *m);
-LLVMValueRef module_text(Module *m, const char *text); /* pointer to a constant string; equal strings share one. NULL gives a null pointer */
+LLVMValueRef
+module_text(Module *m, const char *text); /* pointer to a constant string; equal strings share one. NULL gives a null pointer */
 LLVMValueRef module_struct(const Module *m, int n, LLVMValueRef *fields); /* laid out as C would */
 /* A private constant holding n values of one type, and a pointer to it; n 0 gives a null pointer. */
 LLVMValueRef module_array(Module *m, LLVMTypeRef element, int n, LLVMValueRef *values);
@@ -43,10 +45,11 @@ void module_attribute(const Module *m, LLVMValueRef function, const char *name);
 int dtype_code(DType d);
 int dtype_bits(DType d);
 
-/* ---- sizes in code -------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes in code ------------------------------------------------------------------------------------------------------- */
 
-/* Where sizes are computed: at the end of b, from the array `sizes` of the values of the program's size names. What was computed once is used
- * again, so everything that uses it must be dominated by b. With `checked`, additions and products that leave 64 bits set *overflow. */
+/* Where sizes are computed: at the end of b, from the array `sizes` of the values of the program's size names. What was
+ * computed once is used again, so everything that uses it must be dominated by b. With `checked`, additions and products that
+ * leave 64 bits set *overflow. */
 typedef struct SizeCode {
     Module *m;
     LLVMBuilderRef b;

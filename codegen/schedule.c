@@ -1,6 +1,6 @@
-/* schedule.c -- planned kernels to tile kernels: the table of functions made so far, the text of a kernel under construction, and its way
- * through parser, verifier and lowering. Equal texts give one function, so kernels that differ only in the memory they work on, or in a
- * random site, share code. */
+/* schedule.c -- planned kernels to tile kernels: the table of functions made so far, the text of a kernel under construction,
+ * and its way through parser, verifier and lowering. Equal texts give one function, so kernels that differ only in the memory
+ * they work on, or in a random site, share code. */
 #include "codegen/schedule.h"
 #include "codegen/cpu/lower.h"
 
@@ -8,14 +8,14 @@
 #include <string.h>
 
 typedef struct Made {
-    const char *text;     /* the kernel without its name */
+    const char *text; /* the kernel without its name */
     const char *thunk;
-    const char *whole;    /* as printed by the tile printer */
+    const char *whole; /* as printed by the tile printer */
     TileKernel *kernel;
 } Made;
 
 struct Scheduler {
-    Arena *arena;         /* the caller's: calls and texts the entry's code refers to */
+    Arena *arena; /* the caller's: calls and texts the entry's code refers to */
     LLVMModuleRef module;
     Target target;
     const TileTarget *machine;
@@ -33,9 +33,15 @@ Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target
     return s;
 }
 
-int64_t scheduler_scratch(const Scheduler *s) { return s->scratch; }
-int scheduler_functions(const Scheduler *s) { return s->made.n; }
-void scheduler_free(Scheduler *s) { (void)s; } /* all of it lies in the caller's arena */
+int64_t scheduler_scratch(const Scheduler *s) {
+    return s->scratch;
+}
+int scheduler_functions(const Scheduler *s) {
+    return s->made.n;
+}
+void scheduler_free(Scheduler *s) {
+    (void)s;
+} /* all of it lies in the caller's arena */
 
 void scheduler_print_tiles(const Scheduler *s, FILE *f) {
     for (int i = 0; i < s->made.n; i++) fprintf(f, "%s%s", i ? "\n" : "", s->made.at[i].whole);
@@ -109,6 +115,19 @@ void text_close(Text *t, int n) {
 
 /* ---- work */
 
+/* "contract + add tanh mul": the anchor or kind, then the ops, at most eight. */
+static const char *kernel_label(Arena *a, const Kernel *k, const char *kind) {
+    Text t = {.arena = a};
+    text_add(&t, "%s", k->anchor ? op_row(k->anchor->op)->name : kind);
+    int shown = 0;
+    for (int i = 0; i < k->nodes.n && shown < 8; i++) {
+        if (k->nodes.at[i] == k->anchor) continue;
+        text_add(&t, "%s %s", shown++ ? "" : " +", op_row(k->nodes.at[i]->op)->name);
+    }
+    if (k->nodes.n - (k->anchor != NULL) > shown) text_add(&t, " ..");
+    return t.at;
+}
+
 Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind) {
     Work *w = NEW(s->arena, Work);
     w->s = s;
@@ -119,7 +138,7 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->machine = s->machine;
     w->optimize = s->target.optimize > 0;
     w->kind = kind;
-    w->text = kind;
+    w->text = kernel_label(w->arena, k, kind);
     w->body.arena = w->arena;
     w->body.indent = 1;
     w->count = size_const(w->table, 1);
@@ -159,7 +178,8 @@ const char *work_size(Work *w, Size s) {
         if (magnitude != 1) text_add(&t, "%lld*", (long long)magnitude);
         for (int f = 0; f < m->n; f++) text_add(&t, "%s%s", f ? "*" : "", size_symbol(w, atom_size(w, m->factor[f])));
     }
-    if (s->constant) text_add(&t, " %c %lld", s->constant < 0 ? '-' : '+', (long long)(s->constant < 0 ? -s->constant : s->constant));
+    if (s->constant)
+        text_add(&t, " %c %lld", s->constant < 0 ? '-' : '+', (long long)(s->constant < 0 ? -s->constant : s->constant));
     if (several) text_add(&t, ")");
     else if (s->term[0].coefficient < 0) return arena_printf(w->arena, "(%s)", t.at);
     return t.at;
@@ -210,7 +230,9 @@ const char *work_arg(Work *w, KernelArg arg, const char *type) {
     return name;
 }
 
-static bool same_place(Place a, Place b) { return a.kind != PLACE_NONE && a.kind == b.kind && a.index == b.index; }
+static bool same_place(Place a, Place b) {
+    return a.kind != PLACE_NONE && a.kind == b.kind && a.index == b.index;
+}
 
 bool work_aliased(const Work *w, const Node *n) {
     const Place mine = w->plan->places[n->id];
@@ -260,8 +282,10 @@ static const char *make_function(Work *w) {
     TileKernel *k = tile_parse(w->arena, text, NULL, NULL, 0, &error);
     if (!k) bug("%s does not parse: %s\n%s", name, error, text);
     if (!tile_verify(k, s->machine, NULL, &error)) bug("%s\n%s", error, text);
-    if (s->module && !tile_lower(k, s->machine, s->module, name, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
-    if (s->module) LLVMDeleteFunction(LLVMGetNamedFunction(s->module, arena_printf(w->arena, "%s.count", name))); /* the call knows */
+    if (s->module && !tile_lower(k, s->machine, s->module, name, &error))
+        bug("%s cannot be lowered: %s\n%s", name, error, text);
+    if (s->module)
+        LLVMDeleteFunction(LLVMGetNamedFunction(s->module, arena_printf(w->arena, "%s.count", name))); /* the call knows */
     int64_t scratch = tile_scratch(k);
     if (scratch > s->scratch) s->scratch = scratch;
     Made m = {key, arena_printf(s->arena, "%s.thunk", name), printed(w, k), k};

@@ -10,8 +10,8 @@
 #include "codegen/kernel_code.h"
 #include "codegen/tile.h"
 
-/* The tile kernel behind KernelCall.function, for interpreters and tests; NULL: a routine of the runtime. A scheduler whose module is NULL
- * makes tile kernels without lowering them. */
+/* The tile kernel behind KernelCall.function, for interpreters and tests; NULL: a routine of the runtime. A scheduler whose
+ * module is NULL makes tile kernels without lowering them. */
 TileKernel *scheduler_tile(const Scheduler *s, const char *function);
 
 /* ---- text under construction */
@@ -22,8 +22,9 @@ typedef struct Text {
     int indent;
 } Text;
 void text_add(Text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void text_line(Text *t, const char *format, ...) __attribute__((format(printf, 2, 3))); /* indented; "{" at the end opens a block */
-void text_close(Text *t, int n);                                                      /* n closing braces */
+void text_line(Text *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3))); /* indented; "{" at the end opens a block */
+void text_close(Text *t, int n);           /* n closing braces */
 
 /* ---- one tile kernel under construction */
 typedef struct Work {
@@ -34,16 +35,16 @@ typedef struct Work {
     const Kernel *k;
     const TileTarget *machine;
     bool optimize;
-    const char *kind;        /* second part of the function's name: "map" */
-    const char *text;        /* for people */
+    const char *kind; /* second part of the function's name: "map" */
+    const char *text; /* for people */
     Text body;
     LIST(KernelArg) args;
     LIST(const char *) arg_text; /* "a0: f32[n0, 128]", beside args */
-    LIST(Size) sizes;        /* run-time sizes n0, n1 .. */
-    Size count;              /* iterations of the parallel nest */
-    int names;               /* values named so far, blocks opened so far */
+    LIST(Size) sizes;            /* run-time sizes n0, n1 .. */
+    Size count;                  /* iterations of the parallel nest */
+    int names;                   /* values named so far, blocks opened so far */
     int blocks;
-    Size when;               /* variant: NULL always, else low <= when < high */
+    Size when; /* variant: NULL always, else low <= when < high */
     int64_t low, high;
 } Work;
 
@@ -58,9 +59,9 @@ bool work_aliased(const Work *w, const Node *n); /* does n share its memory with
 
 /* x + y without a summand that is "0". */
 const char *text_plus(Work *w, const char *x, const char *y);
-/* Opens `parallel` over 0..n in parts of `by` and returns the text of a part's first index. A last part that is incomplete gets no copy of
- * the body: the body tests or masks what lies beyond n. Where masks are dear (rest: true on machines without them) it does get one.
- * No loop is opened if there is one part: *opened says. */
+/* Opens `parallel` over 0..n in parts of `by` and returns the text of a part's first index. A last part that is incomplete gets
+ * no copy of the body: the body tests or masks what lies beyond n. Where masks are dear (rest: true on machines without them)
+ * it does get one. No loop is opened if there is one part: *opened says. */
 const char *open_parts(Work *w, const char *name, Size n, int64_t by, bool rest, bool *opened);
 /* The same for a loop along the lanes inside the body. */
 const char *open_lanes(Work *w, const char *name, Size n, int lanes);
@@ -82,23 +83,23 @@ typedef struct Test { /* 0 <= at < n */
 /* A part of a pad or concat: this operand where all tests hold. */
 typedef struct Piece {
     Operand x;
-    Node *type;          /* whose dtype it has */
+    Node *type; /* whose dtype it has */
     LIST(Test) tests;
 } Piece;
 
 struct Item {
     Node *n;
     Level level;
-    bool outer;          /* one value a row (or column, or kernel): computed outside the inner loops */
-    int phase;           /* the pass over the row in which it can first be computed */
+    bool outer; /* one value a row (or column, or kernel): computed outside the inner loops */
+    int phase;  /* the pass over the row in which it can first be computed */
     Operand *in;
-    LIST(Piece) pieces;  /* pad, concat */
-    Affine *linear;      /* random: row-major index of the element */
-    const char *value;   /* text of its value where the walk stands; NULL: none yet */
+    LIST(Piece) pieces; /* pad, concat */
+    Affine *linear;     /* random: row-major index of the element */
+    const char *value;  /* text of its value where the walk stands; NULL: none yet */
     bool vector;
     bool needed;
-    const char *kept;    /* row buffer that keeps its elements from one pass to the next; NULL: computed again */
-    int kept_since;      /* the pass that filled it, -1: none so far */
+    const char *kept; /* row buffer that keeps its elements from one pass to the next; NULL: computed again */
+    int kept_since;   /* the pass that filled it, -1: none so far */
 };
 
 typedef struct Items {
@@ -106,42 +107,43 @@ typedef struct Items {
     LIST(Item *) at;
 } Items;
 
-/* Where values are written: texts of the symbols, the vector symbol and its limit. Derived symbols and loads common to all iterations of
- * the block are written once. */
+/* Where values are written: texts of the symbols, the vector symbol and its limit. Derived symbols and loads common to all
+ * iterations of the block are written once. */
 typedef struct Point {
     Work *w;
     Space *sp;
     Items *items;
-    const struct Point *parent;         /* the block around this one; NULL: outermost */
-    int block;                          /* number of the block: values cached in accesses belong to one */
-    int lanes;                          /* 1: no vectors */
-    int vector;                         /* symbol along the lanes, -1: none */
-    const char *limit;                  /* lanes at and beyond it are dead; NULL: none */
-    const char *text[MAX_SYMBOLS];      /* of loop symbols in scope, and of derived ones already written */
+    const struct Point *parent;    /* the block around this one; NULL: outermost */
+    int block;                     /* number of the block: values cached in accesses belong to one */
+    int lanes;                     /* 1: no vectors */
+    int vector;                    /* symbol along the lanes, -1: none */
+    const char *limit;             /* lanes at and beyond it are dead; NULL: none */
+    const char *text[MAX_SYMBOLS]; /* of loop symbols in scope, and of derived ones already written */
 } Point;
 
 Items *items_new(Work *w, Space *sp);
-/* Operands of node n, whose axes are indexed by index[] and whose elements are counted by linear, as accesses or items made before. */
+/* Operands of node n, whose axes are indexed by index[] and whose elements are counted by linear, as accesses or items made
+ * before. */
 Item *items_add(Items *items, Work *w, Node *n, Level level, Affine *const *index, const Affine *linear);
 Item *items_find(const Items *items, const Node *n);
 Operand items_operand(Items *items, Node *x, Affine *const *index);
 
 Point point_new(Work *w, Items *items, int lanes, int vector);
-Point point_inside(const Point *outer); /* a block inside */
+Point point_inside(const Point *outer);                            /* a block inside */
 const char *affine_text(Work *w, const Point *p, const Affine *a); /* derived symbols must have been written */
 void point_derived(Point *p, const Affine *a);                     /* writes what the affine needs */
 /* The value of an access: a load, a literal (literal: allowed to be one without a type), an index. */
 const char *point_load(Point *p, Access *a, bool literal, bool *vector);
 const char *point_place(Point *p, Access *a, const char *suffix); /* "a3[i0, j : 16 < n1]": declares the buffer */
-void point_value(Point *p, Item *item);                            /* writes `let` for the item, sets item->value */
+void point_value(Point *p, Item *item);                           /* writes `let` for the item, sets item->value */
 void point_store(Point *p, Access *to, const char *value);
-const char *value_float(Work *w, const char *text, DType d);         /* arithmetic form: f32(x) of f16 and bf16 */
-const char *value_stored(Work *w, const char *text, DType d);        /* back */
-DType dtype_arithmetic(DType d);                                     /* f32 of f16, bf16; else d */
+const char *value_float(Work *w, const char *text, DType d);  /* arithmetic form: f32(x) of f16 and bf16 */
+const char *value_stored(Work *w, const char *text, DType d); /* back */
+DType dtype_arithmetic(DType d);                              /* f32 of f16, bf16; else d */
 /* Does what the item reads depend on the symbol (through derived symbols, for derived_only)? */
 bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only);
 
-void schedule_map(Work *w, KernelCode *code);    /* KERNEL_MAP and KERNEL_REDUCE */
+void schedule_map(Work *w, KernelCode *code); /* KERNEL_MAP and KERNEL_REDUCE */
 void schedule_contract(Work *w, KernelCode *code);
 void schedule_scatter(Work *w, KernelCode *code);
 void schedule_update(Work *w, KernelCode *code);

@@ -1,48 +1,50 @@
 /* schedule_contract.c -- products: contract and the maps behind it.
  *
- * The letters of a contract fall into four groups: batch (in a, b and the result), m (a and result), n (b and result), k (a and b). The
- * operands change places if that puts the result's last axis into n: it runs along the lanes. Neighbouring symbols of a group merge where all
- * accesses allow it; what is left beside the last symbol of a group becomes parallel (batch, m, n) or an outer loop (k).
+ * The letters of a contract fall into four groups: batch (in a, b and the result), m (a and result), n (b and result), k (a and
+ * b). The operands change places if that puts the result's last axis into n: it runs along the lanes. Neighbouring symbols of a
+ * group merge where all accesses allow it; what is left beside the last symbol of a group becomes parallel (batch, m, n) or an
+ * outer loop (k).
  *
  * Two forms:
- *   panels  parallel over blocks of MB rows and panels of W = NV vectors of columns. The panel of B is packed to scratch, k in blocks of KC,
- *           through register transposes where k is contiguous in B. A tile of MR x NV accumulators reads A in place by broadcasts. Rows beyond the
- *           last are computed again and dropped, columns beyond the last are zero: no copies of the loop for rests.
- *   rows    for at most SMALL rows: nothing is packed. Where k is contiguous in both operands, dot products of DOTS columns at once;
- *           otherwise a row of accumulators along n.
- * Both leave their sums in a small buffer; the maps behind the product are a loop over it, so that their code exists once. */
+ *   panels  parallel over blocks of MB rows and panels of W = NV vectors of columns. The panel of B is packed to scratch, k in
+ * blocks of KC, through register transposes where k is contiguous in B. A tile of MR x NV accumulators reads A in place by
+ * broadcasts. Rows beyond the last are computed again and dropped, columns beyond the last are zero: no copies of the loop for
+ * rests. rows    for at most SMALL rows: nothing is packed. Where k is contiguous in both operands, dot products of DOTS
+ * columns at once; otherwise a row of accumulators along n. Both leave their sums in a small buffer; the maps behind the
+ * product are a loop over it, so that their code exists once. */
 #include "codegen/schedule.h"
 
 #include <string.h>
 
-#define SMALL 4   /* rows up to which nothing is packed */
-#define DOTS 4    /* columns of one round of dot products */
-#define KC 512    /* longest packed block of k */
-#define SQUARE 8  /* most lanes of a transposed square: 16 would pack a third faster, but LLVM needs 8 ms for its 64 shuffles */
+#define SMALL  4   /* rows up to which nothing is packed */
+#define DOTS   4   /* columns of one round of dot products */
+#define KC     512 /* longest packed block of k */
+#define SQUARE 8   /* most lanes of a transposed square: 16 would pack a third faster, but LLVM needs 8 ms for its 64 shuffles \
+                    */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 
 typedef struct Contract {
     Work *w;
     const Kernel *k;
-    Node *a, *b;               /* operands, after changing places */
+    Node *a, *b; /* operands, after changing places */
     Space *sp;
     Items *items;
     Access *at_a, *at_b;
-    LIST(Access *) stores;     /* beside k->writes */
-    int rank;                  /* axes of the result; those of k follow */
-    int class[MAX_SYMBOLS];    /* Group of each axis */
+    LIST(Access *) stores;                      /* beside k->writes */
+    int rank;                                   /* axes of the result; those of k follow */
+    int class[MAX_SYMBOLS];                     /* Group of each axis */
     int n[GROUPS], symbol[GROUPS][MAX_SYMBOLS]; /* outermost first */
-    int sm, sn, sk;            /* the last symbol of the groups m, n, k; -1: none */
+    int sm, sn, sk;                             /* the last symbol of the groups m, n, k; -1: none */
     Size size_m, size_n, size_k;
-    DType type;                /* of the accumulators */
+    DType type; /* of the accumulators */
     const char *type_name;
     int lanes;
     int mr, nv;
-    int64_t mb;                /* rows of a block */
-    int64_t width;             /* columns of a panel */
-    int64_t kc;                /* longest block of k */
-    bool one_block;            /* all of k is one block */
+    int64_t mb;     /* rows of a block */
+    int64_t width;  /* columns of a panel */
+    int64_t kc;     /* longest block of k */
+    bool one_block; /* all of k is one block */
     bool k_divides;
     int closers;
 } Contract;
@@ -78,10 +80,12 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
                 PUSH(c->w->arena, c->items->at, item);
                 continue;
             }
-            if (k->levels.at[i] == LEVEL_A || k->levels.at[i] == LEVEL_B) bug("kernel %d: a prologue in front of a contract", k->index);
+            if (k->levels.at[i] == LEVEL_A || k->levels.at[i] == LEVEL_B)
+                bug("kernel %d: a prologue in front of a contract", k->index);
             bool scalar = k->levels.at[i] == LEVEL_SCALAR;
             space_reshape(c->sp, scalar ? 0 : c->rank, k->anchor->type.dim, full, n->type.rank, n->type.dim, index);
-            Item *item = items_add(c->items, c->w, n, k->levels.at[i], index, scalar ? affine_const(c->sp, size_const(c->w->table, 0)) : linear);
+            Item *item = items_add(c->items, c->w, n, k->levels.at[i], index,
+                                   scalar ? affine_const(c->sp, size_const(c->w->table, 0)) : linear);
             item->outer = scalar;
         }
         for (int i = 0; i < k->writes.n; i++) PUSH(c->w->arena, c->stores, access_linear(c->sp, k->writes.at[i], linear));
@@ -142,9 +146,13 @@ static void set_axes(Contract *c, Node *anchor, char *axes, const char **la, con
     *lb = b;
 }
 
-static bool is_one(Size s) { return s && size_is(s, 1); }
+static bool is_one(Size s) {
+    return s && size_is(s, 1);
+}
 
-static Size stride(const Access *x, int symbol) { return symbol < 0 ? NULL : x->at.coef[symbol]; }
+static Size stride(const Access *x, int symbol) {
+    return symbol < 0 ? NULL : x->at.coef[symbol];
+}
 
 /* Does an address of the product divide or load an index? */
 static bool indirect(const Contract *c) {
@@ -191,7 +199,8 @@ static void close_to(Contract *c, int closers) {
 
 static void open_parallel(Contract *c, Point *p, int s, int64_t by, bool rest) {
     bool opened;
-    p->text[s] = open_parts(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, by, rest && !c->w->machine->avx512, &opened);
+    p->text[s] =
+        open_parts(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, by, rest && !c->w->machine->avx512, &opened);
     c->closers += opened;
 }
 
@@ -222,7 +231,8 @@ static void epilogue(Contract *c, Point *p, const char *sum) {
         DType d = item->n->type.dtype;
         item->vector = p->lanes > 1;
         item->value = arena_printf(w->arena, "v%d", ++w->names);
-        text_line(&w->body, "let %s = %s", item->value, dtype_arithmetic(d) == d ? sum : arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), sum));
+        text_line(&w->body, "let %s = %s", item->value,
+                  dtype_arithmetic(d) == d ? sum : arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), sum));
     }
     for (int i = 0; i < c->k->writes.n; i++) point_store(p, c->stores.at[i], items_find(c->items, c->k->writes.at[i])->value);
 }
@@ -300,7 +310,8 @@ static void dot_columns(Contract *c, const Point *outer, int64_t columns) {
         text_line(&w->body, "s%d = %s", i, multiply_add(c, "a", b, arena_printf(w->arena, "s%d", i)));
     }
     close_to(c, inner);
-    for (int i = 0; i < dots; i++) text_line(&w->body, lanes ? "ct[%s%d] = hadd(s%d)" : "ct[%s%d] = s%d", dots > 1 ? "c + " : "", i, i);
+    for (int i = 0; i < dots; i++)
+        text_line(&w->body, lanes ? "ct[%s%d] = hadd(s%d)" : "ct[%s%d] = s%d", dots > 1 ? "c + " : "", i, i);
     close_to(c, closers);
 }
 
@@ -369,7 +380,9 @@ static double step_cost(const TileTarget *t, int rows, int vectors) {
     return (work > loads ? work : loads) + 0.05 * loads + 0.5;
 }
 
-static int64_t tiles(int64_t n, int64_t of) { return (n + of - 1) / of; }
+static int64_t tiles(int64_t n, int64_t of) {
+    return (n + of - 1) / of;
+}
 
 static void choose_tile(Contract *c) {
     const TileTarget *t = c->w->machine;
@@ -419,7 +432,8 @@ static void pack_transposed(Contract *c, const Point *outer, const char *k0, con
     open_line(c, "for c in 0..%lld by %d", (long long)c->width, lanes);
     int column = c->closers;
     if (!inside) open_line(c, "if %s + c + %d <= %s", outer->text[c->sn], lanes, size);
-    open_line(c, "for k in 0..%s by %d%s", kb, lanes, c->k_divides && c->kc % lanes == 0 && size_is_static(c->size_k) ? "" : " masked");
+    open_line(c, "for k in 0..%s by %d%s", kb, lanes,
+              c->k_divides && c->kc % lanes == 0 && size_is_static(c->size_k) ? "" : " masked");
     text_line(&w->body, "reg t: f32x%d[%d]", lanes, lanes);
     p.vector = c->sk;
     p.limit = limit_of(c, c->size_k, lanes);
@@ -444,8 +458,8 @@ static void pack_panel(Contract *c, const Point *outer, const char *k0, const ch
     Work *w = c->w;
     Point p = point_inside(outer);
     int closers = c->closers;
-    bool transposed = c->type == DT_F32 && c->at_b->base->type.dtype == DT_F32 && c->lanes > 1 && !is_one(stride(c->at_b, c->sn)) &&
-                      is_one(stride(c->at_b, c->sk));
+    bool transposed = c->type == DT_F32 && c->at_b->base->type.dtype == DT_F32 && c->lanes > 1 &&
+                      !is_one(stride(c->at_b, c->sn)) && is_one(stride(c->at_b, c->sk));
     p.lanes = c->lanes;
     if (transposed) {
         pack_transposed(c, &p, k0, kb);
@@ -456,7 +470,8 @@ static void pack_panel(Contract *c, const Point *outer, const char *k0, const ch
         if (c->sk >= 0) p.text[c->sk] = text_plus(w, "k", k0);
         for (int v = 0; v < c->nv; v++) {
             p.text[c->sn] = text_plus(w, outer->text[c->sn], arena_printf(w->arena, "%d", v * c->lanes));
-            text_line(&w->body, "bp[k, %d : %d] = %s", v * c->lanes, c->lanes, loaded(c, c->at_b->base, point_place(&p, c->at_b, "")));
+            text_line(&w->body, "bp[k, %d : %d] = %s", v * c->lanes, c->lanes,
+                      loaded(c, c->at_b->base, point_place(&p, c->at_b, "")));
         }
     }
     close_to(c, closers);
@@ -477,7 +492,8 @@ static void tile_product(Contract *c, const Point *outer, const char *k0, const 
     }
     text_line(&w->body, "reg acc: %sx%d[%d, %d]", c->type_name, c->lanes, c->mr, c->nv);
     if (add) {
-        text_line(&w->body, "unroll r in 0..%d { unroll v in 0..%d { acc[r, v] = ct[t + r, %d*v : %d] } }", c->mr, c->nv, c->lanes, c->lanes);
+        text_line(&w->body, "unroll r in 0..%d { unroll v in 0..%d { acc[r, v] = ct[t + r, %d*v : %d] } }", c->mr, c->nv,
+                  c->lanes, c->lanes);
     }
     closers = c->closers;
     open_line(c, "for k in 0..%s", kb);
@@ -493,7 +509,8 @@ static void tile_product(Contract *c, const Point *outer, const char *k0, const 
                   multiply_add(c, arena_printf(w->arena, "y%d", r), "b[v]", arena_printf(w->arena, "acc[%d, v]", r)));
     }
     close_to(c, closers);
-    text_line(&w->body, "unroll r in 0..%d { unroll v in 0..%d { ct[%sr, %d*v : %d] = acc[r, v] } }", c->mr, c->nv, at, c->lanes, c->lanes);
+    text_line(&w->body, "unroll r in 0..%d { unroll v in 0..%d { ct[%sr, %d*v : %d] = acc[r, v] } }", c->mr, c->nv, at,
+              c->lanes, c->lanes);
 }
 
 /* for t in 0..MB by MR, tiles beyond the last row left out; sets text[sm] to the tile's first row. */
@@ -544,8 +561,8 @@ static void emit_panels(Contract *c) {
         close_to(c, closers);
     } else {
         text_line(&w->body, "buf ct: %s[%lld, %lld] arena", c->type_name, (long long)c->mb, (long long)c->width);
-        text_line(&w->body, "for r in 0..%lld { for v in 0..%lld by %d { ct[r, v : %d] = %s(0) } }", (long long)c->mb, (long long)c->width, c->lanes,
-                  c->lanes, c->type_name);
+        text_line(&w->body, "for r in 0..%lld { for v in 0..%lld by %d { ct[r, v : %d] = %s(0) } }", (long long)c->mb,
+                  (long long)c->width, c->lanes, c->lanes, c->type_name);
         Point q = point_inside(&p);
         int closers = c->closers;
         for (int i = 0; i + 1 < c->n[GROUP_K]; i++) {
@@ -578,7 +595,6 @@ void schedule_contract(Work *w, KernelCode *code) {
     int64_t low, high;
     size_range(c.size_m, &low, &high);
     bool small = c.sm < 0 || c.sn < 0 || c.sk < 0 || c.lanes == 1 || high <= SMALL;
-    w->text = "contract";
     if (small || low <= SMALL) {
         emit_rows(&c);
         if (!small) {
@@ -589,8 +605,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         work_finish(w, code);
         if (small) return;
         w = work_new(w->s, w->plan, w->k, "contract");
-        w->text = "contract";
-        start(&c, w, w->k);
+            start(&c, w, w->k);
         w->when = c.size_m;
         w->low = SMALL + 1;
         w->high = INT64_MAX;

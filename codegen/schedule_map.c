@@ -1,17 +1,18 @@
 /* schedule_map.c -- kernels of maps and reductions: MAP (elementwise, accesses, rows) and REDUCE.
  *
- * The symbols of the space are outer (a parallel nest) or inner (loops, over a row or the reduced axes). One symbol runs along the lanes:
- * the last inner one, where lanes are added up at the end of a reduction, or, when a reduction keeps the last axis, that one ("columns").
- * A row is walked in passes: pass p computes what needs the reductions of the passes before it, and the reductions that needs no later
- * ones. Elements are computed again in each pass that needs them; all stores of elements happen in one pass.
+ * The symbols of the space are outer (a parallel nest) or inner (loops, over a row or the reduced axes). One symbol runs along
+ * the lanes: the last inner one, where lanes are added up at the end of a reduction, or, when a reduction keeps the last axis,
+ * that one ("columns"). A row is walked in passes: pass p computes what needs the reductions of the passes before it, and the
+ * reductions that needs no later ones. Elements are computed again in each pass that needs them; all stores of elements happen
+ * in one pass.
  *
  *     parallel x0 in 0..n0 by 8 masked { for r in 0..8 { if x0 + r < n0 {
  *       <scalars, row values of pass 0>
  *       reg acc..  for x1 in 0..128 by 16 { <elements>  acc = acc + .. }  let v = hadd(acc)
  *       <row values of pass 1>  for x1 in .. { <elements, stores> }  <stores of row values> } } }
  *
- * A concat or pad of a kernel without rows is cut into segments along its axis, each a call of its own, so that no element tests where it
- * comes from. */
+ * A concat or pad of a kernel without rows is cut into segments along its axis, each a call of its own, so that no element
+ * tests where it comes from. */
 #include "codegen/schedule.h"
 
 #include <string.h>
@@ -25,16 +26,18 @@ typedef struct Map {
     Items *items;
     int n_inner, inner[MAX_SYMBOLS]; /* symbols, outermost first */
     int n_outer, outer[MAX_SYMBOLS];
-    int class[MAX_SYMBOLS];          /* of each axis: 1 inner */
-    int vector;                      /* symbol along the lanes, -1: none */
+    int class[MAX_SYMBOLS]; /* of each axis: 1 inner */
+    int vector;             /* symbol along the lanes, -1: none */
     int lanes;
-    bool columns;                    /* the vector symbol is an outer one */
+    bool columns; /* the vector symbol is an outer one */
     int passes;
-    LIST(Access *) stores;           /* beside k->writes */
-    int closers;                     /* braces open */
+    LIST(Access *) stores; /* beside k->writes */
+    int closers;           /* braces open */
 } Map;
 
-static bool is_reduce(const Item *item) { return item->n->op == OP_REDUCE; }
+static bool is_reduce(const Item *item) {
+    return item->n->op == OP_REDUCE;
+}
 
 /* ---- indices and items */
 
@@ -153,7 +156,9 @@ static int64_t part_of(Size n, int64_t wish, int64_t step) {
     return part;
 }
 
-static const char *symbol_name(Map *m, int s) { return arena_printf(m->w->arena, "x%d", s); }
+static const char *symbol_name(Map *m, int s) {
+    return arena_printf(m->w->arena, "x%d", s);
+}
 
 static void open_line(Map *m, const char *line) {
     text_line(&m->w->body, "%s {", line);
@@ -174,8 +179,8 @@ static void open_inside(Map *m, Point *p, int s, int64_t part, const char *insid
     int64_t whole;
     if (part == 1) return;
     bool divides = size_is_const(n, &whole) && whole % part == 0, lanes = step > 1 && part % step;
-    open_line(m, arena_printf(w->arena, "for %s in 0..%lld%s%s", inside, (long long)part, step > 1 ? arena_printf(w->arena, " by %lld", (long long)step) : "",
-                              lanes ? " masked" : ""));
+    open_line(m, arena_printf(w->arena, "for %s in 0..%lld%s%s", inside, (long long)part,
+                              step > 1 ? arena_printf(w->arena, " by %lld", (long long)step) : "", lanes ? " masked" : ""));
     if (!divides) open_line(m, arena_printf(w->arena, "if %s < %s", p->text[s], work_size(w, n)));
 }
 
@@ -197,7 +202,9 @@ static void need(Item *item) {
         if (item->pieces.at[i].x.item) need(item->pieces.at[i].x.item);
 }
 
-static int available(const Item *item) { return item->phase + is_reduce(item); }
+static int available(const Item *item) {
+    return item->phase + is_reduce(item);
+}
 
 static void set_phases(Map *m) {
     m->passes = 0;
@@ -224,8 +231,13 @@ static int store_pass(const Map *m) {
 static DType reduce_type(const Node *n) {
     switch ((ReduceFn)n->attrs.fn) {
     case REDUCE_SUM: return dtype_arithmetic(n->type.dtype);
-    case REDUCE_ANY: case REDUCE_ALL: return DT_I32;
-    case REDUCE_VAR: case REDUCE_MAX: case REDUCE_MIN: case REDUCE_ARGMAX: case REDUCE_ARGMIN: break;
+    case REDUCE_ANY:
+    case REDUCE_ALL: return DT_I32;
+    case REDUCE_VAR:
+    case REDUCE_MAX:
+    case REDUCE_MIN:
+    case REDUCE_ARGMAX:
+    case REDUCE_ARGMIN: break;
     }
     return dtype_arithmetic(n->in[0]->type.dtype);
 }
@@ -245,13 +257,17 @@ static const char *reduce_neutral(Work *w, const Node *n) {
     return arena_printf(w->arena, "%s(%lld)", name, low ? -top - 1 : top);
 }
 
-static bool is_arg(const Node *n) { return n->attrs.fn == REDUCE_ARGMAX || n->attrs.fn == REDUCE_ARGMIN; }
+static bool is_arg(const Node *n) {
+    return n->attrs.fn == REDUCE_ARGMAX || n->attrs.fn == REDUCE_ARGMIN;
+}
 
 static void reduce_begin(Map *m, Item *item, int i) {
     Work *w = m->w;
     const char *lanes = m->lanes > 1 ? arena_printf(w->arena, "x%d", m->lanes) : "";
     text_line(&w->body, "reg r%d: %s%s = %s", i, dtype_name(reduce_type(item->n)), lanes, reduce_neutral(w, item->n));
-    if (is_arg(item->n)) text_line(&w->body, "reg p%d: i32%s = %s", i, lanes, m->lanes > 1 ? arena_printf(w->arena, "iota(%d)", m->lanes) : "i32(0)");
+    if (is_arg(item->n))
+        text_line(&w->body, "reg p%d: i32%s = %s", i, lanes,
+                  m->lanes > 1 ? arena_printf(w->arena, "iota(%d)", m->lanes) : "i32(0)");
 }
 
 static void reduce_step(Map *m, Point *p, Item *item, int i, bool dead_lanes) {
@@ -264,15 +280,18 @@ static void reduce_step(Map *m, Point *p, Item *item, int i, bool dead_lanes) {
     if (dead_lanes) x = arena_printf(w->arena, "select(live, %s, %s)", x, reduce_neutral(w, n));
     switch ((ReduceFn)n->attrs.fn) {
     case REDUCE_SUM: text_line(&w->body, "r%d = r%d + %s", i, i, x); break;
-    case REDUCE_MAX: case REDUCE_ANY: text_line(&w->body, "r%d = max(r%d, %s)", i, i, x); break;
-    case REDUCE_MIN: case REDUCE_ALL: text_line(&w->body, "r%d = min(r%d, %s)", i, i, x); break;
+    case REDUCE_MAX:
+    case REDUCE_ANY: text_line(&w->body, "r%d = max(r%d, %s)", i, i, x); break;
+    case REDUCE_MIN:
+    case REDUCE_ALL: text_line(&w->body, "r%d = min(r%d, %s)", i, i, x); break;
     case REDUCE_VAR: bug("a variance in kernel %d", m->k->index);
     case REDUCE_ARGMAX:
     case REDUCE_ARGMIN: {
         const char *place = arena_printf(w->arena, "i32(%s)", affine_text(w, p, item->linear));
         if (m->lanes > 1) place = arena_printf(w->arena, "%s + iota(%d)", place, m->lanes);
         text_line(&w->body, "let e%d = %s", i, x);
-        text_line(&w->body, "let c%d = or(e%d %s r%d, and(e%d != e%d, r%d == r%d))", i, i, n->attrs.fn == REDUCE_ARGMAX ? ">" : "<", i, i, i, i, i);
+        text_line(&w->body, "let c%d = or(e%d %s r%d, and(e%d != e%d, r%d == r%d))", i, i,
+                  n->attrs.fn == REDUCE_ARGMAX ? ">" : "<", i, i, i, i, i);
         text_line(&w->body, "r%d = select(c%d, e%d, r%d)", i, i, i, i);
         text_line(&w->body, "p%d = select(c%d, %s, p%d)", i, i, place, i);
         break;
@@ -347,8 +366,9 @@ static bool mark_needed(Map *m, int pass) {
 
 /* Worth a store and a load for each pass that would compute it again. */
 static bool is_dear(Op op) {
-    return op == OP_EXP || op == OP_EXPM1 || op == OP_LOG || op == OP_LOG1P || op == OP_TANH || op == OP_ERF || op == OP_SIGMOID || op == OP_SIN ||
-           op == OP_COS || op == OP_POW || op == OP_RANDOM || op == OP_SQRT || op == OP_RSQRT || op == OP_GATHER;
+    return op == OP_EXP || op == OP_EXPM1 || op == OP_LOG || op == OP_LOG1P || op == OP_TANH || op == OP_ERF ||
+           op == OP_SIGMOID || op == OP_SIN || op == OP_COS || op == OP_POW || op == OP_RANDOM || op == OP_SQRT ||
+           op == OP_RSQRT || op == OP_GATHER;
 }
 
 #define ROW_KEPT 8192 /* bytes of a kept row; four at most: a part of the first cache level and of the stack */
@@ -435,7 +455,8 @@ static void run_pass(Map *m, Point *outer, int pass, int64_t chunk) {
         reduce_step(m, &p, item, i, dead);
     }
     for (int i = 0; stores && i < m->k->writes.n; i++)
-        if (!items_find(m->items, m->k->writes.at[i])->outer) point_store(&p, m->stores.at[i], items_find(m->items, m->k->writes.at[i])->value);
+        if (!items_find(m->items, m->k->writes.at[i])->outer)
+            point_store(&p, m->stores.at[i], items_find(m->items, m->k->writes.at[i])->value);
     text_close(&w->body, m->closers - closers);
     m->closers = closers;
     for (int i = 0; i < m->items->at.n; i++)
@@ -470,7 +491,8 @@ static void emit(Map *m) {
         }
         int64_t part = 1;
         if (i == m->n_outer - 1 && !m->columns && !chunk && inner < GRAIN) {
-            part = part_of(sp->symbol[s].n, GRAIN / inner < estimate(sp->symbol[s].n) ? GRAIN / inner : estimate(sp->symbol[s].n), 1);
+            part = part_of(sp->symbol[s].n,
+                           GRAIN / inner < estimate(sp->symbol[s].n) ? GRAIN / inner : estimate(sp->symbol[s].n), 1);
             blocked = s;
             block = part;
         }

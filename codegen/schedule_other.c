@@ -1,22 +1,26 @@
 /* schedule_other.c -- the anchors that are neither maps nor products.
  *
- *   SCATTER  out = 0, then out[ids[s]] += v[s] in the order of s: parallel over what no id selects (leading axes, blocks of columns)
- *   UPDATE   x is copied unless it lies in the result's memory, then v is written from the run-time start on
- *   ROUTINE  cumsum is a tile kernel; sort_ids, topk_ids and categorical are routines of the runtime, a row an iteration */
+ *   SCATTER  out = 0, then out[ids[s]] += v[s] in the order of s: parallel over what no id selects (leading axes, blocks of
+ * columns) UPDATE   x is copied unless it lies in the result's memory, then v is written from the run-time start on ROUTINE
+ * cumsum is a tile kernel; sort_ids, topk_ids and categorical are routines of the runtime, a row an iteration */
 #include "codegen/schedule.h"
 
 #include <string.h>
 
 enum { CLASS_KEPT, CLASS_WALKED, CLASS_COLUMN }; /* parallel; a loop inside; along the lanes */
 
-static const char *symbol_name(Work *w, int s) { return arena_printf(w->arena, "x%d", s); }
+static const char *symbol_name(Work *w, int s) {
+    return arena_printf(w->arena, "x%d", s);
+}
 
 static const char *limit_of(Work *w, Size n, int64_t lanes) {
     int64_t whole;
     return size_is_const(n, &whole) && whole % lanes == 0 ? NULL : work_size(w, n);
 }
 
-static int lanes_of(const Work *w, DType d) { return dtype_bytes(d) == 8 ? w->machine->lanes / 2 : w->machine->lanes; }
+static int lanes_of(const Work *w, DType d) {
+    return dtype_bytes(d) == 8 ? w->machine->lanes / 2 : w->machine->lanes;
+}
 
 /* Returns how many braces it opens. */
 static int open_parallel(Work *w, Point *p, int s, int64_t by) {
@@ -225,7 +229,7 @@ static void schedule_cumsum(Work *w, KernelCode *code) {
     Items *items = items_new(w, sp);
     Affine *index[MAX_RANK];
     Access *from, *to;
-    int class[MAX_SYMBOLS], walked = -1, braces = 0;
+    int class[MAX_SYMBOLS], braces = 0;
     for (int a = 0; a < n->type.rank; a++) class[a] = a == n->attrs.axis ? CLASS_WALKED : CLASS_KEPT;
     do {
         space_begin(sp);
@@ -240,23 +244,23 @@ static void schedule_cumsum(Work *w, KernelCode *code) {
     for (int s = 0; s < sp->n; s++) {
         if (sp->symbol[s].axis < 0 || sp->symbol[s].gone) continue;
         last = s;
-        if (class[sp->symbol[s].axis] == CLASS_WALKED && walked >= 0) bug("cumsum along an axis that a view takes apart");
-        if (class[sp->symbol[s].axis] == CLASS_WALKED) walked = s;
     }
-    if (last >= 0 && last != walked && !access_bends(sp, from, last)) {
+    if (last >= 0 && class[sp->symbol[last].axis] == CLASS_KEPT && !access_bends(sp, from, last)) {
         p.vector = last;
         p.lanes = lanes_of(w, d);
         p.limit = limit_of(w, sp->symbol[last].n, p.lanes);
     }
     for (int s = 0; s < sp->n; s++) {
-        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone || s == walked) continue;
+        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone || class[sp->symbol[s].axis] == CLASS_WALKED) continue;
         braces += open_parallel(w, &p, s, s == p.vector ? p.lanes : 1);
     }
-    text_line(&w->body, "reg s: %s%s = %s(0)", dtype_name(d), p.lanes > 1 ? arena_printf(w->arena, "x%d", p.lanes) : "", dtype_name(d));
-    if (walked >= 0) {
-        const char *size = work_size(w, sp->symbol[walked].n);
-        text_line(&w->body, "for t in 0..%s {", size);
-        p.text[walked] = n->attrs.flag ? arena_printf(w->arena, "%s - 1 - t", size) : "t";
+    text_line(&w->body, "reg s: %s%s = %s(0)", dtype_name(d), p.lanes > 1 ? arena_printf(w->arena, "x%d", p.lanes) : "",
+              dtype_name(d));
+    for (int s = 0; s < sp->n; s++) { /* the axis, in one or several symbols */
+        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone || class[sp->symbol[s].axis] != CLASS_WALKED) continue;
+        const char *size = work_size(w, sp->symbol[s].n);
+        text_line(&w->body, "for t%d in 0..%s {", s, size);
+        p.text[s] = n->attrs.flag ? arena_printf(w->arena, "%s - 1 - t%d", size, s) : arena_printf(w->arena, "t%d", s);
         braces++;
     }
     Point q = point_inside(&p);
@@ -277,7 +281,8 @@ void schedule_routine(Work *w, KernelCode *code) {
     }
     if (x->type.dtype != DT_F32) bug("%s of %s is not supported yet", op_row(n->op)->name, dtype_name(x->type.dtype));
     const Type *t = &n->in[0]->type;
-    Size row = t->rank ? t->dim[t->rank - 1] : size_const(w->table, 1), rows = size_const(w->table, 1), zero = size_const(w->table, 0);
+    Size row = t->rank ? t->dim[t->rank - 1] : size_const(w->table, 1), rows = size_const(w->table, 1),
+         zero = size_const(w->table, 0);
     for (int i = 0; i + 1 < t->rank; i++) rows = size_mul(rows, t->dim[i]);
     KernelArg args[5];
     int count = 0;
@@ -285,7 +290,8 @@ void schedule_routine(Work *w, KernelCode *code) {
     if (n->op == OP_CATEGORICAL) {
         args[count++] = (KernelArg){.kind = ARG_RNG};
         args[count++] = (KernelArg){.kind = ARG_SITE, .site = n->attrs.site};
-        args[count++] = n->n_in > 1 ? (KernelArg){.kind = ARG_VALUE, .node = strip_views(n->in[1])} : (KernelArg){.kind = ARG_NULL};
+        args[count++] =
+            n->n_in > 1 ? (KernelArg){.kind = ARG_VALUE, .node = strip_views(n->in[1])} : (KernelArg){.kind = ARG_NULL};
     }
     args[count++] = (KernelArg){.kind = ARG_VALUE, .node = n};
     KernelCall *call = NEW(w->arena, KernelCall);
@@ -300,7 +306,7 @@ void schedule_routine(Work *w, KernelCode *code) {
     call->sizes[3] = n->op == OP_SORT_IDS && n->attrs.flag ? size_const(w->table, 1) : zero;
     call->count = rows;
     call->function = n->op == OP_TOPK_IDS ? "rt_topk_f32" : n->op == OP_SORT_IDS ? "rt_sort_f32" : "rt_categorical_f32";
-    call->text = op_row(n->op)->name;
+    call->text = w->text;
     code->n = 1;
     code->calls = call;
 }

@@ -1,5 +1,5 @@
-/* schedule_value.c -- nodes of a kernel as tile text: operands become accesses of the space (items), then, at a point of the loops, loads,
- * literals and one `let` a node. Every op of the classes map and access has its text here. */
+/* schedule_value.c -- nodes of a kernel as tile text: operands become accesses of the space (items), then, at a point of the
+ * loops, loads, literals and one `let` a node. Every op of the classes map and access has its text here. */
 #include "codegen/schedule.h"
 
 #include <math.h>
@@ -146,7 +146,8 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
         for (int t = 0; t < piece->tests.n; t++)
             if (affine_uses(sp, piece->tests.at[t].at, symbol)) return true; /* a test along the lanes: scalar, too */
     }
-    if (derived_only && item->linear && item->linear->coef[symbol] && !size_is(item->linear->coef[symbol], 1)) return true; /* lanes count by ones */
+    if (derived_only && item->linear && item->linear->coef[symbol] && !size_is(item->linear->coef[symbol], 1))
+        return true; /* lanes count by ones */
     return !derived_only && item->linear && affine_uses(sp, item->linear, symbol);
 }
 
@@ -256,7 +257,8 @@ static const char *buffer_name(Point *p, Access *a, const char *suffix) {
         const Access *b = p->sp->accesses.at[i];
         if (b != a && b->name && b->base == a->base && affine_equal(&a->at, &b->at)) return a->name = b->name;
     }
-    const char *type = arena_printf(p->w->arena, "%s%s%s", buffer_type(p->w, p->sp, a), suffix, work_aliased(p->w, a->base) ? " alias" : "");
+    const char *type =
+        arena_printf(p->w->arena, "%s%s%s", buffer_type(p->w, p->sp, a), suffix, work_aliased(p->w, a->base) ? " alias" : "");
     a->name = work_arg(p->w, (KernelArg){.kind = ARG_VALUE, .node = a->base}, type);
     return a->name;
 }
@@ -282,7 +284,9 @@ const char *point_place(Point *p, Access *a, const char *suffix) {
 
 /* ---- literals and leaves */
 
-DType dtype_arithmetic(DType d) { return d == DT_F16 || d == DT_BF16 ? DT_F32 : d; }
+DType dtype_arithmetic(DType d) {
+    return d == DT_F16 || d == DT_BF16 ? DT_F32 : d;
+}
 
 const char *value_float(Work *w, const char *text, DType d) {
     return dtype_arithmetic(d) == d ? text : arena_printf(w->arena, "f32(%s)", text);
@@ -332,7 +336,8 @@ const char *point_load(Point *p, Access *a, bool literal, bool *vector) {
     *vector = false;
     if (a->base->op == OP_CONST) return const_text(w, a->base, literal);
     if (a->base->op == OP_SIZE)
-        return arena_printf(w->arena, "%s(%s)", dtype_name(dtype_arithmetic(a->base->type.dtype)), work_size(w, a->base->attrs.extent));
+        return arena_printf(w->arena, "%s(%s)", dtype_name(dtype_arithmetic(a->base->type.dtype)),
+                            work_size(w, a->base->attrs.extent));
     if (a->base->op == OP_IOTA) {
         point_derived(p, &a->at);
         return iota_text(p, a, vector);
@@ -374,7 +379,9 @@ static const char *operand_value(Point *p, Item *item, int k, bool literal) {
     return text;
 }
 
-static bool is_literal(const Item *item, int k) { return item->in[k].access && item->in[k].access->base->op == OP_CONST; }
+static bool is_literal(const Item *item, int k) {
+    return item->in[k].access && item->in[k].access->base->op == OP_CONST;
+}
 
 /* Pieces of a pad or concat: nested selects, the first piece whose tests hold. */
 static const char *pieces_value(Point *p, Item *item) {
@@ -450,7 +457,8 @@ static const char *random_value(Point *p, Item *item) {
     }
     item->vector = p->lanes > 1 && p->vector >= 0 && item->linear->coef[p->vector];
     const char *word = arena_printf(w->arena, "w%d", ++w->names);
-    text_line(&w->body, "let %s = philox(%s, %s, %s, %s, %s, %d)", word, key0, key1, step0, step1, element, item->vector ? p->lanes : 1);
+    text_line(&w->body, "let %s = philox(%s, %s, %s, %s, %s, %d)", word, key0, key1, step0, step1, element,
+              item->vector ? p->lanes : 1);
     bool vector = item->vector;
     const char *e;
     DType made = DT_F32, d = dtype_arithmetic(n->type.dtype);
@@ -468,8 +476,9 @@ static const char *random_value(Point *p, Item *item) {
         const char *low = draw_number(p, item, 0), *high = draw_number(p, item, 1);
         const char *y = arena_printf(w->arena, "v%d", ++w->names);
         text_line(&w->body, "let %s = fma_exact(%s - %s, uniform01(%s), %s)", y, high, low, word, low);
-        e = arena_printf(w->arena, "select(or(%s < %s, not(%s < %s)), %s, %s - (abs(%s)*5.960465188081798e-08 + 1.401298464324817e-45))", y, high,
-                         low, high, y, high, high);
+        e = arena_printf(w->arena,
+                         "select(or(%s < %s, not(%s < %s)), %s, %s - (abs(%s)*5.960465188081798e-08 + 1.401298464324817e-45))",
+                         y, high, low, high, y, high, high);
     }
     item->vector = vector;
     return made == d ? e : arena_printf(w->arena, "%s(%s)", dtype_name(d), e);
@@ -508,7 +517,8 @@ static const char *map_value(Point *p, Item *item) {
     int begin = n->op == OP_WHERE;
     bool all = true; /* all operands of the common type are literals: then the first says the type */
     for (int k = begin; k < n->n_in; k++) all &= is_literal(item, k);
-    for (int k = 0; k < n->n_in && k < 3; k++) x[k] = operand_value(p, item, k, k >= begin && !(all && k == begin) && n->n_in > 1);
+    for (int k = 0; k < n->n_in && k < 3; k++)
+        x[k] = operand_value(p, item, k, k >= begin && !(all && k == begin) && n->n_in > 1);
     if (infix(n->op)) {
         bool flags = n->in[0]->type.dtype == DT_BOOL;
         if (flags && n->op == OP_NE) return arena_printf(w->arena, "xor(%s, %s)", x[0], x[1]);
@@ -516,17 +526,35 @@ static const char *map_value(Point *p, Item *item) {
         return arena_printf(w->arena, "%s %s %s", x[0], infix(n->op), x[1]);
     }
     switch (n->op) {
-    case OP_NEG: case OP_EXP: case OP_EXPM1: case OP_LOG: case OP_LOG1P: case OP_SQRT: case OP_RSQRT: case OP_SIN: case OP_COS: case OP_TANH:
-    case OP_ERF: case OP_SIGMOID: case OP_ABS: case OP_SIGN: case OP_FLOOR: case OP_CEIL: case OP_ROUND: case OP_NOT:
-        return arena_printf(w->arena, "%s(%s)", op_row(n->op)->name, x[0]);
+    case OP_NEG:
+    case OP_EXP:
+    case OP_EXPM1:
+    case OP_LOG:
+    case OP_LOG1P:
+    case OP_SQRT:
+    case OP_RSQRT:
+    case OP_SIN:
+    case OP_COS:
+    case OP_TANH:
+    case OP_ERF:
+    case OP_SIGMOID:
+    case OP_ABS:
+    case OP_SIGN:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
+    case OP_NOT: return arena_printf(w->arena, "%s(%s)", op_row(n->op)->name, x[0]);
     case OP_ISNAN: return arena_printf(w->arena, "%s != %s", x[0], x[0]);
     case OP_CAST: return cast_value(w, x[0], n->in[0]->type.dtype, n->type.dtype);
     case OP_MULZ: {
         const char *zero = dtype_is_float(n->type.dtype) ? "0.0" : "0";
         return arena_printf(w->arena, "select(%s == %s, %s, %s * %s)", x[0], zero, zero, x[0], x[1]);
     }
-    case OP_POW: case OP_MAX: case OP_MIN: case OP_AND: case OP_OR:
-        return arena_printf(w->arena, "%s(%s, %s)", op_row(n->op)->name, x[0], x[1]);
+    case OP_POW:
+    case OP_MAX:
+    case OP_MIN:
+    case OP_AND:
+    case OP_OR: return arena_printf(w->arena, "%s(%s, %s)", op_row(n->op)->name, x[0], x[1]);
     case OP_WHERE: return arena_printf(w->arena, "select(%s, %s, %s)", x[0], x[1], x[2]);
     case OP_CLAMP: return arena_printf(w->arena, "min(max(%s, %s), %s)", x[0], x[1], x[2]);
     default: bug("no kernel text for %s", op_row(n->op)->name);

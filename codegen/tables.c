@@ -24,7 +24,7 @@ typedef struct Tables {
     LLVMTypeRef value_type, size_type;
 } Tables;
 
-/* ---- shared by tables, header and description ----------------------------------------------------------------------------------- */
+/* ---- shared by tables, header and description ---------------------------------------------------------------------------- */
 
 const char *artifact_target_text(const Target *t) {
     switch (t->level) {
@@ -83,13 +83,14 @@ static LLVMValueRef int_array(Module *m, int n, const int *values) {
     return module_array(m, m->i32, n, constants);
 }
 
-/* ---- values, sizes, entries ----------------------------------------------------------------------------------------------------- */
+/* ---- values, sizes, entries ---------------------------------------------------------------------------------------------- */
 
 /* mdl_value.dims of one axis. */
 static int64_t axis_code(Size s) {
     int64_t fixed;
     if (size_is_const(s, &fixed)) return fixed;
-    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 && s->term[0].factor[0]->kind == ATOM_NAME;
+    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 &&
+                s->term[0].factor[0]->kind == ATOM_NAME;
     return bare ? MDL_NAMED - s->term[0].factor[0]->name->index : MDL_COMPUTED;
 }
 
@@ -98,14 +99,14 @@ static LLVMValueRef value_row(Tables *t, const char *name, int kind, const Type 
     Module *m = t->m;
     LLVMValueRef dims[MAX_RANK];
     for (int i = 0; i < type->rank; i++) dims[i] = module_i64(m, axis_code(type->dim[i]));
-    LLVMValueRef dtype[] = {LLVMConstInt(m->i8, (unsigned)dtype_code(type->dtype), false), LLVMConstInt(m->i8, (unsigned)dtype_bits(type->dtype), false),
-                            LLVMConstInt(m->i16, 1, false)};
+    LLVMValueRef dtype[] = {LLVMConstInt(m->i8, (unsigned)dtype_code(type->dtype), false),
+                            LLVMConstInt(m->i8, (unsigned)dtype_bits(type->dtype), false), LLVMConstInt(m->i16, 1, false)};
     LLVMValueRef fields[] = {module_text(m, name),
                              module_i32(m, kind),
                              module_struct(m, 3, dtype),
                              module_i32(m, type->rank),
                              module_array(m, m->i64, type->rank, dims),
-                             module_text(m, type_text(m->arena, type))};
+                             module_text(m, type_said(m->arena, type))};
     LLVMValueRef row = module_struct(m, 6, fields);
     struct_check(m, row, sizeof(mdl_value), "mdl_value");
     t->value_type = LLVMTypeOf(row);
@@ -118,7 +119,8 @@ static LLVMValueRef sizes_table(Tables *t) {
     LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
     for (int i = 0; i < n; i++) {
         const SizeName *name = size_name_at(t->program->sizes, i);
-        LLVMValueRef fields[] = {module_text(m, name->name), module_i64(m, name->low), module_i64(m, name->high == SIZE_NO_LIMIT ? -1 : name->high),
+        LLVMValueRef fields[] = {module_text(m, name->name), module_i64(m, name->low),
+                                 module_i64(m, name->high == SIZE_NO_LIMIT ? -1 : name->high),
                                  module_i32(m, artifact_size_entry(t->program, name))};
         rows[i] = module_struct(m, 4, fields);
         struct_check(m, rows[i], sizeof(mdl_size), "mdl_size");
@@ -152,7 +154,8 @@ static LLVMValueRef entry_row(Tables *t, const Entry *e) {
     LLVMValueRef *in = NEW_ARRAY(m->arena, LLVMValueRef, e->n_inputs + 1), *out = NEW_ARRAY(m->arena, LLVMValueRef, n_out + 1);
     for (int i = 0; i < e->n_sizes; i++) sizes[i] = e->sizes[i]->index;
     for (int i = 0; i < e->n_inputs; i++) in[i] = value_row(t, e->inputs[i].name, MDL_INPUT, &e->inputs[i].type);
-    for (int i = 0; i < n_out; i++) out[i] = value_row(t, e->graph->results.at[i].name, MDL_OUTPUT, &e->graph->results.at[i].value->type);
+    for (int i = 0; i < n_out; i++)
+        out[i] = value_row(t, e->graph->results.at[i].name, MDL_OUTPUT, &e->graph->results.at[i].value->type);
     LLVMValueRef fields[] = {module_text(m, e->name),
                              module_i32(m, e->train),
                              module_i32(m, e->n_sizes),
@@ -174,7 +177,7 @@ static LLVMValueRef entries_table(Tables *t) {
     return n ? module_array(t->m, LLVMTypeOf(rows[0]), n, rows) : module_null(t->m);
 }
 
-/* ---- exported functions, and what stands in the model's table -------------------------------------------------------------------- */
+/* ---- exported functions, and what stands in the model's table ------------------------------------------------------------ */
 
 static LLVMValueRef exported(Tables *t, const char *name, LLVMTypeRef type) {
     LLVMValueRef f = LLVMAddFunction(t->m->module, name, type);
@@ -229,7 +232,8 @@ static void entry_function(Tables *t, int index, LLVMValueRef program) {
     LLVMTypeRef *types = NEW_ARRAY(m->arena, LLVMTypeRef, 1 + e->n_sizes + e->n_inputs + n_out);
     types[n++] = m->ptr;
     for (int i = 0; i < e->n_sizes; i++) types[n++] = m->i64;
-    for (int i = 0; i < e->n_inputs; i++) types[n++] = e->inputs[i].type.rank ? m->ptr : scalar_type(m, e->inputs[i].type.dtype);
+    for (int i = 0; i < e->n_inputs; i++)
+        types[n++] = e->inputs[i].type.rank ? m->ptr : scalar_type(m, e->inputs[i].type.dtype);
     for (int i = 0; i < n_out; i++) types[n++] = m->ptr;
     LLVMValueRef f = exported(t, arena_printf(m->arena, "%s_%s", t->program->name, e->name), module_type(m, m->i32, n, types));
 
@@ -320,7 +324,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
     t->model = table_add(t, "model", value);
 }
 
-/* ---- the runtime's tables ------------------------------------------------------------------------------------------------------- */
+/* ---- the runtime's tables ------------------------------------------------------------------------------------------------ */
 
 /* Slots that an entry reads or writes (all), or only those it writes. */
 static int entry_slots(const Program *p, const Entry *e, bool written_only, int *list) {
@@ -386,13 +390,14 @@ static LLVMValueRef slot_runtime_row(Tables *t, int i, const char *data) {
     const Slot *slot = t->program->slots.at[i];
     const Plan *plan = t->options->inits[i];
     LLVMValueRef row_index = module_i64(m, i);
-    LLVMValueRef fields[] = {LLVMConstInBoundsGEP2(t->value_type, t->values, &row_index, 1),
-                             module_i32(m, slot->optimizer),
-                             module_i32(m, slot_changes(t->program, i)),
-                             data ? module_external(m, data) : module_null(m),
-                             bytes_function(t->unit, slot_bytes(t->program, slot)),
-                             plan ? entry_code(t->unit, arena_printf(m->arena, "init.%s", slot->path), "open", plan) : module_null(m),
-                             plan ? entry_arena(t->unit, arena_printf(m->arena, "arena.%s", slot->path), plan) : module_null(m)};
+    LLVMValueRef fields[] = {
+        LLVMConstInBoundsGEP2(t->value_type, t->values, &row_index, 1),
+        module_i32(m, slot->optimizer),
+        module_i32(m, slot_changes(t->program, i)),
+        data ? module_external(m, data) : module_null(m),
+        bytes_function(t->unit, slot_bytes(t->program, slot)),
+        plan ? entry_code(t->unit, arena_printf(m->arena, "init.%s", slot->path), "open", plan) : module_null(m),
+        plan ? entry_arena(t->unit, arena_printf(m->arena, "arena.%s", slot->path), plan) : module_null(m)};
     LLVMValueRef row = module_struct(m, 7, fields);
     struct_check(m, row, sizeof(RtSlot), "RtSlot");
     return row;
@@ -401,7 +406,8 @@ static LLVMValueRef slot_runtime_row(Tables *t, int i, const char *data) {
 static LLVMValueRef program_table(Tables *t, const char *const *data) {
     Module *m = t->m;
     const Program *p = t->program;
-    LLVMValueRef *slots = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1), *entries = NEW_ARRAY(m->arena, LLVMValueRef, p->entries.n + 1);
+    LLVMValueRef *slots = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1),
+                 *entries = NEW_ARRAY(m->arena, LLVMValueRef, p->entries.n + 1);
     LLVMValueRef *dims = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1);
     for (int i = 0; i < p->slots.n; i++) slots[i] = slot_runtime_row(t, i, data[i]);
     for (int i = 0; i < p->slots.n; i++) dims[i] = shape_function(t->unit, &p->slots.at[i]->type);
@@ -428,10 +434,12 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
 }
 
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data) {
-    Tables tables = {.unit = u, .m = u->module, .options = options, .program = options->program, .hashes = hashes}, *t = &tables;
+    Tables tables = {.unit = u, .m = u->module, .options = options, .program = options->program, .hashes = hashes},
+           *t = &tables;
     Module *m = u->module;
     LLVMTypeRef P = m->ptr;
-    LLVMValueRef open = exported(t, arena_printf(m->arena, "%s_open", t->program->name), module_type(m, m->i32, 2, (LLVMTypeRef[]){P, P}));
+    LLVMValueRef open =
+        exported(t, arena_printf(m->arena, "%s_open", t->program->name), module_type(m, m->i32, 2, (LLVMTypeRef[]){P, P}));
     LLVMValueRef shape = internal_function(t, "value.shape", m->i32, 3, (LLVMTypeRef[]){P, P, P});
     LLVMValueRef bytes = internal_function(t, "entry.bytes", m->i64, 2, (LLVMTypeRef[]){m->i32, P});
     model_table(t, open, shape, bytes);

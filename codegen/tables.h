@@ -13,12 +13,13 @@ ArtifactHashes artifact_hashes(Arena *arena, const ArtifactOptions *options);
 /* Contents of the section .mdl.meta. */
 Bytes artifact_meta(Arena *arena, const ArtifactOptions *options, const ArtifactHashes *hashes);
 
-/* Everything but the kernels, into the unit's module: entries, initial values, tables, exported functions. data[i]: the address of the value
- * of slot i inside the artifact, or NULL. Scratch of the schedulers is known when all entries have been generated: the last thing to be written. */
+/* Everything but the kernels, into the unit's module: entries, initial values, tables, exported functions. data[i]: the address
+ * of the value of slot i inside the artifact, or NULL. Scratch of the schedulers is known when all entries have been generated:
+ * the last thing to be written. */
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data);
 
-const char *artifact_target_text(const Target *t);             /* "x86-64-v3" */
-bool artifact_cached(const Entry *e, int result);              /* does the result depend on a cache? */
-int artifact_size_entry(const Program *p, const SizeName *n);  /* the entry a size belongs to, -1: several, or a slot's */
+const char *artifact_target_text(const Target *t);            /* "x86-64-v3" */
+bool artifact_cached(const Entry *e, int result);             /* does the result depend on a cache? */
+int artifact_size_entry(const Program *p, const SizeName *n); /* the entry a size belongs to, -1: several, or a slot's */
 
 #endif

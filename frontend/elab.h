@@ -1,10 +1,11 @@
 /* elab.h -- what the files elaborate_*.c share: values, scopes, instances, and the state of one elaboration. Not for others.
  *
- * How to read elaboration: elaborate.c (declarations, entries, the end), then elaborate_expr.c (one function a kind of expression),
- * elaborate_call.c (arguments and sizes), elaborate_instance.c (members by path), elaborate_stmt.c; the rest is by topic.
+ * How to read elaboration: elaborate.c (declarations, directives, the end), elaborate_entry.c, then elaborate_expr.c (one
+ * function a kind of expression), elaborate_call.c (arguments and sizes), elaborate_instance.c (members by path),
+ * elaborate_stmt.c; the rest is by topic.
  *
- * Errors leave by longjmp to the nearest elab_guard (a declaration, a statement of an entry), which is safe because everything lives
- * in one arena and all that changes on the way down is `cx`, which the guard restores. */
+ * Errors leave by longjmp to the nearest elab_guard (a declaration, a statement of an entry), which is safe because everything
+ * lives in one arena and all that changes on the way down is `cx`, which the guard restores. */
 #ifndef FRONTEND_ELAB_H
 #define FRONTEND_ELAB_H
 #include "frontend/ast.h"
@@ -482,7 +483,8 @@ struct Builtin {
     const char *params; /* "x axis? keep?"; "*" in front: any number, see rest */
     BuiltinFn *fn;
 };
-extern const Builtin builtins_map[], builtins_shape[], builtins_make[], builtins_pattern[], builtins_effect[]; /* each ends with a NULL */
+/* Each ends with a row of NULLs. */
+extern const Builtin builtins_map[], builtins_shape[], builtins_make[], builtins_pattern[], builtins_effect[];
 Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node);
 Node *need_tensor(Elab *el, const Arg *a);
 void need_float(Elab *el, const Arg *a);

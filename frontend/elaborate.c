@@ -6,7 +6,8 @@
  *   4. directives (init, load, quantize), which select weights that exist by now
  *   5. the end: slots in order of declaration, initial values as a graph of their own, run { } as JSON
  *
- * Every entry is elaborated, also when --entries keeps only some: sizes of layers may be bound by any of them, and errors are errors. */
+ * Every entry is elaborated, also when --entries keeps only some: sizes of layers may be bound by any of them, and errors are
+ * errors. */
 #include "frontend/elaborate.h"
 
 #include "frontend/elab.h"
@@ -116,9 +117,7 @@ static bool parse_define(Elab *el, const char *text, Value like_, Value *out) {
     char *end;
     size_t n = strlen(text);
     switch (like_.kind) {
-    case V_BOOL:
-        *out = value_bool(!strcmp(text, "true"));
-        return !strcmp(text, "true") || !strcmp(text, "false");
+    case V_BOOL: *out = value_bool(!strcmp(text, "true")); return !strcmp(text, "true") || !strcmp(text, "false");
     case V_INT:
         if (!parse_whole(text, &whole)) return false;
         *out = value_int(whole);
@@ -168,7 +167,8 @@ static void declare_config(Elab *el, const Ast *it, Env *env) {
     Value v = ev(el, ast_kid(it, 0), env);
     const char *key = arena_printf(el->arena, "%s%s", env->prefix, it->text), *given = define_of(el, env, it->text);
     const Ast *type = ast_kid(it, 2);
-    if (ast_given(type) && ast_is(type, AST_TYPE) && !strcmp(type->text, "num") && v.kind == V_INT) v = value_num((double)v.whole);
+    if (ast_given(type) && ast_is(type, AST_TYPE) && !strcmp(type->text, "num") && v.kind == V_INT)
+        v = value_num((double)v.whole);
     if (given) {
         Value parsed;
         if (!parse_define(el, given, v, &parsed)) {
@@ -184,10 +184,12 @@ static void declare_config(Elab *el, const Ast *it, Env *env) {
         if (!in_range(v, range)) {
             const char *want = "";
             if (range.kind == V_RANGE) {
-                want = arena_printf(el->arena, "%s to %s", size_text(el->arena, range.range->from), size_text(el->arena, range.range->to));
+                want = arena_printf(el->arena, "%s to %s", size_text(el->arena, range.range->from),
+                                    size_text(el->arena, range.range->to));
             } else {
                 for (int i = 0; i < range.list->item.n; i++)
-                    want = arena_printf(el->arena, "%s%s%s", want, i ? ", " : "one of ", value_text(el, range.list->item.at[i]));
+                    want =
+                        arena_printf(el->arena, "%s%s%s", want, i ? ", " : "one of ", value_text(el, range.list->item.at[i]));
             }
             fault(el, ast_is(r, AST_LIST) && r->n ? ast_kid(r, 0) : r, 107, "`%s` = %s is not allowed", key, value_text(el, v));
             fault_label(el, "must be %s", want);
@@ -204,7 +206,8 @@ static void size_limits(Elab *el, const Ast *range, Env *env, int64_t *low, int6
     *high = SIZE_NO_LIMIT;
     if (!ast_given(range)) return;
     Value v = ev(el, range, env);
-    if (v.kind != V_RANGE || !size_is_const(v.range->from, low) || !size_is_const(v.range->to, high) || *low < 0 || *high < *low) {
+    if (v.kind != V_RANGE || !size_is_const(v.range->from, low) || !size_is_const(v.range->to, high) || *low < 0 ||
+        *high < *low) {
         fault(el, range, 212, "the range of a size goes from one whole number to another, such as 1..64");
         fault_throw(el);
     }
@@ -218,7 +221,8 @@ static void declare_dims(Elab *el, const Ast *it, Env *env) {
         size_limits(el, ast_kid(d, 0), env, &low, &high);
         const char *given = define_of(el, env, d->text);
         if (!given) {
-            env_set(el, env, d->text, value_size(size_named(el->program->sizes, size_declare(el->program->sizes, d->text, low, high))));
+            env_set(el, env, d->text,
+                    value_size(size_named(el->program->sizes, size_declare(el->program->sizes, d->text, low, high))));
             continue;
         }
         if (!parse_whole(given, &fixed)) {
@@ -261,8 +265,9 @@ static void check_layer_items(Elab *el, const Ast *items) {
             check_layer_items(el, ast_kid(it, 1));
             check_layer_items(el, ast_kid(it, 2));
         }
-        bool outside = ast_is(it, AST_ENTRY) || ast_is(it, AST_TRAIN) || ast_is(it, AST_IMPORT) || ast_is(it, AST_CONFIG) || ast_is(it, AST_INIT) ||
-                       ast_is(it, AST_LOAD) || ast_is(it, AST_QUANTIZE) || ast_is(it, AST_SETTINGS) || ast_is(it, AST_LAYER);
+        bool outside = ast_is(it, AST_ENTRY) || ast_is(it, AST_TRAIN) || ast_is(it, AST_IMPORT) || ast_is(it, AST_CONFIG) ||
+                       ast_is(it, AST_INIT) || ast_is(it, AST_LOAD) || ast_is(it, AST_QUANTIZE) || ast_is(it, AST_SETTINGS) ||
+                       ast_is(it, AST_LAYER);
         if (!outside) continue;
         fault(el, it, 103, "`%s` stands inside a layer", ast_kind_name(it->kind));
         fault_help(el, "move it to the file");
@@ -295,9 +300,10 @@ static const char *quoted_text(Elab *el, const Ast *n, Env *env) {
 }
 
 static void check_setting_names(Elab *el, const Ast *it) {
-    static const char *const rows[3][12] = {{"precision", "params", "compute", "accumulate", "loss_scale"},
-                                            {"target", "device", "arch", "threads", "memory"},
-                                            {"run", "each", "test", "data", "test_data", "batch", "epochs", "steps", "seed", "tokenizer"}};
+    static const char *const rows[3][12] = {
+        {"precision", "params", "compute", "accumulate", "loss_scale"},
+        {"target", "device", "arch", "threads", "memory"},
+        {"run", "each", "test", "data", "test_data", "batch", "epochs", "steps", "seed", "tokenizer"}};
     Names blocks = {0}, names = {0};
     int which = -1;
     for (int i = 0; i < 3; i++) {
@@ -343,11 +349,13 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
         const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
         const char *what = arena_printf(el->arena, "%s { %s = %s; }", it->text, q->text, ast_text(el->arena, value));
         if (!strcmp(it->text, "precision")) {
-            if (!ast_is(value, AST_DTYPE) || strcmp(value->text, "f32")) not_yet(el, value, arena_printf(el->arena, "`%s`", what));
+            if (!ast_is(value, AST_DTYPE) || strcmp(value->text, "f32"))
+                not_yet(el, value, arena_printf(el->arena, "`%s`", what));
             continue;
         }
         Value v = ev(el, value, env);
-        if (!strcmp(q->text, "device") && !(v.kind == V_STR && !strcmp(v.text, "cpu"))) not_yet(el, value, arena_printf(el->arena, "`%s`", what));
+        if (!strcmp(q->text, "device") && !(v.kind == V_STR && !strcmp(v.text, "cpu")))
+            not_yet(el, value, arena_printf(el->arena, "`%s`", what));
         if (!strcmp(q->text, "memory")) not_yet(el, value, arena_printf(el->arena, "`%s`", what));
         if (strcmp(q->text, "arch")) continue;
         if (v.kind != V_STR) {
@@ -362,7 +370,8 @@ static void read_items(Elab *el, const Ast *items, Env *env, bool imported);
 
 static void import_file(Elab *el, const Ast *it, Env *env) {
     const char *here = env->source->path, *slash = strrchr(here, '/');
-    const char *path = it->text[0] == '/' || !slash ? it->text : arena_printf(el->arena, "%.*s/%s", (int)(slash - here), here, it->text);
+    const char *path =
+        it->text[0] == '/' || !slash ? it->text : arena_printf(el->arena, "%.*s/%s", (int)(slash - here), here, it->text);
     for (int i = 0; i < el->n_importing; i++) {
         if (strcmp(el->importing[i], path)) continue;
         fault(el, it, 104, "\"%s\" imports itself", it->text);
@@ -408,8 +417,13 @@ static void import_file(Elab *el, const Ast *it, Env *env) {
 
 static void declare_weight(Elab *el, const Ast *it, Env *env) {
     Weight *w = NEW(el->arena, Weight);
-    *w = (Weight){.kind = ast_is(it, AST_PARAM) ? SLOT_PARAM : ast_is(it, AST_STATE) ? SLOT_STATE : SLOT_CACHE,
-                  .path = it->text, .name = it->text, .decl = it, .env = env};
+    *w = (Weight){.kind = ast_is(it, AST_PARAM)   ? SLOT_PARAM
+                          : ast_is(it, AST_STATE) ? SLOT_STATE
+                                                  : SLOT_CACHE,
+                  .path = it->text,
+                  .name = it->text,
+                  .decl = it,
+                  .env = env};
     Value v = {.kind = V_WEIGHT, .weight = w};
     env_set(el, env, it->text, v);
     PUSH(el->arena, el->tops, ((Top){it->text, v}));
@@ -480,9 +494,7 @@ static void declare(Elab *el, void *arg) {
             fault_throw(el);
         }
         break;
-    case AST_DIMPACK:
-        fault(el, it, 207, "`dim ...;` stands in layers only");
-        fault_throw(el);
+    case AST_DIMPACK: fault(el, it, 207, "`dim ...;` stands in layers only"); fault_throw(el);
     default: break;
     }
     PUSH(el->arena, el->items, it);
@@ -492,7 +504,8 @@ static void read_items(Elab *el, const Ast *items, Env *env, bool imported) {
     for (int i = 0; i < items->n; i++) {
         Declaration d = {ast_kid(items, i), env, imported};
         bool good = elab_guard(el, declare, &d);
-        bool names = d.it->text && !ast_is(d.it, AST_ENTRY) && !ast_is(d.it, AST_TRAIN) && !ast_is(d.it, AST_ASSERT) && !ast_is(d.it, AST_IMPORT);
+        bool names = d.it->text && !ast_is(d.it, AST_ENTRY) && !ast_is(d.it, AST_TRAIN) && !ast_is(d.it, AST_ASSERT) &&
+                     !ast_is(d.it, AST_IMPORT);
         if (!good && names && !env_own(env, d.it->text)) env_set(el, env, d.it->text, (Value){.kind = V_POISON});
         for (int k = 0; !good && ast_is(d.it, AST_DIMS) && k < d.it->n; k++)
             if (!env_own(env, ast_kid(d.it, k)->text)) env_set(el, env, ast_kid(d.it, k)->text, (Value){.kind = V_POISON});
@@ -644,7 +657,9 @@ static void make_init(Elab *el) {
     for (int i = 0; i < el->slots.n; i++) el->slots.at[i]->slot->data = el->slots.at[i]->data;
 }
 
-static void load_given(Elab *el, void *arg) { load_option(el, arg); }
+static void load_given(Elab *el, void *arg) {
+    load_option(el, arg);
+}
 
 /* A name of C, from the name of the file. */
 static const char *exported_name(Arena *a, const char *path) {
@@ -677,7 +692,8 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     if (diag_errors(diag) == errors) elab_guard(el, unused_defines, NULL);
     elab_entries(el);
     if (diag_errors(diag) > errors) return NULL;
-    for (int i = 0; i < el->tops.n && p->entries.n; i++) elab_guard(el, size_everything, &el->tops.at[i]); /* no entry: sizes are open */
+    for (int i = 0; i < el->tops.n && p->entries.n; i++)
+        elab_guard(el, size_everything, &el->tops.at[i]); /* no entry: sizes are open */
     if (diag_errors(diag) > errors) return NULL;
     for (int i = 0; i < el->items.n; i++) elab_guard(el, run_directive, (void *)el->items.at[i]);
     elab_overs_used(el);

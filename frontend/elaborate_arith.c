@@ -1,8 +1,8 @@
 /* elaborate_arith.c -- operators: on numbers (computed now), on sizes (polynomials), on tensors (nodes).
  *
- * Numbers take the type of the tensor they meet. Of two tensors, one already has the shape of the result; the other may lack leading
- * axes or have literal 1s (LANGUAGE.md 5.3). A number made of run-time sizes that is no polynomial (sqrt(t), t * 0.5) is a weak
- * tensor: an f32 scalar that behaves as a number. */
+ * Numbers take the type of the tensor they meet. Of two tensors, one already has the shape of the result; the other may lack
+ * leading axes or have literal 1s (LANGUAGE.md 5.3). A number made of run-time sizes that is no polynomial (sqrt(t), t * 0.5)
+ * is a weak tensor: an f32 scalar that behaves as a number. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -23,7 +23,9 @@ bool dims_fit(int n, const Size *a, int m, const Size *b) {
     return true;
 }
 
-double number_value(Value v) { return v.kind == V_INT ? (double)v.whole : v.number; }
+double number_value(Value v) {
+    return v.kind == V_INT ? (double)v.whole : v.number;
+}
 
 /* ---- numbers and tensors as nodes */
 
@@ -45,10 +47,13 @@ Node *operand(Elab *el, Value v, const Type *want) {
     return emit_expand(el, scalar_of(el, v, want->dtype), want->rank, want->dim);
 }
 
-static Value weak(Node *n) { return (Value){.kind = V_TENSOR, .weak = true, .policy = true, .node = n}; }
+static Value weak(Node *n) {
+    return (Value){.kind = V_TENSOR, .weak = true, .policy = true, .node = n};
+}
 
 static const char *parens(Elab *el, const Ast *n) {
-    bool simple = ast_is(n, AST_NAME) || ast_is(n, AST_CALL) || ast_is(n, AST_INDEX) || ast_is(n, AST_DOT) || ast_is(n, AST_PAREN);
+    bool simple =
+        ast_is(n, AST_NAME) || ast_is(n, AST_CALL) || ast_is(n, AST_INDEX) || ast_is(n, AST_DOT) || ast_is(n, AST_PAREN);
     return simple ? ast_text(el->arena, n) : arena_printf(el->arena, "(%s)", ast_text(el->arena, n));
 }
 
@@ -62,7 +67,8 @@ static const char *whole_limits(DType d, int64_t *low, int64_t *high) {
     return dtype_name(d);
 }
 
-static void number_meets(Elab *el, Value number, const Ast *number_node, Value tensor, const Ast *tensor_node, const Ast *where) {
+static void number_meets(Elab *el, Value number, const Ast *number_node, Value tensor, const Ast *tensor_node,
+                         const Ast *where) {
     const char *name = ast_text(el->arena, tensor_node);
     DType d = tensor_dtype(tensor);
     if (d == DT_BOOL) {
@@ -73,7 +79,8 @@ static void number_meets(Elab *el, Value number, const Ast *number_node, Value t
     }
     if (dtype_is_float(d)) return;
     if (number.kind == V_NUM || number.kind == V_TENSOR) {
-        fault(el, where, 203, "%s and the fraction %s do not mix", dtype_name(d), number.kind == V_NUM ? value_text(el, number) : ast_text(el->arena, number_node));
+        fault(el, where, 203, "%s and the fraction %s do not mix", dtype_name(d),
+              number.kind == V_NUM ? value_text(el, number) : ast_text(el->arena, number_node));
         fault_label(el, "%s is %s", name, tensor_text(el, tensor));
         fault_help(el, "convert first: cast(%s, float)", name);
         fault_throw(el);
@@ -97,11 +104,13 @@ Common common_type(Elab *el, const Ast *where, int count, const Value *v, const 
             first = i;
             c = (Common){d, v[i].policy, true};
         } else if (d != c.dtype) {
-            fault(el, where, 203, "%s and %s do not mix", c.policy ? "float" : dtype_name(c.dtype), v[i].policy ? "float" : dtype_name(d));
+            fault(el, where, 203, "%s and %s do not mix", c.policy ? "float" : dtype_name(c.dtype),
+                  v[i].policy ? "float" : dtype_name(d));
             fault_fact(el, "left:  %s", tensor_text(el, v[first]));
             fault_fact(el, "right: %s", tensor_text(el, v[i]));
-            fault_help(el, "convert one: cast(%s, %s) or cast(%s, %s)", ast_text(el->arena, n[i]), c.policy ? "float" : dtype_name(c.dtype),
-                       ast_text(el->arena, n[first]), v[i].policy ? "float" : dtype_name(d));
+            fault_help(el, "convert one: cast(%s, %s) or cast(%s, %s)", ast_text(el->arena, n[i]),
+                       c.policy ? "float" : dtype_name(c.dtype), ast_text(el->arena, n[first]),
+                       v[i].policy ? "float" : dtype_name(d));
             fault_throw(el);
         } else {
             c.policy = c.policy && v[i].policy;
@@ -123,7 +132,8 @@ void hint_broadcast(Elab *el, int na, const Size *a, int nb, const Size *b, cons
     fault_help(el, "drop the extra dimension of size 1: %s[%s, 0]", parens(el, longer), colons);
 }
 
-static void shapes_differ(Elab *el, const Ast *where, const char *op, Value a, Value b, const Ast *an, const Ast *bn) __attribute__((noreturn));
+static void shapes_differ(Elab *el, const Ast *where, const char *op, Value a, Value b, const Ast *an, const Ast *bn)
+    __attribute__((noreturn));
 static void shapes_differ(Elab *el, const Ast *where, const char *op, Value a, Value b, const Ast *an, const Ast *bn) {
     const Type *x = tensor_type(a), *y = tensor_type(b);
     fault(el, where, 301, "shapes do not fit `%s`", op);
@@ -237,7 +247,8 @@ static Value exact_division(Elab *el, const Ast *n, Value a, Value b) {
         fault_throw(el);
     }
     if (el->cx.g)
-        require_divides(el, x, y, arena_printf(el->arena, "%s must be divisible by %s", size_text(el->arena, x), size_text(el->arena, y)));
+        require_divides(
+            el, x, y, arena_printf(el->arena, "%s must be divisible by %s", size_text(el->arena, x), size_text(el->arena, y)));
     return checked_size(el, n, size_floordiv(x, y));
 }
 
@@ -283,7 +294,9 @@ static double float_arith(const char *op, double a, double b) {
     }
 }
 
-static bool is_comparison(const char *op) { return strchr("<>=!", op[0]) != NULL; }
+static bool is_comparison(const char *op) {
+    return strchr("<>=!", op[0]) != NULL;
+}
 
 static bool compare_doubles(const char *op, double a, double b) {
     if (!strcmp(op, "==")) return a == b;
@@ -299,7 +312,7 @@ static Op node_op(const char *op) {
         const char *name;
         Op op;
     } rows[] = {{"+", OP_ADD}, {"-", OP_SUB}, {"*", OP_MUL}, {"/", OP_DIV}, {"%", OP_MOD}, {"**", OP_POW}, {"==", OP_EQ},
-                {"!=", OP_NE}, {"<", OP_LT}, {"<=", OP_LE}, {">", OP_GT}, {">=", OP_GE}, {"&&", OP_AND}, {"||", OP_OR}};
+                {"!=", OP_NE}, {"<", OP_LT},  {"<=", OP_LE}, {">", OP_GT},  {">=", OP_GE}, {"&&", OP_AND}, {"||", OP_OR}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].name, op)) return rows[i].op;
     bug("`%s` is no operator", op);
@@ -439,7 +452,10 @@ static Value matmul(Elab *el, const Ast *n, Value a, Value b, const Ast *an, con
             int place = lead - leading[s] + i, other = place - (lead - leading[1 - s]);
             bool stretched = is_lead && size_is(side[s]->dim[i], 1) && other >= 0 && !size_is(side[1 - s]->dim[other], 1);
             if (stretched) continue;
-            char letter = is_lead ? (char)('a' + place) : s == 0 ? "mk"[i - leading[0]] : y->rank == 1 ? 'k' : "kn"[i - leading[1]];
+            char letter = is_lead        ? (char)('a' + place)
+                          : s == 0       ? "mk"[i - leading[0]]
+                          : y->rank == 1 ? 'k'
+                                         : "kn"[i - leading[1]];
             label[s][rank] = letter;
             label[s][rank + 1] = 0;
             dim[rank++] = side[s]->dim[i];
@@ -466,7 +482,8 @@ static Value elementwise(Elab *el, const Ast *n, const char *op, Value a, Value 
         fault_throw(el);
     }
     bool both_bool = true;
-    for (int i = 0; i < 2; i++) both_bool = both_bool && (v[i].kind == V_BOOL || (is_strong(v[i]) && tensor_dtype(v[i]) == DT_BOOL));
+    for (int i = 0; i < 2; i++)
+        both_bool = both_bool && (v[i].kind == V_BOOL || (is_strong(v[i]) && tensor_dtype(v[i]) == DT_BOOL));
     Type t = {.dtype = DT_BOOL};
     Common c = {DT_BOOL, false, true};
     if (!(both_bool && (op[0] == '=' || op[0] == '!'))) {
@@ -540,9 +557,7 @@ Value arith_unary(Elab *el, const Ast *n, const char *op, Value v) {
         fault_throw(el);
     }
     switch (v.kind) {
-    case V_INT:
-        refuse_overflow(el, n, v.whole == INT64_MIN);
-        return value_int(-v.whole);
+    case V_INT: refuse_overflow(el, n, v.whole == INT64_MIN); return value_int(-v.whole);
     case V_NUM: return value_num(-v.number);
     case V_SIZE: return checked_size(el, n, size_scale(v.size, -1));
     default: break;

@@ -1,8 +1,9 @@
-/* elaborate_builtin.c -- the intrinsics: their table, their arguments, and those that work element by element (INTRINSICS.md 3).
+/* elaborate_builtin.c -- the intrinsics: their table, their arguments, and those that work element by element (INTRINSICS.md
+ * 3).
  *
- * A row is name, parameters, function. Parameters with `?` may be left out (the value is none then). Rows with `*` take any number of
- * arguments and look at Call.rest themselves. Rows without a function are known and refused: "not supported yet". The other tables
- * stand in elaborate_shape.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c. */
+ * A row is name, parameters, function. Parameters with `?` may be left out (the value is none then). Rows with `*` take any
+ * number of arguments and look at Call.rest themselves. Rows without a function are known and refused: "not supported yet". The
+ * other tables stand in elaborate_shape.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -70,15 +71,19 @@ Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node) {
     return b->fn(el, &c);
 }
 
-Value like(Value x, Node *n) { return value_tensor(n, x.policy); }
+Value like(Value x, Node *n) {
+    return value_tensor(n, x.policy);
+}
 
 Node *need_tensor(Elab *el, const Arg *a) {
     if (a->value.kind == V_TENSOR) return a->value.node;
     fault(el, a->node, 202, "this must be a tensor");
     fault_label(el, "this is %s", value_a(el, a->value));
     if (a->value.kind == V_NONE)
-        fault_help(el, "it is an optional argument that was not given; test it first: if %s != none { ... }", ast_text(el->arena, a->node));
-    if (a->value.kind == V_TUPLE) fault_help(el, "it is a tuple of %d: take it apart with let (a, b) = ...;", a->value.list->item.n);
+        fault_help(el, "it is an optional argument that was not given; test it first: if %s != none { ... }",
+                   ast_text(el->arena, a->node));
+    if (a->value.kind == V_TUPLE)
+        fault_help(el, "it is a tuple of %d: take it apart with let (a, b) = ...;", a->value.list->item.n);
     fault_throw(el);
 }
 
@@ -140,7 +145,9 @@ static Value map1(Elab *el, Call *c, Op op) {
 }
 
 #define MAP1(name, OP)                                                                                                         \
-    static Value fn_##name(Elab *el, Call *c) { return map1(el, c, OP); }
+    static Value fn_##name(Elab *el, Call *c) {                                                                                \
+        return map1(el, c, OP);                                                                                                \
+    }
 MAP1(exp, OP_EXP)
 MAP1(expm1, OP_EXPM1)
 MAP1(log, OP_LOG)
@@ -187,10 +194,18 @@ static Value rounder(Elab *el, Call *c, Op op, double rounded) {
     return r;
 }
 
-static double number_or_zero(Value v) { return v.kind == V_NUM ? v.number : 0; }
-static Value fn_floor(Elab *el, Call *c) { return rounder(el, c, OP_FLOOR, floor(number_or_zero(c->arg[0].value))); }
-static Value fn_ceil(Elab *el, Call *c) { return rounder(el, c, OP_CEIL, ceil(number_or_zero(c->arg[0].value))); }
-static Value fn_round(Elab *el, Call *c) { return rounder(el, c, OP_ROUND, nearbyint(number_or_zero(c->arg[0].value))); }
+static double number_or_zero(Value v) {
+    return v.kind == V_NUM ? v.number : 0;
+}
+static Value fn_floor(Elab *el, Call *c) {
+    return rounder(el, c, OP_FLOOR, floor(number_or_zero(c->arg[0].value)));
+}
+static Value fn_ceil(Elab *el, Call *c) {
+    return rounder(el, c, OP_CEIL, ceil(number_or_zero(c->arg[0].value)));
+}
+static Value fn_round(Elab *el, Call *c) {
+    return rounder(el, c, OP_ROUND, nearbyint(number_or_zero(c->arg[0].value)));
+}
 
 static Value fn_isnan(Elab *el, Call *c) {
     need_float(el, &c->arg[0]);
@@ -217,7 +232,8 @@ static void need_values(Elab *el, int n, const Arg *a) {
         fault(el, a[i].node, 202, "this must be a tensor or a number");
         fault_label(el, "this is %s", value_a(el, a[i].value));
         if (a[i].value.kind == V_NONE)
-            fault_help(el, "it is an optional argument that was not given; test it first: if %s != none { ... }", ast_text(el->arena, a[i].node));
+            fault_help(el, "it is an optional argument that was not given; test it first: if %s != none { ... }",
+                       ast_text(el->arena, a[i].node));
         fault_throw(el);
     }
 }
@@ -252,14 +268,19 @@ static Value extreme(Elab *el, Call *c, bool larger) {
     return r;
 }
 
-static Value fn_max(Elab *el, Call *c) { return extreme(el, c, true); }
-static Value fn_min(Elab *el, Call *c) { return extreme(el, c, false); }
+static Value fn_max(Elab *el, Call *c) {
+    return extreme(el, c, true);
+}
+static Value fn_min(Elab *el, Call *c) {
+    return extreme(el, c, false);
+}
 
 static Value fn_clamp(Elab *el, Call *c) {
     need_values(el, 3, c->arg);
     Value v[] = {c->arg[0].value, c->arg[1].value, c->arg[2].value};
     const Ast *n[] = {c->arg[0].node, c->arg[1].node, c->arg[2].node};
-    if ((v[0].kind == V_INT || v[0].kind == V_NUM) && is_number(v[1]) && is_number(v[2]) && v[1].kind != V_SIZE && v[2].kind != V_SIZE) {
+    if ((v[0].kind == V_INT || v[0].kind == V_NUM) && is_number(v[1]) && is_number(v[2]) && v[1].kind != V_SIZE &&
+        v[2].kind != V_SIZE) {
         double x = fmin(fmax(number_value(v[0]), number_value(v[1])), number_value(v[2]));
         return v[0].kind == V_INT && v[1].kind == V_INT && v[2].kind == V_INT ? value_int((int64_t)x) : value_num(x);
     }
@@ -288,7 +309,8 @@ static Value fn_where(Elab *el, Call *c) {
     }
     need_tensor(el, &c->arg[0]);
     if (tensor_dtype(cond) != DT_BOOL) {
-        fault(el, c->arg[0].node, 203, "the condition of where must be bool, but it is %s", cond.policy ? "float" : dtype_name(tensor_dtype(cond)));
+        fault(el, c->arg[0].node, 203, "the condition of where must be bool, but it is %s",
+              cond.policy ? "float" : dtype_name(tensor_dtype(cond)));
         fault_label(el, "this is %s", tensor_text(el, cond));
         fault_throw(el);
     }
@@ -296,7 +318,8 @@ static Value fn_where(Elab *el, Call *c) {
     Value v[] = {cond, c->arg[1].value, c->arg[2].value};
     const Ast *n[] = {c->arg[0].node, c->arg[1].node, c->arg[2].node};
     bool all_bool = true;
-    for (int i = 1; i < 3; i++) all_bool = all_bool && (v[i].kind == V_BOOL || (is_strong(v[i]) && tensor_dtype(v[i]) == DT_BOOL));
+    for (int i = 1; i < 3; i++)
+        all_bool = all_bool && (v[i].kind == V_BOOL || (is_strong(v[i]) && tensor_dtype(v[i]) == DT_BOOL));
     Common t = all_bool ? (Common){DT_BOOL, false, true} : common_type(el, c->node, 2, v + 1, n + 1);
     if (!t.found && is_size(v[1]) && is_size(v[2])) t = (Common){DT_I32, false, true};
     Type cond_type = {.dtype = DT_BOOL};

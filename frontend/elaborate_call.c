@@ -1,14 +1,16 @@
 /* elaborate_call.c -- calls: arguments, the sizes they bind, results.
  *
- * A size is bound only where a bare name stands in a parameter type; everything else is checked (LANGUAGE.md 5.2). A check that uses
- * a size which a later argument binds is put off until all arguments were seen: match returns *again for it. */
+ * A size is bound only where a bare name stands in a parameter type; everything else is checked (LANGUAGE.md 5.2). A check that
+ * uses a size which a later argument binds is put off until all arguments were seen: match returns *again for it. */
 #include "frontend/elab.h"
 
 #include <string.h>
 
 /* ---- signatures, for messages */
 
-static const char *join(Elab *el, const char *a, const char *b) { return arena_printf(el->arena, "%s%s", a, b); }
+static const char *join(Elab *el, const char *a, const char *b) {
+    return arena_printf(el->arena, "%s%s", a, b);
+}
 
 static const char *params_text(Elab *el, const Ast *params) {
     const char *text = "";
@@ -67,7 +69,8 @@ static const char *shown_type(Elab *el, const Matching *m, const Ast *t) {
     return join(el, text, "]");
 }
 
-static void wrong_rank(Elab *el, const Matching *m, const Ast *t, Value v, const Ast *node, const char *what) __attribute__((noreturn));
+static void wrong_rank(Elab *el, const Matching *m, const Ast *t, Value v, const Ast *node, const char *what)
+    __attribute__((noreturn));
 static void wrong_rank(Elab *el, const Matching *m, const Ast *t, Value v, const Ast *node, const char *what) {
     const Ast *dims = t->n ? ast_kid(t, 0) : NULL;
     int count = 0;
@@ -76,15 +79,16 @@ static void wrong_rank(Elab *el, const Matching *m, const Ast *t, Value v, const
         pack = pack || ast_is(ast_kid(dims, i), AST_PACK);
         count += !ast_is(ast_kid(dims, i), AST_PACK);
     }
-    fault(el, node, 205, "%s must have %d%s dimension%s, but it has %d", what, count, pack ? " or more" : "", count == 1 && !pack ? "" : "s",
-          tensor_rank(v));
+    fault(el, node, 205, "%s must have %d%s dimension%s, but it has %d", what, count, pack ? " or more" : "",
+          count == 1 && !pack ? "" : "s", tensor_rank(v));
     fault_label(el, "this is %s", tensor_text(el, v));
     fault_fact(el, "expected %s", shown_type(el, m, t));
     fault_fact(el, "but got  %s", tensor_text(el, v));
     mismatch(el, m);
 }
 
-static void match_pack(Elab *el, Matching *m, const Ast *t, Value v, const Size *dim, int n, const Ast *node, const char *what) {
+static void match_pack(Elab *el, Matching *m, const Ast *t, Value v, const Size *dim, int n, const Ast *node,
+                       const char *what) {
     if (!m->pack) {
         m->own.rank = n;
         memcpy(m->own.dim, dim, sizeof(Size) * (size_t)n);
@@ -146,8 +150,8 @@ static bool uses_pending(Env *env, const Ast *n) {
     return false;
 }
 
-static void match_dim(Elab *el, Matching *m, const Ast *t, const Ast *x, Size got, int place, Value v, const Ast *node, const char *what,
-                      bool late, bool *again) {
+static void match_dim(Elab *el, Matching *m, const Ast *t, const Ast *x, Size got, int place, Value v, const Ast *node,
+                      const char *what, bool late, bool *again) {
     if (ast_is(x, AST_NAME)) {
         if (!strcmp(x->text, "_")) return;
         Var *own = env_own(m->env, x->text);
@@ -185,7 +189,8 @@ static void match_dim(Elab *el, Matching *m, const Ast *t, const Ast *x, Size go
     fault_fact(el, "but got  %s", tensor_text(el, v));
     const char *said = strcmp(text, is) ? arena_printf(el->arena, "`%s` is %s", text, is)
                                         : arena_printf(el->arena, "dimension %d must be %s", place, is);
-    fault_fact(el, "%s%s%s, but dimension %d here is %s", said, by ? ", from " : "", by ? by : "", place, size_text(el->arena, got));
+    fault_fact(el, "%s%s%s, but dimension %d here is %s", said, by ? ", from " : "", by ? by : "", place,
+               size_text(el->arena, got));
     mismatch(el, m);
 }
 
@@ -242,12 +247,13 @@ Value match(Elab *el, Matching *m, const Ast *t, Value v, const Ast *node, const
     bool shaped = t->n && ast_is(ast_kid(t, 0), AST_SHAPE);
     if (!strcmp(kind, "dim")) {
         if (is_size(v)) return v;
-        fault(el, node, 210, "%s is a dimension, but %s is given", what, v.kind == V_TENSOR ? "a tensor value" : value_a(el, v));
+        fault(el, node, 210, "%s is a dimension, but %s is given", what,
+              v.kind == V_TENSOR ? "a tensor value" : value_a(el, v));
         if (v.kind == V_TENSOR) fault_help(el, "sizes must be known before the call: pass a dimension");
         mismatch(el, m);
     }
-    if (!strcmp(kind, "int") || !strcmp(kind, "num") || !strcmp(kind, "str") || !strcmp(kind, "type") || !strcmp(kind, "layer") ||
-        !strcmp(kind, "fn"))
+    if (!strcmp(kind, "int") || !strcmp(kind, "num") || !strcmp(kind, "str") || !strcmp(kind, "type") ||
+        !strcmp(kind, "layer") || !strcmp(kind, "fn"))
         return match_compile_time(el, kind, v, node, what);
     if (v.kind == V_BOOL && !strcmp(kind, "bool")) return v;
     if (is_number(v)) { /* fits any shape */
@@ -261,7 +267,8 @@ Value match(Elab *el, Matching *m, const Ast *t, Value v, const Ast *node, const
         if (v.kind == V_TUPLE) {
             fault_label(el, "this is a tuple: %s", value_text(el, v));
             const char *names = "";
-            for (int i = 0; i < v.list->item.n && i < 8; i++) names = arena_printf(el->arena, "%s%s%c", names, i ? ", " : "", "abcdefgh"[i]);
+            for (int i = 0; i < v.list->item.n && i < 8; i++)
+                names = arena_printf(el->arena, "%s%s%c", names, i ? ", " : "", "abcdefgh"[i]);
             fault_help(el, "take it apart first: let (%s) = ...;", names);
         } else {
             fault_label(el, "this is %s", value_a(el, v));
@@ -307,8 +314,10 @@ Value match_results(Elab *el, const Ast *result, Value r, Matching *m, const cha
     for (int i = 0; i < result->n; i++) {
         const Ast *q = ast_kid(result, i);
         bool field = ast_is(q, AST_FIELD);
-        const char *what = field ? arena_printf(el->arena, "result `%s` of %s", q->text, name) : arena_printf(el->arena, "result of %s", name);
-        list_push(el, out, match(el, m, field ? ast_kid(q, 0) : q, r.kind == V_TUPLE ? r.list->item.at[i] : r, q, what, false, &again));
+        const char *what =
+            field ? arena_printf(el->arena, "result `%s` of %s", q->text, name) : arena_printf(el->arena, "result of %s", name);
+        list_push(el, out,
+                  match(el, m, field ? ast_kid(q, 0) : q, r.kind == V_TUPLE ? r.list->item.at[i] : r, q, what, false, &again));
     }
     return out.list->item.n == 1 ? out.list->item.at[0] : out;
 }
@@ -399,7 +408,8 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     Frame frame = {.up = saved.frame, .call = node, .depth = saved.frame ? saved.frame->depth + 1 : 1};
     if (frame.depth > 200) {
         fault(el, node, 308, "%s calls itself without end", f->name);
-        fault_help(el, "functions and layers cannot be recursive: write `for` over compile-time values, or `scan` over tensors");
+        fault_help(el,
+                   "functions and layers cannot be recursive: write `for` over compile-time values, or `scan` over tensors");
         fault_throw(el);
     }
     bool *again = NEW_ARRAY(el->arena, bool, params->n + 1);
@@ -421,7 +431,8 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
         }
         if (v.kind == V_WEIGHT) v = weight_value(el, v.weight, from);
         if (v.kind != V_NONE && ast_given(type))
-            v = match(el, &m, type, v, from, arena_printf(el->arena, "argument `%s` of %s", p->text, f->name), false, &again[i]);
+            v = match(el, &m, type, v, from, arena_printf(el->arena, "argument `%s` of %s", p->text, f->name), false,
+                      &again[i]);
         env_set(el, m.env, p->text, v);
         warn_softmax(el, f, p, v, from);
     }
@@ -471,7 +482,11 @@ static Value call_list(Elab *el, Value f, Args *args, const Ast *node) {
         fault_throw(el);
     }
     Context saved = el->cx;
-    Frame frame = {.up = saved.frame, .call = node, .list = f.list, .x = args->at[0].value, .depth = saved.frame ? saved.frame->depth + 1 : 1};
+    Frame frame = {.up = saved.frame,
+                   .call = node,
+                   .list = f.list,
+                   .x = args->at[0].value,
+                   .depth = saved.frame ? saved.frame->depth + 1 : 1};
     el->cx.frame = &frame;
     for (frame.at = 0; frame.at < f.list->item.n; frame.at++) {
         Value layer = f.list->item.at[frame.at];
@@ -504,7 +519,8 @@ Value call_value(Elab *el, Value f, Args *args, const Ast *node) {
             const char *names = "";
             const Ast *items = ast_kid(f.inst->layer->decl, 1);
             for (int i = 0; i < items->n; i++)
-                if (ast_is(ast_kid(items, i), AST_FN)) names = arena_printf(el->arena, "%s%s%s", names, *names ? ", " : "", ast_kid(items, i)->text);
+                if (ast_is(ast_kid(items, i), AST_FN))
+                    names = arena_printf(el->arena, "%s%s%s", names, *names ? ", " : "", ast_kid(items, i)->text);
             fault(el, node, 307, "%s cannot be called: it has no unnamed `fn`", f.inst->layer->name);
             if (*names) fault_help(el, "call one of its functions: %s", names);
             fault_throw(el);
@@ -537,7 +553,8 @@ void call_args(Elab *el, const Ast *args, Env *env, Value f, Args *out) {
         bool by_name = ast_is(a, AST_NAMED);
         if (saved.build) {
             const char *name = by_name ? a->text : arena_printf(el->arena, "%d", position);
-            if (!by_name && f.kind == V_LAYER && position < ast_kid(f.layer->decl, 0)->n) name = ast_kid(ast_kid(f.layer->decl, 0), position)->text;
+            if (!by_name && f.kind == V_LAYER && position < ast_kid(f.layer->decl, 0)->n)
+                name = ast_kid(ast_kid(f.layer->decl, 0), position)->text;
             el->cx.build = arena_printf(el->arena, "%s.%s", saved.build, name);
             el->cx.over = NULL;
             el->cx.inherit = NULL;

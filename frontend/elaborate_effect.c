@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-static Value fn_stop_gradient(Elab *el, Call *c) { return like(c->arg[0].value, emit1(el, OP_STOP, need_tensor(el, &c->arg[0]))); }
+static Value fn_stop_gradient(Elab *el, Call *c) {
+    return like(c->arg[0].value, emit1(el, OP_STOP, need_tensor(el, &c->arg[0])));
+}
 
 static bool reaches(const Node *from, const Node *to, bool *seen) {
     if (from == to) return true;
@@ -26,7 +28,8 @@ static Value fn_grad(Elab *el, Call *c) {
     }
     Node *in[] = {use(el, y.node), use(el, x.node)};
     if (!reaches(in[0], in[1], NEW_ARRAY(el->arena, bool, el->cx.g->nodes.n))) {
-        fault(el, c->arg[1].node, 606, "`%s` was not computed from `%s`", ast_text(el->arena, c->arg[0].node), ast_text(el->arena, c->arg[1].node));
+        fault(el, c->arg[1].node, 606, "`%s` was not computed from `%s`", ast_text(el->arena, c->arg[0].node),
+              ast_text(el->arena, c->arg[1].node));
         fault_throw(el);
     }
     return like(x, emit_get(el, emit(el, OP_GRAD, NULL, 2, in), 0, x.node->type));

@@ -1,6 +1,6 @@
-/* elaborate_emit.c -- nodes of the graph being built. Every node that elaboration makes is made here, so that three things happen in
- * one place: operands of an outer graph are captured (use), the node gets its source place and layer path, and a node outside of any
- * entry (`x` of a file-level constant) is refused. The functions otherwise mirror the builders of ir/graph.h. */
+/* elaborate_emit.c -- nodes of the graph being built. Every node that elaboration makes is made here, so that three things
+ * happen in one place: operands of an outer graph are captured (use), the node gets its source place and layer path, and a node
+ * outside of any entry (`x` of a file-level constant) is refused. The functions otherwise mirror the builders of ir/graph.h. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -38,19 +38,31 @@ Node *emit(Elab *el, Op op, const Attrs *attrs, int n, Node *const *in) {
     return graph_add(g, op, attrs, n, here);
 }
 
-Node *emit1(Elab *el, Op op, Node *a) { return emit(el, op, NULL, 1, &a); }
-Node *emit2(Elab *el, Op op, Node *a, Node *b) { return emit(el, op, NULL, 2, (Node *[]){a, b}); }
-Node *emit3(Elab *el, Op op, Node *a, Node *b, Node *c) { return emit(el, op, NULL, 3, (Node *[]){a, b, c}); }
+Node *emit1(Elab *el, Op op, Node *a) {
+    return emit(el, op, NULL, 1, &a);
+}
+Node *emit2(Elab *el, Op op, Node *a, Node *b) {
+    return emit(el, op, NULL, 2, (Node *[]){a, b});
+}
+Node *emit3(Elab *el, Op op, Node *a, Node *b, Node *c) {
+    return emit(el, op, NULL, 3, (Node *[]){a, b, c});
+}
 
-Node *emit_const(Elab *el, Type t, double number) { return node_leaf(target(el), OP_CONST, &(Attrs){.number = number}, t); }
+Node *emit_const(Elab *el, Type t, double number) {
+    return node_leaf(target(el), OP_CONST, &(Attrs){.number = number}, t);
+}
 
 Node *emit_whole(Elab *el, Type t, int64_t whole) {
     return node_leaf(target(el), OP_CONST, &(Attrs){.number = (double)whole, .whole = whole}, t);
 }
 
-Node *emit_scalar(Elab *el, DType d, double number) { return emit_const(el, type_scalar(d), number); }
+Node *emit_scalar(Elab *el, DType d, double number) {
+    return emit_const(el, type_scalar(d), number);
+}
 
-Size emit_size_const(Elab *el, int64_t n) { return size_const(el->program->sizes, n); }
+Size emit_size_const(Elab *el, int64_t n) {
+    return size_const(el->program->sizes, n);
+}
 
 Node *emit_size(Elab *el, Size s, DType d) {
     int64_t n;
@@ -60,8 +72,12 @@ Node *emit_size(Elab *el, Size s, DType d) {
     return emit_cast(el, node_leaf(g, OP_SIZE, &(Attrs){.extent = s}, type_scalar(DT_I64)), d);
 }
 
-Node *emit_iota(Elab *el, Type t, int axis) { return node_leaf(target(el), OP_IOTA, &(Attrs){.axis = axis}, t); }
-Node *emit_data(Elab *el, Type t, const void *data) { return node_leaf(target(el), OP_TENSOR, &(Attrs){.data = data}, t); }
+Node *emit_iota(Elab *el, Type t, int axis) {
+    return node_leaf(target(el), OP_IOTA, &(Attrs){.axis = axis}, t);
+}
+Node *emit_data(Elab *el, Type t, const void *data) {
+    return node_leaf(target(el), OP_TENSOR, &(Attrs){.data = data}, t);
+}
 
 Node *emit_cast(Elab *el, Node *x, DType d) {
     Graph *g = target(el);
@@ -135,7 +151,8 @@ static const char *user_name(const Node *n) {
     for (;;) {
         if (n->name) return n->name;
         if (n->op == OP_INPUT || n->op == OP_SLOT) return n->attrs.name;
-        bool part = n->op == OP_RESHAPE || n->op == OP_EXPAND || n->op == OP_PERMUTE || n->op == OP_SLICE || n->op == OP_CAST || n->op == OP_STOP;
+        bool part = n->op == OP_RESHAPE || n->op == OP_EXPAND || n->op == OP_PERMUTE || n->op == OP_SLICE || n->op == OP_CAST ||
+                    n->op == OP_STOP;
         if (!part && n->op != OP_WHERE) return NULL;
         n = n->in[n->op == OP_WHERE ? 1 : 0];
     }
@@ -154,7 +171,8 @@ void emit_index_range(Elab *el, Node *ids, Size size, const char *name, const As
         size_range(size, &low, &high);
         if (n->attrs.whole >= 0 && n->attrs.whole < low) return;
         if (n->attrs.whole < 0 || (high != SIZE_NO_LIMIT && n->attrs.whole >= high)) {
-            fault(el, where, 409, "index %lld in a dimension of size %s", (long long)n->attrs.whole, size_text(el->arena, size));
+            fault(el, where, 409, "index %lld in a dimension of size %s", (long long)n->attrs.whole,
+                  size_text(el->arena, size));
             fault_throw(el);
         }
     }
@@ -166,5 +184,8 @@ void emit_index_range(Elab *el, Node *ids, Size size, const char *name, const As
         const Effect *e = &g->effects.at[i];
         if (e->kind == EFFECT_RANGE && e->value == seen && e->hi == size) return;
     }
-    graph_effect(g, (Effect){.kind = EFFECT_RANGE, .value = seen, .lo = emit_size_const(el, 0), .hi = size, .text = name, .loc = el->cx.user});
+    graph_effect(
+        g,
+        (Effect){
+            .kind = EFFECT_RANGE, .value = seen, .lo = emit_size_const(el, 0), .hi = size, .text = name, .loc = el->cx.user});
 }

@@ -1,5 +1,5 @@
-/* elaborate_entry.c -- entries: inputs, their sizes, the body, results and stores. One error a statement: a name whose value failed is
- * poison, and what uses it fails silently. */
+/* elaborate_entry.c -- entries: inputs, their sizes, the body, results and stores. One error a statement: a name whose value
+ * failed is poison, and what uses it fails silently. */
 #include "frontend/elab.h"
 #include "runtime/philox.h"
 
@@ -9,7 +9,7 @@ typedef struct Run {
     const Ast *it;
     Env *env;
     Entry *entry;
-    const Ast *st;    /* of exec_guarded */
+    const Ast *st; /* of exec_guarded */
     bool returned, failed;
 } Run;
 
@@ -21,7 +21,8 @@ static void unused_dims(Elab *el, const Ast *it) {
             const Ast *type = ast_kid(ast_kid(fn_params(it), k), 0);
             if (!ast_is(type, AST_TYPE) || !type->n || !ast_is(ast_kid(type, 0), AST_SHAPE)) continue;
             const Ast *shape = ast_kid(type, 0);
-            for (int q = 0; q < shape->n; q++) used = used || (ast_is(ast_kid(shape, q), AST_NAME) && !strcmp(ast_kid(shape, q)->text, d->text));
+            for (int q = 0; q < shape->n; q++)
+                used = used || (ast_is(ast_kid(shape, q), AST_NAME) && !strcmp(ast_kid(shape, q)->text, d->text));
         }
         if (used) continue;
         fault(el, d, 212, "dimension `%s` occurs in no input of %s", d->text, it->text);
@@ -35,7 +36,8 @@ static Size named_size(Elab *el, const Ast *range, const char *name, Env *env) {
     int64_t low = 1, high = SIZE_NO_LIMIT;
     if (ast_given(range)) {
         Value v = ev(el, range, env);
-        if (v.kind != V_RANGE || !size_is_const(v.range->from, &low) || !size_is_const(v.range->to, &high) || low < 0 || high < low) {
+        if (v.kind != V_RANGE || !size_is_const(v.range->from, &low) || !size_is_const(v.range->to, &high) || low < 0 ||
+            high < low) {
             fault(el, range, 212, "the range of a size goes from one whole number to another, such as 1..64");
             fault_throw(el);
         }
@@ -46,7 +48,8 @@ static Size named_size(Elab *el, const Ast *range, const char *name, Env *env) {
 static void add_size(Elab *el, Entry *e, SizeName *name) {
     for (int i = 0; i < e->n_sizes; i++)
         if (e->sizes[i] == name) return;
-    e->sizes = arena_grow(el->arena, e->sizes, sizeof *e->sizes * (size_t)e->n_sizes, sizeof *e->sizes * (size_t)(e->n_sizes + 1));
+    e->sizes =
+        arena_grow(el->arena, e->sizes, sizeof *e->sizes * (size_t)e->n_sizes, sizeof *e->sizes * (size_t)(e->n_sizes + 1));
     e->sizes[e->n_sizes++] = name;
 }
 
@@ -67,7 +70,8 @@ static bool carried(Elab *el, const Entry *e, const Ast *params, SizeName *name,
     for (int i = 0; i < params->n; i++) {
         const Ast *type = ast_kid(ast_kid(params, i), 0);
         Var *own = env_own(env, ast_kid(params, i)->text);
-        if (ast_is(type, AST_TYPE) && !strcmp(type->text, "dim") && own && own->value.kind == V_SIZE && own->value.size == s) return true;
+        if (ast_is(type, AST_TYPE) && !strcmp(type->text, "dim") && own && own->value.kind == V_SIZE && own->value.size == s)
+            return true;
     }
     return false;
 }
@@ -83,7 +87,8 @@ static void read_inputs(Elab *el, Run *r) {
         at(el, p);
         for (int k = 0; k < 6 && !wrong; k++) wrong = !strcmp(type->text, compile_time[k]);
         if (wrong || ast_given(ast_kid(p, 1))) {
-            fault(el, p, 601, wrong ? "input `%s` of %s must have a tensor type" : "input `%s` of %s cannot have a default", p->text, r->it->text);
+            fault(el, p, 601, wrong ? "input `%s` of %s must have a tensor type" : "input `%s` of %s cannot have a default",
+                  p->text, r->it->text);
             fault_label(el, "compile-time values come from `config`");
             fault_throw(el);
         }
@@ -119,9 +124,14 @@ static void check_sizes(Elab *el, const Entry *e) {
     for (int i = 0; i < e->n_sizes; i++) {
         const SizeName *s = e->sizes[i];
         int64_t high = s->high == SIZE_NO_LIMIT || s->high > INT32_MAX ? INT32_MAX : s->high;
-        Node *n = node_leaf(el->root, OP_SIZE, &(Attrs){.extent = size_named(el->program->sizes, (SizeName *)s)}, type_scalar(DT_I64));
-        graph_effect(el->root, (Effect){.kind = EFFECT_RANGE, .value = n, .lo = emit_size_const(el, s->low),
-                                        .hi = emit_size_const(el, high + 1), .text = s->name, .loc = e->loc});
+        Node *n = node_leaf(el->root, OP_SIZE, &(Attrs){.extent = size_named(el->program->sizes, (SizeName *)s)},
+                            type_scalar(DT_I64));
+        graph_effect(el->root, (Effect){.kind = EFFECT_RANGE,
+                                        .value = n,
+                                        .lo = emit_size_const(el, s->low),
+                                        .hi = emit_size_const(el, high + 1),
+                                        .text = s->name,
+                                        .loc = e->loc});
     }
 }
 
@@ -182,7 +192,9 @@ static void results(Elab *el, void *arg) {
     bool fields = ast_is(result, AST_FIELDS);
     int n = fields ? result->n : 1;
     for (int i = 0; i < n; i++) {
-        const Ast *field = fields ? ast_kid(result, i) : NULL, *type = field ? ast_kid(field, 0) : ast_is(result, AST_TUPTYPE) ? ast_kid(result, 0) : result;
+        const Ast *field = fields ? ast_kid(result, i) : NULL, *type = field                         ? ast_kid(field, 0)
+                                                                       : ast_is(result, AST_TUPTYPE) ? ast_kid(result, 0)
+                                                                                                     : result;
         const char *name = field ? field->text : "out";
         Value x = n > 1 ? v.list->item.at[i] : v;
         for (int k = 0; k < i; k++) {
@@ -292,7 +304,8 @@ static void no_entry(Elab *el, void *arg) {
 static void unknown_entry(Elab *el, void *arg) {
     Names names = {0};
     for (int i = 0; i < el->items.n; i++)
-        if (ast_is(el->items.at[i], AST_ENTRY) || ast_is(el->items.at[i], AST_TRAIN)) names_push(el, &names, el->items.at[i]->text);
+        if (ast_is(el->items.at[i], AST_ENTRY) || ast_is(el->items.at[i], AST_TRAIN))
+            names_push(el, &names, el->items.at[i]->text);
     fault_at(el, (Loc){0}, 615, "--entries: there is no entry `%s`", (const char *)arg);
     fault_close(el, &names, arg);
     fault_throw(el);

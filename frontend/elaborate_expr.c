@@ -9,10 +9,16 @@ enum { STEP_LIMIT = 10 * 1000 * 1000, DEPTH_LIMIT = 8000 };
 
 static Value ev_any(Elab *el, const Ast *n, Env *env, bool raw);
 
-Value ev(Elab *el, const Ast *n, Env *env) { return ev_any(el, n, env, false); }
-Value ev_raw(Elab *el, const Ast *n, Env *env) { return ev_any(el, n, env, true); }
+Value ev(Elab *el, const Ast *n, Env *env) {
+    return ev_any(el, n, env, false);
+}
+Value ev_raw(Elab *el, const Ast *n, Env *env) {
+    return ev_any(el, n, env, true);
+}
 
-Value ev_rhs(Elab *el, const Ast *n, Env *env) { return ast_is(n, AST_SCAN) ? ev_scan(el, n, env) : ev(el, n, env); }
+Value ev_rhs(Elab *el, const Ast *n, Env *env) {
+    return ast_is(n, AST_SCAN) ? ev_scan(el, n, env) : ev(el, n, env);
+}
 
 Value ev_const(Elab *el, const Ast *n, Env *env) {
     Value v = ev(el, n, env);
@@ -39,7 +45,9 @@ bool ev_condition(Elab *el, const Ast *n, Env *env) {
     fault_throw(el);
 }
 
-Value value_tensor_of(Elab *el, Value v, const Ast *n) { return v.kind == V_WEIGHT ? weight_value(el, v.weight, n) : v; }
+Value value_tensor_of(Elab *el, Value v, const Ast *n) {
+    return v.kind == V_WEIGHT ? weight_value(el, v.weight, n) : v;
+}
 
 /* ---- types */
 
@@ -119,6 +127,12 @@ Value ev_type(Elab *el, const Ast *t, Env *env) {
     }
     Type type = element_type(el, t, &policy);
     if (t->n && ast_given(ast_kid(t, 0))) add_dims(el, &type, ast_kid(t, 0), env);
+    Size count = emit_size_const(el, dtype_bytes(type.dtype));
+    for (int i = 0; i < type.rank; i++) count = size_mul(count, type.dim[i]);
+    if (count->overflow) {
+        fault(el, t, 415, "a tensor of this type has more than 2^63 bytes");
+        fault_throw(el);
+    }
     return value_type(el, type, policy);
 }
 
@@ -176,7 +190,10 @@ static Value string_value(Elab *el, const Ast *n, Env *env) {
             p += rest;
             continue;
         }
-        Ast name = {.kind = AST_NAME, .loc = n->loc, .span = n->span, .text = arena_copy(el->arena, brace + 1, (size_t)(end - brace - 1))};
+        Ast name = {.kind = AST_NAME,
+                    .loc = n->loc,
+                    .span = n->span,
+                    .text = arena_copy(el->arena, brace + 1, (size_t)(end - brace - 1))};
         Value v = named(el, name.text, &name, env, false);
         if (v.kind == V_TENSOR || v.kind == V_SIZE) {
             fault(el, n, 405, "`%s` in a string must be known at compile time", name.text);
@@ -313,9 +330,7 @@ static Value member(Elab *el, const Ast *n, Env *env, bool raw) {
     }
     case V_FILEREF: return load_member(el, b, n->text, n);
     case V_TENSOR: return tensor_member(el, n, b);
-    default:
-        fault(el, n, 503, "%s has no `.%s`", value_a(el, b), n->text);
-        fault_throw(el);
+    default: fault(el, n, 503, "%s has no `.%s`", value_a(el, b), n->text); fault_throw(el);
     }
 }
 
@@ -450,14 +465,13 @@ static Value ev_kind(Elab *el, const Ast *n, Env *env, bool raw) {
     case AST_DOT: return member(el, n, env, raw);
     case AST_INDEX: return ev_index(el, n, env);
     case AST_SCAN: return ev_scan(el, n, env);
-    default:
-        fault(el, n, 1, "`%s` has no value here", ast_kind_name(n->kind));
-        fault_throw(el);
+    default: fault(el, n, 1, "`%s` has no value here", ast_kind_name(n->kind)); fault_throw(el);
     }
 }
 
 static Value ev_any(Elab *el, const Ast *n, Env *env, bool raw) {
     if (++el->steps > STEP_LIMIT) {
+        if (el->steps > STEP_LIMIT + 1) fault_silent(el); /* said once */
         fault(el, n, 309, "elaboration takes more than 10 million steps");
         fault_throw(el);
     }
@@ -470,4 +484,3 @@ static Value ev_any(Elab *el, const Ast *n, Env *env, bool raw) {
     el->depth--;
     return v;
 }
-

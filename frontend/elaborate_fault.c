@@ -1,7 +1,8 @@
 /* elaborate_fault.c -- the user's faults: collecting the facts of a message, and leaving by longjmp.
  *
- * A fault whose innermost place is in the library is reported at the innermost place of the user that led there, with the library's
- * line as a fact. A fault inside a list of layers shows the trail of shapes. Both are known from the call trace, el->cx.frame. */
+ * A fault whose innermost place is in the library is reported at the innermost place of the user that led there, with the
+ * library's line as a fact. A fault inside a list of layers shows the trail of shapes. Both are known from the call trace,
+ * el->cx.frame. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -119,7 +120,8 @@ static void add_library_line(Elab *el) {
 
 static void report(Elab *el, bool warning) {
     Fault *f = &el->fault;
-    Report *r = warning ? diag_warning(el->diag, f->at, f->code, "%s", f->message) : diag_error(el->diag, f->at, f->code, "%s", f->message);
+    Report *r = warning ? diag_warning(el->diag, f->at, f->code, "%s", f->message)
+                        : diag_error(el->diag, f->at, f->code, "%s", f->message);
     if (f->label && !f->library) diag_label(r, "%s", f->label);
     for (int i = 0; i < f->place.n; i++) diag_place(r, f->place.at[i], "%s", f->place_label.at[i]);
     for (int i = 0; i < f->facts.n; i++) diag_fact(r, "%s", f->facts.at[i]);
@@ -138,7 +140,9 @@ void fault_throw(Elab *el) {
     fault_silent(el);
 }
 
-void elab_warn(Elab *el) { report(el, true); }
+void elab_warn(Elab *el) {
+    report(el, true);
+}
 
 void not_yet(Elab *el, const Ast *at, const char *what) {
     fault(el, at, 900, "%s is not supported yet", what);

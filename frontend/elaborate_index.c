@@ -1,7 +1,7 @@
 /* elaborate_index.c -- x[...]: slices, windows with a run-time start, gathers; and the same on the left of `=`.
  *
- * Subscripts are first brought to one form per axis (Place), then the nodes follow: one static slice, slice_at for run-time starts,
- * gather for the tensor of indices, and a reshape that drops the axes with a single index. */
+ * Subscripts are first brought to one form per axis (Place), then the nodes follow: one static slice, slice_at for run-time
+ * starts, gather for the tensor of indices, and a reshape that drops the axes with a single index. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -15,8 +15,8 @@ typedef struct Place {
 
 static void out_of_bounds(Elab *el, const Ast *n, const char *format_what, Size value, Size size) __attribute__((noreturn));
 static void out_of_bounds(Elab *el, const Ast *n, const char *what, Size value, Size size) {
-    fault(el, n, 409, "%s %s %s a dimension of size %s", what, size_text(el->arena, value), !strcmp(what, "index") ? "in" : "of",
-          size_text(el->arena, size));
+    fault(el, n, 409, "%s %s %s a dimension of size %s", what, size_text(el->arena, value),
+          !strcmp(what, "index") ? "in" : "of", size_text(el->arena, size));
     fault_throw(el);
 }
 
@@ -45,7 +45,8 @@ static Place slice_place(Elab *el, const Ast *x, Env *env, Size d) {
     Size zero = emit_size_const(el, 0);
     Size lo = slice_bound(el, ast_kid(x, 0), env, d, zero), hi = slice_bound(el, ast_kid(x, 1), env, d, d);
     at(el, x);
-    const char *text = arena_printf(el->arena, "slice %s of a dimension of size %s is out of bounds", ast_text(el->arena, x), size_text(el->arena, d));
+    const char *text = arena_printf(el->arena, "slice %s of a dimension of size %s is out of bounds", ast_text(el->arena, x),
+                                    size_text(el->arena, d));
     if (!require_ge(el, d, hi, text)) out_of_bounds(el, x, "slice up to", hi, d);
     if (!require_ge(el, lo, zero, text)) out_of_bounds(el, x, "slice from", lo, d);
     if (!require_ge(el, hi, lo, text)) out_of_bounds(el, x, "slice from the end before its start", hi, d);
@@ -59,7 +60,8 @@ static Node *index_scalar(Elab *el, Value v, Size size, const Ast *n) {
 
 static void need_integer(Elab *el, const Ast *x, Value v) {
     if (is_size(v) || (is_strong(v) && dtype_is_int(tensor_dtype(v)))) return;
-    if (v.kind == V_TENSOR) fault(el, x, 203, "an index must be an integer, but it is %s", v.policy ? "float" : dtype_name(tensor_dtype(v)));
+    if (v.kind == V_TENSOR)
+        fault(el, x, 203, "an index must be an integer, but it is %s", v.policy ? "float" : dtype_name(tensor_dtype(v)));
     else fault(el, x, 203, "an index must be an integer");
     fault_label(el, "this is %s", v.kind == V_TENSOR ? tensor_text(el, v) : value_a(el, v));
     fault_throw(el);
@@ -70,7 +72,8 @@ static Place window_place(Elab *el, const Ast *x, Env *env, Size d) {
     Value v = ev(el, ast_kid(x, 0), env);
     need_integer(el, ast_kid(x, 0), v);
     at(el, x);
-    const char *text = arena_printf(el->arena, "window %s of a dimension of size %s is out of bounds", ast_text(el->arena, x), size_text(el->arena, d));
+    const char *text = arena_printf(el->arena, "window %s of a dimension of size %s is out of bounds", ast_text(el->arena, x),
+                                    size_text(el->arena, d));
     if (!require_ge(el, d, length, text)) out_of_bounds(el, x, "window of", length, d);
     if (v.kind == V_TENSOR) {
         if (tensor_rank(v)) {
@@ -92,7 +95,8 @@ static Place index_place(Elab *el, const Ast *x, Env *env, Size d, bool *gathere
     if (v.kind == V_POISON) fault_silent(el);
     need_integer(el, x, v);
     at(el, x);
-    if (v.kind == V_TENSOR && !tensor_rank(v)) return (Place){.start = index_scalar(el, v, d, x), .length = one, .single = true};
+    if (v.kind == V_TENSOR && !tensor_rank(v))
+        return (Place){.start = index_scalar(el, v, d, x), .length = one, .single = true};
     if (v.kind == V_TENSOR) {
         if (*gathered) {
             fault(el, x, 410, "only one index may be a tensor");
@@ -106,7 +110,8 @@ static Place index_place(Elab *el, const Ast *x, Env *env, Size d, bool *gathere
     int64_t low, high;
     size_range(s, &low, &high);
     if (high < 0) s = size_add(d, s);
-    const char *text = arena_printf(el->arena, "index %s of a dimension of size %s is out of bounds", ast_text(el->arena, x), size_text(el->arena, d));
+    const char *text = arena_printf(el->arena, "index %s of a dimension of size %s is out of bounds", ast_text(el->arena, x),
+                                    size_text(el->arena, d));
     if (!require_ge(el, s, emit_size_const(el, 0), text)) out_of_bounds(el, x, "index", given, d);
     if (!require_ge(el, d, size_add(s, one), text)) out_of_bounds(el, x, "index", given, d);
     return (Place){.lo = s, .length = one, .single = true};
@@ -160,7 +165,8 @@ static Value tensor_index(Elab *el, const Ast *n, Value b, Env *env) {
     }
     Node *x = emit_slice(el, b.node, lo, hi);
     for (int i = 0; i < rank; i++)
-        if (place[i].start) x = emit(el, OP_SLICE_AT, &(Attrs){.axis = i, .extent = place[i].length}, 2, (Node *[]){x, place[i].start});
+        if (place[i].start)
+            x = emit(el, OP_SLICE_AT, &(Attrs){.axis = i, .extent = place[i].length}, 2, (Node *[]){x, place[i].start});
     for (int i = 0; i < rank; i++) {
         if (!place[i].ids) {
             if (!place[i].single) out[out_rank++] = place[i].length;
@@ -206,7 +212,8 @@ Value ev_index(Elab *el, const Ast *n, Env *env) {
         fault(el, n, 504, "%s cannot be indexed", value_a(el, b));
         fault_throw(el);
     }
-    if (subs->n != 1 || ast_is(ast_kid(subs, 0), AST_SLICE) || ast_is(ast_kid(subs, 0), AST_PACK) || ast_is(ast_kid(subs, 0), AST_WINDOW)) {
+    if (subs->n != 1 || ast_is(ast_kid(subs, 0), AST_SLICE) || ast_is(ast_kid(subs, 0), AST_PACK) ||
+        ast_is(ast_kid(subs, 0), AST_WINDOW)) {
         fault(el, n, 504, "a list has one index");
         fault_throw(el);
     }
@@ -231,7 +238,9 @@ Value ev_index(Elab *el, const Ast *n, Env *env) {
 
 /* ---- c[...] = v */
 
-static Node *place_start(Elab *el, const Place *p) { return p->start ? p->start : emit_size(el, p->lo, DT_I32); }
+static Node *place_start(Elab *el, const Place *p) {
+    return p->start ? p->start : emit_size(el, p->lo, DT_I32);
+}
 
 /* x with v written at the places of axes from `axis` on: outer axes are cut out, updated, and put back. */
 static Node *update(Elab *el, Node *x, Node *v, const Place *place, int axis) {
@@ -243,7 +252,8 @@ static Node *update(Elab *el, Node *x, Node *v, const Place *place, int axis) {
     if (next >= 0) {
         Node *inner;
         if (place[axis].start) {
-            inner = emit(el, OP_SLICE_AT, &(Attrs){.axis = axis, .extent = place[axis].length}, 2, (Node *[]){x, place[axis].start});
+            inner = emit(el, OP_SLICE_AT, &(Attrs){.axis = axis, .extent = place[axis].length}, 2,
+                         (Node *[]){x, place[axis].start});
         } else {
             Size lo[MAX_RANK], hi[MAX_RANK];
             for (int k = 0; k < rank; k++) {

@@ -1,10 +1,13 @@
 /* elaborate_instance.c -- instances of layers: making them, their members, replacing them by path (`with`).
  *
- * Members are made when they are first needed, at the earliest during the first call, when the sizes of the layer (`dim inp;`) are
- * bound: so members may depend on them. A member that is being made does not hide an outer name (`layers = [.. for i in 0..layers]`). */
+ * Members are made when they are first needed, at the earliest during the first call, when the sizes of the layer (`dim inp;`)
+ * are bound: so members may depend on them. A member that is being made does not hide an outer name (`layers = [.. for i in
+ * 0..layers]`). */
 #include "frontend/elab.h"
 
 #include <string.h>
+
+enum { PATH_LIMIT = 2000 }; /* characters: a layer that is a member of itself reaches it */
 
 /* ---- replacements */
 
@@ -155,21 +158,24 @@ static void check_kind(Elab *el, LayerV *layer, const Ast *p, const char *want, 
     fault_throw(el);
 }
 
-static void too_many(Elab *el, LayerV *layer, Inst *i, const Args *args, int required, int positional) __attribute__((noreturn));
+static void too_many(Elab *el, LayerV *layer, Inst *i, const Args *args, int required, int positional)
+    __attribute__((noreturn));
 static void too_many(Elab *el, LayerV *layer, Inst *i, const Args *args, int required, int positional) {
     const Ast *params = ast_kid(layer->decl, 0);
-    fault(el, args->at[required].node, 302, "%s takes %d argument%s by position, not %d", layer->name, required, required == 1 ? "" : "s",
-          positional);
+    fault(el, args->at[required].node, 302, "%s takes %d argument%s by position, not %d", layer->name, required,
+          required == 1 ? "" : "s", positional);
     fault_fact(el, "%s", signature(el, layer->decl, layer->name));
     bool ints = true;
     for (int k = 0; k < positional; k++) ints = ints && args->at[k].value.kind == V_INT;
     if (i->dims.n && positional == required + 1 && ints) {
         const char *rest = "", *dim = i->dims.at[0].name;
-        for (int k = 1; k < positional; k++) rest = arena_printf(el->arena, "%s%s%s", rest, k > 1 ? ", " : "", value_text(el, args->at[k].value));
-        fault_help(el, "`%s` is inferred from the input: write %s(%s), or %s(%s, %s = %s) to state it", dim, layer->name, rest, layer->name,
-                   rest, dim, value_text(el, args->at[0].value));
+        for (int k = 1; k < positional; k++)
+            rest = arena_printf(el->arena, "%s%s%s", rest, k > 1 ? ", " : "", value_text(el, args->at[k].value));
+        fault_help(el, "`%s` is inferred from the input: write %s(%s), or %s(%s, %s = %s) to state it", dim, layer->name, rest,
+                   layer->name, rest, dim, value_text(el, args->at[0].value));
     } else if (positional <= params->n) {
-        fault_help(el, "optional arguments are named: %s = %s", ast_kid(params, required)->text, value_text(el, args->at[required].value));
+        fault_help(el, "optional arguments are named: %s = %s", ast_kid(params, required)->text,
+                   value_text(el, args->at[required].value));
     }
     fault_throw(el);
 }
@@ -250,7 +256,8 @@ Value instantiate(Elab *el, LayerV *layer, const Ast *node, Args *args) {
         if (want) check_kind(el, layer, p, want, v, node);
         if (v.kind == V_TENSOR) {
             fault(el, node, 306, "`%s` of %s must be known at compile time, but it is a tensor", p->text, layer->name);
-            fault_help(el, "a layer is made once, outside the function: `name = %s(...);`, and then called: `name(x)`", layer->name);
+            fault_help(el, "a layer is made once, outside the function: `name = %s(...);`, and then called: `name(x)`",
+                       layer->name);
             fault_throw(el);
         }
         env_set(el, defaults, p->text, v);
@@ -263,14 +270,19 @@ Value instantiate(Elab *el, LayerV *layer, const Ast *node, Args *args) {
         fault_help(el, "make it a member of the layer, `m = %s(...);`, and call it here: `m(x)`", layer->name);
         fault_throw(el);
     }
+    if (strlen(el->cx.build) > PATH_LIMIT) {
+        fault(el, node, 308, "layers are members of each other without end");
+        fault_label(el, "reached by %.40s...", el->cx.build);
+        fault_throw(el);
+    }
     return (Value){.kind = V_INST, .inst = i};
 }
 
 /* ---- members */
 
 static bool is_member(const Ast *it) {
-    return ast_is(it, AST_PARAM) || ast_is(it, AST_STATE) || ast_is(it, AST_CACHE) || ast_is(it, AST_INSTANCE) || ast_is(it, AST_FN) ||
-           ast_is(it, AST_CONST);
+    return ast_is(it, AST_PARAM) || ast_is(it, AST_STATE) || ast_is(it, AST_CACHE) || ast_is(it, AST_INSTANCE) ||
+           ast_is(it, AST_FN) || ast_is(it, AST_CONST);
 }
 
 /* Is the name declared in these items, under whatever condition? */
@@ -350,8 +362,14 @@ static Value make_member(Elab *el, Inst *i, const Ast *it) {
     case AST_STATE:
     case AST_CACHE: {
         Weight *w = NEW(el->arena, Weight);
-        *w = (Weight){.kind = ast_is(it, AST_PARAM) ? SLOT_PARAM : ast_is(it, AST_STATE) ? SLOT_STATE : SLOT_CACHE,
-                      .path = below(el, i->path, it->text), .name = it->text, .decl = it, .inst = i, .env = i->env};
+        *w = (Weight){.kind = ast_is(it, AST_PARAM)   ? SLOT_PARAM
+                              : ast_is(it, AST_STATE) ? SLOT_STATE
+                                                      : SLOT_CACHE,
+                      .path = below(el, i->path, it->text),
+                      .name = it->text,
+                      .decl = it,
+                      .inst = i,
+                      .env = i->env};
         return (Value){.kind = V_WEIGHT, .weight = w};
     }
     case AST_FN: {
@@ -396,8 +414,12 @@ Value inst_get(Elab *el, Inst *i, const char *name, const Ast *n) {
     return m->value;
 }
 
-static const Ast *call_decl(Elab *el, Inst *i, const Ast *items) { return active_decl(el, i, items, ""); }
-const Ast *inst_call_fn(Elab *el, Inst *i) { return call_decl(el, i, ast_kid(i->layer->decl, 1)); }
+static const Ast *call_decl(Elab *el, Inst *i, const Ast *items) {
+    return active_decl(el, i, items, "");
+}
+const Ast *inst_call_fn(Elab *el, Inst *i) {
+    return call_decl(el, i, ast_kid(i->layer->decl, 1));
+}
 
 /* ---- what is below a value */
 
@@ -408,7 +430,9 @@ const char *value_path(Value v) {
     return NULL;
 }
 
-static bool has_path(Value v) { return v.kind == V_INST || v.kind == V_WEIGHT || (v.kind == V_LIST && v.list->path); }
+static bool has_path(Value v) {
+    return v.kind == V_INST || v.kind == V_WEIGHT || (v.kind == V_LIST && v.list->path);
+}
 
 static void visit_items(Elab *el, Inst *i, const Ast *items, Visit *visit, void *arg) {
     for (int k = 0; k < items->n; k++) {

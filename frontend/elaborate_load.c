@@ -1,8 +1,8 @@
 /* elaborate_load.c -- `load net from "x.safetensors" [as f { ... }]` and the option --load: values of slots at compile time.
  *
- * In the block, `f["name"]` is a FileRef: a tensor of the file, or a whole group of them (what is below "name."), perhaps transposed,
- * cut or joined. An assignment notes which FileRef a weight gets; when the block is done each is looked up, brought into shape and
- * converted. Without a block the names in the file are the paths below the network, behind `prefix`. */
+ * In the block, `f["name"]` is a FileRef: a tensor of the file, or a whole group of them (what is below "name."), perhaps
+ * transposed, cut or joined. An assignment notes which FileRef a weight gets; when the block is done each is looked up, brought
+ * into shape and converted. Without a block the names in the file are the paths below the network, behind `prefix`. */
 #include "frontend/elab.h"
 #include "ir/eval.h"
 
@@ -13,11 +13,11 @@ typedef enum { REF_NAME, REF_TRANSPOSE, REF_SLICE, REF_CONCAT } RefKind;
 
 struct FileRef {
     RefKind kind;
-    const char *name;          /* NAME; of others for messages: of the first operand */
-    FileRef *base;             /* TRANSPOSE, SLICE */
+    const char *name; /* NAME; of others for messages: of the first operand */
+    FileRef *base;    /* TRANSPOSE, SLICE */
     int64_t lo[MAX_RANK], hi[MAX_RANK];
 
-    int n;                     /* SLICE: axes named; CONCAT: parts */
+    int n; /* SLICE: axes named; CONCAT: parts */
     FileRef **part;
     int axis;
     const Ast *node;
@@ -34,7 +34,7 @@ typedef struct LoadMap {
 } LoadMap;
 
 typedef struct Loading {
-    const Ast *st;       /* NULL: --load */
+    const Ast *st; /* NULL: --load */
     const Ast *file_node;
     WeightFile file;
     const char *prefix;
@@ -52,7 +52,9 @@ static FileRef *ref_new(Elab *el, RefKind kind, const Ast *n) {
     return r;
 }
 
-static Value ref_value(FileRef *r) { return (Value){.kind = V_FILEREF, .file = r}; }
+static Value ref_value(FileRef *r) {
+    return (Value){.kind = V_FILEREF, .file = r};
+}
 
 Value load_ref(Elab *el, Value file, const char *name, const Ast *n) {
     (void)file;
@@ -195,10 +197,12 @@ static void no_tensor(Elab *el, const Loading *l, const char *name, const SlotIn
     const char *needed = arena_printf(el->arena, "needed by %s: %s", s->path, typev_text(el, &s->type));
     if (l->file_node) fault_label(el, "%s", needed);
     else fault_fact(el, "%s", needed);
-    if (!l->block && l->st) fault_fact(el, "%d of %d tensors of `%s` are missing", l->missing, l->total, ast_text(el->arena, ast_kid(l->st, 0)));
+    if (!l->block && l->st)
+        fault_fact(el, "%d of %d tensors of `%s` are missing", l->missing, l->total, ast_text(el->arena, ast_kid(l->st, 0)));
     const char *near = similar_name(el, l, name), *prefix = common_prefix(el, &l->file);
     if (near) fault_help(el, "the file has \"%s\"", near);
-    if (prefix && !*l->prefix && !l->block && l->st) fault_help(el, "all names there begin with \"%s\": load ... , prefix = \"%s\";", prefix, prefix);
+    if (prefix && !*l->prefix && !l->block && l->st)
+        fault_help(el, "all names there begin with \"%s\": load ... , prefix = \"%s\";", prefix, prefix);
     fault_throw(el);
 }
 
@@ -242,7 +246,8 @@ static const FileTensor *transposed(Elab *el, const FileTensor *x) {
     for (int64_t b = 0; b < lead; b++)
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < columns; j++)
-                memcpy(to + (size_t)((b * columns + j) * rows + i) * width, x->data + (size_t)((b * rows + i) * columns + j) * width, width);
+                memcpy(to + (size_t)((b * columns + j) * rows + i) * width,
+                       x->data + (size_t)((b * rows + i) * columns + j) * width, width);
     r->data = to;
     return r;
 }
@@ -256,7 +261,8 @@ static const FileTensor *cut(Elab *el, const FileTensor *x, int axis, int64_t lo
     unsigned char *to = arena_alloc(el->arena, r->bytes + 1);
     int64_t outer = elements(x, 0, axis);
     for (int64_t b = 0; b < outer; b++)
-        memcpy(to + (size_t)(b * (hi - lo)) * inner, x->data + (size_t)(b * x->dim[axis] + lo) * inner, (size_t)(hi - lo) * inner);
+        memcpy(to + (size_t)(b * (hi - lo)) * inner, x->data + (size_t)(b * x->dim[axis] + lo) * inner,
+               (size_t)(hi - lo) * inner);
     r->data = to;
     return r;
 }
@@ -313,9 +319,13 @@ static const FileTensor *resolve(Elab *el, const Loading *l, const FileRef *r, c
             fault_throw(el);
         }
         for (int i = 0; i < r->n; i++) {
-            int64_t d = x->dim[i], lo = r->lo[i] < 0 ? r->lo[i] + d : r->lo[i], hi = r->hi[i] == INT64_MAX ? d : r->hi[i] < 0 ? r->hi[i] + d : r->hi[i];
+            int64_t d = x->dim[i], lo = r->lo[i] < 0 ? r->lo[i] + d : r->lo[i],
+                    hi = r->hi[i] == INT64_MAX ? d
+                         : r->hi[i] < 0        ? r->hi[i] + d
+                                               : r->hi[i];
             if (lo < 0 || hi < lo || hi > d) {
-                fault(el, r->node, 409, "slice %lld : %lld of a dimension of size %lld", (long long)lo, (long long)hi, (long long)d);
+                fault(el, r->node, 409, "slice %lld : %lld of a dimension of size %lld", (long long)lo, (long long)hi,
+                      (long long)d);
                 fault_throw(el);
             }
             x = cut(el, x, i, lo, hi);
@@ -346,7 +356,8 @@ static const void *converted(Elab *el, const FileTensor *t, const Type *want) {
 
 static void store(Elab *el, const Loading *l, const char *name, const FileTensor *t, SlotInfo *s) {
     const Type *want = &s->type.type;
-    bool same = t->rank == want->rank, turned = t->rank == 2 && want->rank == 2 && size_is(want->dim[0], t->dim[1]) && size_is(want->dim[1], t->dim[0]);
+    bool same = t->rank == want->rank,
+         turned = t->rank == 2 && want->rank == 2 && size_is(want->dim[0], t->dim[1]) && size_is(want->dim[1], t->dim[0]);
     for (int i = 0; same && i < t->rank; i++) same = size_is(want->dim[i], t->dim[i]);
     bool types = t->dtype == want->dtype || (dtype_is_float(t->dtype) && dtype_is_float(want->dtype));
     if (same && types) {
@@ -470,7 +481,8 @@ static void load_by_block(Elab *el, Loading *l, const Values *base, Env *env) {
         value_weights(el, base->at[b], &weights);
         for (int i = 0; i < weights.n; i++) {
             Weight *w = weights.at[i];
-            if (w->kind == SLOT_CACHE || ignored(l, below_path(w->path, value_path(base->at[b]))) || ignored(l, w->path)) continue;
+            if (w->kind == SLOT_CACHE || ignored(l, below_path(w->path, value_path(base->at[b]))) || ignored(l, w->path))
+                continue;
             SlotInfo *s = weight_slot(el, w, l->st);
             bool done = false;
             for (int k = 0; k < map->at.n; k++) done = done || map->at.at[k].slot == s;
@@ -499,7 +511,8 @@ void ev_load(Elab *el, const Ast *st, Env *env) {
     }
     read_load_options(el, &l, ast_kid(st, 2), env);
     const char *here = st->loc.source->path, *slash = strrchr(here, '/');
-    const char *full = path.text[0] == '/' || !slash ? path.text : arena_printf(el->arena, "%.*s/%s", (int)(slash - here), here, path.text);
+    const char *full =
+        path.text[0] == '/' || !slash ? path.text : arena_printf(el->arena, "%.*s/%s", (int)(slash - here), here, path.text);
     read_file(el, &l, full, path.text);
     if (l.block) load_by_block(el, &l, &base, env);
     else load_by_name(el, &l, &base);

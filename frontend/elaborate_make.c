@@ -1,14 +1,16 @@
 /* elaborate_make.c -- intrinsics that make tensors: constants, counters, random numbers (INTRINSICS.md 7 and 9).
  *
- * A random number is a pure function of seed, site, step and element. The site is given here: for entries FNV-1a of the entry's name
- * plus the number of the draw, for initial values FNV-1a of the weight's path with a step of its own. Inside a scan the number of the
- * iteration is one more operand. */
+ * A random number is a pure function of seed, site, step and element. The site is given here: for entries FNV-1a of the entry's
+ * name plus the number of the draw, for initial values FNV-1a of the weight's path with a step of its own. Inside a scan the
+ * number of the iteration is one more operand. */
 #include "frontend/elab.h"
 
 #include <math.h>
 #include <string.h>
 
-static Value of_type(const TypeV *t, Node *n) { return value_tensor(n, t->policy); }
+static Value of_type(const TypeV *t, Node *n) {
+    return value_tensor(n, t->policy);
+}
 
 static Value fn_zeros(Elab *el, Call *c) {
     const TypeV *t = need_type(el, c, "zeros(float[b, d])");
@@ -24,7 +26,8 @@ static Value fn_full(Elab *el, Call *c) {
     const TypeV *t = need_type(el, c, "full(float[b, d], 0.5)");
     Value v = c->arg[1].value;
     if (v.kind == V_BOOL || is_number(v) || (v.kind == V_TENSOR && !tensor_rank(v))) {
-        bool fits = v.kind == V_BOOL ? t->type.dtype == DT_BOOL : t->type.dtype != DT_BOOL && (v.kind != V_NUM || dtype_is_float(t->type.dtype));
+        bool fits = v.kind == V_BOOL ? t->type.dtype == DT_BOOL
+                                     : t->type.dtype != DT_BOOL && (v.kind != V_NUM || dtype_is_float(t->type.dtype));
         if (is_strong(v)) fits = tensor_dtype(v) == t->type.dtype;
         if (fits) return of_type(t, operand(el, v, &t->type));
     }
@@ -169,7 +172,8 @@ static Value fn_uniform(Elab *el, Call *c) {
     drawn_type(el, c, dtype_is_float(t->type.dtype), "floats");
     Value low_value = c->arg[1].value, high_value = c->arg[2].value;
     if (low_value.kind != V_TENSOR && high_value.kind != V_TENSOR && low_value.kind != V_SIZE && high_value.kind != V_SIZE) {
-        double low = low_value.kind == V_NONE ? 0 : number_value(low_value), high = high_value.kind == V_NONE ? 1 : number_value(high_value);
+        double low = low_value.kind == V_NONE ? 0 : number_value(low_value),
+               high = high_value.kind == V_NONE ? 1 : number_value(high_value);
         if (low > high) {
             fault(el, c->node, 305, "uniform from %s to %s", number_text(el->arena, low), number_text(el->arena, high));
             fault_throw(el);
@@ -259,8 +263,12 @@ static Value fan(Elab *el, Call *c, bool in) {
     return value_size(n);
 }
 
-static Value fn_fan_in(Elab *el, Call *c) { return fan(el, c, true); }
-static Value fn_fan_out(Elab *el, Call *c) { return fan(el, c, false); }
+static Value fn_fan_in(Elab *el, Call *c) {
+    return fan(el, c, true);
+}
+static Value fn_fan_out(Elab *el, Call *c) {
+    return fan(el, c, false);
+}
 
 const Builtin builtins_make[] = {
     {"zeros", "T", fn_zeros},

@@ -1,9 +1,9 @@
 /* elaborate_minimize.c -- minimize LOSS over SELECTION using OPT, ...;
  *
- * One grad node gives the gradients with respect to the current values of the selected, unfrozen parameters. Then, in this order: the
- * mean over `accumulate` calls, clip_value, clip_norm (one norm over all clauses), and for each parameter one call of its optimizer, a
- * layer (w, g, step) -> w whose states are slots of that parameter. With accumulate = n every slot that the update changes takes
- * where(go, new, old): go is true in every n-th call. */
+ * One grad node gives the gradients with respect to the current values of the selected, unfrozen parameters. Then, in this
+ * order: the mean over `accumulate` calls, clip_value, clip_norm (one norm over all clauses), and for each parameter one call
+ * of its optimizer, a layer (w, g, step) -> w whose states are slots of that parameter. With accumulate = n every slot that the
+ * update changes takes where(go, new, old): go is true in every n-th call. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -76,9 +76,11 @@ static Options read_options(Elab *el, const Ast *tail, Env *env) {
         }
         if (which >= 3) not_yet(el, x, arena_printf(el->arena, "the option `%s`", x->text));
         Value v = ev_const(el, ast_kid(x, 0), env);
-        bool good = which == 2 ? v.kind == V_INT && v.whole >= 1 && v.whole <= 1000000 : (v.kind == V_INT || v.kind == V_NUM) && number_value(v) > 0;
+        bool good = which == 2 ? v.kind == V_INT && v.whole >= 1 && v.whole <= 1000000
+                               : (v.kind == V_INT || v.kind == V_NUM) && number_value(v) > 0;
         if (!good) {
-            fault(el, ast_kid(x, 0), 305, "`%s` must be %s", x->text, which == 2 ? "a whole number from 1" : "a number above 0");
+            fault(el, ast_kid(x, 0), 305, "`%s` must be %s", x->text,
+                  which == 2 ? "a whole number from 1" : "a number above 0");
             fault_label(el, "%s = %s", x->text, value_text(el, v));
             fault_throw(el);
         }
@@ -103,7 +105,8 @@ static Node *chosen(Elab *el, Node *go, Node *yes, Node *no) {
 static Node *accumulated(Elab *el, Updates *u, int64_t n) {
     Inst *first = u->at[0].opt;
     Type counter = type_scalar(DT_I64);
-    SlotInfo *calls = slot_extra(el, arena_printf(el->arena, "%s.calls.%s", first->path, u->at[0].slot->path), u->at[0].slot->path, counter);
+    SlotInfo *calls =
+        slot_extra(el, arena_printf(el->arena, "%s.calls.%s", first->path, u->at[0].slot->path), u->at[0].slot->path, counter);
     Node *one = emit_whole(el, counter, 1), *done = emit2(el, OP_ADD, slot_get(el, calls), one);
     Node *all = emit_whole(el, counter, n), *go = emit2(el, OP_EQ, done, all);
     Node *none = emit_whole(el, counter, 0);
@@ -111,7 +114,8 @@ static Node *accumulated(Elab *el, Updates *u, int64_t n) {
     Node *share = emit_scalar(el, DT_F32, 1.0 / (double)n);
     for (int i = 0; i < u->n; i++) {
         Update *x = &u->at[i];
-        SlotInfo *sum = slot_extra(el, arena_printf(el->arena, "%s.sum.%s", x->opt->path, x->slot->path), x->slot->path, x->g->type);
+        SlotInfo *sum =
+            slot_extra(el, arena_printf(el->arena, "%s.sum.%s", x->opt->path, x->slot->path), x->slot->path, x->g->type);
         Node *part = scaled(el, x->g, emit_cast(el, share, x->g->type.dtype));
         Node *total = emit2(el, OP_ADD, slot_get(el, sum), part), *zero = emit_const(el, total->type, 0);
         slot_set(el, sum, chosen(el, go, zero, total));
@@ -149,10 +153,12 @@ typedef struct Saved { /* a slot's value before the update */
 
 static void update(Elab *el, const Ast *st, Update *x, Node *go) {
     LIST(Saved) before = {0};
-    SlotInfo *counter = slot_extra(el, arena_printf(el->arena, "%s.step.%s", x->opt->path, x->slot->path), x->slot->path, type_scalar(DT_I64));
+    SlotInfo *counter =
+        slot_extra(el, arena_printf(el->arena, "%s.step.%s", x->opt->path, x->slot->path), x->slot->path, type_scalar(DT_I64));
     for (int i = 0; go && i < el->slots.n; i++)
         if (el->slots.at[i]->now) PUSH(el->arena, before, ((Saved){el->slots.at[i], el->slots.at[i]->now}));
-    Node *old_step = slot_get(el, counter), *one = emit_whole(el, type_scalar(DT_I64), 1), *step = emit2(el, OP_ADD, old_step, one);
+    Node *old_step = slot_get(el, counter), *one = emit_whole(el, type_scalar(DT_I64), 1),
+         *step = emit2(el, OP_ADD, old_step, one);
     Context saved = el->cx;
     el->cx.slot_of = x->slot->path;
     x->opt->pack_bound = false; /* `...` of the optimizer is this parameter's shape */
@@ -163,8 +169,10 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
     Value r = call_value(el, (Value){.kind = V_INST, .inst = x->opt}, &args, st);
     el->cx = saved;
     if (r.kind != V_TENSOR || !type_equal(tensor_type(r), &x->w->type)) {
-        fault(el, ast_kid(x->clause, 1), 607, "`%s` does not return a new parameter", ast_text(el->arena, ast_kid(x->clause, 1)));
-        fault_label(el, "it returns %s for %s", r.kind == V_TENSOR ? tensor_text(el, r) : value_a(el, r), tensor_text(el, value_tensor(x->w, false)));
+        fault(el, ast_kid(x->clause, 1), 607, "`%s` does not return a new parameter",
+              ast_text(el->arena, ast_kid(x->clause, 1)));
+        fault_label(el, "it returns %s for %s", r.kind == V_TENSOR ? tensor_text(el, r) : value_a(el, r),
+                    tensor_text(el, value_tensor(x->w, false)));
         fault_throw(el);
     }
     slot_set(el, counter, step);

@@ -1,7 +1,8 @@
 /* elaborate_pattern.c -- rearrange and einsum: patterns such as "b t (heads hd) -> b heads t hd".
  *
- * A name that the program knows (a const, config, dim or argument) has that size; the others follow from the tensors. A pattern is
- * read into terms of groups: one group an axis, more than one name in it where axes are merged. `...` becomes names of its own. */
+ * A name that the program knows (a const, config, dim or argument) has that size; the others follow from the tensors. A pattern
+ * is read into terms of groups: one group an axis, more than one name in it where axes are merged. `...` becomes names of its
+ * own. */
 #include "frontend/elab.h"
 
 #include <ctype.h>
@@ -42,7 +43,9 @@ static void bad_pattern(Elab *el, const Pattern *p, const char *what) {
     fault_throw(el);
 }
 
-static bool is_one(const char *name) { return !strcmp(name, "1"); }
+static bool is_one(const char *name) {
+    return !strcmp(name, "1");
+}
 
 /* ---- reading */
 
@@ -182,7 +185,8 @@ static void fit_group(Elab *el, Sizes *s, const Pattern *p, const Group *g, Size
         if (size) {
             known = size_mul(known, size);
         } else if (unknown) {
-            fault(el, p->node, 701, "the sizes of `%s` and `%s` in %s cannot both be inferred", unknown, g->name[i], group_text(el, g));
+            fault(el, p->node, 701, "the sizes of `%s` and `%s` in %s cannot both be inferred", unknown, g->name[i],
+                  group_text(el, g));
             fault_label(el, "their product is %s", size_text(el->arena, d));
             fault_help(el, "give one: rearrange(..., %s = ...)", g->name[i]);
             fault_throw(el);
@@ -197,14 +201,14 @@ static void fit_group(Elab *el, Sizes *s, const Pattern *p, const Group *g, Size
     }
     if (!unknown && known == d) return;
     if (unknown) {
-        fault(el, p->node, 215, "%s does not divide by %s, so `%s` in %s has no size", size_text(el->arena, d), size_text(el->arena, known), unknown,
-              group_text(el, g));
+        fault(el, p->node, 215, "%s does not divide by %s, so `%s` in %s has no size", size_text(el->arena, d),
+              size_text(el->arena, known), unknown, group_text(el, g));
     } else if (g->n == 1) {
-        fault(el, p->node, 215, "`%s` is %s in the pattern, but this dimension of %s is %s", g->name[0], size_text(el->arena, known), which,
-              size_text(el->arena, d));
+        fault(el, p->node, 215, "`%s` is %s in the pattern, but this dimension of %s is %s", g->name[0],
+              size_text(el->arena, known), which, size_text(el->arena, d));
     } else {
-        fault(el, p->node, 215, "%s is %s in the pattern, but this dimension of %s is %s", group_text(el, g), size_text(el->arena, known), which,
-              size_text(el->arena, d));
+        fault(el, p->node, 215, "%s is %s in the pattern, but this dimension of %s is %s", group_text(el, g),
+              size_text(el->arena, known), which, size_text(el->arena, d));
     }
     fault_fact(el, "%s is %s", which, tensor_text(el, x));
     fault_throw(el);
@@ -219,7 +223,8 @@ static void fit_term(Elab *el, Sizes *s, const Pattern *p, const Term *t, Value 
         pack = i;
     }
     if (pack < 0 ? t->n != rank : t->n - 1 > rank) {
-        fault(el, p->node, 701, "the pattern \"%s\" names %d dimension%s, but %s has %d", term_text(el, t), t->n, t->n == 1 ? "" : "s", which, rank);
+        fault(el, p->node, 701, "the pattern \"%s\" names %d dimension%s, but %s has %d", term_text(el, t), t->n,
+              t->n == 1 ? "" : "s", which, rank);
         fault_fact(el, "%s is %s", which, tensor_text(el, x));
         fault_throw(el);
     }
@@ -383,7 +388,8 @@ static void check_einsum(Elab *el, const Pattern *p) {
         fault_throw(el);
     }
     for (int i = 0; i < right.n; i++) {
-        if (count_name(&right, right.at[i]) > 1) bad_pattern(el, p, arena_printf(el->arena, "`%s` occurs twice in the result", right.at[i]));
+        if (count_name(&right, right.at[i]) > 1)
+            bad_pattern(el, p, arena_printf(el->arena, "`%s` occurs twice in the result", right.at[i]));
         if (count_name(&all, right.at[i])) continue;
         fault(el, p->node, 701, "`%s` is in the result only", right.at[i]);
         fault_label(el, "\"%s\"", p->text);
@@ -407,7 +413,8 @@ static Value fn_einsum(Elab *el, Call *c) {
     check_einsum(el, &p);
     int n = c->n - 1;
     if (p.n_left != n) {
-        fault(el, p.node, 701, "the pattern has %d operand%s, but %d %s given", p.n_left, p.n_left == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+        fault(el, p.node, 701, "the pattern has %d operand%s, but %d %s given", p.n_left, p.n_left == 1 ? "" : "s", n,
+              n == 1 ? "is" : "are");
         fault_label(el, "\"%s\"", p.text);
         fault_throw(el);
     }

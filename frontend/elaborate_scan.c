@@ -1,10 +1,11 @@
 /* elaborate_scan.c -- `scan`: a loop at run time becomes one node with a body.
  *
- * The body's statements are executed once, symbolically, into a scratch graph. What they use of the world outside comes in through
- * arguments: the carries (locals that the body assigns, slots that it changes), the elements of the sequences, the step, and captures
- * of outer nodes. Afterwards the scratch graph is split by dependence: what needs none of the step, carries and elements is moved in
- * front of the loop; the rest becomes the body, in which constants and views of captures are made again, and everything else of the
- * outside is an invariant operand. So the body is closed, and loop-invariant work is done once.
+ * The body's statements are executed once, symbolically, into a scratch graph. What they use of the world outside comes in
+ * through arguments: the carries (locals that the body assigns, slots that it changes), the elements of the sequences, the
+ * step, and captures of outer nodes. Afterwards the scratch graph is split by dependence: what needs none of the step, carries
+ * and elements is moved in front of the loop; the rest becomes the body, in which constants and views of captures are made
+ * again, and everything else of the outside is an invariant operand. So the body is closed, and loop-invariant work is done
+ * once.
  *
  *     scan xt in x along 1 { h = cell(xt, h); yield h; }
  *     %s = scan n invariants.., h0, permute x        body(t, invariants.., h, xt) -> h', h'
@@ -17,8 +18,8 @@ typedef enum { ARG_STEP, ARG_CAPTURE, ARG_CARRY, ARG_ELEMENT } ArgKind;
 
 typedef struct BodyArg {
     ArgKind kind;
-    Node *inner;  /* the argument in the scratch graph */
-    Node *outer;  /* the captured node, first value of the carry, or sequence */
+    Node *inner; /* the argument in the scratch graph */
+    Node *outer; /* the captured node, first value of the carry, or sequence */
 } BodyArg;
 
 typedef struct BodySlot {
@@ -50,7 +51,9 @@ static Node *body_arg(Elab *el, Body *b, ArgKind kind, Type type, Node *outer) {
 
 /* ---- seeing the outside */
 
-static bool is_free_leaf(const Node *n) { return n->op == OP_CONST || n->op == OP_IOTA || n->op == OP_SIZE; }
+static bool is_free_leaf(const Node *n) {
+    return n->op == OP_CONST || n->op == OP_IOTA || n->op == OP_SIZE;
+}
 
 Node *body_use(Elab *el, Body *b, Node *n) {
     for (int i = 0; i < b->args.n; i++)
@@ -63,7 +66,9 @@ Node *body_use(Elab *el, Body *b, Node *n) {
     return copy;
 }
 
-static Graph *outer_graph(Elab *el, Body *b) { return b->up ? b->up->g : el->root; }
+static Graph *outer_graph(Elab *el, Body *b) {
+    return b->up ? b->up->g : el->root;
+}
 
 /* From here on nodes go where they did before the scan began; the context before that is returned. */
 static Context leave(Elab *el, Body *b) {
@@ -137,7 +142,7 @@ void body_yield(Elab *el, const Ast *n, Value v) {
 typedef struct Local {
     Env *env;
     const char *name;
-    Value before;  /* what it was */
+    Value before; /* what it was */
     Node *arg;
 } Local;
 
@@ -182,14 +187,16 @@ typedef struct Split {
     Elab *el;
     Body *b;
     Graph *final;
-    bool *moves;      /* by id: depends on the step, a carry or an element */
-    Node **inside;    /* by id: in the final body */
-    Node **outside;   /* by id: in front of the loop */
+    bool *moves;             /* by id: depends on the step, a carry or an element */
+    Node **inside;           /* by id: in the final body */
+    Node **outside;          /* by id: in front of the loop */
     LIST(Node *) invariants; /* outer nodes, in order */
     LIST(Node *) invariant_args;
 } Split;
 
-static BodyArg *arg_of(Body *b, const Node *n) { return &b->args.at[n->attrs.index]; }
+static BodyArg *arg_of(Body *b, const Node *n) {
+    return &b->args.at[n->attrs.index];
+}
 
 static Node *node_outside(Split *s, Node *n) {
     if (s->outside[n->id]) return s->outside[n->id];
@@ -243,7 +250,8 @@ static Node *final_arg(Split *s, Node *scratch) {
     return n;
 }
 
-static void type_changed(Elab *el, const Ast *st, const char *name, const char *before, const char *after) __attribute__((noreturn));
+static void type_changed(Elab *el, const Ast *st, const char *name, const char *before, const char *after)
+    __attribute__((noreturn));
 static void type_changed(Elab *el, const Ast *st, const char *name, const char *before, const char *after) {
     fault(el, st, 611, "`%s` changes its type from one step of the scan to the next", name);
     fault_label(el, "in this scan");
@@ -348,7 +356,8 @@ static Value element_of(Elab *el, Body *b, const Ast *st, Value q, int axis, con
     if (q.kind == V_RANGE) {
         Size count = size_sub(q.range->to, q.range->from);
         if (b->count && b->count != count) {
-            fault(el, node, 201, "the sequences of a scan differ in length: %s and %s", size_text(el->arena, b->count), size_text(el->arena, count));
+            fault(el, node, 201, "the sequences of a scan differ in length: %s and %s", size_text(el->arena, b->count),
+                  size_text(el->arena, count));
             fault_throw(el);
         }
         b->count = count;
@@ -368,7 +377,8 @@ static Value element_of(Elab *el, Body *b, const Ast *st, Value q, int axis, con
     }
     Size count = tensor_type(q)->dim[ax];
     if (b->count && b->count != count) {
-        fault(el, node, 201, "the sequences of a scan differ in length: %s and %s", size_text(el->arena, b->count), size_text(el->arena, count));
+        fault(el, node, 201, "the sequences of a scan differ in length: %s and %s", size_text(el->arena, b->count),
+              size_text(el->arena, count));
         fault_throw(el);
     }
     b->count = count;
@@ -414,7 +424,8 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
     for (int i = 0; i < n; i++) {
         if (item[i].kind == V_RANGE) {
             Node *from = emit_size(el, item[i].range->from, DT_I32);
-            list_push(el, items, value_tensor(size_is(item[i].range->from, 0) ? b->step : emit2(el, OP_ADD, b->step, from), false));
+            list_push(el, items,
+                      value_tensor(size_is(item[i].range->from, 0) ? b->step : emit2(el, OP_ADD, b->step, from), false));
             continue;
         }
         Type t = *tensor_type(item[i]);
@@ -473,7 +484,8 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
     return yielded(el, b, scan, carries, axis);
 }
 
-/* ---- fn f(..) { .. } gradient (dy) { .. }: its body is a graph of the same kind, with dy and the arguments as its first arguments */
+/* ---- fn f(..) { .. } gradient (dy) { .. }: its body is a graph of the same kind, with dy and the arguments as its first
+ * arguments */
 
 Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x, const Ast *node) {
     const Ast *params = ast_kid(gradient, 0);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 typedef struct Search { /* children of one value by name */
-    const char *name; /* NULL or "*": all */
+    const char *name;   /* NULL or "*": all */
     bool deep;
     Values *found;
     Names names;

@@ -60,7 +60,8 @@ static Size count_of(Elab *el, const Node *x, Axes axes) {
 /* x / count: by multiplication where that is the same. */
 static Node *divide(Elab *el, Node *x, Size count) {
     int64_t n;
-    if (size_is_const(count, &n) && n > 0 && !(n & (n - 1))) return emit2(el, OP_MUL, x, emit_const(el, x->type, 1.0 / (double)n));
+    if (size_is_const(count, &n) && n > 0 && !(n & (n - 1)))
+        return emit2(el, OP_MUL, x, emit_const(el, x->type, 1.0 / (double)n));
     Node *by = emit_expand(el, emit_size(el, count, x->type.dtype), x->type.rank, x->type.dim);
     return emit2(el, OP_DIV, x, by);
 }
@@ -104,11 +105,21 @@ static Value reduce(Elab *el, Call *c, ReduceFn fn) {
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
 
-static Value fn_sum(Elab *el, Call *c) { return reduce(el, c, REDUCE_SUM); }
-static Value fn_amax(Elab *el, Call *c) { return reduce(el, c, REDUCE_MAX); }
-static Value fn_amin(Elab *el, Call *c) { return reduce(el, c, REDUCE_MIN); }
-static Value fn_any(Elab *el, Call *c) { return reduce(el, c, REDUCE_ANY); }
-static Value fn_all(Elab *el, Call *c) { return reduce(el, c, REDUCE_ALL); }
+static Value fn_sum(Elab *el, Call *c) {
+    return reduce(el, c, REDUCE_SUM);
+}
+static Value fn_amax(Elab *el, Call *c) {
+    return reduce(el, c, REDUCE_MAX);
+}
+static Value fn_amin(Elab *el, Call *c) {
+    return reduce(el, c, REDUCE_MIN);
+}
+static Value fn_any(Elab *el, Call *c) {
+    return reduce(el, c, REDUCE_ANY);
+}
+static Value fn_all(Elab *el, Call *c) {
+    return reduce(el, c, REDUCE_ALL);
+}
 
 static Value fn_var(Elab *el, Call *c) {
     need_float(el, &c->arg[0]);
@@ -152,8 +163,12 @@ static Value place_of(Elab *el, Call *c, ReduceFn fn) {
     return value_tensor(kept(el, emit_reduce(el, fn, emit_reshape(el, x, 1, &count), 1, &zero), x, axes, keep), false);
 }
 
-static Value fn_argmax(Elab *el, Call *c) { return place_of(el, c, REDUCE_ARGMAX); }
-static Value fn_argmin(Elab *el, Call *c) { return place_of(el, c, REDUCE_ARGMIN); }
+static Value fn_argmax(Elab *el, Call *c) {
+    return place_of(el, c, REDUCE_ARGMAX);
+}
+static Value fn_argmin(Elab *el, Call *c) {
+    return place_of(el, c, REDUCE_ARGMIN);
+}
 
 static Value fn_cumsum(Elab *el, Call *c) {
     Node *x = need_tensor(el, &c->arg[0]);
@@ -206,8 +221,12 @@ static Value sorted(Elab *el, Call *c, bool places) {
     return value_tensor(emit_permute(el, r, order), !places && c->arg[0].value.policy);
 }
 
-static Value fn_sort(Elab *el, Call *c) { return sorted(el, c, false); }
-static Value fn_argsort(Elab *el, Call *c) { return sorted(el, c, true); }
+static Value fn_sort(Elab *el, Call *c) {
+    return sorted(el, c, false);
+}
+static Value fn_argsort(Elab *el, Call *c) {
+    return sorted(el, c, true);
+}
 
 /* ---- shapes */
 
@@ -281,7 +300,8 @@ static Value fn_unsqueeze(Elab *el, Call *c) {
         fault_throw(el);
     }
     Size dim[MAX_RANK];
-    for (int i = 0; i <= rank; i++) dim[i] = i < axis ? x->type.dim[i] : i == axis ? emit_size_const(el, 1) : x->type.dim[i - 1];
+    for (int i = 0; i <= rank; i++)
+        dim[i] = i < axis ? x->type.dim[i] : i == axis ? emit_size_const(el, 1) : x->type.dim[i - 1];
     return like(c->arg[0].value, emit_reshape(el, x, rank + 1, dim));
 }
 
@@ -382,7 +402,8 @@ static Value fn_stack(Elab *el, Call *c) {
         fault(el, c->node, 205, "a tensor has at most %d dimensions", MAX_RANK);
         fault_throw(el);
     }
-    for (int i = 0; i <= rank; i++) dim[i] = i < axis ? x[0]->type.dim[i] : i == axis ? emit_size_const(el, 1) : x[0]->type.dim[i - 1];
+    for (int i = 0; i <= rank; i++)
+        dim[i] = i < axis ? x[0]->type.dim[i] : i == axis ? emit_size_const(el, 1) : x[0]->type.dim[i - 1];
     for (int i = 0; i < n; i++) x[i] = emit_reshape(el, x[i], rank + 1, dim);
     return value_tensor(n == 1 ? x[0] : emit(el, OP_CONCAT, &(Attrs){.axis = axis}, n, x), t.policy);
 }
@@ -410,8 +431,8 @@ static Value fn_split(Elab *el, Call *c) {
         n = count < 0 || count > 65 ? 65 : (int)count;
         Size each;
         if (count < 1 || !size_divides(whole, emit_size_const(el, count), &each)) {
-            fault(el, c->node, 413, "dimension %d of %s does not split into %lld equal parts", axis, tensor_text(el, c->arg[0].value),
-                  (long long)count);
+            fault(el, c->node, 413, "dimension %d of %s does not split into %lld equal parts", axis,
+                  tensor_text(el, c->arg[0].value), (long long)count);
             fault_label(el, "%s / %lld is not a whole number", size_text(el->arena, whole), (long long)count);
             fault_throw(el);
         }
@@ -494,7 +515,8 @@ static Value fn_repeat(Elab *el, Call *c) {
 static Node *need_ids(Elab *el, const Arg *a, Size size) {
     Node *ids = need_tensor(el, a);
     if (!dtype_is_int(ids->type.dtype)) {
-        fault(el, a->node, 203, "an index must be an integer, but it is %s", a->value.policy ? "float" : dtype_name(ids->type.dtype));
+        fault(el, a->node, 203, "an index must be an integer, but it is %s",
+              a->value.policy ? "float" : dtype_name(ids->type.dtype));
         fault_label(el, "this is %s", tensor_text(el, a->value));
         fault_throw(el);
     }

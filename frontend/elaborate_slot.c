@@ -1,13 +1,15 @@
 /* elaborate_slot.c -- the current value of each weight, state and cache.
  *
- * An entry reads a slot through slot_get and changes it through slot_set: nothing is written while the graph is built, only which node
- * is the slot's value from here on. What differs from the value loaded at the beginning is stored at the end of the entry. Inside a
- * scan the value is an argument of the body (elaborate_scan.c). */
+ * An entry reads a slot through slot_get and changes it through slot_set: nothing is written while the graph is built, only
+ * which node is the slot's value from here on. What differs from the value loaded at the beginning is stored at the end of the
+ * entry. Inside a scan the value is an argument of the body (elaborate_scan.c). */
 #include "frontend/elab.h"
 
 #include <string.h>
 
-const TypeV *weight_type(Elab *el, Weight *w, const Ast *n) { return &weight_slot(el, w, n)->type; }
+const TypeV *weight_type(Elab *el, Weight *w, const Ast *n) {
+    return &weight_slot(el, w, n)->type;
+}
 
 static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
     Context saved = el->cx;
@@ -27,13 +29,16 @@ static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
     if (w->kind != SLOT_CACHE)
         for (int i = 0; i < t.type.rank; i++) {
             if (size_is_static(t.type.dim[i])) continue;
-            fault(el, w->inst ? w->inst->node : w->decl, 211, "%s `%s` would have the shape %s", w->kind == SLOT_PARAM ? "param" : "state",
-                  w->path, typev_text(el, &t));
+            fault(el, w->inst ? w->inst->node : w->decl, 211, "%s `%s` would have the shape %s",
+                  w->kind == SLOT_PARAM ? "param" : "state", w->path, typev_text(el, &t));
             fault_label(el, "`%s` is known only at run time", size_text(el->arena, t.type.dim[i]));
             const char *fix = "";
             for (int k = size_names(el->program->sizes); k-- > 0;)
-                if (size_uses(t.type.dim[i], size_name_at(el->program->sizes, k))) fix = size_name_at(el->program->sizes, k)->name;
-            fault_help(el, "weights need sizes known at compile time; fix `%s` with -D, or reduce it first (global_avg_pool, mean)", fix);
+                if (size_uses(t.type.dim[i], size_name_at(el->program->sizes, k)))
+                    fix = size_name_at(el->program->sizes, k)->name;
+            fault_help(el,
+                       "weights need sizes known at compile time; fix `%s` with -D, or reduce it first (global_avg_pool, mean)",
+                       fix);
             fault_throw(el);
         }
     (void)n;
@@ -54,7 +59,9 @@ static SlotInfo *slot_new(Elab *el, Weight *w, const char *path, SlotKind kind, 
     return s;
 }
 
-static bool per_parameter(const Elab *el, const Weight *w) { return el->cx.slot_of && w->inst && w->inst->has_pack; }
+static bool per_parameter(const Elab *el, const Weight *w) {
+    return el->cx.slot_of && w->inst && w->inst->has_pack;
+}
 
 SlotInfo *weight_slot(Elab *el, Weight *w, const Ast *n) {
     const char *of = per_parameter(el, w) ? el->cx.slot_of : NULL;
@@ -147,7 +154,9 @@ Node *slot_initial(Elab *el, SlotInfo *s) {
         fault_label(el, "this is %s", value_a(el, v));
         fault_throw(el);
     }
-    if (v.kind == V_TENSOR && !v.weak && (tensor_dtype(v) != s->type.type.dtype || !dims_fit(tensor_rank(v), tensor_type(v)->dim, s->type.type.rank, s->type.type.dim))) {
+    if (v.kind == V_TENSOR && !v.weak &&
+        (tensor_dtype(v) != s->type.type.dtype ||
+         !dims_fit(tensor_rank(v), tensor_type(v)->dim, s->type.type.rank, s->type.type.dim))) {
         fault(el, e, 201, "the initial value of `%s` must be %s", s->path, typev_text(el, &s->type));
         fault_label(el, "this is %s", tensor_text(el, v));
         fault_throw(el);

@@ -69,7 +69,8 @@ void bind_pattern(Elab *el, const Ast *pattern, Value v, Env *env, bool guard) {
 
 static void check_weight_value(Elab *el, const TypeV *t, Value v, const Ast *node, const char *what) {
     if (is_number(v) && !(v.kind == V_NUM && !dtype_is_float(t->type.dtype)) && t->type.dtype != DT_BOOL) return;
-    if ((v.kind == V_BOOL && t->type.dtype == DT_BOOL) || (v.kind == V_TENSOR && v.weak && dtype_is_float(t->type.dtype))) return;
+    if ((v.kind == V_BOOL && t->type.dtype == DT_BOOL) || (v.kind == V_TENSOR && v.weak && dtype_is_float(t->type.dtype)))
+        return;
     if (v.kind != V_TENSOR && !is_number(v)) {
         fault(el, node, 202, "%s must be a tensor", what);
         fault_label(el, "this is %s", value_a(el, v));
@@ -99,7 +100,9 @@ static void refuse_param(Elab *el, const Ast *target, const Weight *w) {
 static void assign_weight(Elab *el, const Ast *target, Weight *w, Value v, const Ast *from) {
     refuse_param(el, target, w);
     SlotInfo *s = weight_slot(el, w, target);
-    check_weight_value(el, &s->type, v, from, arena_printf(el->arena, "%s `%s`", w->kind == SLOT_STATE ? "state" : "cache", ast_text(el->arena, target)));
+    check_weight_value(
+        el, &s->type, v, from,
+        arena_printf(el->arena, "%s `%s`", w->kind == SLOT_STATE ? "state" : "cache", ast_text(el->arena, target)));
     at(el, target);
     slot_set(el, s, operand(el, v, &s->type.type));
 }
@@ -191,7 +194,7 @@ void assign(Elab *el, const Ast *target, Value v, Env *env, const Ast *from) {
 void ev_assert(Elab *el, const Ast *st, Env *env) {
     const Ast *condition = ast_kid(st, 0);
     Value c = ev(el, condition, env);
-    const char *text = st->text ? st->text : ast_text(el->arena, condition);
+    const char *text = st->text ? st->text : arena_printf(el->arena, "%s does not hold", ast_text(el->arena, condition));
     if (c.kind == V_BOOL && c.truth) return;
     if (c.kind == V_BOOL) {
         fault(el, condition, 604, "this assertion is false%s%s", st->text ? ": " : "", st->text ? st->text : "");
@@ -226,7 +229,8 @@ static void exec_let(Elab *el, const Ast *st, Env *env) {
     if (ast_given(type)) {
         bool again = false;
         Matching m = {.env = env, .pack = el->cx.pack, .result = true};
-        v = match(el, &m, type, v, ast_kid(st, 1), arena_printf(el->arena, "`%s`", ast_text(el->arena, ast_kid(st, 0))), false, &again);
+        v = match(el, &m, type, v, ast_kid(st, 1), arena_printf(el->arena, "`%s`", ast_text(el->arena, ast_kid(st, 0))), false,
+                  &again);
         if (is_number(v) && ast_is(type, AST_TYPE) && type->n && ast_is(ast_kid(type, 0), AST_SHAPE)) {
             TypeV *t = ev_type(el, type, env).type;
             v = value_tensor(operand(el, v, &t->type), t->policy);
@@ -262,9 +266,7 @@ bool exec(Elab *el, const Ast *st, Env *env) {
     case AST_ASSERT: ev_assert(el, st, env); return false;
     case AST_FREEZE: return false; /* holds for the whole entry: elaborate.c has read it */
     case AST_MINIMIZE: ev_minimize(el, st, env); return false;
-    default:
-        fault(el, st, 1, "`%s` is no statement here", ast_kind_name(st->kind));
-        fault_throw(el);
+    default: fault(el, st, 1, "`%s` is no statement here", ast_kind_name(st->kind)); fault_throw(el);
     }
 }
 

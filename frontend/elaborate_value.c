@@ -1,17 +1,28 @@
 /* elaborate_value.c -- values and scopes: making, comparing, describing them.
  *
- * A description has two lengths: value_a says what kind of thing it is ("a tuple"), value_text says which ("float[batch, 10]"). */
+ * A description has two lengths: value_a says what kind of thing it is ("a tuple"), value_text says which ("float[batch, 10]").
+ */
 #include "frontend/elab.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-Value value_none(void) { return (Value){.kind = V_NONE}; }
-Value value_bool(bool b) { return (Value){.kind = V_BOOL, .truth = b}; }
-Value value_int(int64_t i) { return (Value){.kind = V_INT, .whole = i}; }
-Value value_num(double d) { return (Value){.kind = V_NUM, .number = d}; }
-Value value_str(const char *s) { return (Value){.kind = V_STR, .text = s}; }
+Value value_none(void) {
+    return (Value){.kind = V_NONE};
+}
+Value value_bool(bool b) {
+    return (Value){.kind = V_BOOL, .truth = b};
+}
+Value value_int(int64_t i) {
+    return (Value){.kind = V_INT, .whole = i};
+}
+Value value_num(double d) {
+    return (Value){.kind = V_NUM, .number = d};
+}
+Value value_str(const char *s) {
+    return (Value){.kind = V_STR, .text = s};
+}
 
 Value value_size(Size s) {
     int64_t n;
@@ -19,7 +30,9 @@ Value value_size(Size s) {
     return (Value){.kind = V_SIZE, .size = s};
 }
 
-Value value_tensor(Node *n, bool policy) { return (Value){.kind = V_TENSOR, .policy = policy, .node = n}; }
+Value value_tensor(Node *n, bool policy) {
+    return (Value){.kind = V_TENSOR, .policy = policy, .node = n};
+}
 
 Value value_type(Elab *el, Type t, bool policy) {
     TypeV *v = NEW(el->arena, TypeV);
@@ -28,11 +41,17 @@ Value value_type(Elab *el, Type t, bool policy) {
     return (Value){.kind = V_TYPE, .type = v};
 }
 
-Value value_list(Elab *el, ValueKind kind) { return (Value){.kind = kind, .list = NEW(el->arena, ValueList)}; }
+Value value_list(Elab *el, ValueKind kind) {
+    return (Value){.kind = kind, .list = NEW(el->arena, ValueList)};
+}
 
-void list_push(Elab *el, Value list, Value item) { PUSH(el->arena, list.list->item, item); }
+void list_push(Elab *el, Value list, Value item) {
+    PUSH(el->arena, list.list->item, item);
+}
 
-Size value_as_size(Elab *el, Value v) { return v.kind == V_INT ? emit_size_const(el, v.whole) : v.size; }
+Size value_as_size(Elab *el, Value v) {
+    return v.kind == V_INT ? emit_size_const(el, v.whole) : v.size;
+}
 
 bool value_same(Value a, Value b) {
     if (is_number(a) && is_number(b)) {
@@ -125,7 +144,9 @@ const char *dims_text(Elab *el, int n, const Size *dim) {
     return text;
 }
 
-const char *dtype_text(const TypeV *t) { return t->policy ? "float" : dtype_name(t->type.dtype); }
+const char *dtype_text(const TypeV *t) {
+    return t->policy ? "float" : dtype_name(t->type.dtype);
+}
 
 const char *typev_text(Elab *el, const TypeV *t) {
     if (!t->type.rank) return dtype_text(t);
@@ -155,7 +176,8 @@ const char *value_text(Elab *el, Value v) {
     case V_TENSOR: return tensor_text(el, v);
     case V_TUPLE: return items_text(el, v.list, "(", ")");
     case V_LIST: return items_text(el, v.list, "[", "]");
-    case V_RANGE: return arena_printf(el->arena, "%s..%s", size_text(el->arena, v.range->from), size_text(el->arena, v.range->to));
+    case V_RANGE:
+        return arena_printf(el->arena, "%s..%s", size_text(el->arena, v.range->from), size_text(el->arena, v.range->to));
     case V_FN: return v.fn->name;
     case V_BUILTIN: return v.builtin->name;
     case V_LAYER: return v.layer->name;
@@ -229,7 +251,8 @@ static int word_distance(const char *a, const char *b) {
             int best = last[j - 1] + (a[i - 1] != b[j - 1]);
             if (last[j] + 1 < best) best = last[j] + 1;
             if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best) best = before[j - 2] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
             now[j] = best;
         }
     }

@@ -1,7 +1,8 @@
-/* weights.c -- reading .safetensors. The format: 8 bytes length n (little-endian), n bytes of JSON, then the data. The JSON maps names
- * to {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, offsets counted from the end of the JSON; "__metadata__" maps
- * strings to strings. Every rule of the format is checked before a byte of data is used: the length against the file, names once,
- * types known, shape times type equal to the range, ranges inside the file, without overlap and without holes. */
+/* weights.c -- reading .safetensors. The format: 8 bytes length n (little-endian), n bytes of JSON, then the data. The JSON
+ * maps names to {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, offsets counted from the end of the JSON;
+ * "__metadata__" maps strings to strings. Every rule of the format is checked before a byte of data is used: the length against
+ * the file, names once, types known, shape times type equal to the range, ranges inside the file, without overlap and without
+ * holes. */
 #include "frontend/weights.h"
 
 #include <dirent.h>
@@ -18,9 +19,9 @@ static bool parse_type(const char *text, DType *d) {
     static const struct {
         const char *name;
         DType dtype;
-    } rows[] = {{"F64", DT_F64}, {"F32", DT_F32}, {"F16", DT_F16}, {"BF16", DT_BF16}, {"F8_E4M3", DT_F8E4M3}, {"F8_E5M2", DT_F8E5M2},
-                {"I64", DT_I64}, {"I32", DT_I32}, {"I16", DT_I16}, {"I8", DT_I8},     {"U32", DT_U32},        {"U8", DT_U8},
-                {"BOOL", DT_BOOL}};
+    } rows[] = {{"F64", DT_F64},        {"F32", DT_F32}, {"F16", DT_F16},  {"BF16", DT_BF16}, {"F8_E4M3", DT_F8E4M3},
+                {"F8_E5M2", DT_F8E5M2}, {"I64", DT_I64}, {"I32", DT_I32},  {"I16", DT_I16},   {"I8", DT_I8},
+                {"U32", DT_U32},        {"U8", DT_U8},   {"BOOL", DT_BOOL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].name, text)) continue;
         *d = rows[i].dtype;
@@ -54,11 +55,14 @@ static bool whole(json_t *j, uint64_t *out) {
 
 static bool read_tensor(Reading *r, const char *name, json_t *j) {
     FileTensor t = {.name = arena_copy(r->arena, name, strlen(name))};
-    json_t *type = json_object_get(j, "dtype"), *shape = json_object_get(j, "shape"), *offsets = json_object_get(j, "data_offsets");
+    json_t *type = json_object_get(j, "dtype"), *shape = json_object_get(j, "shape"),
+           *offsets = json_object_get(j, "data_offsets");
     uint64_t begin, end, count = 1;
-    if (!json_is_object(j) || !json_is_string(type) || !json_is_array(shape) || !json_is_array(offsets) || json_array_size(offsets) != 2)
+    if (!json_is_object(j) || !json_is_string(type) || !json_is_array(shape) || !json_is_array(offsets) ||
+        json_array_size(offsets) != 2)
         return bad(r, "the header of \"%.60s\" lacks dtype, shape or data_offsets", name);
-    if (!parse_type(json_string_value(type), &t.dtype)) return bad(r, "\"%.60s\" has the unknown type %.20s", name, json_string_value(type));
+    if (!parse_type(json_string_value(type), &t.dtype))
+        return bad(r, "\"%.60s\" has the unknown type %.20s", name, json_string_value(type));
     if (json_array_size(shape) > FILE_RANK) return bad(r, "\"%.60s\" has %zu dimensions", name, json_array_size(shape));
     t.rank = (int)json_array_size(shape);
     for (int i = 0; i < t.rank; i++) {
@@ -72,8 +76,10 @@ static bool read_tensor(Reading *r, const char *name, json_t *j) {
     bool outside = end > r->data_size;
     uint64_t bytes;
     if (__builtin_mul_overflow(count, (uint64_t)dtype_bytes(t.dtype), &bytes) || bytes != end - begin)
-        return bad(r, "\"%.60s\" has %llu bytes of data, its shape and type make another number", name, (unsigned long long)(end - begin));
-    if (outside && !r->out->broken) r->out->broken = arena_printf(r->arena, "the data of \"%.60s\" lies outside of the file", name);
+        return bad(r, "\"%.60s\" has %llu bytes of data, its shape and type make another number", name,
+                   (unsigned long long)(end - begin));
+    if (outside && !r->out->broken)
+        r->out->broken = arena_printf(r->arena, "the data of \"%.60s\" lies outside of the file", name);
     t.data = outside ? NULL : r->data + begin;
     t.bytes = (size_t)bytes;
     PUSH(r->arena, r->out->tensors, t);
@@ -86,7 +92,9 @@ static int by_place(const void *a, const void *b) {
     return x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : strcmp(x->name, y->name);
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const FileTensor *)a)->name, ((const FileTensor *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const FileTensor *)a)->name, ((const FileTensor *)b)->name);
+}
 
 /* Ranges lie one behind the other and fill the file. */
 static bool check_places(Reading *r, int first) {
@@ -100,7 +108,8 @@ static bool check_places(Reading *r, int first) {
         p = t[i].data + t[i].bytes;
     }
     uint64_t used = (uint64_t)(p - r->data);
-    return used == r->data_size || bad(r, "the file has %llu bytes behind its last tensor", (unsigned long long)(r->data_size - used));
+    return used == r->data_size ||
+           bad(r, "the file has %llu bytes behind its last tensor", (unsigned long long)(r->data_size - used));
 }
 
 static bool read_header(Reading *r, json_t *root) {
@@ -119,7 +128,8 @@ static bool parse_bytes(Reading *r, const unsigned char *bytes, size_t size) {
     if (size < 8) return bad(r, "the file has %zu bytes: too short for safetensors", size);
     for (int i = 7; i >= 0; i--) n = n << 8 | bytes[i];
     if (n > size - 8 || n > HEADER_LIMIT)
-        return bad(r, "the header is said to have %llu bytes, the file has %zu: truncated, or no safetensors", (unsigned long long)n, size);
+        return bad(r, "the header is said to have %llu bytes, the file has %zu: truncated, or no safetensors",
+                   (unsigned long long)n, size);
     r->data = bytes + 8 + n;
     r->data_size = size - 8 - n;
     json_error_t error;
@@ -159,7 +169,9 @@ static WeightStatus read_one(Arena *arena, const char *path, WeightFile *out, co
     return status;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* All shards of a folder, in the order of their names. */
 static WeightStatus read_folder(Arena *arena, const char *path, WeightFile *out, const char **error) {
@@ -171,7 +183,8 @@ static WeightStatus read_folder(Arena *arena, const char *path, WeightFile *out,
     LIST(const char *) files = {0};
     for (struct dirent *e; (e = readdir(d));) {
         size_t n = strlen(e->d_name);
-        if (n > 12 && !strcmp(e->d_name + n - 12, ".safetensors")) PUSH(arena, files, arena_printf(arena, "%s/%s", path, e->d_name));
+        if (n > 12 && !strcmp(e->d_name + n - 12, ".safetensors"))
+            PUSH(arena, files, arena_printf(arena, "%s/%s", path, e->d_name));
     }
     closedir(d);
     if (!files.n) {

@@ -1,5 +1,5 @@
-/* weights.h -- reading .safetensors: files of other programs and our own checkpoints. Nothing in a file is believed before it is
- * checked: lengths, offsets, overlaps, types, shapes. */
+/* weights.h -- reading .safetensors: files of other programs and our own checkpoints. Nothing in a file is believed before it
+ * is checked: lengths, offsets, overlaps, types, shapes. */
 #ifndef FRONTEND_WEIGHTS_H
 #define FRONTEND_WEIGHTS_H
 #include "ir/arena.h"
@@ -30,8 +30,8 @@ typedef struct WeightFile {
 
 typedef enum { WEIGHTS_OK, WEIGHTS_MISSING, WEIGHTS_BAD } WeightStatus;
 
-/* Reads a file, or all .safetensors of a folder (shards; a name in two of them is an error), into the arena. MISSING: nothing there;
- * BAD: `error` says what is wrong with it, one sentence without the file's name. OK with `broken`
+/* Reads a file, or all .safetensors of a folder (shards; a name in two of them is an error), into the arena. MISSING: nothing
+ * there; BAD: `error` says what is wrong with it, one sentence without the file's name. OK with `broken`
  * set: names and shapes can be compared, so that those faults are told first, but no data may be used. */
 WeightStatus weights_read(Arena *arena, const char *path, WeightFile *out, const char **error);
 const FileTensor *weights_find(const WeightFile *f, const char *name); /* NULL: none */

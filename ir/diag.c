@@ -296,6 +296,7 @@ static void print_report(Printer *p, const Report *r, bool strict) {
 int diag_print(const Diag *d, FILE *out, bool color) {
     Printer p = {out, color, 1};
     for (int i = 0; i < d->reports.n; i++) print_report(&p, d->reports.at[i], d->strict);
+    if (diag_full(d)) fprintf(out, "the first %d errors are shown; there may be more\n", ERROR_LIMIT);
     return d->errors + (d->strict ? d->warnings : 0);
 }
 

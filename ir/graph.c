@@ -49,6 +49,8 @@ const char *type_text(Arena *a, const Type *t) {
     return arena_printf(a, "%s]", text);
 }
 
+const char *type_said(Arena *a, const Type *t) { return t->rank == 0 ? dtype_name(t->dtype) : type_text(a, t); }
+
 /* ---- nodes --------------------------------------------------------------------------------------------------------------- */
 
 static bool typed_by_attrs(Op op) { return op_row(op)->class == CLASS_LEAF || op == OP_RANDOM; }

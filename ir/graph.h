@@ -190,7 +190,8 @@ Type type_of(DType d, int rank, const Size *dim);
 Type type_scalar(DType d);
 bool type_equal(const Type *a, const Type *b);
 Size type_count(const Graph *g, const Type *t); /* number of elements */
-const char *type_text(Arena *a, const Type *t); /* f32[batch, 784] */
+const char *type_text(Arena *a, const Type *t); /* f32[batch, 784], f32[]: in the text form of graphs */
+const char *type_said(Arena *a, const Type *t); /* f32[batch, 784], f32: as the language writes it, for users */
 
 /* Short forms; all of them fold nothing but what is an identity (a reshape to the same shape gives x itself). */
 Node *node_const(Graph *g, Type type, double number);

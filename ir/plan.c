@@ -1,4 +1,5 @@
-/* plan.c -- what everybody asks a plan: what an operand is made of, how much memory it takes, its text. How plans are made: passes/plan.c. */
+/* plan.c -- what everybody asks a plan: what an operand is made of, how much memory it takes, its text. How plans are made:
+ * passes/plan.c. */
 #include "ir/plan.h"
 
 #include <inttypes.h>
@@ -8,7 +9,9 @@ Node *plan_base(Node *n) {
     return n;
 }
 
-static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+static int64_t rounded(int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
 
 void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound) {
     Arena *scratch = arena_new();
@@ -46,11 +49,14 @@ typedef struct Writer {
     int indent;
 } Writer;
 
-static void start(const Writer *w) { fprintf(w->f, "%*s", w->indent, ""); }
+static void start(const Writer *w) {
+    fprintf(w->f, "%*s", w->indent, "");
+}
 
 static void write_value(const Writer *w, const Node *n) {
     switch (n->op) {
-    case OP_SLOT: case OP_INPUT: fprintf(w->f, "%s", n->attrs.name ? n->attrs.name : op_row(n->op)->name); break;
+    case OP_SLOT:
+    case OP_INPUT: fprintf(w->f, "%s", n->attrs.name ? n->attrs.name : op_row(n->op)->name); break;
     case OP_ARG: fprintf(w->f, "arg%d", n->attrs.index); break;
     default: fprintf(w->f, "%%%d", n->id); break;
     }

@@ -10,13 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Run {
+typedef struct PlanRun Run;
+
+struct PlanRun {
     Eval *e;
     const Plan *p;
+    PlanKernel *kernel; /* NULL: eval_node */
+    void *context;
     char *arena;
     int64_t *offset, *bytes; /* by buffer */
     char **slots, **inputs, **results, **args, **ys;
-} Run;
+};
 
 static int64_t value_of(Run *r, Size s) {
     int64_t v;
@@ -131,7 +135,7 @@ static bool run_scan(Values *v, const Kernel *k) {
     const int *counts = scan->attrs.counts;
     Arena *a = v->e.arena;
     Eval inner = v->e;
-    Run body = {.e = &inner, .p = k->body};
+    Run body = {.e = &inner, .p = k->body, .kernel = r->kernel, .context = r->context};
     body.slots = r->slots;
     body.inputs = r->inputs;
     body.args = NEW_ARRAY(a, char *, scan->n_in + 1);
@@ -172,6 +176,10 @@ static bool run_kernel(Run *r, const Kernel *k) {
     bool ok;
     if (k->kind == KERNEL_SCAN) {
         ok = run_scan(&v, k);
+    } else if (r->kernel && k->kind <= KERNEL_ROUTINE) {
+        ok = r->kernel(r->context, r, k);
+        v.e.status = r->e->status;
+        v.e.error = r->e->error;
     } else {
         for (int i = 0; i < k->reads.n; i++) v.value[k->reads.at[i]->id] = load(r, a, k->reads.at[i]);
         ok = k->effect ? run_effect(&v, k) : run_nodes(&v, k);
@@ -211,14 +219,24 @@ static char *bytes_of_tensor(Arena *a, const Tensor *t) {
     return data;
 }
 
-bool plan_interpret(Eval *e, const Plan *p, Tensor **results) {
+void *plan_run_memory(PlanRun *r, const Node *n) {
+    return r->p->places[n->id].kind == PLACE_DATA ? (void *)n->attrs.data : memory_of(r, n);
+}
+
+Eval *plan_run_eval(PlanRun *r) { return r->e; }
+
+const Plan *plan_run_plan(const PlanRun *r) { return r->p; }
+
+bool plan_interpret(Eval *e, const Plan *p, Tensor **results) { return plan_interpret_with(e, p, results, NULL, NULL); }
+
+bool plan_interpret_with(Eval *e, const Plan *p, Tensor **results, PlanKernel *kernel, void *context) {
     Arena *outer = e->arena, *a = arena_new();
     const Program *program = p->graph->program;
     e->status = MDL_OK;
     e->error = NULL;
     Eval inner = *e;
     inner.arena = a;
-    Run r = {.e = &inner, .p = p};
+    Run r = {.e = &inner, .p = p, .kernel = kernel, .context = context};
     int inputs = 0;
     for (int i = 0; i < p->graph->nodes.n; i++) {
         const Node *n = p->graph->nodes.at[i];

@@ -1,6 +1,7 @@
 /* mdlrun.c -- run, train, evaluate and inspect any artifact of modelc from the command line. The contract: `mdlrun --help`. */
 #include "runtime/mdlrun.h"
 
+#include <signal.h>
 #include <string.h>
 
 static const struct Command {
@@ -33,6 +34,7 @@ static int dispatch(Tool *t, int n, char **words) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, with a message */
     Tool t;
     tool_init(&t, "mdlrun");
     int n = argc - 1, status = EXIT_DONE;

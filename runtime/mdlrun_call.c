@@ -294,6 +294,8 @@ int mdlrun_run_model(const char *program, const mdl_model *m, int argc, char **a
     int status = EXIT_DONE;
     if (options_parse(&t, &argc, argv)) {
         t.model = m;
+        t.run = m->run ? json_loads(m->run, 0, NULL) : NULL;
+        if (!t.o.seed_given) t.o.seed = (uint64_t)run_int(&t, "seed", 0);
         model_open(&t);
         status = command_run(&t, argc, argv);
     }

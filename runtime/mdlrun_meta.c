@@ -40,6 +40,7 @@ static const char *section_find(Tool *t, const char *path, const char *file, siz
     memcpy(&head, file, sizeof head);
     if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB)
         not_artifact(t, path, "it is no 64-bit little-endian ELF file");
+    if (head.e_type != ET_DYN) not_artifact(t, path, "it is no shared library (compile with -o NAME.so)");
     if (head.e_shentsize != sizeof(Elf64_Shdr) || head.e_shoff > length ||
         (length - head.e_shoff) / sizeof(Elf64_Shdr) < head.e_shnum || head.e_shstrndx >= head.e_shnum)
         not_artifact(t, path, "its table of sections is damaged or missing");

@@ -83,9 +83,37 @@ int model_entry(const Tool *t, const char *name) {
     return -1;
 }
 
+/* How many letters must be put in, left out or changed to make b of a (Levenshtein); long words count as very different. */
+static int word_distance(const char *a, const char *b) {
+    enum { MOST = 64 };
+    int n = (int)strnlen(a, MOST), m = (int)strnlen(b, MOST), row[MOST + 1];
+    if (n == MOST || m == MOST) return MOST;
+    for (int j = 0; j <= m; j++) row[j] = j;
+    for (int i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
 int model_entry_must(Tool *t, const char *name) {
-    int found = model_entry(t, name);
+    int found = model_entry(t, name), best = (int)strlen(name) / 3 + 1;
     if (found >= 0) return found;
+    const char *near = NULL;
+    for (int i = 0; i < t->model->n_entries; i++) {
+        int distance = word_distance(name, t->model->entries[i].name);
+        if (distance > best || (near && distance == best)) continue;
+        best = distance;
+        near = t->model->entries[i].name;
+    }
+    if (near) tool_fail(t, EXIT_INPUT, "%s has no entry %s; did you mean %s?", t->model->name, name, near);
     char *names = tool_printf(t, "%s", "");
     for (int i = 0; i < t->model->n_entries; i++)
         names = tool_printf(t, "%s%s%s", names, i ? ", " : "", t->model->entries[i].name);

@@ -64,7 +64,9 @@ static void training_resume(Tool *t, Training *r) {
     const char *step = note_get(t, "mdlrun.step");
     if (!tool_int(step, &r->start) || r->start < 0)
         tool_fail(t, EXIT_INPUT, "%s does not say at which step it was saved: start from it by --load", t->o.resume);
-    if (!t->o.seed_given) t->o.seed = strtoull(note_get(t, "mdlrun.seed"), NULL, 10);
+    uint64_t seed = strtoull(note_get(t, "mdlrun.seed"), NULL, 10);
+    if (!t->o.seed_given) t->o.seed = seed;
+    if (t->o.seed != seed) tool_check(t, t->model->seed(t->session, t->o.seed), NULL); /* the same one would count steps from 0 again */
     int64_t batch;
     if (tool_int(note_get(t, "mdlrun.batch"), &batch) && batch != data_batch(r->data))
         tool_note(t, "%s was trained in batches of %lld: other batches follow than would have", t->o.resume, (long long)batch);
@@ -274,7 +276,6 @@ static void training_prepare(Tool *t, Training *r, int n, char **words) {
     if (t->o.every == 0 || t->o.test_every == 0) tool_fail(t, EXIT_USAGE, "every 0 steps?");
 
     if (t->o.resume) training_resume(t, r); /* the checkpoint brings its seed along */
-    if (t->o.resume && t->o.seed_given) tool_check(t, t->model->seed(t->session, t->o.seed), NULL);
     const mdl_entry *e = data_call(r->data)->entry;
     r->scalars = tool_alloc(t, sizeof *r->scalars * (size_t)(e->n_outputs + 1));
     for (int i = 0; i < e->n_outputs; i++)

@@ -261,8 +261,10 @@ static int by_begin(const void *a, const void *b) {
     return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
 }
 
-static bool distinct(Cursor *c) {
+/* No name twice, and the tensors fill the `room` bytes of data, each beginning where the one before ends, as the format demands. */
+static bool distinct(Cursor *c, int64_t room) {
     StFile *f = c->f;
+    int64_t end = 0;
     StTensor **order = malloc(sizeof *order * (size_t)(f->n + 1));
     if (!order) return fail(c, "no memory for the header");
     for (int i = 0; i < f->n; i++) order[i] = &f->tensor[i];
@@ -270,9 +272,11 @@ static bool distinct(Cursor *c) {
     for (int i = 1; i < f->n && !*f->error; i++)
         if (strcmp(order[i - 1]->name, order[i]->name) == 0) snprintf(f->error, sizeof f->error, "there are two tensors \"%.80s\"", order[i]->name);
     qsort(order, (size_t)f->n, sizeof *order, by_begin);
-    for (int i = 1; i < f->n && !*f->error; i++)
-        if (order[i - 1]->end > order[i]->begin)
-            snprintf(f->error, sizeof f->error, "tensors \"%.80s\" and \"%.80s\" overlap", order[i - 1]->name, order[i]->name);
+    for (int i = 0; i < f->n && !*f->error; end = order[i++]->end) {
+        if (end > order[i]->begin) snprintf(f->error, sizeof f->error, "tensors \"%.80s\" and \"%.80s\" overlap", order[i - 1]->name, order[i]->name);
+        if (end < order[i]->begin) snprintf(f->error, sizeof f->error, "there is a hole in the data before tensor \"%.80s\"", order[i]->name);
+    }
+    if (end < room && !*f->error) snprintf(f->error, sizeof f->error, "there are %lld bytes behind the last tensor", (long long)(room - end));
     free(order);
     return !*f->error;
 }
@@ -293,7 +297,7 @@ int st_parse(StFile *f, const unsigned char *bytes, int64_t size) {
     if (!entries(&c, size - f->data)) return fail(&c, "the header is not valid JSON");
     blanks(&c);
     if (c.p != c.end) return fail(&c, "the header goes on after its end");
-    return distinct(&c);
+    return distinct(&c, size - f->data);
 }
 
 void st_free(StFile *f) {

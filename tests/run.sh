@@ -3,7 +3,8 @@
 #
 # A test is one behaviour. tests/AREA/NAME.test holds commands and exactly what they print:
 #
-#     # comments first; "# slow": only with SLOW=1; "# needs: clang python3": skipped, visibly, where one is missing
+#     # comments first; "# slow": only with SLOW=1; "# needs: clang python3": skipped, visibly, where one is missing;
+#     # "# if: COMMAND": skipped, visibly, where the command fails
 #     $ modelc check $DIR/bad.mdl
 #     error[E0204]: ...
 #     exit 1
@@ -81,6 +82,9 @@ run_test_file() { # file; sets verdict and report
     for tool in $(sed -n 's/^# needs: *//p' "$file"); do
         if ! command -v "$tool" >/dev/null; then verdict=skip; report="needs $tool"; return; fi
     done
+    local condition
+    condition=$(sed -n 's/^# if: *//p' "$file")
+    if ! sh -c "${condition:-:}" >/dev/null 2>&1 </dev/null; then verdict=skip; report="not possible here: $condition"; return; fi
     if [ -z "$SLOW" ] && grep -q '^# slow' "$file"; then verdict=skip; report="slow: make check-all"; return; fi
     if ! grep -q '^\$ ' "$file"; then verdict=fail; report="no command: a test begins with \$"; return; fi
     mkdir "$tmp/work"

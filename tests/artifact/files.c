@@ -1,5 +1,5 @@
-/* files.c -- what a linked file holds: an archive and an object of a model define its exported functions and nothing else that is global, twice the
- * same input gives the same bytes, and the shared library needs no library but libc and libm. */
+/* files.c -- what a linked file holds: an archive and an object of a model define its exported functions and nothing else that
+ * is global, twice the same input gives the same bytes, and the shared library needs no library but libc and libm. */
 #include "tests/artifact/kit.h"
 
 #include <elf.h>
@@ -8,17 +8,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char program[] =
-    "program tiny\n"
-    "slot w param f32[4]\n"
-    "init\n"
-    "  %0: f32[4] = const 2.0\n"
-    "  store w = %0\n"
-    "entry twice(x: f32[4]) -> (y: f32[4])\n"
-    "  %0: f32[4] = input 0 x\n"
-    "  %1: f32[4] = slot w\n"
-    "  %2: f32[4] = mul %0, %1\n"
-    "  results y = %2\n";
+static const char program[] = "program tiny\n"
+                              "slot w param f32[4]\n"
+                              "init\n"
+                              "  %0: f32[4] = const 2.0\n"
+                              "  store w = %0\n"
+                              "entry twice(x: f32[4]) -> (y: f32[4])\n"
+                              "  %0: f32[4] = input 0 x\n"
+                              "  %1: f32[4] = slot w\n"
+                              "  %2: f32[4] = mul %0, %1\n"
+                              "  results y = %2\n";
 
 typedef struct Section {
     Elf64_Shdr header;
@@ -97,7 +96,8 @@ static void archive_check(void) {
     kit_free(&k);
 }
 
-/* lld 19 keeps pointers of a shared link that a relocatable one trips over; modelc links once in its life, and each kind has a process here. */
+/* lld 19 keeps pointers of a shared link that a relocatable one trips over; modelc links once in its life, and each kind has a
+ * process here. */
 int main(void) {
     void (*const checks[])(void) = {shared_check, object_check, archive_check};
     int failed = 0;

@@ -39,7 +39,8 @@ Kit kit_make(const char *text, ArtifactKind kind, int level) {
     if (fine) {
         k.entries = NEW_ARRAY(k.arena, Plan *, k.program->entries.n + 1);
         k.inits = NEW_ARRAY(k.arena, Plan *, k.program->slots.n + 1);
-        for (int i = 0; i < k.program->entries.n; i++) k.entries[i] = plan_entry(k.arena, k.program->entries.at[i]->graph, &planning, diag);
+        for (int i = 0; i < k.program->entries.n; i++)
+            k.entries[i] = plan_entry(k.arena, k.program->entries.at[i]->graph, &planning, diag);
         for (int i = 0; i < k.program->slots.n; i++) {
             Graph *init = artifact_init_graph(k.program, i);
             if (init) k.inits[i] = plan_entry(k.arena, init, &planning, diag);
@@ -48,7 +49,12 @@ Kit kit_make(const char *text, ArtifactKind kind, int level) {
     if (diag_print(diag, stderr, false)) exit(1);
     diag_free(diag);
     Target target = {.cpu = "x86-64-v2", .features = "", .lanes = 4, .registers = 16, .level = 2, .optimize = level};
-    ArtifactOptions options = {.program = k.program, .entries = k.entries, .inits = k.inits, .target = &target, .source = source, .kind = kind,
+    ArtifactOptions options = {.program = k.program,
+                               .entries = k.entries,
+                               .inits = k.inits,
+                               .target = &target,
+                               .source = source,
+                               .kind = kind,
                                .threads = 2};
     Artifact *artifact = artifact_new(k.arena, &options);
     artifact_compile(artifact);

@@ -8,8 +8,8 @@ typedef struct Kit {
     Arena *arena;
     Program *program;
     Plan **entries, **inits;
-    Bytes file;             /* the linked library, archive or object */
-    void *handle;           /* of dlopen, NULL for other kinds */
+    Bytes file;   /* the linked library, archive or object */
+    void *handle; /* of dlopen, NULL for other kinds */
     const mdl_model *model;
 } Kit;
 
@@ -20,7 +20,7 @@ void kit_free(Kit *k);
 /* Ends the test when the condition is false. */
 #define CHECK(condition)                                                                                                       \
     do {                                                                                                                       \
-        if (!(condition)) kit_fail(__FILE__, __LINE__, #condition);                                                             \
+        if (!(condition)) kit_fail(__FILE__, __LINE__, #condition);                                                            \
     } while (0)
 void kit_fail(const char *file, int line, const char *what) __attribute__((noreturn));
 

@@ -1,5 +1,6 @@
 /* kit.c -- see kit.h. */
 #include "tests/models/kit.h"
+#include "tests/models/kit_tile.h"
 
 #include "codegen/artifact.h"
 #include "codegen/interpret.h"
@@ -77,11 +78,18 @@ Program *program_make(Arena *arena, const char *example, const char *more, const
 
 static const struct {
     const char *name;
-    int level; /* 0: the best of this machine */
+    int level; /* x86-64-v: 0: the best of this machine */
     int optimize;
+    bool interpreted; /* runs on any machine */
 } ways[] = {
-    [BY_INTERPRETER] = {"the interpreter", 0, 0}, [BY_O0] = {"-O0", 0, 0}, [BY_O2] = {"-O2", 0, 2},
-    [BY_O2_V3] = {"-O2 for x86-64-v3", 3, 2},     [BY_O2_V2] = {"-O2 for x86-64-v2", 2, 2},
+    [BY_INTERPRETER] = {"the interpreter", 0, 0, true},
+    [BY_O0] = {"-O0", 0, 0, false},
+    [BY_O2] = {"-O2", 0, 2, false},
+    [BY_O2_V3] = {"-O2 for x86-64-v3", 3, 2, false},
+    [BY_O2_V2] = {"-O2 for x86-64-v2", 2, 2, false},
+    [BY_TILE] = {"tile kernels for x86-64-v4", 4, 2, true},
+    [BY_TILE_V2] = {"tile kernels for x86-64-v2", 2, 2, true},
+    [BY_TILE_O0] = {"unoptimized tile kernels", 4, 0, true},
 };
 
 const char *way_name(Way w) { return ways[w].name; }
@@ -94,7 +102,7 @@ static int machine_level(void) {
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
-bool way_runs(Way w) { return ways[w].level <= machine_level(); }
+bool way_runs(Way w) { return ways[w].interpreted || ways[w].level <= machine_level(); }
 
 static Target way_target(Way w) {
     static const char *const cpu[] = {[2] = "x86-64-v2", [3] = "x86-64-v3", [4] = "x86-64-v4"};
@@ -140,12 +148,23 @@ static void compile(Model *m, Way way, Diag *diag) {
     library_load(m, file);
 }
 
+static void interpret(Model *m, Way way, Diag *diag) {
+    Interpreter *i = interpreter_new(m->arena, m->program);
+    if (way != BY_INTERPRETER) {
+        Target target = way_target(way);
+        m->tile = tile_runner_new(m->arena, m->program, &target, diag);
+        if (!m->tile) return;
+        interpreter_by(i, tile_runner_run, m->tile);
+    }
+    m->table = interpreter_model(i);
+}
+
 Model model_make(const char *example, const char *more, const char *defines, Way way) {
     Model m = {.arena = arena_new()};
     m.program = program_make(m.arena, example, more, defines);
     Diag *diag = diag_new();
     bool passed = passes_run(m.program, &(PassOptions){.level = ways[way].optimize}, diag);
-    if (passed && way == BY_INTERPRETER) m.table = interpreter_model(interpreter_new(m.arena, m.program));
+    if (passed && ways[way].interpreted) interpret(&m, way, diag);
     else if (passed) compile(&m, way, diag);
     if (diag_print(diag, stdout, false) || !m.table) stop("%s does not compile", example);
     diag_free(diag);
@@ -154,6 +173,7 @@ Model model_make(const char *example, const char *more, const char *defines, Way
 
 void model_free(Model *m) {
     if (m->handle) dlclose(m->handle);
+    tile_runner_free(m->tile);
     arena_free(m->arena);
 }
 
@@ -166,8 +186,13 @@ Run run_new(const Model *m, uint64_t seed) {
     return r;
 }
 
+void run_close(Run *r) {
+    if (r->session) r->model->table->close(r->session);
+    r->session = NULL;
+}
+
 void run_free(Run *r) {
-    r->model->table->close(r->session);
+    run_close(r);
     arena_free(r->arena);
 }
 
@@ -215,7 +240,7 @@ static double *numbers(Arena *a, const mdl_tensor *t, int64_t n) {
 }
 
 static void record(Run *r, const char *name, const mdl_tensor *t, bool state) {
-    Record x = {.name = name, .rank = t->rank, .count = count_of(t->rank, t->shape), .trained = r->trained, .state = state};
+    Record x = {.name = arena_copy(r->arena, name, strlen(name)), .rank = t->rank, .count = count_of(t->rank, t->shape), .trained = r->trained, .state = state};
     memcpy(x.shape, t->shape, sizeof *t->shape * (size_t)t->rank);
     x.at = numbers(r->arena, t, x.count);
     PUSH(r->arena, r->records, x);
@@ -319,6 +344,8 @@ int ways_agree(const char *example, const char *more, const char *defines, Scrip
     Model oracle = model_make(example, more, defines, BY_INTERPRETER);
     Run want = run_new(&oracle, 1);
     script(&want);
+    run_close(&want);
+    model_free(&oracle); /* one interpreter at a time */
     for (int i = 0; i < n; i++) {
         if (!way_runs(list[i])) continue;
         Model m = model_make(example, more, defines, list[i]);
@@ -329,6 +356,5 @@ int ways_agree(const char *example, const char *more, const char *defines, Scrip
         model_free(&m);
     }
     run_free(&want);
-    model_free(&oracle);
     return wrong;
 }

@@ -11,8 +11,9 @@
 #include "ir/graph.h"
 #include "runtime/mdl.h"
 
-/* The graph interpreter; code for this machine without and with optimization; optimized code for x86-64-v3 and -v2. */
-typedef enum { BY_INTERPRETER, BY_O0, BY_O2, BY_O2_V3, BY_O2_V2 } Way;
+/* The graph interpreter; code for this machine without and with optimization; optimized code for x86-64-v3 and -v2; the tile interpreter on
+ * the kernels for x86-64-v4 and -v2, and on unoptimized ones. */
+typedef enum { BY_INTERPRETER, BY_O0, BY_O2, BY_O2_V3, BY_O2_V2, BY_TILE, BY_TILE_V2, BY_TILE_O0 } Way;
 const char *way_name(Way w);
 bool way_runs(Way w); /* has this machine the instructions? */
 
@@ -20,7 +21,8 @@ typedef struct Model {
     Arena *arena;
     Program *program;
     const mdl_model *table;
-    void *handle; /* of dlopen; NULL: interpreted */
+    void *handle;            /* of dlopen; NULL: interpreted */
+    struct TileRunner *tile; /* BY_TILE; else NULL */
 } Model;
 
 /* The program after the front end: a file of examples/, more text after it (or NULL), and "NAME=VALUE NAME=VALUE" for configs. Errors end
@@ -50,6 +52,7 @@ typedef struct Run {
 } Run;
 
 Run run_new(const Model *m, uint64_t seed);
+void run_close(Run *r); /* ends the session; the records stay */
 void run_free(Run *r);
 
 /* Calls an entry with sizes and scalars "b=3 n=8 temperature=0.5" and inputs that are functions of the number of the call: floats in -1..1,

@@ -18,6 +18,6 @@ static void script(Run *r) {
 }
 
 int main(void) {
-    static const Way ways[] = {BY_O0, BY_O2};
-    return ways_agree("gpt.mdl", NULL, "layers=2 d=64 heads=4 vocab=97 context=64", script, 2, ways) ? 1 : 0;
+    static const Way ways[] = {BY_O0, BY_O2, BY_TILE};
+    return ways_agree("gpt.mdl", NULL, "layers=2 d=64 heads=4 vocab=97 context=64", script, 3, ways) ? 1 : 0;
 }

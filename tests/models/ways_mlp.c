@@ -14,6 +14,6 @@ static void script(Run *r) {
 }
 
 int main(void) {
-    static const Way ways[] = {BY_O0, BY_O2, BY_O2_V3, BY_O2_V2};
-    return ways_agree("mlp.mdl", NULL, "hidden=37", script, 4, ways) + ways_agree("mlp.mdl", NULL, NULL, script, 2, ways) ? 1 : 0;
+    static const Way ways[] = {BY_O0, BY_O2, BY_O2_V3, BY_O2_V2, BY_TILE, BY_TILE_V2, BY_TILE_O0};
+    return ways_agree("mlp.mdl", NULL, "hidden=37", script, 7, ways) + ways_agree("mlp.mdl", NULL, NULL, script, 2, ways) ? 1 : 0;
 }

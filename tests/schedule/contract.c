@@ -1,5 +1,6 @@
-/* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 70 and run-time sizes, operands
- * through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product; three machines.
+/* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 70 and run-time
+ * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product; three
+ * machines.
  *
  *     contract [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -31,7 +32,9 @@ static void shuffle(Rng *r, char *s) {
     }
 }
 
-static int order_of(const char *letters, char x) { return (int)(strchr(letters, x) - letters); }
+static int order_of(const char *letters, char x) {
+    return (int)(strchr(letters, x) - letters);
+}
 
 /* A value with the axes of letters, in some way made by views from an input. */
 static Node *operand(Case *c, DType d, const char *letters) {
@@ -97,7 +100,9 @@ static bool agrees(Harness *h, uint64_t seed) {
     c.p->sizes = size_table_new(a);
     Size named[4];
     static const int HIGH[4] = {3, 9, 70, 700};
-    for (int i = 0; i < 4; i++) named[i] = size_named(c.p->sizes, size_declare(c.p->sizes, arena_printf(a, "s%d", i), 1, i == 3 ? SIZE_NO_LIMIT : HIGH[i]));
+    for (int i = 0; i < 4; i++)
+        named[i] =
+            size_named(c.p->sizes, size_declare(c.p->sizes, arena_printf(a, "s%d", i), 1, i == 3 ? SIZE_NO_LIMIT : HIGH[i]));
     c.g = graph_new(a, c.p);
     c.e = NEW(a, Entry);
     *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
@@ -148,7 +153,8 @@ static bool agrees(Harness *h, uint64_t seed) {
     }
     bool ok = true;
     if (work < 4e6) {
-        const char *name = arena_printf(a, "seed %llu: %s %s -> %s, %s, v%d", (unsigned long long)seed, la, lb, lo, dtype_name(t), h->target.level);
+        const char *name = arena_printf(a, "seed %llu: %s %s -> %s, %s, v%d", (unsigned long long)seed, la, lb, lo,
+                                        dtype_name(t), h->target.level);
         ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
     }
     diag_free(d);
@@ -157,7 +163,9 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? from + 1 : 60;
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
+                                                                     : argc > 1 ? from + 1
+                                                                                : 60;
     int failures = 0;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
     for (uint64_t seed = from; seed < to && failures < 8; seed++) {
@@ -166,6 +174,7 @@ int main(int argc, char **argv) {
         h.target = harness_target(level, 2);
         failures += !agrees(&h, seed);
     }
-    if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2) failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
+    if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2)
+        failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     return failures != 0;
 }

@@ -14,8 +14,10 @@ static bool agrees(Harness *h, uint64_t seed, int level) {
     Entry *e = p->entries.at[0];
     Eval values = random_eval(a, p, e, seed);
     bool ok = passes_run(p, &(PassOptions){.level = level}, d);
-    if (ok) ok = harness_run(h, p, e, &values, level, arena_printf(a, "seed %llu level %d, x86-64-v%d, %s", (unsigned long long)seed, level, h->target.level,
-                                                                    h->mode == BY_TILE ? "tile" : "code"));
+    if (ok)
+        ok = harness_run(h, p, e, &values, level,
+                         arena_printf(a, "seed %llu level %d, x86-64-v%d, %s", (unsigned long long)seed, level, h->target.level,
+                                      h->mode == BY_TILE ? "tile" : "code"));
     else diag_print(d, stdout, false);
     diag_free(d);
     arena_free(a);
@@ -23,7 +25,9 @@ static bool agrees(Harness *h, uint64_t seed, int level) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? from + 1 : 20;
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
+                                                                     : argc > 1 ? from + 1
+                                                                                : 20;
     bool tile = argc < 4 || strcmp(argv[3], "tile") == 0, code = argc < 4 || strcmp(argv[3], "code") == 0;
     int failures = 0;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
@@ -35,8 +39,9 @@ int main(int argc, char **argv) {
         h.mode = BY_CODE;
         if (code && harness_can_run(level) && !agrees(&h, seed, plan)) failures++;
     }
-    if (getenv("SHOW")) printf("%d kernels: %d map, %d reduce, %d contract, %d scatter, %d update, %d routine\n", h.kernels, h.kinds[0], h.kinds[1], h.kinds[2],
-                               h.kinds[3], h.kinds[4], h.kinds[5]);
+    if (getenv("SHOW"))
+        printf("%d kernels: %d map, %d reduce, %d contract, %d scatter, %d update, %d routine\n", h.kernels, h.kinds[0],
+               h.kinds[1], h.kinds[2], h.kinds[3], h.kinds[4], h.kinds[5]);
     if (!h.kernels) failures++, printf("nothing was run\n");
     return failures != 0;
 }

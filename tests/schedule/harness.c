@@ -23,10 +23,10 @@ typedef struct Run {
     Arena *arena;
     const Plan *p;
     Eval e;
-    Memory *memory[8];         /* by PlaceKind, then index */
+    Memory *memory[8]; /* by PlaceKind, then index */
     int n[8];
     Scheduler *s;
-    KernelCode **code;         /* by kernel */
+    KernelCode **code; /* by kernel */
     LLVMOrcLLJITRef jit;
     char *scratch;
     const char *name;
@@ -34,13 +34,21 @@ typedef struct Run {
 
 Target harness_target(int level, int optimize) {
     static const char *const CPU[] = {"", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
-    return (Target){.cpu = CPU[level], .features = "", .lanes = level >= 4 ? 16 : level == 3 ? 8 : 4, .registers = level >= 4 ? 32 : 16, .level = level,
+    return (Target){.cpu = CPU[level],
+                    .features = "",
+                    .lanes = level >= 4   ? 16
+                             : level == 3 ? 8
+                                          : 4,
+                    .registers = level >= 4 ? 32 : 16,
+                    .level = level,
                     .optimize = optimize};
 }
 
 bool harness_can_run(int level) {
     __builtin_cpu_init();
-    if (level >= 4) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    if (level >= 4)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq");
     if (level == 3) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return true;
 }
@@ -165,7 +173,8 @@ static bool run_call(Run *r, const KernelCall *c) {
     RtThunk *thunk = routine(c->function);
     TileKernel *k = scheduler_tile(r->s, c->function);
     if (!thunk && tile_count(k, sizes) != count) {
-        printf("%s: %lld iterations said, %lld in the tile kernel\n", c->function, (long long)count, (long long)tile_count(k, sizes));
+        printf("%s: %lld iterations said, %lld in the tile kernel\n", c->function, (long long)count,
+               (long long)tile_count(k, sizes));
         return false;
     }
     if (thunk) {
@@ -211,8 +220,8 @@ static bool jumps(const Kernel *k) { /* functions of computed values that may ju
     if (k->nodes.n < 2) return false;
     for (int i = 0; i < k->nodes.n; i++) {
         Op op = k->nodes.at[i]->op;
-        if (op == OP_FLOOR || op == OP_CEIL || op == OP_ROUND || op == OP_SIGN || op == OP_MOD || op == OP_LT || op == OP_GT || op == OP_LE || op == OP_GE ||
-            op == OP_EQ || op == OP_NE)
+        if (op == OP_FLOOR || op == OP_CEIL || op == OP_ROUND || op == OP_SIGN || op == OP_MOD || op == OP_LT || op == OP_GT ||
+            op == OP_LE || op == OP_GE || op == OP_EQ || op == OP_NE)
             return true;
     }
     return false;
@@ -231,12 +240,15 @@ static bool run_kernel(Run *r, const Kernel *k) {
         if (close_enough(r->h, got, want, &worst)) continue;
         if (jumps(k)) continue;
         ok = false;
-        if (want->f) printf("%s: kernel %d, node %d (%s) [%lld] = %.9g, expected %.9g\n", r->name, k->index, n->id, op_row(n->op)->name, (long long)worst,
-                            got->f[worst], want->f[worst]);
-        else printf("%s: kernel %d, node %d (%s) [%lld] = %lld, expected %lld\n", r->name, k->index, n->id, op_row(n->op)->name, (long long)worst,
-                    (long long)got->i[worst], (long long)want->i[worst]);
+        if (want->f)
+            printf("%s: kernel %d, node %d (%s) [%lld] = %.9g, expected %.9g\n", r->name, k->index, n->id, op_row(n->op)->name,
+                   (long long)worst, got->f[worst], want->f[worst]);
+        else
+            printf("%s: kernel %d, node %d (%s) [%lld] = %lld, expected %lld\n", r->name, k->index, n->id, op_row(n->op)->name,
+                   (long long)worst, (long long)got->i[worst], (long long)want->i[worst]);
     }
-    for (int i = 0; i < k->writes.n; i++) tensor_to_bytes(x.value[k->writes.at[i]->id], memory_of(r, k->writes.at[i])); /* errors do not add up */
+    for (int i = 0; i < k->writes.n; i++)
+        tensor_to_bytes(x.value[k->writes.at[i]->id], memory_of(r, k->writes.at[i])); /* errors do not add up */
     if (!ok && r->h->show) {
         for (int i = 0; i < code->n; i++) {
             TileKernel *t = scheduler_tile(r->s, code->calls[i].function);
@@ -267,7 +279,8 @@ static void time_kernel(Run *r, const Kernel *k) {
         flops = 2;
         for (int i = 0; i < k->anchor->type.rank; i++) flops *= (double)size_of(r, k->anchor->type.dim[i]);
         for (int i = 0; i < k->anchor->in[1]->type.rank; i++)
-            if (!strchr(k->anchor->attrs.labels[2], k->anchor->attrs.labels[1][i])) flops *= (double)size_of(r, k->anchor->in[1]->type.dim[i]);
+            if (!strchr(k->anchor->attrs.labels[2], k->anchor->attrs.labels[1][i]))
+                flops *= (double)size_of(r, k->anchor->in[1]->type.dim[i]);
     }
     printf("%-24s %8.1f us", code->calls[0].function, best * 1e-3);
     if (flops > 0) printf("  %6.1f GF", flops / best);
@@ -303,7 +316,9 @@ static void generate(Run *r) {
         if (f) fwrite(bytes, 1, n, f), fclose(f);
     }
     LLVMErrorRef e = LLVMOrcCreateLLJIT(&r->jit, NULL);
-    if (!e) e = LLVMOrcLLJITAddObjectFile(r->jit, LLVMOrcLLJITGetMainJITDylib(r->jit), LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, n, "t.o"));
+    if (!e)
+        e = LLVMOrcLLJITAddObjectFile(r->jit, LLVMOrcLLJITGetMainJITDylib(r->jit),
+                                      LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, n, "t.o"));
     if (e) bug("%s", LLVMGetErrorMessage(e));
     emit_free(emit);
 }
@@ -323,7 +338,9 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
     if (h->time) printf("begin at %.1f ms\n", (double)(t0.tv_sec % 1000) * 1e3 + (double)t0.tv_nsec * 1e-6);
     generate(&r);
     clock_gettime(CLOCK_MONOTONIC, &t1);
-    if (h->time) printf("%d functions in %.1f ms\n", scheduler_functions(r.s), (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6);
+    if (h->time)
+        printf("%d functions in %.1f ms\n", scheduler_functions(r.s),
+               (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6);
     r.scratch = aligned_alloc(64, (size_t)((scheduler_scratch(r.s) + 127) / 64 * 64));
     bool ok = true;
     for (int i = 0; i < r.p->kernels.n && ok; i++)

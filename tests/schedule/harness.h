@@ -1,6 +1,6 @@
-/* harness.h -- runs a plan by the code that the schedules make, kernel by kernel: each kernel gets exactly the bytes that the plan says, and
- * everything it stores is compared with the graph interpreter on the same bytes. Memory is allocated value by value, so that a stray access
- * of an interpreted tile kernel is an error and one of lowered code is seen by a sanitizer. */
+/* harness.h -- runs a plan by the code that the schedules make, kernel by kernel: each kernel gets exactly the bytes that the
+ * plan says, and everything it stores is compared with the graph interpreter on the same bytes. Memory is allocated value by
+ * value, so that a stray access of an interpreted tile kernel is an error and one of lowered code is seen by a sanitizer. */
 #ifndef TESTS_SCHEDULE_HARNESS_H
 #define TESTS_SCHEDULE_HARNESS_H
 #include "codegen/kernel_code.h"
@@ -12,9 +12,9 @@ typedef enum { BY_TILE, BY_CODE } HarnessMode; /* the tile interpreter, or lower
 typedef struct Harness {
     HarnessMode mode;
     Target target;
-    double tolerance;  /* |a - b| <= tolerance * (0.1 + |b| + largest |b| of the tensor / 100) */
-    bool show;         /* print kernels and tiles of what fails */
-    bool time;         /* print what each kernel takes, one thread */
+    double tolerance;       /* |a - b| <= tolerance * (0.1 + |b| + largest |b| of the tensor / 100) */
+    bool show;              /* print kernels and tiles of what fails */
+    bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */
 } Harness;
 

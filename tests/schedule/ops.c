@@ -1,5 +1,6 @@
-/* ops.c -- every map of ops.def in every dtype it takes, as a kernel of its own: lowered code and tile interpreter agree with the graph
- * interpreter on random numbers, zeros, infinities, NaNs and the ends of the integers; odd lengths; the three machines. */
+/* ops.c -- every map of ops.def in every dtype it takes, as a kernel of its own: lowered code and tile interpreter agree with
+ * the graph interpreter on random numbers, zeros, infinities, NaNs and the ends of the integers; odd lengths; the three
+ * machines. */
 #include "ir/op.h"
 #include "tests/passes/graphs.h"
 #include "tests/schedule/harness.h"
@@ -11,7 +12,8 @@
 enum { LENGTH = 63 };
 
 static double sample(Rng *r, DType d, int i) {
-    static const double SPECIAL[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0, 0.5, -2.5, 1e-30, 1e30, 88.0, -88.0, 3.5, 1e-4};
+    static const double SPECIAL[] = {0.0,  -0.0,  INFINITY, -INFINITY, NAN,   1.0, -1.0, 0.5,
+                                     -2.5, 1e-30, 1e30,     88.0,      -88.0, 3.5, 1e-4};
     int n = (int)(sizeof SPECIAL / sizeof *SPECIAL);
     if (dtype_is_float(d)) return i < n ? SPECIAL[i] : rng_unit(r) * (i % 3 ? 3 : 40);
     return 0;
@@ -39,7 +41,8 @@ static Tensor *samples(Arena *a, DType d, Rng *r) {
     return t;
 }
 
-/* One op on operands of one dtype (where: a bool first); to: of a cast. False: disagreement. tested counts what the op takes. */
+/* One op on operands of one dtype (where: a bool first); to: of a cast. False: disagreement. tested counts what the op takes.
+ */
 static bool try_op(Harness *h, Op op, DType d, DType to, int *tested) {
     Arena *a = arena_new();
     Program *p = NEW(a, Program);
@@ -70,7 +73,8 @@ static bool try_op(Harness *h, Op op, DType d, DType to, int *tested) {
     if (op_infer(op, &infer)) {
         graph_result(g, "y", graph_add(g, op, &attrs, n_in, in));
         PUSH(a, p->entries, e);
-        Eval values = {.arena = a, .program = p, .sizes = NEW_ARRAY(a, int64_t, 1), .inputs = inputs, .slots = NEW_ARRAY(a, Tensor *, 1)};
+        Eval values = {
+            .arena = a, .program = p, .sizes = NEW_ARRAY(a, int64_t, 1), .inputs = inputs, .slots = NEW_ARRAY(a, Tensor *, 1)};
         const char *name = arena_printf(a, "%s of %s%s%s, v%d", op_row(op)->name, dtype_name(d), op == OP_CAST ? " to " : "",
                                         op == OP_CAST ? dtype_name(to) : "", h->target.level);
         ok = harness_run(h, p, e, &values, 0, name);

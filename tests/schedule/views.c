@@ -1,5 +1,6 @@
-/* views.c -- chains of views, accesses and index operations on random shapes: reshapes that split and merge axes unevenly, permutes, slices,
- * expands, pads, concats, reversals, gathers, scatters, updates, cumulative sums, draws, reductions of every function; several dtypes.
+/* views.c -- chains of views, accesses and index operations on random shapes: reshapes that split and merge axes unevenly,
+ * permutes, slices, expands, pads, concats, reversals, gathers, scatters, updates, cumulative sums, draws, reductions of every
+ * function; several dtypes.
  *
  *     views [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -19,7 +20,9 @@ typedef struct Case {
     int results;
 } Case;
 
-static Size whole(Case *c, int64_t n) { return size_const(c->p->sizes, n); }
+static Size whole(Case *c, int64_t n) {
+    return size_const(c->p->sizes, n);
+}
 
 static int64_t value(Case *c, Size s) {
     int64_t v = 0;
@@ -80,7 +83,9 @@ static Node *step_view(Case *c, Node *x) {
     for (int i = 0; i < rank; i++) lo[i] = whole(c, 0), hi[i] = dim[i];
     if (!rank) return x;
     switch (rng_below(&c->r, 9)) {
-    case 0: case 1: case 2: return step_reshape(c, x);
+    case 0:
+    case 1:
+    case 2: return step_reshape(c, x);
     case 3:
         for (int i = 0; i < rank; i++) order[i] = (i + 1 + axis) % rank;
         return node_permute(c->g, x, order);
@@ -141,7 +146,9 @@ static Node *step_index(Case *c, Node *x) {
         return x->type.dtype == DT_BOOL ? x : graph_add(c->g, OP_SCATTER_ADD, &attrs, 2, in);
     }
     case 4:
-        return x->type.dtype == DT_BOOL ? x : graph_add(c->g, OP_CUMSUM, &(Attrs){.axis = axis, .flag = rng_below(&c->r, 2)}, 1, &x);
+        return x->type.dtype == DT_BOOL
+                   ? x
+                   : graph_add(c->g, OP_CUMSUM, &(Attrs){.axis = axis, .flag = rng_below(&c->r, 2)}, 1, &x);
     case 5: {
         Node *in[2] = {x, input(c, DT_I32, 0, NULL, n)};
         return graph_add(c->g, OP_SLICE_AT, &(Attrs){.axis = axis, .extent = whole(c, n > 2 ? n - 1 : 1)}, 2, in);
@@ -157,7 +164,8 @@ static Node *step_index(Case *c, Node *x) {
 static Node *step_draw(Case *c, Node *x) {
     if (x->type.dtype != DT_F32) return x;
     static const DType TYPES[] = {DT_F32, DT_F32, DT_BOOL, DT_I32};
-    Attrs attrs = {.fn = rng_below(&c->r, 4), .site = 77, .n_shape = x->type.rank, .step = rng_below(&c->r, 2) ? UINT64_MAX - 3 : 0};
+    Attrs attrs = {
+        .fn = rng_below(&c->r, 4), .site = 77, .n_shape = x->type.rank, .step = rng_below(&c->r, 2) ? UINT64_MAX - 3 : 0};
     attrs.dtype = TYPES[attrs.fn];
     memcpy(attrs.shape, x->type.dim, sizeof attrs.shape);
     DType d = attrs.fn == RANDOM_RANDINT ? DT_I32 : DT_F32;
@@ -211,17 +219,28 @@ static bool agrees(Harness *h, uint64_t seed, int level) {
     for (int i = rng_below(&c.r, 7) + 2; i > 0 && c.e->n_inputs < 20; i--) {
         Node *y = x;
         switch (rng_below(&c.r, 6)) {
-        case 0: case 1: case 2: y = step_view(&c, x); break;
+        case 0:
+        case 1:
+        case 2: y = step_view(&c, x); break;
         case 3: y = step_index(&c, x); break;
         case 4: y = step_draw(&c, x); break;
-        default: y = dtype_is_float(t) ? node_map2(c.g, OP_MUL, x, node_map1(c.g, OP_TANH, x)) : node_map2(c.g, t == DT_BOOL ? OP_AND : OP_ADD, x, x);
+        default:
+            y = dtype_is_float(t) ? node_map2(c.g, OP_MUL, x, node_map1(c.g, OP_TANH, x))
+                                  : node_map2(c.g, t == DT_BOOL ? OP_AND : OP_ADD, x, x);
         }
         if (y->type.rank <= 5 && elements(&c, y) < 60000) x = y;
     }
     graph_result(c.g, "x", x);
     graph_result(c.g, "r", step_reduce(&c, x));
-    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 1), .inputs = c.inputs, .sizes = sizes, .seed = 0x123456789abcull, .step = 5};
-    const char *name = arena_printf(a, "seed %llu: %s, level %d, v%d", (unsigned long long)seed, dtype_name(t), level, h->target.level);
+    Eval values = {.arena = a,
+                   .program = c.p,
+                   .slots = NEW_ARRAY(a, Tensor *, 1),
+                   .inputs = c.inputs,
+                   .sizes = sizes,
+                   .seed = 0x123456789abcull,
+                   .step = 5};
+    const char *name =
+        arena_printf(a, "seed %llu: %s, level %d, v%d", (unsigned long long)seed, dtype_name(t), level, h->target.level);
     bool ok = passes_run(c.p, &(PassOptions){.level = level}, d);
     if (!ok) diag_print(d, stdout, false);
     ok = ok && harness_run(h, c.p, c.e, &values, level, name);
@@ -231,7 +250,9 @@ static bool agrees(Harness *h, uint64_t seed, int level) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? from + 1 : 150;
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
+                                                                     : argc > 1 ? from + 1
+                                                                                : 150;
     int failures = 0;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
     for (uint64_t seed = from; seed < to && failures < 8; seed++) {

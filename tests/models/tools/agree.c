@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < (one ? 1 : 5); i++) {
             call("step", out);
             char step[32];
-            snprintf(step, sizeof step, "of step %d", i + 1);
+            snprintf(step, sizeof step, "step %d, element ", i + 1);
             tensor("loss.", one ? "sgd" : argv[3], &want);
             compare("loss", step, out[0].data, (const float *)want + i, NULL, 1, 0, 1e-5);
         }
