@@ -8,7 +8,15 @@ MODEL=examples/transformer.mdl
 mkdir -p "$OUT"
 
 say() { printf '\n$ %s\n' "$*"; }
-run() { say "$@"; "$@"; }
+run() {
+    line=
+    for word; do
+        case $word in *' '*) word="\"$word\"" ;; esac
+        line="$line $word"
+    done
+    say "${line# }"
+    "$@"
+}
 
 if [ ! -s "$OUT/kjv.txt" ]; then
     say "bible -f gen1:1-rev22:21 | sed 's/^[^ ]* //' > $OUT/kjv.txt"
