@@ -343,6 +343,14 @@ Affine *access_index(Space *sp, Access *load, Size n) {
     return affine_symbol(sp, add_symbol(sp, (Symbol){.n = n, .axis = -1, .load = load}));
 }
 
+Affine *access_place(Space *sp, Access *load, Size n) {
+    Affine *index = access_index(sp, load, n);
+    for (int s = 0; s < sp->n; s++)
+        if (index->coef[s] && sp->symbol[s].load) return index;
+    Affine *of = load->base->op == OP_IOTA ? affine_copy(sp, &load->at) : index;
+    return affine_symbol(sp, add_symbol(sp, (Symbol){.n = n, .axis = -1, .of = of, .div = size_const(sp->table, 1)}));
+}
+
 Affine *access_scalar(Space *sp, Node *scalar, Size n) {
     for (int s = 0; s < sp->n; s++)
         if (sp->symbol[s].scalar == scalar && sp->symbol[s].n == n) return affine_symbol(sp, s);

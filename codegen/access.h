@@ -78,6 +78,8 @@ Access *access_own(Space *sp, Node *x, Affine *const *index);
 Access *access_linear(Space *sp, Node *x, const Affine *linear);
 /* A symbol for a loaded integer, clamped to 0 .. n - 1; an affine if the integer is a constant or an iota in range. */
 Affine *access_index(Space *sp, Access *load, Size n);
+/* The same as a derived symbol in any case. */
+Affine *access_place(Space *sp, Access *load, Size n);
 
 /* The same for a rank 0 value that the kernel computes. */
 Affine *access_scalar(Space *sp, Node *scalar, Size n);

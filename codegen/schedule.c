@@ -69,50 +69,6 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
     return code;
 }
 
-/* ---- text */
-
-static void text_room(Text *t, size_t more) {
-    if (t->n + more + 1 <= t->cap) return;
-    size_t cap = t->cap ? 2 * t->cap : 1024;
-    while (cap < t->n + more + 1) cap *= 2;
-    t->at = arena_grow(t->arena, t->at, t->n, cap);
-    t->cap = cap;
-}
-
-static void text_format(Text *t, const char *format, va_list ap) {
-    va_list again;
-    va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, format, ap);
-    text_room(t, (size_t)n);
-    vsnprintf(t->at + t->n, (size_t)n + 1, format, again);
-    va_end(again);
-    t->n += (size_t)n;
-}
-
-void text_add(Text *t, const char *format, ...) {
-    va_list ap;
-    va_start(ap, format);
-    text_format(t, format, ap);
-    va_end(ap);
-}
-
-void text_line(Text *t, const char *format, ...) {
-    va_list ap;
-    text_add(t, "%*s", 2 * t->indent, "");
-    va_start(ap, format);
-    text_format(t, format, ap);
-    va_end(ap);
-    if (t->at[t->n - 1] == '{') t->indent++;
-    text_add(t, "\n");
-}
-
-void text_close(Text *t, int n) {
-    while (n-- > 0) {
-        t->indent--;
-        text_line(t, "}");
-    }
-}
-
 /* ---- work */
 
 /* "contract + add tanh mul": the anchor or kind, then the ops, at most eight. */
@@ -310,4 +266,20 @@ void work_finish(Work *w, KernelCode *code) {
     if (code->n) memcpy(calls, code->calls, sizeof *calls * (size_t)code->n);
     calls[code->n++] = call;
     code->calls = calls;
+}
+
+/* ---- packs */
+
+Pack *work_pack(Work *w, Node *slot, int64_t bytes) {
+    if (w->sizes.n) bug("kernel %d: a pack of run-time sizes", w->k->index);
+    Pack *pack = NEW(w->arena, Pack);
+    *pack = (Pack){.slot = slot, .text = whole_text(w, "k"), .bytes = bytes, .work = w};
+    return pack;
+}
+
+const KernelCall *scheduler_pack(Scheduler *s, const Pack *pack) {
+    if (pack->work->s != s) bug("a pack of another scheduler");
+    KernelCode code = {0, NULL};
+    work_finish(pack->work, &code);
+    return &code.calls[0];
 }

@@ -2,29 +2,19 @@
  *
  *   scheduler_kernel (schedule.c) → schedule_map, _reduce, _contract, _scatter, _update, _routine
  *     → items: the nodes with their operands as accesses of a Space (access.h), refined and merged
- *     → Work: text of one tile kernel, arguments, sizes; values written by schedule_value.c
+ *     → Work: text of one tile kernel, arguments, sizes; loops from templates (*.tile, template.h), values in their holes
+ *       written by schedule_value.c
  *     → work_finish: text → tile_parse → tile_verify → tile_lower, once for equal texts. */
 #ifndef CODEGEN_SCHEDULE_H
 #define CODEGEN_SCHEDULE_H
 #include "codegen/access.h"
 #include "codegen/kernel_code.h"
+#include "codegen/template.h"
 #include "codegen/tile.h"
 
 /* The tile kernel behind KernelCall.function, for interpreters and tests; NULL: a routine of the runtime. A scheduler whose
  * module is NULL makes tile kernels without lowering them. */
 TileKernel *scheduler_tile(const Scheduler *s, const char *function);
-
-/* ---- text under construction */
-typedef struct Text {
-    Arena *arena;
-    char *at;
-    size_t n, cap;
-    int indent;
-} Text;
-void text_add(Text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void text_line(Text *t, const char *format, ...)
-    __attribute__((format(printf, 2, 3))); /* indented; "{" at the end opens a block */
-void text_close(Text *t, int n);           /* n closing braces */
 
 /* ---- one tile kernel under construction */
 typedef struct Work {
@@ -55,6 +45,8 @@ const char *work_size(Work *w, Size s);
 const char *work_arg(Work *w, KernelArg arg, const char *type);
 /* Lowers the kernel, or finds the function of an equal text, and appends the call. */
 void work_finish(Work *w, KernelCode *code);
+/* The pack that the kernel w makes of a slot: w is kept, and lowered when scheduler_pack asks for it. */
+Pack *work_pack(Work *w, Node *slot, int64_t bytes);
 bool work_aliased(const Work *w, const Node *n); /* does n share its memory with another argument of the kernel? */
 
 /* x + y without a summand that is "0". */

@@ -5,22 +5,19 @@
  * group merge where all accesses allow it; what is left beside the last symbol of a group becomes parallel (batch, m, n) or an
  * outer loop (k).
  *
- * Two forms:
- *   panels  parallel over blocks of MB rows and panels of W = NV vectors of columns. The panel of B is packed to scratch, k in
- * blocks of KC, through register transposes where k is contiguous in B. A tile of MR x NV accumulators reads A in place by
- * broadcasts. Rows beyond the last are computed again and dropped, columns beyond the last are zero: no copies of the loop for
- * rests. rows    for at most SMALL rows: nothing is packed. Where k is contiguous in both operands, dot products of DOTS
- * columns at once; otherwise a row of accumulators along n. Both leave their sums in a small buffer; the maps behind the
- * product are a loop over it, so that their code exists once. */
+ * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed. Here are the
+ * choice between them, their parameters and what fills their holes. */
 #include "codegen/schedule.h"
 
 #include <string.h>
 
-#define SMALL  4   /* rows up to which nothing is packed */
-#define DOTS   4   /* columns of one round of dot products */
-#define KC     512 /* longest packed block of k */
-#define SQUARE 8   /* most lanes of a transposed square: 16 would pack a third faster, but LLVM needs 8 ms for its 64 shuffles \
-                    */
+#define SMALL      4   /* rows up to which nothing is packed */
+#define DOTS       4   /* columns of one round of dot products */
+#define KC         512 /* longest packed block of k */
+#define LONG_BLOCK 192 /* rows that share a packed panel, if that leaves .. */
+#define ENOUGH     6   /* .. so many parallel iterations; else half of them */
+#define SQUARE     8   /* most lanes of a transposed square */
+/* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 
@@ -46,7 +43,14 @@ typedef struct Contract {
     int64_t kc;     /* longest block of k */
     bool one_block; /* all of k is one block */
     bool k_divides;
-    int closers;
+    int square;                       /* side of the squares that packing transposes */
+    const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
+    int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
+    int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
+    int dot_lanes;                    /* of dot products: 1 where k is not contiguous in both operands */
+    int map_lanes;                    /* of the maps behind the product */
+    Template *t;
+    Point p; /* inside the nest; symbols of outer loops over k are added as they open */
 } Contract;
 
 /* ---- indices */
@@ -181,7 +185,7 @@ static void start(Contract *c, Work *w, const Kernel *k) {
     if (indirect(c)) c->lanes = 1;
 }
 
-/* ---- common text */
+/* ---- the nest */
 
 static void open_line(Contract *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void open_line(Contract *c, const char *format, ...) {
@@ -189,179 +193,244 @@ static void open_line(Contract *c, const char *format, ...) {
     va_start(ap, format);
     text_line(&c->w->body, "%s {", arena_vprintf(c->w->arena, format, ap));
     va_end(ap);
-    c->closers++;
 }
 
-static void close_to(Contract *c, int closers) {
-    text_close(&c->w->body, c->closers - closers);
-    c->closers = closers;
-}
-
-static void open_parallel(Contract *c, Point *p, int s, int64_t by, bool rest) {
+static void open_parallel(Contract *c, int s, int64_t by, bool rest) {
     bool opened;
-    p->text[s] =
+    c->p.text[s] =
         open_parts(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, by, rest && !c->w->machine->avx512, &opened);
-    c->closers += opened;
 }
 
-static void open_outer(Contract *c, Point *p, Group g) {
+static void open_outer(Contract *c, Group g) {
     int keep = g != GROUP_BATCH;
-    for (int i = 0; i < c->n[g] - keep; i++) open_parallel(c, p, c->symbol[g][i], 1, false);
+    for (int i = 0; i < c->n[g] - keep; i++) open_parallel(c, c->symbol[g][i], 1, false);
 }
 
-static const char *loaded(const Contract *c, const Node *x, const char *place) {
-    return x->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
+static const char *fill_nest(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    open_outer(c, GROUP_BATCH);
+    open_outer(c, GROUP_M);
+    open_outer(c, GROUP_N);
+    if (c->sm >= 0) open_parallel(c, c->sm, c->mb, false);
+    if (c->sn >= 0) open_parallel(c, c->sn, c->width, true);
+    template_set(c->t, "i0", c->sm < 0 ? "0" : c->p.text[c->sm]);
+    template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
+    return "";
 }
 
-static const char *multiply_add(const Contract *c, const char *a, const char *b, const char *sum) {
-    if (dtype_is_float(c->type)) return arena_printf(c->w->arena, "fma(%s, %s, %s)", a, b, sum);
-    return arena_printf(c->w->arena, "%s + %s * %s", sum, a, b);
-}
-
-/* The maps behind the product at point p, where the sum is the text `sum`; stores. */
-static void epilogue(Contract *c, Point *p, const char *sum) {
-    Work *w = c->w;
-    for (int i = 0; i < c->items->at.n; i++) {
-        Item *item = c->items->at.at[i];
-        if (item->outer) continue;
-        if (item->n != c->k->anchor) {
-            point_value(p, item);
-            continue;
-        }
-        DType d = item->n->type.dtype;
-        item->vector = p->lanes > 1;
-        item->value = arena_printf(w->arena, "v%d", ++w->names);
-        text_line(&w->body, "let %s = %s", item->value,
-                  dtype_arithmetic(d) == d ? sum : arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), sum));
-    }
-    for (int i = 0; i < c->k->writes.n; i++) point_store(p, c->stores.at[i], items_find(c->items, c->k->writes.at[i])->value);
-}
-
-static void scalar_items(Contract *c, Point *p) {
+static const char *fill_scalars(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
     for (int i = 0; i < c->items->at.n; i++)
-        if (c->items->at.at[i]->outer) point_value(p, c->items->at.at[i]);
+        if (c->items->at.at[i]->outer) point_value(&c->p, c->items->at.at[i]);
+    return "";
 }
+
+/* Loops over the symbols of k but the last; their names stay in the point. */
+static const char *fill_outer_k(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    for (int i = 0; i + 1 < c->n[GROUP_K]; i++) {
+        int s = c->symbol[GROUP_K][i];
+        c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
+        open_line(c, "for %s in 0..%s", c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
+    }
+    return "";
+}
+
+static const char *fill_k_lanes(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    const char *k = "0";
+    if (c->sk >= 0 && c->dot_lanes > 1) {
+        k = open_lanes(c->w, "k", c->size_k, c->dot_lanes);
+    } else if (c->sk >= 0) {
+        k = "k";
+        open_line(c, "for k in 0..%s", work_size(c->w, c->size_k));
+    }
+    template_set(c->t, "k", k);
+    return "";
+}
+
+/* The panels of a copy: one block of them for each place of B's outer symbols. Names do not depend on the product that asks:
+ * equal copies have equal texts. */
+static const char *fill_copy_nest(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    bool opened;
+    int n = 0;
+    for (int s = 0; s < c->sp->n; s++) {
+        const char *name = arena_printf(c->w->arena, "x%d", n);
+        if (!c->pack_stride[s]) continue;
+        c->p.text[s] = open_parts(c->w, name, c->sp->symbol[s].n, 1, false, &opened);
+        n++;
+    }
+    c->p.text[c->sn] = open_parts(c->w, "j", c->size_n, c->width, !c->w->machine->avx512, &opened);
+    template_set(c->t, "j0", c->p.text[c->sn]);
+    return "";
+}
+
+/* ---- elements */
 
 static const char *limit_of(Contract *c, Size n, int64_t lanes) {
     int64_t whole;
     return size_is_const(n, &whole) && whole % lanes == 0 ? NULL : work_size(c->w, n);
 }
 
-/* Loop over `columns` sums of buffer row `row` ("ct[r, " or "ct["), which begin at column text[sn]. */
-static void epilogue_columns(Contract *c, const Point *outer, int64_t columns, const char *row) {
-    Work *w = c->w;
-    Point p = point_inside(outer);
-    int closers = c->closers;
-    int lanes = c->sn < 0 || epilogue_indirect(c) ? 1 : c->lanes;
+/* Operand x where the last symbols of the groups have these texts (NULL: not used); `lanes` along symbol `vector`, those at
+ * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
+static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
+                           int64_t divides) {
+    Point p = point_inside(&c->p);
+    if (c->sm >= 0) p.text[c->sm] = i;
+    if (c->sn >= 0) p.text[c->sn] = j;
+    if (c->sk >= 0) p.text[c->sk] = k;
     p.lanes = lanes;
+    p.vector = lanes > 1 ? vector : -1;
+    p.limit = lanes > 1 ? limit_of(c, vector == c->sk ? c->size_k : c->size_n, divides) : NULL;
+    const char *place = point_place(&p, x, "");
+    return x->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
+}
+
+static const char *fill_a(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_a, args[0], NULL, args[1], 1, -1, 1);
+}
+
+static const char *fill_b(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->lanes, c->sn, c->width);
+}
+
+/* Columns of row k of the block at k0, in the scratch panel or in the copy. */
+static const char *fill_panel(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    const char *lanes = strcmp(args[2], "1") ? arena_printf(a, " : %s", args[2]) : "";
+    if (!c->pack) return arena_printf(a, "bp[%s, %s%s]", args[0], args[1], lanes);
+    const char *at = "";
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
+    return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%s + %s) + %s%s]", c->pack, at, (long long)c->pack_rows, c->p.text[c->sn],
+                        (long long)c->width, template_get(c->t, "k0"), args[0], args[1], lanes);
+}
+
+static const char *fill_b_one(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], 1, -1, 1);
+}
+
+static const char *fill_b_square(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->square, c->sk, c->square);
+}
+
+static const char *fill_a_dot(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, c->dot_lanes);
+}
+
+static const char *fill_b_dot(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->dot_lanes, c->sk, c->dot_lanes);
+}
+
+static const char *fill_fma(void *context, const char *const *args) {
+    Contract *c = context;
+    if (dtype_is_float(c->type)) return arena_printf(c->w->arena, "fma(%s, %s, %s)", args[0], args[1], args[2]);
+    return arena_printf(c->w->arena, "%s + %s * %s", args[2], args[0], args[1]);
+}
+
+static const char *fill_total(void *context, const char *const *args) {
+    Contract *c = context;
+    return c->dot_lanes > 1 ? arena_printf(c->w->arena, "hadd(%s)", args[0]) : args[0];
+}
+
+/* The maps behind the product for the sums `args[2]` from row and column on; stores. */
+static const char *fill_epilogue(void *context, const char *const *args) {
+    Contract *c = context;
+    Work *w = c->w;
+    Point p = point_inside(&c->p);
+    if (c->sm >= 0) p.text[c->sm] = args[0];
+    if (c->sn >= 0) p.text[c->sn] = args[1];
+    p.lanes = c->map_lanes;
     p.vector = c->sn;
-    if (c->sn >= 0) {
-        int64_t whole;
-        bool inside = size_is_const(c->size_n, &whole) && whole % columns == 0;
-        if (lanes == 1) open_line(c, "for v in 0..%lld", (long long)columns);
-        else open_line(c, "for v in 0..%lld by %d", (long long)columns, lanes);
-        p.text[c->sn] = text_plus(w, "v", outer->text[c->sn]);
-        p.limit = lanes > 1 ? limit_of(c, c->size_n, lanes) : NULL;
-        if (!inside) open_line(c, "if %s < %s", p.text[c->sn], work_size(w, c->size_n));
-        epilogue(c, &p, lanes == 1 ? arena_printf(w->arena, "%sv]", row) : arena_printf(w->arena, "%sv : %d]", row, lanes));
-    } else {
-        epilogue(c, &p, arena_printf(w->arena, "%s0]", row));
+    p.limit = p.lanes > 1 ? limit_of(c, c->size_n, p.lanes) : NULL;
+    for (int i = 0; i < c->items->at.n; i++) {
+        Item *item = c->items->at.at[i];
+        if (item->outer) continue;
+        if (item->n != c->k->anchor) {
+            point_value(&p, item);
+            continue;
+        }
+        DType d = item->n->type.dtype;
+        item->vector = p.lanes > 1;
+        item->value = arena_printf(w->arena, "v%d", ++w->names);
+        text_line(&w->body, "let %s = %s", item->value,
+                  dtype_arithmetic(d) == d ? args[2] : arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), args[2]));
     }
-    close_to(c, closers);
+    for (int i = 0; i < c->k->writes.n; i++) point_store(&p, c->stores.at[i], items_find(c->items, c->k->writes.at[i])->value);
+    return "";
+}
+
+static const Hole HOLES[] = {
+    {"nest", 0, fill_nest},
+    {"copy_nest", 0, fill_copy_nest},
+    {"scalars", 0, fill_scalars},
+    {"outer_k", 0, fill_outer_k},
+    {"k_lanes", 0, fill_k_lanes},
+    {"a", 2, fill_a},
+    {"b", 2, fill_b},
+    {"panel", 3, fill_panel},
+    {"b_one", 2, fill_b_one},
+    {"b_square", 2, fill_b_square},
+    {"a_dot", 1, fill_a_dot},
+    {"b_dot", 2, fill_b_dot},
+    {"fma", 3, fill_fma},
+    {"total", 1, fill_total},
+    {"epilogue", 3, fill_epilogue},
+    {NULL, 0, NULL},
+};
+
+/* Parameters of every form. */
+static void begin(Contract *c) {
+    Work *w = c->w;
+    int64_t whole;
+    c->p = point_new(w, c->items, 1, -1);
+    c->t = template_new(&w->body, "contract.tile", HOLES, c);
+    c->map_lanes = c->sn < 0 || epilogue_indirect(c) ? 1 : c->lanes;
+    template_set(c->t, "T", c->type_name);
+    template_set(c->t, "K", work_size(w, c->size_k));
+    template_set(c->t, "N", work_size(w, c->size_n));
+    template_set(c->t, "M", work_size(w, c->size_m));
+    template_number(c->t, "L", c->lanes);
+    template_number(c->t, "W", c->width);
+    template_number(c->t, "NV", c->nv);
+    template_number(c->t, "EL", c->map_lanes);
+    template_number(c->t, "several", c->sn >= 0);
+    template_number(c->t, "scalar_maps", c->map_lanes == 1);
+    template_number(c->t, "columns_divide", size_is_const(c->size_n, &whole) && whole % c->width == 0);
 }
 
 /* ---- rows */
 
-static void dot_columns(Contract *c, const Point *outer, int64_t columns) {
-    Work *w = c->w;
-    int closers = c->closers, dots = c->sn < 0 ? 1 : DOTS;
-    Point p = point_inside(outer);
-    bool lanes = c->lanes > 1 && is_one(stride(c->at_a, c->sk)) && is_one(stride(c->at_b, c->sk));
-    const char *type = lanes ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name;
-    const char *column[DOTS] = {"", "", "", ""};
-    if (dots > 1) open_line(c, "for c in 0..%lld by %d", (long long)columns, dots);
-    for (int i = 0; i < dots && c->sn >= 0; i++) {
-        column[i] = arena_printf(w->arena, "c%d", i);
-        const char *size = work_size(w, c->size_n);
-        text_line(&w->body, "index %s = min(%s + c + %d, %s - 1) in 0..%s", column[i], outer->text[c->sn], i, size, size);
-    }
-    for (int i = 0; i < dots; i++) text_line(&w->body, "reg s%d: %s = %s(0)", i, type, c->type_name);
-    int inner = c->closers;
-    for (int i = 0; i < c->n[GROUP_K]; i++) {
-        int s = c->symbol[GROUP_K][i];
-        p.text[s] = arena_printf(w->arena, "x%d", s);
-        bool vector = s == c->sk && lanes;
-        if (vector) {
-            p.text[s] = open_lanes(w, p.text[s], c->size_k, c->lanes);
-            c->closers++;
-            continue;
-        }
-        open_line(c, "for %s in 0..%s", p.text[s], work_size(w, c->sp->symbol[s].n));
-    }
-    p.lanes = lanes ? c->lanes : 1;
-    p.vector = lanes ? c->sk : -1;
-    p.limit = lanes ? limit_of(c, c->size_k, c->lanes) : NULL;
-    Point in_k = point_inside(&p);
-    text_line(&w->body, "let a = %s", loaded(c, c->at_a->base, point_place(&in_k, c->at_a, "")));
-    for (int i = 0; i < dots; i++) {
-        Point q = point_inside(&in_k);
-        if (c->sn >= 0) q.text[c->sn] = column[i];
-        const char *b = loaded(c, c->at_b->base, point_place(&q, c->at_b, ""));
-        text_line(&w->body, "s%d = %s", i, multiply_add(c, "a", b, arena_printf(w->arena, "s%d", i)));
-    }
-    close_to(c, inner);
-    for (int i = 0; i < dots; i++)
-        text_line(&w->body, lanes ? "ct[%s%d] = hadd(s%d)" : "ct[%s%d] = s%d", dots > 1 ? "c + " : "", i, i);
-    close_to(c, closers);
-}
-
-static void streamed_columns(Contract *c, const Point *outer, int64_t columns) {
-    Work *w = c->w;
-    int closers = c->closers, nv = (int)(columns / c->lanes);
-    Point p = point_inside(outer);
-    text_line(&w->body, "reg s: %sx%d[%d]", c->type_name, c->lanes, nv);
-    for (int i = 0; i < c->n[GROUP_K]; i++) {
-        int s = c->symbol[GROUP_K][i];
-        p.text[s] = arena_printf(w->arena, "x%d", s);
-        open_line(c, "for %s in 0..%s", p.text[s], work_size(w, c->sp->symbol[s].n));
-    }
-    p.vector = -1;
-    text_line(&w->body, "let a = %s", loaded(c, c->at_a->base, point_place(&p, c->at_a, "")));
-    p.lanes = c->lanes;
-    p.vector = c->sn;
-    p.limit = limit_of(c, c->size_n, columns);
-    for (int v = 0; v < nv; v++) {
-        p.text[c->sn] = text_plus(w, outer->text[c->sn], arena_printf(w->arena, "%d", v * c->lanes));
-        const char *b = loaded(c, c->at_b->base, point_place(&p, c->at_b, ""));
-        text_line(&w->body, "s[%d] = %s", v, multiply_add(c, "a", b, arena_printf(w->arena, "s[%d]", v)));
-    }
-    close_to(c, closers);
-    for (int v = 0; v < nv; v++) text_line(&w->body, "ct[%d : %d] = s[%d]", v * c->lanes, c->lanes, v);
-}
-
 static void emit_rows(Contract *c) {
     Work *w = c->w;
+    int64_t low, high;
     w->kind = "rows";
-    Point p = point_new(w, c->items, 1, -1);
-    bool stream = c->lanes > 1 && c->sn >= 0 && is_one(stride(c->at_b, c->sn));
-    int64_t columns = c->sn < 0 ? 1 : 4 * w->machine->lanes, low, high;
+    c->mb = 1;
+    c->width = c->sn < 0 ? 1 : 4 * w->machine->lanes;
     size_range(c->size_n, &low, &high);
-    while (columns > c->lanes && columns > DOTS && high <= columns / 2) columns /= 2;
-    open_outer(c, &p, GROUP_BATCH);
-    if (c->sm >= 0) {
-        open_outer(c, &p, GROUP_M);
-        open_parallel(c, &p, c->sm, 1, false);
-    }
-    if (c->sn >= 0) {
-        open_outer(c, &p, GROUP_N);
-        open_parallel(c, &p, c->sn, columns, true);
-    }
-    scalar_items(c, &p);
-    text_line(&w->body, "buf ct: %s[%lld] stack", c->type_name, (long long)columns);
-    if (stream) streamed_columns(c, &p, columns);
-    else dot_columns(c, &p, columns);
-    epilogue_columns(c, &p, columns, "ct[");
-    close_to(c, 0);
+    while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
+    c->nv = (int)(c->width / c->lanes);
+    bool along_k = c->lanes > 1 && is_one(stride(c->at_a, c->sk)) && is_one(stride(c->at_b, c->sk));
+    c->dot_lanes = along_k ? c->lanes : 1;
+    begin(c);
+    template_number(c->t, "stream", c->lanes > 1 && is_one(stride(c->at_b, c->sn)));
+    template_number(c->t, "DOTS", c->sn < 0 ? 1 : DOTS);
+    template_set(c->t, "TV", along_k ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name);
+    template_run(c->t, "rows");
 }
 
 /* ---- panels */
@@ -384,12 +453,30 @@ static int64_t tiles(int64_t n, int64_t of) {
     return (n + of - 1) / of;
 }
 
-static void choose_tile(Contract *c) {
+/* Rows of a block: enough to pay for packing a panel, few enough that several threads have work. */
+static void choose_block(Contract *c, int64_t m, int64_t n) {
+    int64_t panels = tiles(n, c->width), wish = panels * tiles(m, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    c->mb = tiles(m, c->mr) * c->mr;
+    if (c->mb <= wish + wish / 2) return;
+    c->mb = tiles(tiles(m, tiles(c->mb, wish)), c->mr) * c->mr;
+}
+
+/* May B be read from a copy? It must be a weight that the plan allows, of sizes known now. */
+static bool can_pack(const Contract *c) {
+    bool known = false;
+    for (int i = 0; i < c->k->packed.n; i++) known = known || c->k->packed.at[i] == c->at_b->base;
+    if (!known || !stride(c->at_b, c->sn) || !stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c)) return false;
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->at_b->at.coef[s] && (!size_is_static(c->at_b->at.coef[s]) || !size_is_static(c->sp->symbol[s].n))) return false;
+    return true;
+}
+
+/* The tile of the least cost for m rows and n columns, of `least` to `most` vectors. */
+static void pick_tile(Contract *c, int64_t m, int64_t n, int least, int most) {
     const TileTarget *t = c->w->machine;
-    int64_t m = estimate(c->size_m, 512), n = estimate(c->size_n, 64);
     int registers = t->registers - (t->registers > 16);
     double best = 1e30;
-    for (int nv = 1; nv <= 4; nv++) {
+    for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= 8; mr++) {
             if (mr * nv + nv + 1 > registers) continue;
             double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * step_cost(t, mr, nv);
@@ -399,6 +486,12 @@ static void choose_tile(Contract *c) {
             c->nv = nv;
         }
     }
+}
+
+static void choose_tile(Contract *c) {
+    int64_t m = estimate(c->size_m, 512), n = estimate(c->size_n, 64);
+    pick_tile(c, can_pack(c) ? 512 : m, n, 1, 4);
+    if (can_pack(c)) pick_tile(c, m, n, c->nv, c->nv); /* products of any number of rows share the panels of a weight */
     c->width = (int64_t)c->nv * c->lanes;
     int64_t low, high, whole;
     size_range(c->size_k, &low, &high);
@@ -411,182 +504,81 @@ static void choose_tile(Contract *c) {
                 break;
             }
     c->k_divides = size_is_const(c->size_k, &whole) && whole % c->kc == 0;
-    /* rows of a block: enough to pay for packing, few enough that several threads have work */
-    int64_t wish = 96;
-    c->mb = tiles(m, c->mr) * c->mr;
-    if (c->mb > wish + wish / 2) {
-        int64_t blocks = tiles(c->mb, wish);
-        c->mb = tiles(tiles(m, blocks), c->mr) * c->mr;
-    }
+    choose_block(c, m, n);
 }
 
-/* k is contiguous in B: squares of lanes x lanes through registers; columns of an incomplete square one by one. */
-static void pack_transposed(Contract *c, const Point *outer, const char *k0, const char *kb) {
-    Work *w = c->w;
-    Point p = point_inside(outer);
-    int64_t whole;
-    bool inside = size_is_const(c->size_n, &whole) && whole % c->width == 0;
-    const char *size = work_size(w, c->size_n);
-    int lanes = c->lanes < SQUARE ? c->lanes : SQUARE;
-    p.lanes = lanes;
-    open_line(c, "for c in 0..%lld by %d", (long long)c->width, lanes);
-    int column = c->closers;
-    if (!inside) open_line(c, "if %s + c + %d <= %s", outer->text[c->sn], lanes, size);
-    open_line(c, "for k in 0..%s by %d%s", kb, lanes,
-              c->k_divides && c->kc % lanes == 0 && size_is_static(c->size_k) ? "" : " masked");
-    text_line(&w->body, "reg t: f32x%d[%d]", lanes, lanes);
-    p.vector = c->sk;
-    p.limit = limit_of(c, c->size_k, lanes);
-    p.text[c->sn] = arena_printf(w->arena, "%s + c + i", outer->text[c->sn]);
-    p.text[c->sk] = text_plus(w, "k", k0);
-    text_line(&w->body, "unroll i in 0..%d { t[i] = %s }", lanes, point_place(&p, c->at_b, ""));
-    text_line(&w->body, "transpose t");
-    text_line(&w->body, "unroll i in 0..%d { bp[k + i, c : %d] = t[i] }", lanes, lanes);
-    close_to(c, column);
-    if (inside) return;
-    open_line(c, "if %s < %s + c + %d", size, outer->text[c->sn], lanes);
-    open_line(c, "for i in 0..%d", lanes);
-    open_line(c, "if %s < %s", p.text[c->sn], size);
-    open_line(c, "for k in 0..%s", kb);
-    p.lanes = 1;
-    p.vector = -1;
-    text_line(&w->body, "bp[k, c + i] = %s", point_place(&p, c->at_b, ""));
-    close_to(c, column);
+/* Is packing B a matter of transposing? */
+static bool is_transposed(const Contract *c) {
+    return c->type == DT_F32 && c->at_b->base->type.dtype == DT_F32 && c->lanes > 1 && !is_one(stride(c->at_b, c->sn)) &&
+           is_one(stride(c->at_b, c->sk));
 }
 
-static void pack_panel(Contract *c, const Point *outer, const char *k0, const char *kb) {
-    Work *w = c->w;
-    Point p = point_inside(outer);
-    int closers = c->closers;
-    bool transposed = c->type == DT_F32 && c->at_b->base->type.dtype == DT_F32 && c->lanes > 1 &&
-                      !is_one(stride(c->at_b, c->sn)) && is_one(stride(c->at_b, c->sk));
-    p.lanes = c->lanes;
-    if (transposed) {
-        pack_transposed(c, &p, k0, kb);
-    } else {
-        p.vector = c->sn;
-        p.limit = limit_of(c, c->size_n, c->width);
-        open_line(c, "for k in 0..%s", kb);
-        if (c->sk >= 0) p.text[c->sk] = text_plus(w, "k", k0);
-        for (int v = 0; v < c->nv; v++) {
-            p.text[c->sn] = text_plus(w, outer->text[c->sn], arena_printf(w->arena, "%d", v * c->lanes));
-            text_line(&w->body, "bp[k, %d : %d] = %s", v * c->lanes, c->lanes,
-                      loaded(c, c->at_b->base, point_place(&p, c->at_b, "")));
-        }
+/* ---- packed weights
+ *
+ * A copy holds a block of panels for each place of B's outer symbols (batches, n and k that do not merge with the last one),
+ * panel after panel, in each row after row of k. The kernel that makes it is the packing of the product, over all panels and
+ * all of k: the product that reads it sums in the same order and gives the same bits. */
+
+/* Sets the strides of a copy; returns its elements. */
+static int64_t copy_layout(Contract *c) {
+    int64_t n = size_value(c->size_n), k = size_value(c->size_k);
+    bool inside = !is_transposed(c) || k % c->square == 0;
+    c->pack_rows = inside ? k : k + c->square;
+    int64_t elements = tiles(n, c->width) * c->width * c->pack_rows;
+    for (int s = c->sp->n - 1; s >= 0; s--) {
+        if (!c->at_b->at.coef[s] || c->sp->symbol[s].gone || s == c->sn || s == c->sk) continue;
+        c->pack_stride[s] = elements;
+        elements *= size_value(c->sp->symbol[s].n);
     }
-    close_to(c, closers);
+    return elements;
 }
 
-/* The tile of MR rows from row text[sm] + t of the block on: sums over the packed block, to or added to the rows t.. of ct. */
-static void tile_product(Contract *c, const Point *outer, const char *k0, const char *kb, bool add) {
-    Work *w = c->w;
-    int closers;
-    const char *rows[32], *size = work_size(w, c->size_m), *at = add ? "t + " : "";
-    int64_t whole;
-    bool inside = size_is_const(c->size_m, &whole) && whole % c->mb == 0;
-    for (int r = 0; r < c->mr; r++) {
-        rows[r] = text_plus(w, outer->text[c->sm], arena_printf(w->arena, "%d", r));
-        if (inside) continue;
-        text_line(&w->body, "index i%d = min(%s, %s - 1) in 0..%s", r, rows[r], size, size);
-        rows[r] = arena_printf(w->arena, "i%d", r);
-    }
-    text_line(&w->body, "reg acc: %sx%d[%d, %d]", c->type_name, c->lanes, c->mr, c->nv);
-    if (add) {
-        text_line(&w->body, "unroll r in 0..%d { unroll v in 0..%d { acc[r, v] = ct[t + r, %d*v : %d] } }", c->mr, c->nv,
-                  c->lanes, c->lanes);
-    }
-    closers = c->closers;
-    open_line(c, "for k in 0..%s", kb);
-    text_line(&w->body, "reg b: %sx%d[%d]", c->type_name, c->lanes, c->nv);
-    text_line(&w->body, "unroll v in 0..%d { b[v] = bp[k, %d*v : %d] }", c->nv, c->lanes, c->lanes);
-    Point p = point_inside(outer);
-    p.vector = -1;
-    if (c->sk >= 0) p.text[c->sk] = text_plus(w, "k", k0);
-    for (int r = 0; r < c->mr; r++) {
-        p.text[c->sm] = rows[r];
-        text_line(&w->body, "let y%d = splat(%s, %d)", r, loaded(c, c->at_a->base, point_place(&p, c->at_a, "")), c->lanes);
-        text_line(&w->body, "unroll v in 0..%d { acc[%d, v] = %s }", c->nv, r,
-                  multiply_add(c, arena_printf(w->arena, "y%d", r), "b[v]", arena_printf(w->arena, "acc[%d, v]", r)));
-    }
-    close_to(c, closers);
-    text_line(&w->body, "unroll r in 0..%d { unroll v in 0..%d { ct[%sr, %d*v : %d] = acc[r, v] } }", c->mr, c->nv, at,
-              c->lanes, c->lanes);
+static const char *copy_argument(Contract *c, const Pack *pack, int64_t elements, const char *suffix) {
+    return work_arg(c->w, (KernelArg){.kind = ARG_PACK, .pack = pack},
+                    arena_printf(c->w->arena, "%s[%lld]%s", c->type_name, (long long)elements, suffix));
 }
 
-/* for t in 0..MB by MR, tiles beyond the last row left out; sets text[sm] to the tile's first row. */
-static void open_tiles(Contract *c, Point *p, const char *block) {
-    Work *w = c->w;
-    int64_t whole;
-    bool inside = size_is_const(c->size_m, &whole) && whole % c->mb == 0;
-    open_line(c, "for t in 0..%lld by %d", (long long)c->mb, c->mr);
-    p->text[c->sm] = text_plus(w, block, "t");
-    if (!inside) open_line(c, "if %s < %s", p->text[c->sm], work_size(w, c->size_m));
-}
-
-static void epilogue_rows(Contract *c, const Point *tile, bool whole_block) {
-    Work *w = c->w;
-    Point p = point_inside(tile);
-    int closers = c->closers;
-    int64_t whole;
-    bool inside = size_is_const(c->size_m, &whole) && whole % c->mb == 0;
-    open_line(c, "for r in 0..%d", c->mr);
-    p.text[c->sm] = arena_printf(w->arena, "%s + r", tile->text[c->sm]);
-    if (!inside) open_line(c, "if %s < %s", p.text[c->sm], work_size(w, c->size_m));
-    epilogue_columns(c, &p, c->width, whole_block ? "ct[t + r, " : "ct[r, ");
-    close_to(c, closers);
+/* Makes the product c, whose tile is chosen, read B from a copy. */
+static void use_copy(Contract *c) {
+    Contract made;
+    start(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k);
+    made.w->text = "pack";
+    made.width = c->width;
+    made.nv = c->nv;
+    made.square = c->square;
+    made.size_m = size_const(c->w->table, 1);
+    begin(&made);
+    int64_t elements = copy_layout(&made), k = size_value(made.size_k);
+    made.pack = copy_argument(&made, NULL, elements, " out");
+    template_number(made.t, "packed", false);
+    template_number(made.t, "squares", is_transposed(&made));
+    template_number(made.t, "SQ", made.square);
+    template_set(made.t, "masked", k % made.square == 0 ? "" : "masked");
+    template_run(made.t, "copy");
+    copy_layout(c);
+    const Pack *pack = work_pack(made.w, c->at_b->base, elements * dtype_bytes(c->type));
+    c->pack = copy_argument(c, pack, elements, "");
 }
 
 static void emit_panels(Contract *c) {
-    Work *w = c->w;
+    int64_t whole;
     choose_tile(c);
-    Point p = point_new(w, c->items, 1, -1);
-    open_outer(c, &p, GROUP_BATCH);
-    open_outer(c, &p, GROUP_M);
-    open_outer(c, &p, GROUP_N);
-    open_parallel(c, &p, c->sm, c->mb, false);
-    open_parallel(c, &p, c->sn, c->width, true);
-    scalar_items(c, &p);
-    const char *block = p.text[c->sm];
-    int64_t depth = c->kc + c->lanes; /* packing through transposes may write so much further */
-    text_line(&w->body, "buf bp: %s[%lld, %lld] arena", c->type_name, (long long)depth, (long long)c->width);
-    if (c->one_block) {
-        const char *kb = work_size(w, c->size_k);
-        pack_panel(c, &p, "0", kb);
-        Point tile = point_inside(&p);
-        int closers = c->closers;
-        open_tiles(c, &tile, block);
-        text_line(&w->body, "buf ct: %s[%d, %lld] stack", c->type_name, c->mr, (long long)c->width);
-        tile_product(c, &tile, "0", kb, false);
-        epilogue_rows(c, &tile, false);
-        close_to(c, closers);
-    } else {
-        text_line(&w->body, "buf ct: %s[%lld, %lld] arena", c->type_name, (long long)c->mb, (long long)c->width);
-        text_line(&w->body, "for r in 0..%lld { for v in 0..%lld by %d { ct[r, v : %d] = %s(0) } }", (long long)c->mb,
-                  (long long)c->width, c->lanes, c->lanes, c->type_name);
-        Point q = point_inside(&p);
-        int closers = c->closers;
-        for (int i = 0; i + 1 < c->n[GROUP_K]; i++) {
-            int s = c->symbol[GROUP_K][i];
-            q.text[s] = arena_printf(w->arena, "x%d", s);
-            open_line(c, "for %s in 0..%s", q.text[s], work_size(w, c->sp->symbol[s].n));
-        }
-        const char *size = work_size(w, c->size_k), *kb = arena_printf(w->arena, "%lld", (long long)c->kc);
-        open_line(c, "for k0 in 0..%s by %s%s", size, kb, c->k_divides ? "" : " masked");
-        if (!c->k_divides) { /* what the verifier cannot see through min, the if tells it */
-            text_line(&w->body, "index kb = min(%s - k0, %s) in 1..%lld", size, kb, (long long)c->kc + 1);
-            open_line(c, "if k0 + kb <= %s", size);
-            kb = "kb";
-        }
-        pack_panel(c, &q, "k0", kb);
-        Point tile = point_inside(&q);
-        open_tiles(c, &tile, block);
-        tile_product(c, &tile, "k0", kb, true);
-        close_to(c, closers);
-        Point last = point_inside(&p);
-        open_tiles(c, &last, block);
-        epilogue_rows(c, &last, true);
-    }
-    close_to(c, 0);
+    c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
+    if (can_pack(c)) use_copy(c);
+    begin(c);
+    bool whole_squares = c->k_divides && c->kc % c->square == 0 && size_is_static(c->size_k);
+    template_number(c->t, "MR", c->mr);
+    template_number(c->t, "MB", c->mb);
+    template_number(c->t, "KC", c->kc);
+    template_number(c->t, "DEPTH", c->kc + c->lanes); /* packing through transposes may write so much further */
+    template_number(c->t, "SQ", c->square);
+    template_set(c->t, "masked", whole_squares ? "" : "masked");
+    template_number(c->t, "one_block", c->one_block);
+    template_number(c->t, "packed", c->pack != NULL);
+    template_number(c->t, "squares", is_transposed(c));
+    template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
+    template_number(c->t, "k_divide", c->k_divides);
+    template_run(c->t, "panels");
 }
 
 void schedule_contract(Work *w, KernelCode *code) {
@@ -605,7 +597,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         work_finish(w, code);
         if (small) return;
         w = work_new(w->s, w->plan, w->k, "contract");
-            start(&c, w, w->k);
+        start(&c, w, w->k);
         w->when = c.size_m;
         w->low = SMALL + 1;
         w->high = INT64_MAX;

@@ -6,6 +6,8 @@
  * reductions that needs no later ones. Elements are computed again in each pass that needs them; all stores of elements happen
  * in one pass.
  *
+ * rows.tile holds that skeleton; here are the choices behind it and what fills its holes:
+ *
  *     parallel x0 in 0..n0 by 8 masked { for r in 0..8 { if x0 + r < n0 {
  *       <scalars, row values of pass 0>
  *       reg acc..  for x1 in 0..128 by 16 { <elements>  acc = acc + .. }  let v = hadd(acc)
@@ -15,6 +17,7 @@
  * tests where it comes from. */
 #include "codegen/schedule.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define GRAIN 4096 /* elements an iteration of the parallel nest should have: some microseconds */
@@ -32,7 +35,11 @@ typedef struct Map {
     bool columns; /* the vector symbol is an outer one */
     int passes;
     LIST(Access *) stores; /* beside k->writes */
-    int closers;           /* braces open */
+    Template *t;
+    Point p, q;             /* where a row's values are, and its elements */
+    int pass;               /* the pass being written */
+    int64_t inner_elements; /* of a row, about */
+    int64_t chunk;          /* of the vector symbol, of a part; 0: all */
 } Map;
 
 static bool is_reduce(const Item *item) {
@@ -162,14 +169,12 @@ static const char *symbol_name(Map *m, int s) {
 
 static void open_line(Map *m, const char *line) {
     text_line(&m->w->body, "%s {", line);
-    m->closers++;
 }
 
 /* parallel over parts of 0..n, and `inside` for the place within the part: the symbol's text is "x + inside". */
 static void open_part(Map *m, Point *p, int s, int64_t part, const char *inside, bool lanes) {
     bool opened;
     const char *x = open_parts(m->w, symbol_name(m, s), m->sp->symbol[s].n, part, lanes && !m->w->machine->avx512, &opened);
-    m->closers += opened;
     p->text[s] = part == 1 ? x : text_plus(m->w, x, inside);
 }
 
@@ -411,57 +416,152 @@ static void kept_value(Map *m, Point *p, Item *item, int pass) {
     text_line(&w->body, "let %s = %s", item->value, place);
 }
 
-static void run_pass(Map *m, Point *outer, int pass, int64_t chunk) {
-    Work *w = m->w;
-    bool stores = store_pass(m) == pass;
-    if (!mark_needed(m, pass)) return;
+/* ---- holes of rows.tile */
+
+/* The symbols of the nest, outermost first; the last one before the row in parts, if rows are short. */
+static const char *fill_nest(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    Space *sp = m->sp;
+    int blocked = -1;
+    int64_t block = 1;
+    for (int i = 0; i < m->n_outer; i++) {
+        int s = m->outer[i];
+        if (m->columns && s == m->vector) {
+            open_part(m, &m->p, s, m->lanes, "0", true);
+            m->p.limit = vector_limit(m);
+            continue;
+        }
+        int64_t part = 1;
+        if (i == m->n_outer - 1 && !m->columns && !m->chunk && m->inner_elements < GRAIN) {
+            int64_t rows = estimate(sp->symbol[s].n), wish = GRAIN / m->inner_elements;
+            part = part_of(sp->symbol[s].n, wish < rows ? wish : rows, 1);
+            blocked = s;
+            block = part;
+        }
+        open_part(m, &m->p, s, part, "r", false);
+    }
+    if (m->chunk) open_part(m, &m->p, m->vector, m->chunk, "j", true);
+    if (blocked >= 0) open_inside(m, &m->p, blocked, block, "r", 1);
+    return "";
+}
+
+static const char *fill_buffers(void *context, const char *const *args) {
+    (void)args;
+    choose_kept(context);
+    return "";
+}
+
+static const char *fill_row_values(void *context, const char *const *args) {
+    Map *m = context;
+    m->pass = atoi(args[0]);
     for (int i = 0; i < m->items->at.n; i++) {
         Item *item = m->items->at.at[i];
-        if (is_reduce(item) && item->phase == pass && item->in[0].access) hoist(m, outer, item->in[0]);
-        if (!item->needed || (item->kept && item->kept_since >= 0)) continue;
-        for (int k = 0; k < item->n->n_in; k++) hoist(m, outer, item->in[k]);
-        for (int k = 0; k < item->pieces.n; k++) hoist(m, outer, item->pieces.at[k].x);
+        if (item->outer && !is_reduce(item) && item->phase == m->pass) point_value(&m->p, item);
     }
-    for (int i = 0; i < m->items->at.n; i++)
-        if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == pass) reduce_begin(m, m->items->at.at[i], i);
+    return "";
+}
 
-    Point p = point_inside(outer);
-    int closers = m->closers;
-    if (!m->columns) p.vector = m->vector;
+static const char *fill_needed(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    return mark_needed(m, m->pass) ? "1" : "0";
+}
+
+static const char *fill_hoisted(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    for (int i = 0; i < m->items->at.n; i++) {
+        Item *item = m->items->at.at[i];
+        if (is_reduce(item) && item->phase == m->pass && item->in[0].access) hoist(m, &m->p, item->in[0]);
+        if (!item->needed || (item->kept && item->kept_since >= 0)) continue;
+        for (int k = 0; k < item->n->n_in; k++) hoist(m, &m->p, item->in[k]);
+        for (int k = 0; k < item->pieces.n; k++) hoist(m, &m->p, item->pieces.at[k].x);
+    }
+    return "";
+}
+
+static const char *fill_start(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    for (int i = 0; i < m->items->at.n; i++)
+        if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == m->pass) reduce_begin(m, m->items->at.at[i], i);
+    return "";
+}
+
+static const char *fill_walk(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    Work *w = m->w;
+    m->q = point_inside(&m->p);
+    if (!m->columns) m->q.vector = m->vector;
     for (int i = 0; i < m->n_inner; i++) {
         int s = m->inner[i];
         Size n = m->sp->symbol[s].n;
-        if (s == m->vector && chunk) {
-            open_inside(m, &p, s, chunk, "j", m->lanes);
-        } else {
-            p.text[s] = symbol_name(m, s);
-            if (s == m->vector && m->lanes > 1) {
-                p.text[s] = open_lanes(w, p.text[s], n, m->lanes);
-                m->closers++;
-            } else {
-                open_line(m, arena_printf(w->arena, "for %s in 0..%s", p.text[s], work_size(w, n)));
-            }
+        if (s == m->vector && m->chunk) {
+            open_inside(m, &m->q, s, m->chunk, "j", m->lanes);
+            continue;
         }
+        m->q.text[s] = symbol_name(m, s);
+        if (s == m->vector && m->lanes > 1) m->q.text[s] = open_lanes(w, m->q.text[s], n, m->lanes);
+        else open_line(m, arena_printf(w->arena, "for %s in 0..%s", m->q.text[s], work_size(w, n)));
     }
-    if (m->vector >= 0) p.limit = vector_limit(m);
-    bool dead = p.limit && !m->columns, live = false;
+    if (m->vector >= 0) m->q.limit = vector_limit(m);
+    return "";
+}
+
+static const char *fill_elements(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    bool dead = m->q.limit && !m->columns, live = false;
     for (int i = 0; i < m->items->at.n; i++) {
         Item *item = m->items->at.at[i];
-        if (item->needed && item->kept) kept_value(m, &p, item, pass);
-        else if (item->needed) point_value(&p, item);
-        if (!is_reduce(item) || item->phase != pass) continue;
-        if (dead && !live) text_line(&w->body, "let live = iota(%d) < i32(%s - %s)", m->lanes, p.limit, p.text[m->vector]);
+        if (item->needed && item->kept) kept_value(m, &m->q, item, m->pass);
+        else if (item->needed) point_value(&m->q, item);
+        if (!is_reduce(item) || item->phase != m->pass) continue;
+        if (dead && !live)
+            text_line(&m->w->body, "let live = iota(%d) < i32(%s - %s)", m->lanes, m->q.limit, m->q.text[m->vector]);
         live = true;
-        reduce_step(m, &p, item, i, dead);
+        reduce_step(m, &m->q, item, i, dead);
     }
-    for (int i = 0; stores && i < m->k->writes.n; i++)
-        if (!items_find(m->items, m->k->writes.at[i])->outer)
-            point_store(&p, m->stores.at[i], items_find(m->items, m->k->writes.at[i])->value);
-    text_close(&w->body, m->closers - closers);
-    m->closers = closers;
-    for (int i = 0; i < m->items->at.n; i++)
-        if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == pass) reduce_end(m, m->items->at.at[i], i);
+    for (int i = 0; store_pass(m) == m->pass && i < m->k->writes.n; i++) {
+        const Item *item = items_find(m->items, m->k->writes.at[i]);
+        if (!item->outer) point_store(&m->q, m->stores.at[i], item->value);
+    }
+    return "";
 }
+
+static const char *fill_finish(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    for (int i = 0; i < m->items->at.n; i++)
+        if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == m->pass) reduce_end(m, m->items->at.at[i], i);
+    return "";
+}
+
+static const char *fill_stores(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    for (int i = 0; i < m->k->writes.n; i++) {
+        Item *item = items_find(m->items, m->k->writes.at[i]);
+        if (item->outer) point_store(&m->p, m->stores.at[i], item->value);
+    }
+    return "";
+}
+
+static const Hole HOLES[] = {
+    {"nest", 0, fill_nest},
+    {"buffers", 0, fill_buffers},
+    {"row_values", 1, fill_row_values},
+    {"needed", 0, fill_needed},
+    {"hoisted", 0, fill_hoisted},
+    {"start", 0, fill_start},
+    {"walk", 0, fill_walk},
+    {"elements", 0, fill_elements},
+    {"finish", 0, fill_finish},
+    {"stores", 0, fill_stores},
+    {NULL, 0, NULL},
+};
 
 /* ---- a kernel */
 
@@ -471,48 +571,18 @@ static void emit(Map *m) {
     space_merge(sp, m->class, m->k->row || m->k->kind == KERNEL_REDUCE ? 0 : w->machine->lanes);
     choose_vector(m);
     set_phases(m);
-    Point p = point_new(w, m->items, m->lanes, m->columns ? m->vector : -1);
-    int64_t inner = 1, chunk = 0;
-    for (int i = 0; i < m->n_inner; i++) inner *= estimate(sp->symbol[m->inner[i]].n);
+    m->p = point_new(w, m->items, m->lanes, m->columns ? m->vector : -1);
+    m->inner_elements = 1;
+    for (int i = 0; i < m->n_inner; i++) m->inner_elements *= estimate(sp->symbol[m->inner[i]].n);
     bool rows = m->k->row > 0 || m->k->kind == KERNEL_REDUCE;
     if (!rows && m->vector >= 0) {
         int64_t low, high;
         size_range(sp->symbol[m->vector].n, &low, &high);
-        if (high > 2 * GRAIN) chunk = part_of(sp->symbol[m->vector].n, GRAIN, m->lanes);
+        if (high > 2 * GRAIN) m->chunk = part_of(sp->symbol[m->vector].n, GRAIN, m->lanes);
     }
-    int blocked = -1;
-    int64_t block = 1;
-    for (int i = 0; i < m->n_outer; i++) {
-        int s = m->outer[i];
-        if (m->columns && s == m->vector) {
-            open_part(m, &p, s, m->lanes, "0", true);
-            p.limit = vector_limit(m);
-            continue;
-        }
-        int64_t part = 1;
-        if (i == m->n_outer - 1 && !m->columns && !chunk && inner < GRAIN) {
-            part = part_of(sp->symbol[s].n,
-                           GRAIN / inner < estimate(sp->symbol[s].n) ? GRAIN / inner : estimate(sp->symbol[s].n), 1);
-            blocked = s;
-            block = part;
-        }
-        open_part(m, &p, s, part, "r", false);
-    }
-    if (chunk) open_part(m, &p, m->vector, chunk, "j", true);
-    if (blocked >= 0) open_inside(m, &p, blocked, block, "r", 1);
-    choose_kept(m);
-    for (int pass = 0; pass <= m->passes; pass++) {
-        for (int i = 0; i < m->items->at.n; i++) {
-            Item *item = m->items->at.at[i];
-            if (item->outer && !is_reduce(item) && item->phase == pass) point_value(&p, item);
-        }
-        run_pass(m, &p, pass, chunk);
-    }
-    for (int i = 0; i < m->k->writes.n; i++) {
-        Item *item = items_find(m->items, m->k->writes.at[i]);
-        if (item->outer) point_store(&p, m->stores.at[i], item->value);
-    }
-    text_close(&w->body, m->closers);
+    m->t = template_new(&w->body, "rows.tile", HOLES, m);
+    template_number(m->t, "PASSES", m->passes + 1);
+    template_run(m->t, "rows");
 }
 
 static void set_classes(Map *m) {

@@ -1,8 +1,8 @@
 /* schedule_other.c -- the anchors that are neither maps nor products.
  *
- *   SCATTER  out = 0, then out[ids[s]] += v[s] in the order of s: parallel over what no id selects (leading axes, blocks of
- * columns) UPDATE   x is copied unless it lies in the result's memory, then v is written from the run-time start on ROUTINE
- * cumsum is a tile kernel; sort_ids, topk_ids and categorical are routines of the runtime, a row an iteration */
+ *   SCATTER  scatter.tile. Parallel over what no id selects: leading axes, blocks of columns
+ *   UPDATE   update.tile. A copy of x, unless it lies in the result's memory, then v
+ *   ROUTINE  cumsum: update.tile; sort_ids, topk_ids and categorical: routines of the runtime, a row an iteration */
 #include "codegen/schedule.h"
 
 #include <string.h>
@@ -22,16 +22,13 @@ static int lanes_of(const Work *w, DType d) {
     return dtype_bytes(d) == 8 ? w->machine->lanes / 2 : w->machine->lanes;
 }
 
-/* Returns how many braces it opens. */
-static int open_parallel(Work *w, Point *p, int s, int64_t by) {
+static void open_parallel(Work *w, Point *p, int s, int64_t by) {
     bool opened;
     p->text[s] = open_parts(w, symbol_name(w, s), p->sp->symbol[s].n, by, !w->machine->avx512, &opened);
-    return opened;
 }
 
-/* for x in 0..n { for every symbol of a class, the vector symbol by its lanes. Returns how many braces are open. */
-static int open_loops(Work *w, Point *p, const int *class, int which) {
-    int n = 0;
+/* for x in 0..n { for every symbol of a class, the vector symbol by its lanes. */
+static void open_loops(Work *w, Point *p, const int *class, int which) {
     for (int s = 0; s < p->sp->n; s++) {
         const Symbol *y = &p->sp->symbol[s];
         if (y->axis < 0 || y->gone || class[y->axis] != which) continue;
@@ -39,22 +36,34 @@ static int open_loops(Work *w, Point *p, const int *class, int which) {
         p->text[s] = symbol_name(w, s);
         if (vector) p->text[s] = open_lanes(w, p->text[s], y->n, p->lanes);
         else text_line(&w->body, "for %s in 0..%s {", p->text[s], work_size(w, y->n));
-        n++;
     }
-    return n;
+}
+
+/* parallel over every symbol of the given classes; the vector symbol by its lanes. */
+static void open_nest(Work *w, Point *p, const int *class, int which, int or_which) {
+    for (int s = 0; s < p->sp->n; s++) {
+        const Symbol *y = &p->sp->symbol[s];
+        if (y->axis < 0 || y->gone || (class[y->axis] != which && class[y->axis] != or_which)) continue;
+        open_parallel(w, p, s, s == p->vector ? p->lanes : 1);
+    }
 }
 
 /* ---- scatter */
 
 typedef struct Scatter {
+    Work *w;
+    Template *t;
     Space *sp;
+    Node *n;
     Access *v, *out;
     int class[MAX_SYMBOLS];
-    int place; /* the symbol that holds the loaded index */
+    int place;  /* the symbol that holds the loaded index */
+    int lanes;  /* along the vector symbol */
+    Point p, q; /* inside the nest; inside the walk */
 } Scatter;
 
-static void scatter_follow(Scatter *s, Node *n) {
-    Node *v = n->in[0], *ids = n->in[1];
+static void scatter_follow(Scatter *s) {
+    Node *n = s->n, *v = n->in[0], *ids = n->in[1];
     int axis = n->attrs.axis, span = n->attrs.flag ? 1 : ids->type.rank;
     for (int a = 0; a < v->type.rank; a++)
         s->class[a] = a >= axis && a < axis + span ? CLASS_WALKED : a < axis || n->attrs.flag ? CLASS_KEPT : CLASS_COLUMN;
@@ -65,7 +74,7 @@ static void scatter_follow(Scatter *s, Node *n) {
         s->v = access_follow(s->sp, v, index);
         Access *loaded = access_follow(s->sp, ids, n->attrs.flag ? index : index + axis);
         for (int a = 0; a < n->type.rank; a++) at[a] = index[a < axis ? a : a == axis ? 0 : a + span - 1];
-        at[axis] = access_index(s->sp, loaded, n->type.dim[axis]);
+        at[axis] = access_place(s->sp, loaded, n->type.dim[axis]);
         s->place = -1;
         for (int y = 0; y < s->sp->n; y++)
             if (at[axis]->coef[y]) s->place = y;
@@ -73,50 +82,65 @@ static void scatter_follow(Scatter *s, Node *n) {
     } while (s->sp->again);
 }
 
-void schedule_scatter(Work *w, KernelCode *code) {
-    Node *n = w->k->anchor;
-    Scatter s = {.sp = space_new(w->arena, w->table, n->in[0]->type.rank, n->in[0]->type.dim)};
-    scatter_follow(&s, n);
-    if (s.place < 0 || s.sp->symbol[s.place].axis >= 0) bug("scatter_add by constant indices in kernel %d", w->k->index);
-    space_merge(s.sp, s.class, 0);
-    Items *items = items_new(w, s.sp);
-    Point p = point_new(w, items, 1, -1);
-    int lanes = lanes_of(w, n->type.dtype), braces = 0;
-    for (int y = 0; y < s.sp->n; y++) {
-        const Symbol *x = &s.sp->symbol[y];
-        if (x->axis < 0 || x->gone || s.class[x->axis] == CLASS_WALKED) continue;
-        if (s.class[x->axis] == CLASS_COLUMN) p.vector = y; /* the last one */
-    }
-    if (p.vector >= 0 && access_bends(s.sp, s.v, p.vector)) p.vector = -1;
-    for (int y = 0; y < s.sp->n; y++) {
-        const Symbol *x = &s.sp->symbol[y];
-        if (x->axis < 0 || x->gone || s.class[x->axis] == CLASS_WALKED) continue;
-        braces += open_parallel(w, &p, y, y == p.vector ? lanes : 1);
-    }
-    if (p.vector >= 0) {
-        p.lanes = lanes;
-        p.limit = limit_of(w, s.sp->symbol[p.vector].n, lanes);
-    }
-    Point zero = point_inside(&p);
-    zero.text[s.place] = "z";
-    text_line(&w->body, "for z in 0..%s {", work_size(w, s.sp->symbol[s.place].n));
-    text_line(&w->body, "%s = 0", point_place(&zero, s.out, " inout"));
-    text_close(&w->body, 1);
-    Point q = point_inside(&p);
-    braces += open_loops(w, &q, s.class, CLASS_WALKED);
-    Point load = point_inside(&q); /* the index is a scalar, whatever the lanes */
+static const char *scatter_nest(void *context, const char *const *args) {
+    (void)args;
+    Scatter *s = context;
+    s->p.lanes = s->lanes;
+    open_nest(s->w, &s->p, s->class, CLASS_KEPT, CLASS_COLUMN);
+    if (s->p.vector < 0) s->p.lanes = 1;
+    else s->p.limit = limit_of(s->w, s->sp->symbol[s->p.vector].n, s->lanes);
+    return "";
+}
+
+static const char *scatter_walk(void *context, const char *const *args) {
+    (void)args;
+    Scatter *s = context;
+    s->q = point_inside(&s->p);
+    open_loops(s->w, &s->q, s->class, CLASS_WALKED);
+    Point load = point_inside(&s->q); /* the index is a scalar, whatever the lanes */
     load.lanes = 1;
     load.vector = -1;
-    point_derived(&load, &s.out->at);
-    q.text[s.place] = load.text[s.place];
-    const char *place = point_place(&q, s.out, " inout");
+    point_derived(&load, &s->out->at);
+    s->q.text[s->place] = load.text[s->place];
+    template_set(s->t, "place", load.text[s->place]);
+    return "";
+}
+
+static const char *scatter_out(void *context, const char *const *args) {
+    Scatter *s = context;
+    Point p = point_inside(s->q.w ? &s->q : &s->p);
+    p.text[s->place] = args[0];
+    return point_place(&p, s->out, " inout");
+}
+
+static const char *scatter_plus(void *context, const char *const *args) {
+    Scatter *s = context;
+    Work *w = s->w;
     bool vector;
-    DType d = n->type.dtype, from = n->in[0]->type.dtype;
-    const char *v = point_load(&q, s.v, false, &vector);
+    DType d = s->n->type.dtype, from = s->n->in[0]->type.dtype;
+    const char *v = point_load(&s->q, s->v, false, &vector);
     if (dtype_arithmetic(from) != dtype_arithmetic(d)) v = arena_printf(w->arena, "%s(%s)", dtype_name(dtype_arithmetic(d)), v);
-    const char *sum = arena_printf(w->arena, "%s + %s", value_float(w, place, d), v);
-    text_line(&w->body, "%s = %s", place, value_stored(w, sum, d));
-    text_close(&w->body, braces);
+    return value_stored(w, arena_printf(w->arena, "%s + %s", value_float(w, args[0], d), v), d);
+}
+
+static const Hole SCATTER_HOLES[] = {
+    {"nest", 0, scatter_nest}, {"walk", 0, scatter_walk}, {"out", 1, scatter_out}, {"plus", 1, scatter_plus}, {NULL, 0, NULL}};
+
+void schedule_scatter(Work *w, KernelCode *code) {
+    Node *n = w->k->anchor;
+    Scatter s = {.w = w, .n = n, .sp = space_new(w->arena, w->table, n->in[0]->type.rank, n->in[0]->type.dim)};
+    scatter_follow(&s);
+    space_merge(s.sp, s.class, 0);
+    s.p = point_new(w, items_new(w, s.sp), 1, -1);
+    s.lanes = lanes_of(w, n->type.dtype);
+    for (int y = 0; y < s.sp->n; y++) {
+        const Symbol *x = &s.sp->symbol[y];
+        if (x->axis >= 0 && !x->gone && s.class[x->axis] == CLASS_COLUMN) s.p.vector = y; /* the last one */
+    }
+    if (s.p.vector >= 0 && access_bends(s.sp, s.v, s.p.vector)) s.p.vector = -1;
+    s.t = template_new(&w->body, "scatter.tile", SCATTER_HOLES, &s);
+    template_set(s.t, "N", work_size(w, s.sp->symbol[s.place].n));
+    template_run(s.t, "scatter");
     work_finish(w, code);
 }
 
@@ -128,29 +152,64 @@ static Size count_of(const Work *w, const Type *t) {
     return n;
 }
 
+typedef struct Copying {
+    Work *w;
+    Template *t;
+    Space *sp;
+    Access from, to;
+    int64_t block;
+    Point p;
+} Copying;
+
+static const char *copy_nest(void *context, const char *const *args) {
+    (void)args;
+    Copying *c = context;
+    open_parallel(c->w, &c->p, 0, c->block);
+    template_set(c->t, "part", c->p.text[0]);
+    return "";
+}
+
+/* An element, or lanes of them from the place args[0] on. */
+static const char *copy_place(Copying *c, Access *a, const char *at, const char *suffix) {
+    Point p = point_inside(&c->p);
+    if (c->sp->n) {
+        p.text[0] = at;
+        p.limit = limit_of(c->w, c->sp->symbol[0].n, p.lanes);
+    }
+    return point_place(&p, a, suffix);
+}
+
+static const char *copy_to(void *context, const char *const *args) {
+    Copying *c = context;
+    return copy_place(c, &c->to, args[0], " out");
+}
+
+static const char *copy_from(void *context, const char *const *args) {
+    Copying *c = context;
+    bool vector;
+    if (c->from.base->op != OP_CONST) return copy_place(c, &c->from, args[0], "");
+    return value_stored(c->w, point_load(&c->p, &c->from, false, &vector), c->to.base->type.dtype);
+}
+
+static const Hole COPY_HOLES[] = {{"nest", 0, copy_nest}, {"to", 1, copy_to}, {"from", 1, copy_from}, {NULL, 0, NULL}};
+
 /* to = from, element by element. */
 static void copy_kernel(Work *w, KernelCode *code, Node *from, Node *to) {
     Size dim = count_of(w, &to->type);
-    Space *sp = space_new(w->arena, w->table, 1, &dim);
-    Items *items = items_new(w, sp);
-    space_begin(sp);
-    int lanes = lanes_of(w, to->type.dtype), braces = 0;
-    Point p = point_new(w, items, lanes, sp->n ? 0 : -1);
-    Access *a = NEW(w->arena, Access), *b = NEW(w->arena, Access);
-    *a = (Access){.base = from, .at = *space_axis(sp, 0)};
-    *b = (Access){.base = to, .at = *space_axis(sp, 0)};
-    if (sp->n) {
-        int64_t block = 64 * lanes;
-        braces = open_parallel(w, &p, 0, block) + 2;
-        text_line(&w->body, "for j in 0..%lld by %d {", (long long)block, lanes);
-        p.text[0] = text_plus(w, p.text[0], "j");
-        text_line(&w->body, "if %s < %s {", p.text[0], work_size(w, dim));
-        p.limit = limit_of(w, dim, lanes);
-    }
-    bool vector;
-    if (from->op == OP_CONST) point_store(&p, b, point_load(&p, a, false, &vector));
-    else text_line(&w->body, "%s = %s", point_place(&p, b, " out"), point_place(&p, a, ""));
-    text_close(&w->body, braces);
+    Copying c = {.w = w, .sp = space_new(w->arena, w->table, 1, &dim)};
+    Items *items = items_new(w, c.sp);
+    space_begin(c.sp);
+    int lanes = lanes_of(w, to->type.dtype);
+    c.block = 64 * lanes;
+    c.p = point_new(w, items, lanes, c.sp->n ? 0 : -1);
+    c.from = (Access){.base = from, .at = *space_axis(c.sp, 0)};
+    c.to = (Access){.base = to, .at = *space_axis(c.sp, 0)};
+    c.t = template_new(&w->body, "update.tile", COPY_HOLES, &c);
+    template_number(c.t, "several", c.sp->n > 0);
+    template_number(c.t, "L", lanes);
+    template_number(c.t, "BLOCK", c.block);
+    template_set(c.t, "N", work_size(w, dim));
+    template_run(c.t, "copy");
     work_finish(w, code);
 }
 
@@ -164,113 +223,198 @@ static bool same_memory(const Plan *plan, const Node *a, const Node *b) {
     return x.kind != PLACE_NONE && x.kind != PLACE_DATA && x.kind == y.kind && x.index == y.index;
 }
 
+typedef struct Update {
+    Work *w;
+    Node *n;
+    Affine *index[MAX_RANK], *start; /* of the elements of v; the place along the axis where it goes */
+    Access *from;
+    int class[MAX_SYMBOLS];
+    int vector; /* the symbol that may run along the lanes, -1: none */
+    Point p;
+} Update;
+
+static const char *update_nest(void *context, const char *const *args) {
+    (void)args;
+    Update *u = context;
+    open_nest(u->w, &u->p, u->class, CLASS_KEPT, CLASS_KEPT);
+    return "";
+}
+
+static const char *update_start(void *context, const char *const *args) {
+    (void)args;
+    Update *u = context;
+    point_derived(&u->p, u->start);
+    return "";
+}
+
+static const char *update_walk(void *context, const char *const *args) {
+    (void)args;
+    Update *u = context;
+    if (u->vector >= 0) {
+        u->p.lanes = lanes_of(u->w, u->n->type.dtype);
+        u->p.vector = u->vector;
+        u->p.limit = limit_of(u->w, u->p.sp->symbol[u->vector].n, u->p.lanes);
+    }
+    open_loops(u->w, &u->p, u->class, CLASS_WALKED);
+    open_loops(u->w, &u->p, u->class, CLASS_COLUMN);
+    return "";
+}
+
+static const char *update_to(void *context, const char *const *args) {
+    (void)args;
+    Update *u = context;
+    Work *w = u->w;
+    const Node *n = u->n, *v = n->in[1];
+    int axis = n->attrs.axis, rank = n->type.rank;
+    Text type = {.arena = w->arena}, to = {.arena = w->arena};
+    affine_add(u->index[axis], u->start);
+    text_add(&type, "%s[", dtype_name(n->type.dtype));
+    for (int a = 0; a < rank; a++) {
+        text_add(&type, "%s%s", a ? ", " : "", work_size(w, n->type.dim[a]));
+        text_add(&to, "%s%s", a ? ", " : "", affine_text(w, &u->p, u->index[a]));
+        if (a != rank - 1 || u->p.lanes == 1) continue;
+        text_add(&to, " : %d", u->p.lanes);
+        if (!u->p.limit) continue;
+        Affine end = *u->start; /* the lanes end where v does */
+        end.c = size_add(end.c, v->type.dim[a]);
+        text_add(&to, " < %s", a == axis ? affine_text(w, &u->p, &end) : u->p.limit);
+    }
+    text_add(&type, rank ? "] out" : "1] out");
+    const char *name = work_arg(w, (KernelArg){.kind = ARG_VALUE, .node = u->n}, type.at);
+    return arena_printf(w->arena, "%s[%s]", name, rank ? to.at : "0");
+}
+
+static const char *update_value(void *context, const char *const *args) {
+    (void)args;
+    Update *u = context;
+    bool vector;
+    return value_stored(u->w, point_load(&u->p, u->from, false, &vector), u->n->type.dtype);
+}
+
+static const Hole UPDATE_HOLES[] = {{"nest", 0, update_nest}, {"start", 0, update_start}, {"walk", 0, update_walk},
+                                    {"to", 0, update_to},     {"value", 0, update_value}, {NULL, 0, NULL}};
+
 void schedule_update(Work *w, KernelCode *code) {
     Node *n = w->k->anchor, *x = strip_views(n->in[0]), *v = n->in[1];
     if (!same_memory(w->plan, x, n)) {
         copy_kernel(w, code, x, n);
         w = work_new(w->s, w->plan, w->k, "update");
     }
+    Update u = {.w = w, .n = n, .vector = -1};
     int axis = n->attrs.axis, rank = n->type.rank;
     Space *sp = space_new(w->arena, w->table, rank, v->type.dim);
     Items *items = items_new(w, sp);
-    Affine *index[MAX_RANK], *start;
-    Access *from;
-    int class[MAX_SYMBOLS];
     Size one = size_const(w->table, 1), places = size_add(size_sub(n->type.dim[axis], v->type.dim[axis]), one);
-    for (int a = 0; a < rank; a++) class[a] = a == axis ? CLASS_WALKED : a == rank - 1 ? CLASS_COLUMN : CLASS_KEPT;
+    for (int a = 0; a < rank; a++) u.class[a] = a == axis ? CLASS_WALKED : a == rank - 1 ? CLASS_COLUMN : CLASS_KEPT;
     do {
         space_begin(sp);
-        for (int a = 0; a < rank; a++) index[a] = space_axis(sp, a);
-        from = access_follow(sp, v, index);
-        start = access_index(sp, access_follow(sp, n->in[2], NULL), places);
+        for (int a = 0; a < rank; a++) u.index[a] = space_axis(sp, a);
+        u.from = access_follow(sp, v, u.index);
+        u.start = access_index(sp, access_follow(sp, n->in[2], NULL), places);
     } while (sp->again);
-    int last = -1, factors = 0, braces = 0;
+    int last = -1, factors = 0;
     for (int s = 0; s < sp->n; s++)
         if (sp->symbol[s].axis == rank - 1) last = s, factors++;
-    Point p = point_new(w, items, 1, -1);
-    for (int s = 0; s < sp->n; s++) {
-        if (sp->symbol[s].axis < 0 || class[sp->symbol[s].axis] != CLASS_KEPT) continue;
-        braces += open_parallel(w, &p, s, 1);
-    }
-    point_derived(&p, start);
-    if (factors == 1 && !access_bends(sp, from, last)) {
-        p.lanes = lanes_of(w, n->type.dtype);
-        p.vector = last;
-        p.limit = limit_of(w, sp->symbol[last].n, p.lanes);
-    }
-    braces += open_loops(w, &p, class, CLASS_WALKED) + open_loops(w, &p, class, CLASS_COLUMN);
-    affine_add(index[axis], start);
-    Text type = {.arena = w->arena}, to = {.arena = w->arena};
-    text_add(&type, "%s[", dtype_name(n->type.dtype));
-    for (int a = 0; a < rank; a++) {
-        text_add(&type, "%s%s", a ? ", " : "", work_size(w, n->type.dim[a]));
-        text_add(&to, "%s%s", a ? ", " : "", affine_text(w, &p, index[a]));
-        if (a != rank - 1 || p.lanes == 1) continue;
-        text_add(&to, " : %d", p.lanes);
-        if (!p.limit) continue;
-        Affine end = *start; /* the lanes end where v does */
-        end.c = size_add(end.c, v->type.dim[a]);
-        text_add(&to, " < %s", a == axis ? affine_text(w, &p, &end) : p.limit);
-    }
-    bool vector;
-    const char *value = point_load(&p, from, false, &vector);
-    text_add(&type, rank ? "] out" : "1] out");
-    const char *name = work_arg(w, (KernelArg){.kind = ARG_VALUE, .node = n}, type.at);
-    text_line(&w->body, "%s[%s] = %s", name, rank ? to.at : "0", value_stored(w, value, n->type.dtype));
-    text_close(&w->body, braces);
+    if (factors == 1 && !access_bends(sp, u.from, last)) u.vector = last;
+    u.p = point_new(w, items, 1, -1);
+    template_run(template_new(&w->body, "update.tile", UPDATE_HOLES, &u), "update");
     work_finish(w, code);
 }
 
 /* ---- routines */
 
+typedef struct Cumsum {
+    Work *w;
+    Node *n;
+    Access *from, *to;
+    int class[MAX_SYMBOLS];
+    Point p, q; /* inside the nest; inside the walk */
+} Cumsum;
+
+static const char *cumsum_nest(void *context, const char *const *args) {
+    (void)args;
+    Cumsum *c = context;
+    open_nest(c->w, &c->p, c->class, CLASS_KEPT, CLASS_KEPT);
+    return "";
+}
+
+/* The axis, in one or several symbols. */
+static const char *cumsum_walk(void *context, const char *const *args) {
+    (void)args;
+    Cumsum *c = context;
+    Work *w = c->w;
+    c->q = point_inside(&c->p);
+    for (int s = 0; s < c->p.sp->n; s++) {
+        const Symbol *y = &c->p.sp->symbol[s];
+        if (y->axis < 0 || y->gone || c->class[y->axis] != CLASS_WALKED) continue;
+        const char *size = work_size(w, y->n);
+        text_line(&w->body, "for t%d in 0..%s {", s, size);
+        c->q.text[s] = c->n->attrs.flag ? arena_printf(w->arena, "%s - 1 - t%d", size, s) : arena_printf(w->arena, "t%d", s);
+    }
+    return "";
+}
+
+static const char *cumsum_value(void *context, const char *const *args) {
+    (void)args;
+    Cumsum *c = context;
+    bool vector;
+    DType d = dtype_arithmetic(c->n->type.dtype);
+    const char *x = point_load(&c->q, c->from, false, &vector);
+    return dtype_arithmetic(c->n->in[0]->type.dtype) == d ? x : arena_printf(c->w->arena, "%s(%s)", dtype_name(d), x);
+}
+
+static const char *cumsum_stored(void *context, const char *const *args) {
+    Cumsum *c = context;
+    point_store(&c->q, c->to, args[0]);
+    return "";
+}
+
+static const Hole CUMSUM_HOLES[] = {{"nest", 0, cumsum_nest},
+                                    {"walk", 0, cumsum_walk},
+                                    {"value", 0, cumsum_value},
+                                    {"stored", 1, cumsum_stored},
+                                    {NULL, 0, NULL}};
+
 static void schedule_cumsum(Work *w, KernelCode *code) {
     Node *n = w->k->anchor;
+    Cumsum c = {.w = w, .n = n};
     Space *sp = space_new(w->arena, w->table, n->type.rank, n->type.dim);
     Items *items = items_new(w, sp);
     Affine *index[MAX_RANK];
-    Access *from, *to;
-    int class[MAX_SYMBOLS], braces = 0;
-    for (int a = 0; a < n->type.rank; a++) class[a] = a == n->attrs.axis ? CLASS_WALKED : CLASS_KEPT;
+    for (int a = 0; a < n->type.rank; a++) c.class[a] = a == n->attrs.axis ? CLASS_WALKED : CLASS_KEPT;
     do {
         space_begin(sp);
         for (int a = 0; a < n->type.rank; a++) index[a] = space_axis(sp, a);
-        from = access_follow(sp, n->in[0], index);
-        to = access_own(sp, n, index);
+        c.from = access_follow(sp, n->in[0], index);
+        c.to = access_own(sp, n, index);
     } while (sp->again);
-    space_merge(sp, class, 0);
+    space_merge(sp, c.class, 0);
     DType d = dtype_arithmetic(n->type.dtype);
-    Point p = point_new(w, items, 1, -1);
     int last = -1;
-    for (int s = 0; s < sp->n; s++) {
-        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone) continue;
-        last = s;
+    for (int s = 0; s < sp->n; s++)
+        if (sp->symbol[s].axis >= 0 && !sp->symbol[s].gone) last = s;
+    c.p = point_new(w, items, 1, -1);
+    if (last >= 0 && c.class[sp->symbol[last].axis] == CLASS_KEPT && !access_bends(sp, c.from, last)) {
+        c.p.vector = last;
+        c.p.lanes = lanes_of(w, d);
+        c.p.limit = limit_of(w, sp->symbol[last].n, c.p.lanes);
     }
-    if (last >= 0 && class[sp->symbol[last].axis] == CLASS_KEPT && !access_bends(sp, from, last)) {
-        p.vector = last;
-        p.lanes = lanes_of(w, d);
-        p.limit = limit_of(w, sp->symbol[last].n, p.lanes);
-    }
-    for (int s = 0; s < sp->n; s++) {
-        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone || class[sp->symbol[s].axis] == CLASS_WALKED) continue;
-        braces += open_parallel(w, &p, s, s == p.vector ? p.lanes : 1);
-    }
-    text_line(&w->body, "reg s: %s%s = %s(0)", dtype_name(d), p.lanes > 1 ? arena_printf(w->arena, "x%d", p.lanes) : "",
-              dtype_name(d));
-    for (int s = 0; s < sp->n; s++) { /* the axis, in one or several symbols */
-        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone || class[sp->symbol[s].axis] != CLASS_WALKED) continue;
-        const char *size = work_size(w, sp->symbol[s].n);
-        text_line(&w->body, "for t%d in 0..%s {", s, size);
-        p.text[s] = n->attrs.flag ? arena_printf(w->arena, "%s - 1 - t%d", size, s) : arena_printf(w->arena, "t%d", s);
-        braces++;
-    }
-    Point q = point_inside(&p);
-    bool vector;
-    const char *x = point_load(&q, from, false, &vector);
-    if (dtype_arithmetic(n->in[0]->type.dtype) != d) x = arena_printf(w->arena, "%s(%s)", dtype_name(d), x);
-    text_line(&w->body, "s = s + %s", x);
-    point_store(&q, to, "s");
-    text_close(&w->body, braces);
+    const char *name = dtype_name(d);
+    Template *t = template_new(&w->body, "update.tile", CUMSUM_HOLES, &c);
+    template_set(t, "T", name);
+    template_set(t, "TV", c.p.lanes > 1 ? arena_printf(w->arena, "%sx%d", name, c.p.lanes) : name);
+    template_run(t, "cumsum");
     work_finish(w, code);
+}
+
+/* Of the runtime; passes/lower.c casts to the types that have one. */
+static const char *routine_name(const Node *n, DType d) {
+    const char *const name[2][3] = {{"rt_sort_f32", "rt_sort_f64", "rt_sort_i64"},
+                                    {"rt_topk_f32", "rt_topk_f64", "rt_topk_i64"}};
+    if (n->op == OP_CATEGORICAL && d == DT_F32) return "rt_categorical_f32";
+    if (n->op == OP_CATEGORICAL || (d != DT_F32 && d != DT_F64 && d != DT_I64))
+        bug("no routine for %s of %s", op_row(n->op)->name, dtype_name(d));
+    return name[n->op == OP_TOPK_IDS][d == DT_F32 ? 0 : d == DT_F64 ? 1 : 2];
 }
 
 void schedule_routine(Work *w, KernelCode *code) {
@@ -279,7 +423,6 @@ void schedule_routine(Work *w, KernelCode *code) {
         schedule_cumsum(w, code);
         return;
     }
-    if (x->type.dtype != DT_F32) bug("%s of %s is not supported yet", op_row(n->op)->name, dtype_name(x->type.dtype));
     const Type *t = &n->in[0]->type;
     Size row = t->rank ? t->dim[t->rank - 1] : size_const(w->table, 1), rows = size_const(w->table, 1),
          zero = size_const(w->table, 0);
@@ -305,7 +448,7 @@ void schedule_routine(Work *w, KernelCode *code) {
     call->sizes[2] = n->op == OP_TOPK_IDS ? n->attrs.extent : row;
     call->sizes[3] = n->op == OP_SORT_IDS && n->attrs.flag ? size_const(w->table, 1) : zero;
     call->count = rows;
-    call->function = n->op == OP_TOPK_IDS ? "rt_topk_f32" : n->op == OP_SORT_IDS ? "rt_sort_f32" : "rt_categorical_f32";
+    call->function = routine_name(n, x->type.dtype);
     call->text = w->text;
     code->n = 1;
     code->calls = call;

@@ -55,8 +55,8 @@ static const char *trimmed(Arena *a, const char *from, const char *to) {
 /* The next line without comment and blanks around; NULL at the end of the file. */
 static const char *next_line(Arena *a, Cursor *c) {
     if (!*c->at) return NULL;
-    const char *end = c->at + strcspn(c->at, "\n"), *comment = strstr(c->at, "//");
-    const char *line = trimmed(a, c->at, comment && comment < end ? comment : end);
+    const char *end = c->at + strcspn(c->at, "\n");
+    const char *comment = memmem(c->at, (size_t)(end - c->at), "//", 2), *line = trimmed(a, c->at, comment ? comment : end);
     c->at = *end ? end + 1 : end;
     c->line++;
     return line;
@@ -141,7 +141,7 @@ static const char *definition_text(Template *t, const char *name, int n, const c
             t->params.at[0] = p;
         }
         text_add(&whole, "%s%s", found ? "\n" : "", expand(t, d->text, line));
-        memmove(t->params.at, t->params.at + n, sizeof *t->params.at * (size_t)params);
+        for (int k = 0; k < params; k++) t->params.at[k] = t->params.at[k + n];
         t->params.n = params;
         found = true;
     }
@@ -161,26 +161,45 @@ static const char *value_of(Template *t, const char *name, int n, const char *co
     return text;
 }
 
+/* May arguments follow the name? Brackets behind a parameter are text: $T(0). */
+static bool takes_arguments(const Template *t, const char *name) {
+    if (param_find(t, name)) return false;
+    for (const Hole *h = t->holes; h && h->name; h++)
+        if (strcmp(h->name, name) == 0) return h->args > 0;
+    for (int i = 0; i < t->definitions.n; i++)
+        if (strcmp(t->definitions.at[i].name, name) == 0) return t->definitions.at[i].n > 0;
+    return true;
+}
+
+/* The name between braces at *at, itself expanded: ${row$r}. */
+static const char *braced_name(Template *t, const char **at, int line) {
+    const char *end = strchr(*at, '}');
+    if (!end) bug("%s:%d: a ${ does not end", t->file, line);
+    const char *name = expand(t, arena_copy(t->arena, *at, (size_t)(end - *at)), line);
+    *at = end + 1;
+    return name;
+}
+
 /* One $name, $name(..) or ${name} at *s, which moves behind it. */
 static const char *expand_name(Template *t, const char **s, int line) {
-    const char *at = *s + 1;
-    bool braces = *at == '{';
-    at += braces;
-    size_t length = name_length(at);
-    const char *name = arena_copy(t->arena, at, length), *args[MOST_ARGS];
+    const char *at = *s + 1, *name, *args[MOST_ARGS];
     int n = 0;
-    at += length;
-    if (!length || (braces && *at != '}')) bug("%s:%d: a name must follow $", t->file, line);
-    if (braces) {
+    if (*at == '{') {
         at++;
-    } else if (*at == '(') {
-        do {
-            const char *end = argument_end(++at);
-            if (!end || n == MOST_ARGS) bug("%s:%d: the arguments of $%s do not end", t->file, line, name);
-            args[n++] = expand(t, trimmed(t->arena, at, end), line);
-            at = end;
-        } while (*at == ',');
-        at++;
+        name = braced_name(t, &at, line);
+    } else {
+        name = arena_copy(t->arena, at, name_length(at));
+        at += strlen(name);
+        if (!*name) bug("%s:%d: a name must follow $", t->file, line);
+        if (*at == '(' && takes_arguments(t, name)) {
+            do {
+                const char *end = argument_end(++at);
+                if (!end || n == MOST_ARGS) bug("%s:%d: the arguments of $%s do not end", t->file, line, name);
+                args[n++] = expand(t, trimmed(t->arena, at, end), line);
+                at = end;
+            } while (*at == ',');
+            at++;
+        }
     }
     *s = at;
     return value_of(t, name, n, args, line);
@@ -240,7 +259,7 @@ static void run_if(Template *t, Cursor *c, const char *condition, bool live) {
     bool yes = false;
     if (live) {
         bool not = *condition == '!';
-        yes = (strcmp(value_of(t, condition + not, 0, NULL, c->line), "0") != 0) != not;
+        yes = (strcmp(value_of(t, condition + not, 0, NULL, c->line), "0") != 0) != not ;
     }
     const char *end = run_lines(t, c, live && yes);
     if (end && directive(end, "else")) end = run_lines(t, c, live && !yes);
@@ -264,10 +283,10 @@ static void run_each(Template *t, Cursor *c, const char *line, bool live) {
 }
 
 static void run_set(Template *t, const char *line, int number) {
-    size_t n = name_length(line);
     const char *equals = strstr(line, " = ");
-    if (!n || !equals) bug("%s:%d: #set wants `name = text`", t->file, number);
-    template_set(t, arena_copy(t->arena, line, n), expand(t, equals + 3, number));
+    if (!equals) bug("%s:%d: #set wants `name = text`", t->file, number);
+    const char *name = expand(t, trimmed(t->arena, line, equals), number);
+    template_set(t, name, expand(t, equals + 3, number));
 }
 
 /* A directive that stands for itself. False: not one. */

@@ -3,12 +3,12 @@
  * A file codegen/NAME.tile holds templates: tile text (tile.h) without the kernel's head. The C of a schedule picks parameters
  * and fills holes; both are written the same way.
  *
- *   $name ${name}        a parameter's text
- *   $name(x, y)          a hole with arguments, which are expanded first; `$name` alone is a hole without arguments. What
- *                        fills it may write lines before the line that mentions it. An empty text makes no line.
- *   #template NAME       begins one. It ends before the next #template or #example.
+ *   $name ${name}        a parameter's text; ${row$r}: of the parameter row0, if $r is 0
+ *   $name(x, y)          a hole with arguments, which are expanded first; `$name` alone is a hole without arguments, and
+ *                        brackets behind a parameter are text: $T(0). What fills a hole may write lines before the line that
+ * mentions it. An empty text makes no line. #template NAME       begins one. It ends before the next #template or #example.
  *   #use NAME            another template of the file, here, with the parameters of now
- *   #set NAME = text     a parameter, from here on
+ *   #set NAME = text     a parameter, from here on; NAME may hold $r
  *   #if NAME  #if !NAME  the lines up to #else or #end, if the parameter is not (is) 0
  *   #each r in N         the lines up to #end, with $r = 0, 1 .. N - 1: copies as text, for names that need numbers
  *   #open  #close        #close writes the braces that close every block opened since #open. A template closes its own by

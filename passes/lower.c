@@ -4,6 +4,8 @@
  * over the last axis; the axes of any other reduce are trailing ones, or leave out the last axis; a reduction of everything, of
  * more than 64 Ki elements or of an unknown number, goes by rows first, so that it runs in parallel in an order that no number
  * of threads changes.
+ * Orders and draws are of f32, f64 or i64: other types are cast to one of them, which keeps their order. (Draws are made in
+ * f32 whatever the type of their weights.)
  *   %v: f32[b] = reduce var %x[b, n] [1]        →   sum, * 1/n, x - mean, square, sum, * 1/n
  *   %s: f32[] = reduce sum %x[4096, 768] [0, 1] →   %r: f32[4096] = reduce sum %x [1];  %s = reduce sum %r [0] */
 #include "passes/pass.h"
@@ -87,16 +89,41 @@ static Node *reduce(Graph *g, ReduceFn fn, Node *x, int n_axes, const int *axes)
     return reduce(g, fn, rows, others, axes);
 }
 
+static bool is_ordering(Op op) {
+    return op == OP_SORT_IDS || op == OP_TOPK_IDS || op == OP_CATEGORICAL;
+}
+
+/* The type in which a routine of the runtime looks at the operand of n. */
+static DType routine_type(const Node *n) {
+    DType d = n->in[0]->type.dtype;
+    if (n->op == OP_CATEGORICAL) return DT_F32;
+    if (!dtype_is_float(d)) return DT_I64;
+    return d == DT_F64 ? d : DT_F32;
+}
+
+/* sort_ids, topk_ids, categorical with an operand of a type that its routine takes. */
+static Node *ordering(Rewrite *r, const Node *n) {
+    Node *in[2] = {NULL, NULL};
+    for (int k = 0; k < n->n_in; k++) in[k] = r->map[n->in[k]->id];
+    in[0] = node_cast(r->to, in[0], routine_type(n));
+    return graph_add(r->to, n->op, &n->attrs, n->n_in, in);
+}
+
 Graph *pass_lower(PassContext *c, const Graph *g) {
     Rewrite r = rewrite_begin(c, g);
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
         if (!r.live[i]) continue;
-        if (n->op != OP_REDUCE) {
+        if (n->op != OP_REDUCE && !(is_ordering(n->op) && n->in[0]->type.dtype != routine_type(n))) {
             r.map[i] = rewrite_copy(&r, n);
             continue;
         }
         rewrite_at(r.to, n);
+        if (n->op != OP_REDUCE) {
+            r.map[i] = ordering(&r, n);
+            if (!r.map[i]->name) r.map[i]->name = n->name;
+            continue;
+        }
         r.map[i] = reduce(r.to, (ReduceFn)n->attrs.fn, r.map[n->in[0]->id], n->attrs.n_axes, n->attrs.axes);
         if (!r.map[i]->name) r.map[i]->name = n->name;
     }

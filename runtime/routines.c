@@ -5,60 +5,76 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Is a before b in descending order? NaN counts as largest, equals stay in order of index. */
-static bool above(const float *x, int32_t a, int32_t b) {
-    float p = x[a], q = x[b];
-    if (p != p || q != q) return q == q || (p != p && a < b);
-    return p > q || (p == q && a < b);
+/* Does place a of x come before place b? NaN counts as largest, equals stay in order of index. */
+typedef bool Before(const void *x, int32_t a, int32_t b);
+
+static bool above_float(double p, double q, bool first) {
+    if (p != p || q != q) return q == q || (p != p && first);
+    return p > q || (p == q && first);
+}
+static bool below_float(double p, double q, bool first) {
+    if (p != p || q != q) return p == p || (q != q && first);
+    return p < q || (p == q && first);
+}
+static bool above_whole(int64_t p, int64_t q, bool first) {
+    return p > q || (p == q && first);
+}
+static bool below_whole(int64_t p, int64_t q, bool first) {
+    return p < q || (p == q && first);
 }
 
-static bool below(const float *x, int32_t a, int32_t b) {
-    float p = x[a], q = x[b];
-    if (p != p || q != q) return p == p || (q != q && a < b);
-    return p < q || (p == q && a < b);
-}
-
-/* Keeps the k best in a heap whose root is the worst of them, then empties it from the back: n log k. */
-static void heap_down(const float *x, int32_t *heap, int64_t n, int64_t i, bool descending) {
+/* Keeps the k first in a heap whose root is the last of them, then empties it from the back: n log k. */
+static void heap_down(const void *x, int32_t *heap, int64_t n, int64_t i, Before *before) {
     for (int64_t c; (c = 2 * i + 1) < n; i = c) {
-        if (c + 1 < n && (descending ? above(x, heap[c], heap[c + 1]) : below(x, heap[c], heap[c + 1]))) c++;
-        if (descending ? above(x, heap[c], heap[i]) : below(x, heap[c], heap[i])) return;
+        if (c + 1 < n && before(x, heap[c], heap[c + 1])) c++;
+        if (before(x, heap[c], heap[i])) return;
         int32_t t = heap[i];
         heap[i] = heap[c];
         heap[c] = t;
     }
 }
 
-static void best_of_row(const float *x, int64_t n, int64_t k, bool descending, int32_t *out) {
+static void first_of_row(const void *x, int64_t n, int64_t k, Before *before, int32_t *out) {
     for (int64_t i = 0; i < k; i++) out[i] = (int32_t)i;
-    for (int64_t i = k / 2; i-- > 0;) heap_down(x, out, k, i, descending);
+    for (int64_t i = k / 2; i-- > 0;) heap_down(x, out, k, i, before);
     for (int64_t i = k; i < n; i++) {
-        if (!(descending ? above(x, (int32_t)i, out[0]) : below(x, (int32_t)i, out[0]))) continue;
+        if (!before(x, (int32_t)i, out[0])) continue;
         out[0] = (int32_t)i;
-        heap_down(x, out, k, 0, descending);
+        heap_down(x, out, k, 0, before);
     }
     for (int64_t m = k; m-- > 1;) {
         int32_t worst = out[0];
         out[0] = out[m];
         out[m] = worst;
-        heap_down(x, out, m, 0, descending);
+        heap_down(x, out, m, 0, before);
     }
 }
 
-void rt_topk_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1) {
-    (void)scratch;
-    const float *x = args[0];
-    int32_t *out = args[1];
-    for (int64_t r = p0; r < p1; r++) best_of_row(x + r * sizes[1], sizes[1], sizes[2], true, out + r * sizes[2]);
-}
-
-void rt_sort_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1) {
-    (void)scratch;
-    const float *x = args[0];
-    int32_t *out = args[1];
-    int64_t n = sizes[1];
-    for (int64_t r = p0; r < p1; r++) best_of_row(x + r * n, n, n, sizes[3] != 0, out + r * n);
-}
+/* rt_topk_ and rt_sort_ for a type: x[rows, n]; k of each row, or all. */
+#define ORDERS(name, T, kind)                                                                                         \
+    static bool above_##name(const void *x, int32_t a, int32_t b) {                                                   \
+        return above_##kind(((const T *)x)[a], ((const T *)x)[b], a < b);                                             \
+    }                                                                                                                 \
+    static bool below_##name(const void *x, int32_t a, int32_t b) {                                                   \
+        return below_##kind(((const T *)x)[a], ((const T *)x)[b], a < b);                                             \
+    }                                                                                                                 \
+    void rt_topk_##name(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1) {             \
+        int64_t n = sizes[1], k = sizes[2];                                                                           \
+        (void)scratch;                                                                                                \
+        for (int64_t r = p0; r < p1; r++)                                                                             \
+            first_of_row((const T *)args[0] + r * n, n, k, above_##name, (int32_t *)args[1] + r * k);                 \
+    }                                                                                                                 \
+    void rt_sort_##name(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1) {             \
+        int64_t n = sizes[1];                                                                                         \
+        (void)scratch;                                                                                                \
+        for (int64_t r = p0; r < p1; r++)                                                                             \
+            first_of_row((const T *)args[0] + r * n, n, n, sizes[3] ? above_##name : below_##name,                    \
+                         (int32_t *)args[1] + r * n);                                                                 \
+    }
+ORDERS(f32, float, float)
+ORDERS(f64, double, float)
+ORDERS(i64, int64_t, whole)
+#undef ORDERS
 
 /* The first place whose running sum (f32) exceeds u times the row's sum; a place with weight 0 is never drawn. */
 void rt_categorical_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1) {

@@ -1,6 +1,6 @@
 /* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 70 and run-time
- * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product; three
- * machines.
+ * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product, weights that
+ * are read from packed copies; three machines.
  *
  *     contract [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -15,9 +15,26 @@ typedef struct Case {
     Entry *e;
     Rng r;
     Size size[26]; /* of letters */
+    bool weights;  /* operands of fixed sizes are parameters */
 } Case;
 
+static bool is_fixed(int rank, const Size *dim) {
+    for (int i = 0; i < rank; i++) {
+        if (!size_is_static(dim[i])) return false;
+    }
+    return true;
+}
+
+static Node *weight(Case *c, DType d, int rank, const Size *dim) {
+    Slot *s = NEW(c->p->arena, Slot);
+    *s = (Slot){.path = arena_printf(c->p->arena, "w%d", c->p->slots.n), .kind = SLOT_PARAM, .index = c->p->slots.n};
+    s->type = type_of(d, rank, dim);
+    PUSH(c->p->arena, c->p->slots, s);
+    return node_leaf(c->g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, s->type);
+}
+
 static Node *input(Case *c, DType d, int rank, const Size *dim) {
+    if (c->weights && is_fixed(rank, dim)) return weight(c, d, rank, dim);
     int i = c->e->n_inputs++;
     c->e->inputs[i] = (EntryInput){.name = arena_printf(c->p->arena, "x%d", i), .type = type_of(d, rank, dim)};
     return node_leaf(c->g, OP_INPUT, &(Attrs){.index = i, .name = c->e->inputs[i].name}, c->e->inputs[i].type);
@@ -83,18 +100,29 @@ static Node *operand(Case *c, DType d, const char *letters) {
     return input(c, d, rank, dim);
 }
 
-static Size random_size(Case *c, const Size *named) {
+static Size random_size(Case *c, const Size *named, bool fixed) {
     static const int SIZES[] = {1, 2, 3, 5, 7, 8, 16, 17, 31, 32, 48, 63, 70};
-    int k = rng_below(&c->r, 18);
+    int k = rng_below(&c->r, fixed ? 13 : 18);
     if (k < 13) return size_const(c->p->sizes, SIZES[k]);
     if (k == 17) return size_add(named[0], size_const(c->p->sizes, 1));
     return named[k % 4];
 }
 
+static Tensor *random_tensor(Case *c, const Type *type, const int64_t *sizes) {
+    int64_t dim[MAX_RANK];
+    for (int k = 0; k < type->rank; k++) size_eval(type->dim[k], sizes, &dim[k]);
+    Tensor *x = tensor_new(c->p->arena, type->dtype, type->rank, dim);
+    for (int64_t k = 0; k < x->count; k++) {
+        if (x->f) x->f[k] = (float)rng_unit(&c->r);
+        else x->i[k] = rng_below(&c->r, 2001) - 1000;
+    }
+    return x;
+}
+
 static bool agrees(Harness *h, uint64_t seed) {
     Arena *a = arena_new();
     Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed}};
+    Case c = {.p = NEW(a, Program), .r = {seed}, .weights = seed / 4 % 2};
     c.p->arena = a;
     c.p->name = "contract";
     c.p->sizes = size_table_new(a);
@@ -114,7 +142,7 @@ static bool agrees(Harness *h, uint64_t seed) {
         for (int n = rng_below(&c.r, group == 0 ? 2 : 3); n >= (group == 3); n--) {
             char x[2] = {(char)('a' + letters), 0};
             if (n == 0 && rng_below(&c.r, 4)) break;
-            c.size[letters++] = random_size(&c, named);
+            c.size[letters++] = random_size(&c, named, c.weights && group != 1); /* those of b */
             if (group != 2) strcat(la, x);
             if (group != 1) strcat(lb, x);
             if (group != 3) strcat(lo, x);
@@ -130,7 +158,7 @@ static bool agrees(Harness *h, uint64_t seed) {
         if (dtype_is_float(t)) y = node_map1(c.g, OP_TANH, y);
         graph_result(c.g, "z", y);
     }
-    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 1)};
+    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8)};
     int64_t *sizes = NEW_ARRAY(a, int64_t, 4);
     for (int i = 0; i < 4; i++) sizes[i] = 1 + rng_below(&c.r, i == 3 && letters > 4 ? 40 : HIGH[i]);
     values.sizes = sizes;
@@ -141,16 +169,8 @@ static bool agrees(Harness *h, uint64_t seed) {
         size_eval(c.size[i], sizes, &v);
         work *= (double)v;
     }
-    for (int i = 0; i < c.e->n_inputs; i++) {
-        int64_t dim[MAX_RANK];
-        const Type *type = &c.e->inputs[i].type;
-        for (int k = 0; k < type->rank; k++) size_eval(type->dim[k], sizes, &dim[k]);
-        Tensor *x = values.inputs[i] = tensor_new(a, t, type->rank, dim);
-        for (int64_t k = 0; k < x->count; k++) {
-            if (x->f) x->f[k] = (float)rng_unit(&c.r);
-            else x->i[k] = rng_below(&c.r, 2001) - 1000;
-        }
-    }
+    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = random_tensor(&c, &c.e->inputs[i].type, sizes);
+    for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = random_tensor(&c, &c.p->slots.at[i]->type, sizes);
     bool ok = true;
     if (work < 4e6) {
         const char *name = arena_printf(a, "seed %llu: %s %s -> %s, %s, v%d", (unsigned long long)seed, la, lb, lo,
@@ -165,7 +185,7 @@ static bool agrees(Harness *h, uint64_t seed) {
 int main(int argc, char **argv) {
     uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
                                                                      : argc > 1 ? from + 1
-                                                                                : 60;
+                                                                                : 90;
     int failures = 0;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
     for (uint64_t seed = from; seed < to && failures < 8; seed++) {
@@ -176,5 +196,6 @@ int main(int argc, char **argv) {
     }
     if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2)
         failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
+    if (to - from >= 60 && h.packs < (int)(to - from) / 45) failures++, printf("only %d weights were packed\n", h.packs);
     return failures != 0;
 }

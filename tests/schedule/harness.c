@@ -18,6 +18,13 @@ typedef struct Memory {
     size_t bytes;
 } Memory;
 
+typedef struct PackMemory { /* packed copy of a slot, made when it is first asked for */
+    const Pack *pack;
+    const KernelCall *call;
+    char *at;
+    bool made;
+} PackMemory;
+
 typedef struct Run {
     Harness *h;
     Arena *arena;
@@ -27,6 +34,8 @@ typedef struct Run {
     int n[8];
     Scheduler *s;
     KernelCode **code; /* by kernel */
+    LIST(PackMemory) packs;
+    PackMemory *making; /* whose kernel is running */
     LLVMOrcLLJITRef jit;
     char *scratch;
     const char *name;
@@ -143,12 +152,38 @@ static Expected expect(Run *r, Arena *a, const Kernel *k) {
 
 /* ---- running */
 
+static bool run_call(Run *r, const KernelCall *c);
+
+static void packs_find(Run *r, const KernelCode *code) {
+    for (int i = 0; i < code->n; i++) {
+        for (int k = 0; k < code->calls[i].n_args; k++) {
+            const Pack *pack = code->calls[i].args[k].pack;
+            if (!pack) continue;
+            PackMemory m = {pack, scheduler_pack(r->s, pack), aligned_alloc(64, (size_t)((pack->bytes + 63) / 64 * 64)), false};
+            memset(m.at, 0xff, (size_t)pack->bytes);
+            r->h->packs++;
+            PUSH(r->arena, r->packs, m);
+        }
+    }
+}
+
+static void *pack_memory(Run *r, const Pack *pack) {
+    if (!pack) return r->making->at;
+    int i = 0;
+    while (r->packs.at[i].pack != pack) i++;
+    r->making = &r->packs.at[i];
+    if (!r->making->made && !run_call(r, r->making->call)) bug("a pack cannot be made");
+    r->packs.at[i].made = true;
+    return r->packs.at[i].at;
+}
+
 static void *argument(Run *r, const KernelArg *a, uint32_t *rng) {
     switch (a->kind) {
     case ARG_VALUE: return memory_of(r, a->node);
     case ARG_RNG: return rng;
     case ARG_SITE: return (void *)&a->site;
     case ARG_NULL: return NULL;
+    case ARG_PACK: return pack_memory(r, a->pack);
     }
     return NULL;
 }
@@ -156,6 +191,10 @@ static void *argument(Run *r, const KernelArg *a, uint32_t *rng) {
 static RtThunk *routine(const char *name) {
     if (strcmp(name, "rt_topk_f32") == 0) return rt_topk_f32;
     if (strcmp(name, "rt_sort_f32") == 0) return rt_sort_f32;
+    if (strcmp(name, "rt_topk_f64") == 0) return rt_topk_f64;
+    if (strcmp(name, "rt_sort_f64") == 0) return rt_sort_f64;
+    if (strcmp(name, "rt_topk_i64") == 0) return rt_topk_i64;
+    if (strcmp(name, "rt_sort_i64") == 0) return rt_sort_i64;
     if (strcmp(name, "rt_categorical_f32") == 0) return rt_categorical_f32;
     return NULL;
 }
@@ -295,6 +334,7 @@ static void generate(Run *r) {
     for (int i = 0; i < r->p->kernels.n; i++) {
         const Kernel *k = r->p->kernels.at[i];
         if (k->kind <= KERNEL_ROUTINE) r->code[k->index] = scheduler_kernel(r->s, r->p, k);
+        if (r->code[k->index]) packs_find(r, r->code[k->index]);
     }
     if (!emit) return;
     const char *error, *bytes;
@@ -310,6 +350,10 @@ static void generate(Run *r) {
             LLVMValueRef f = LLVMGetNamedFunction(emit_module(emit), r->code[i]->calls[c].function);
             if (f) LLVMSetVisibility(f, LLVMDefaultVisibility);
         }
+    for (int i = 0; i < r->packs.n; i++) {
+        LLVMValueRef f = LLVMGetNamedFunction(emit_module(emit), r->packs.at[i].call->function);
+        LLVMSetVisibility(f, LLVMDefaultVisibility);
+    }
     if (!emit_object(emit, r->arena, &bytes, &n, &error)) bug("%s", error);
     if (getenv("OBJECT")) {
         FILE *f = fopen(getenv("OBJECT"), "w");
@@ -353,6 +397,7 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
         if (error) bug("%s", LLVMGetErrorMessage(error));
     }
     free(r.scratch);
+    for (int i = 0; i < r.packs.n; i++) free(r.packs.at[i].at);
     for (int k = 0; k < 8; k++)
         for (int i = 0; i < r.n[k]; i++) free(r.memory[k][i].at);
     scheduler_free(r.s);

@@ -16,6 +16,7 @@ typedef struct Harness {
     bool show;              /* print kernels and tiles of what fails */
     bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */
+    int packs;              /* weights read from packed copies so far */
 } Harness;
 
 Target harness_target(int level, int optimize); /* x86-64-v<level> */

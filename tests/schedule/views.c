@@ -114,13 +114,34 @@ static Node *step_view(Case *c, Node *x) {
     }
 }
 
+/* Integers in 0 .. below - 1: an input, a constant, or the places along an axis. */
+static Node *places(Case *c, int rank, const Size *dim, int64_t below) {
+    Type type = type_of(DT_I32, rank, dim);
+    int64_t n;
+    switch (rng_below(&c->r, 4)) {
+    case 0: return node_const(c->g, type, rng_below(&c->r, (int)below));
+    case 1:
+        if (!size_is_const(dim[0], &n) || n > below) break;
+        return node_leaf(c->g, OP_IOTA, &(Attrs){.axis = 0}, type);
+    default: break;
+    }
+    return input(c, DT_I32, rank, dim, below);
+}
+
 static Node *step_index(Case *c, Node *x) {
     int rank = x->type.rank, axis = rank ? rng_below(&c->r, rank) : 0;
     if (!rank || rank > 4 || least(x->type.dim[axis]) < 1) return x;
     Size dim[MAX_RANK];
     memcpy(dim, x->type.dim, sizeof dim);
     int64_t n = least(dim[axis]);
-    switch (rng_below(&c->r, 7)) {
+    switch (rng_below(&c->r, 8)) {
+    case 7: {
+        if (x->type.dtype == DT_BOOL) return x;
+        Node *in[2] = {x, NULL};
+        if (rng_below(&c->r, 2)) in[1] = graph_add(c->g, OP_SORT_IDS, &(Attrs){.flag = rng_below(&c->r, 2)}, 1, in);
+        else in[1] = graph_add(c->g, OP_TOPK_IDS, &(Attrs){.extent = whole(c, 1)}, 1, in);
+        return graph_add(c->g, OP_GATHER, &(Attrs){.axis = rank - 1, .flag = 1}, 2, in);
+    }
     case 0: {
         Size ids[2] = {random_size(c), whole(c, 3)};
         Node *in[2] = {x, input(c, rng_below(&c->r, 2) ? DT_I32 : DT_I64, 1 + rng_below(&c->r, 2), ids, n)};
@@ -135,14 +156,14 @@ static Node *step_index(Case *c, Node *x) {
         Attrs attrs = {.axis = axis, .n_shape = rank};
         memcpy(attrs.shape, dim, sizeof dim);
         attrs.shape[axis] = whole(c, 5);
-        Node *in[2] = {x, input(c, DT_I32, 1, dim + axis, 5)};
+        Node *in[2] = {x, places(c, 1, dim + axis, 5)};
         return x->type.dtype == DT_BOOL ? x : graph_add(c->g, OP_SCATTER_ADD, &attrs, 2, in);
     }
     case 3: {
         Attrs attrs = {.axis = axis, .n_shape = rank, .flag = 1};
         memcpy(attrs.shape, dim, sizeof dim);
         attrs.shape[axis] = whole(c, 7);
-        Node *in[2] = {x, input(c, DT_I32, rank, dim, 7)};
+        Node *in[2] = {x, places(c, rank, dim, 7)};
         return x->type.dtype == DT_BOOL ? x : graph_add(c->g, OP_SCATTER_ADD, &attrs, 2, in);
     }
     case 4:
