@@ -189,7 +189,38 @@ static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall 
     return module_constant(c->m, module_struct(c->m, 3, fields));
 }
 
-static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const KernelArg *a) {
+/* The number of a pack in the artifact: a new one, or that of an equal one that came up before. */
+static int pack_number(EntryUnit *u, const Pack *pack, int module) {
+    int slot = pack->slot->attrs.index;
+    for (int i = 0; i < u->packs.n; i++) {
+        if (u->packs.at[i].slot == slot && !strcmp(u->packs.at[i].text, pack->text)) return i;
+    }
+    const KernelCall *call = scheduler_pack(u->modules[module].scheduler, pack);
+    EntryPack made = {.slot = slot, .text = pack->text, .said = call->text, .bytes = pack->bytes};
+    made.thunk = entry_kernel_name(u->module->arena, call->function, module);
+    if (!size_is_const(call->count, &made.count)) bug("the size of a pack is not fixed");
+    PUSH(u->module->arena, u->packs, made);
+    return u->packs.n - 1;
+}
+
+static void pack_use(EntryUnit *u, int pack, const KernelCall *call) {
+    EntryPackUse use = {pack, call->when, call->low, call->high};
+    for (int i = 0; i < u->uses.n; i++) {
+        const EntryPackUse *known = &u->uses.at[i];
+        bool covered = !known->when || (known->when == use.when && known->low == use.low && known->high == use.high);
+        if (known->pack == pack && covered) return;
+    }
+    PUSH(u->module->arena, u->uses, use);
+}
+
+static LLVMValueRef pack_pointer(EntryCode *c, const KernelCall *call, const Pack *pack, int module) {
+    int number = pack_number(c->unit, pack, module);
+    pack_use(c->unit, number, call);
+    return load_pointer(c, c->packs, number);
+}
+
+static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const KernelCall *call, const KernelArg *a,
+                                     int module) {
     switch (a->kind) {
     case ARG_VALUE: return entry_pointer(c, mem, a->node);
     case ARG_RNG:
@@ -197,6 +228,7 @@ static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const
                                      "");
     case ARG_SITE: return module_constant(c->m, module_i32(c->m, (int32_t)a->site));
     case ARG_NULL: return module_null(c->m);
+    case ARG_PACK: return pack_pointer(c, call, a->pack, module);
     }
     bug("argument of kind %d", (int)a->kind);
 }
@@ -238,7 +270,7 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     LLVMValueRef thunk = module_function(m, name, module_type(m, m->nothing, 5, thunk_types));
     LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
     for (int i = 0; i < call->n_args; i++) {
-        LLVMBuildStore(c->b, argument_pointer(c, mem, &call->args[i]), element_at(c, c->b, m->ptr, array, i));
+        LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
     }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
     LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call), thunk,
@@ -438,6 +470,8 @@ LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const
     c->inputs = frame_field(c, offsetof(RtFrame, inputs));
     c->outputs = frame_field(c, offsetof(RtFrame, outputs));
     c->slots = frame_field(c, offsetof(RtFrame, slots));
+    c->packs = frame_field(c, offsetof(RtFrame, packs));
+    u->uses.n = 0;
     c->sizes = size_code_new(m, c->prologue, frame_field(c, offsetof(RtFrame, sizes)), u->program->sizes, false);
     c->args = entry_stack(c, m->ptr, ARGUMENTS);
     c->counts = entry_stack(c, m->i64, ARGUMENTS);

@@ -20,6 +20,20 @@ typedef struct EntryKey {
     int module;
 } EntryKey;
 
+/* A pack of the artifact; which slot, which layout, the kernel that makes it. */
+typedef struct EntryPack {
+    int slot;
+    const char *text; /* Pack.text: what tells packs of a slot apart */
+    const char *thunk, *said;
+    int64_t bytes, count;
+} EntryPack;
+
+typedef struct EntryPackUse { /* of the entry that was generated last */
+    int pack;
+    Size when; /* NULL: always; else low <= value < high */
+    int64_t low, high;
+} EntryPackUse;
+
 /* What every function of one artifact shares. */
 typedef struct EntryUnit {
     Module *module;
@@ -28,6 +42,8 @@ typedef struct EntryUnit {
         *modules; /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
     int n_modules;
     LIST(EntryKey) keys;    /* kernels dealt out so far */
+    LIST(EntryPack) packs;
+    LIST(EntryPackUse) uses; /* of packs, by the function that entry_code made last */
     LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
     LIST(Size) bytes_known; /* functions of bytes and shapes made so far: equal sizes share one */
     LIST(LLVMValueRef) bytes_function;
@@ -67,7 +83,7 @@ typedef struct EntryCode {
     EntryUnit *unit;
     Module *m;
     const char *entry;
-    LLVMValueRef function, frame, session, inputs, outputs, slots;
+    LLVMValueRef function, frame, session, inputs, outputs, slots, packs;
     LLVMBuilderRef prologue;   /* end of the first block: stack, sizes, offsets; it dominates everything */
     LLVMBuilderRef b;          /* end of the code */
     SizeCode *sizes;           /* at the end of the prologue */

@@ -112,17 +112,7 @@ static void arenas_declare(FILE *f, Arena *arena, const Program *p, Plan *const 
             fprintf(f, "#define %s_ARENA_%s %lldu\n", upper(arena, p->name), upper(arena, e->name), (long long)bytes);
             continue;
         }
-        int n = size_names(p->sizes);
-        int64_t *at = NEW_ARRAY(arena, int64_t, n + 1), bound;
-        fprintf(f, "/* %s: follows from its sizes;", e->name);
-        for (int k = 0; k < n; k++) at[k] = size_name_at(p->sizes, k)->low;
-        for (int k = 0; k < e->n_sizes; k++) {
-            const SizeName *s = e->sizes[k];
-            at[s->index] = s->high != SIZE_NO_LIMIT && s->high < 64 ? s->high : s->low > 64 ? s->low : 64;
-            fprintf(f, "%s %s = %lld", k ? "," : " at", s->name, (long long)at[s->index]);
-        }
-        plan_peak(entries[i], at, &bytes, &bound);
-        fprintf(f, ": %lld bytes (no plan needs less than %lld) */\n", (long long)bytes, (long long)bound);
+        fprintf(f, "/* %s: %s */\n", e->name, plan_arena_text(arena, entries[i]));
     }
 }
 

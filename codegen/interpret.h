@@ -12,7 +12,8 @@ typedef struct Interpreter Interpreter;
 Interpreter *interpreter_new(Arena *arena, const Program *program);
 const mdl_model *interpreter_model(Interpreter *i);
 
-/* Entries run by this function instead of eval_graph, with the same contract: tests put plans and tile kernels under whole models. */
+/* Entries run by this function instead of eval_graph, with the same contract: tests put plans and tile kernels under whole
+ * models. */
 typedef bool InterpreterRun(void *context, Eval *e, const Entry *entry, Tensor **results);
 void interpreter_by(Interpreter *i, InterpreterRun *run, void *context);
 

@@ -8,13 +8,24 @@ typedef enum {
     ARG_VALUE, /* memory of a stored node (its Place), offset 0 */
     ARG_RNG,   /* RtFrame.rng: u32[4] */
     ARG_SITE,  /* a u32 in constant memory: `site` */
-    ARG_NULL
+    ARG_NULL,
+    ARG_PACK   /* memory of a packed copy: `pack` */
 } ArgKind;
+
+/* A copy of a slot in the order in which a product walks it; the kernel that makes it is known, but not generated before scheduler_pack asks
+ * for it. Packs of one slot with equal texts are the same memory, in whatever entry and module they come up. */
+typedef struct Pack {
+    Node *slot;        /* an OP_SLOT among the kernel's `packed` */
+    const char *text;  /* the kernel that makes it, without a name */
+    int64_t bytes;
+    struct Work *work; /* inside the scheduler */
+} Pack;
 
 typedef struct KernelArg {
     ArgKind kind;
     Node *node;
     uint32_t site;
+    const Pack *pack;
 } KernelArg;
 
 /* One call: rt_parallel(frame, info, function, args, sizes, count). A kernel is one or several, run one after another. */
@@ -49,6 +60,8 @@ struct LLVMOpaqueModule;
 Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target *target);
 /* Makes (or finds) the functions of one kernel. Kinds MAP REDUCE CONTRACT SCATTER UPDATE ROUTINE; the others belong to the entry's code. */
 KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k);
+/* The call that makes a pack: its arguments are the copy (ARG_PACK) and the slot (ARG_VALUE), in this order; no sizes. */
+const KernelCall *scheduler_pack(Scheduler *s, const Pack *pack);
 int64_t scheduler_scratch(const Scheduler *s);                  /* most bytes of scratch a function wants */
 void scheduler_print_tiles(const Scheduler *s, FILE *f);        /* --emit=tile */
 int scheduler_functions(const Scheduler *s);

@@ -190,10 +190,14 @@ static bool write_directly(const char *path, Bytes bytes) {
     return done;
 }
 
-/* Writes and syncs the temporary file. On failure nothing is left of it. */
-static bool write_temporary(const char *temporary, Bytes bytes) {
+/* Writes and syncs the temporary file, with the permissions of the file that it will replace, if there is one. On failure
+ * nothing is left of it. */
+static bool write_temporary(const char *temporary, Bytes bytes, const struct stat *replaced) {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) return false;
+    if (replaced && fchmod(fd, replaced->st_mode & 0777)) { /* a file system without permissions: then the usual ones must do */
+        errno = 0;
+    }
     bool done = write_all(fd, bytes.at, bytes.n) && fsync(fd) == 0;
     int reason = errno;
     if (close(fd) && done) {
@@ -220,7 +224,7 @@ static bool pending_write(Pending *p, const OutputFile *file) {
         errno = ENOMEM;
         return false;
     }
-    if (write_temporary(p->temporary, file->bytes)) return true;
+    if (write_temporary(p->temporary, file->bytes, exists ? &status : NULL)) return true;
     int reason = errno;
     free(p->temporary);
     p->temporary = NULL;

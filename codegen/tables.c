@@ -343,6 +343,40 @@ static int entry_slots(const Program *p, const Entry *e, bool written_only, int 
     return n;
 }
 
+/* RtPackUse of the entry whose code was made last. */
+static LLVMValueRef pack_uses(Tables *t) {
+    Module *m = t->m;
+    int n = t->unit->uses.n;
+    LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
+    for (int i = 0; i < n; i++) {
+        const EntryPackUse *use = &t->unit->uses.at[i];
+        LLVMValueRef fields[] = {module_i32(m, use->pack), use->when ? bytes_function(t->unit, use->when) : module_null(m),
+                                 module_i64(m, use->low), module_i64(m, use->high)};
+        rows[i] = module_struct(m, 4, fields);
+        struct_check(m, rows[i], sizeof(RtPackUse), "RtPackUse");
+    }
+    return n ? module_array(m, LLVMTypeOf(rows[0]), n, rows) : module_null(m);
+}
+
+/* RtPack of the artifact. */
+static LLVMValueRef packs_table(Tables *t) {
+    Module *m = t->m;
+    int n = t->unit->packs.n;
+    LLVMTypeRef thunk_types[] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64};
+    LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
+    for (int i = 0; i < n; i++) {
+        const EntryPack *pack = &t->unit->packs.at[i];
+        LLVMValueRef info[] = {module_text(m, pack->said), module_text(m, t->program->slots.at[pack->slot]->path),
+                               module_text(m, "")};
+        LLVMValueRef fields[] = {module_i32(m, pack->slot), module_i64(m, pack->bytes), module_i64(m, pack->count),
+                                 module_function(m, pack->thunk, module_type(m, m->nothing, 5, thunk_types)),
+                                 module_constant(m, module_struct(m, 3, info))};
+        rows[i] = module_struct(m, 5, fields);
+        struct_check(m, rows[i], sizeof(RtPack), "RtPack");
+    }
+    return n ? module_array(m, LLVMTypeOf(rows[0]), n, rows) : module_null(m);
+}
+
 static LLVMValueRef entry_runtime_row(Tables *t, int index) {
     Module *m = t->m;
     const Program *p = t->program;
@@ -362,8 +396,12 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
                              int_array(m, n_stored, stored),
                              module_i32(m, e->draws != 0),
                              module_array(m, m->ptr, e->n_inputs, in),
-                             module_array(m, m->ptr, n_out, out)};
-    LLVMValueRef row = module_struct(m, 9, fields);
+                             module_array(m, m->ptr, n_out, out),
+                             module_i32(m, 0),
+                             module_null(m)};
+    fields[9] = module_i32(m, t->unit->uses.n); /* known now that the code is made */
+    fields[10] = pack_uses(t);
+    LLVMValueRef row = module_struct(m, 11, fields);
     struct_check(m, row, sizeof(RtEntry), "RtEntry");
     return row;
 }
@@ -427,8 +465,10 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
                              p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
                              module_i64(m, scratch),
                              module_i32(m, t->options->target->level),
-                             module_array(m, m->ptr, p->slots.n, dims)};
-    LLVMValueRef value = module_struct(m, 10, fields);
+                             module_array(m, m->ptr, p->slots.n, dims),
+                             module_i32(m, t->unit->packs.n),
+                             packs_table(t)};
+    LLVMValueRef value = module_struct(m, 12, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
     return table_add(t, "program", value);
 }

@@ -130,6 +130,10 @@ static void write_kernel(Writer *w, const Kernel *k) {
     write_values(w, k->reads.at, k->reads.n);
     fputs(" -> ", w->f);
     write_values(w, k->writes.at, k->writes.n);
+    if (k->packed.n) {
+        fputs(" packed ", w->f);
+        write_values(w, k->packed.at, k->packed.n);
+    }
     const Node *named = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
     if (named && named->path) fprintf(w->f, "  // %s", named->path);
     fputc('\n', w->f);
@@ -166,8 +170,25 @@ static void write_plan(Writer *w) {
     }
 }
 
+const char *plan_arena_text(Arena *a, const Plan *p) {
+    SizeTable *t = p->graph->program->sizes;
+    int n = size_names(t);
+    bool *used = NEW_ARRAY(a, bool, n + 1);
+    int64_t *at = NEW_ARRAY(a, int64_t, n + 1), peak, bound;
+    for (int i = 0; i < p->buffers.n; i++) size_collect(p->buffers.at[i].bytes, used);
+    const char *where = "";
+    for (int i = 0; i < n; i++) {
+        const SizeName *s = size_name_at(t, i);
+        at[i] = s->low > 64 ? s->low : s->high < 64 ? s->high : 64;
+        if (used[i]) where = arena_printf(a, "%s%s %s = %" PRId64, where, *where ? "," : " at", s->name, at[i]);
+    }
+    plan_peak(p, at, &peak, &bound);
+    return arena_printf(a, "%" PRId64 " bytes%s; no plan needs less than %" PRId64, peak, where, bound);
+}
+
 void plan_print(FILE *f, const Plan *p) {
     Writer w = {f, p, arena_new(), 0};
     write_plan(&w);
+    fprintf(f, "arena: %s\n", plan_arena_text(w.a, p));
     arena_free(w.a);
 }

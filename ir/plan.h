@@ -40,6 +40,8 @@ typedef struct Kernel {
     LIST(Level) levels;         /* beside nodes */
     LIST(Node *) reads;         /* stored values (views stripped), in order of first use; each once */
     LIST(Node *) writes;        /* nodes it stores, in order */
+    LIST(Node *) packed;        /* KERNEL_CONTRACT: slots among its reads that no kept entry changes: a schedule may read a copy of the slot in
+                                   an order of its own (codegen/kernel_code.h: Pack) instead. Interpreters read the slot */
     Type space;                 /* iteration space; dtype unused */
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
     const Effect *effect;       /* KERNEL_CHECK, KERNEL_PRINT */
@@ -112,6 +114,9 @@ Node *plan_base(Node *n);
 
 /* Peak of the arena and lower bound (largest sum of live buffers) in bytes for given values of the size names. */
 void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound);
+
+/* The same as a sentence, at run-time sizes of 64 or the nearest that is allowed. */
+const char *plan_arena_text(Arena *a, const Plan *p);
 
 void plan_print(FILE *f, const Plan *p); /* --emit=planned: kernels, their nodes, reads, writes, places, arena */
 

@@ -151,6 +151,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOption
     }
     for (int i = 0; i < p.copies.n; i++) PUSH(arena, plan->copies, p.copies.at[i]);
     plan_memory(&p, plan);
+    plan_packs(&p, plan, g);
     plan_keys(&p, plan);
     arena_free(p.scratch);
     return plan;

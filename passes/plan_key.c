@@ -128,6 +128,7 @@ static void key_make(Planner *p, Plan *plan, Kernel *k) {
         for (int j = 0; j < k->reads.n; j++)
             if (same_memory(plan, w, k->reads.at[j])) fprintf(key.f, " over in%d", key.number[k->reads.at[j]->id]);
     }
+    for (int i = 0; i < k->packed.n; i++) fprintf(key.f, "; packed in%d", key.number[k->packed.at[i]->id]);
     for (int i = 0; i < k->sizes.n; i++)
         fprintf(key.f, "; n%d %" PRId64 "..%" PRId64, i, k->sizes.at[i]->low, k->sizes.at[i]->high);
     fclose(key.f);

@@ -135,6 +135,13 @@ static bool check_anchor(Verify *v, const Node *n) {
     return true;
 }
 
+static bool is_stored(const Graph *g, int slot) {
+    for (int i = 0; i < g->effects.n; i++) {
+        if (g->effects.at[i].kind == EFFECT_STORE && g->effects.at[i].index == slot) return true;
+    }
+    return false;
+}
+
 static bool check_kernel(Verify *v) {
     const Kernel *k = v->k;
     for (int i = 0; i < k->reads.n; i++) {
@@ -143,6 +150,12 @@ static bool check_kernel(Verify *v) {
         v->read_by[x->id] = k;
         if (!node_is_memory(x) && !v->written[x->id])
             return wrong(v, "it reads node %d (%s), which nobody stored yet", x->id, op_row(x->op)->name);
+    }
+    for (int i = 0; i < k->packed.n; i++) {
+        const Node *x = k->packed.at[i];
+        if (k->kind != KERNEL_CONTRACT || x->op != OP_SLOT || v->read_by[x->id] != k)
+            return wrong(v, "node %d (%s) is said to be packed", x->id, op_row(x->op)->name);
+        if (is_stored(v->p->graph, x->attrs.index)) return wrong(v, "slot %d is packed, and it is stored", x->attrs.index);
     }
     for (int i = 0; i < k->nodes.n; i++) {
         v->seen[k->nodes.at[i]->id] = k;

@@ -4,6 +4,7 @@
  *   plan_fuse      nodes → groups (level 0: each by itself)
  *   plan_place     which stores happen in place; order of the kernels
  *   plan_memory    buffers of the arena
+ *   plan_packs     weights that products may read from packed copies
  *   plan_key       structural keys */
 #ifndef PASSES_PLANNER_H
 #define PASSES_PLANNER_H
@@ -88,6 +89,7 @@ void plan_prepare(Planner *p, const Graph *from);
 void plan_fuse(Planner *p);
 void plan_place(Planner *p);
 void plan_memory(Planner *p, Plan *plan);
+void plan_packs(Planner *p, Plan *plan, const Graph *from); /* from: the graph as it was before plan_prepare */
 void plan_keys(Planner *p, Plan *plan);
 Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d);
 

@@ -35,6 +35,8 @@ struct mdl_session {
     uint64_t *steps;        /* by entry: successful calls, the random step */
     char **slots;           /* memory of each slot; NULL: a cache not touched yet */
     bool *owned;            /* slots[i] was allocated here (not the artifact's own data) */
+    char **packs;           /* memory of each pack; NULL: not used so far */
+    bool *pack_made;        /* packs[i] agrees with its slot */
     int64_t (*dims)[RT_MAX_RANK]; /* sizes of each slot, once it has memory */
     int64_t *fixed;         /* by size name: fixed by a cache of this session, or -1 */
     char *arena;
@@ -71,11 +73,16 @@ int rt_cpu_level(void); /* 1..4: the x86-64-v that this processor and system run
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
 int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
-int rt_slot_own(mdl_session *s, int slot); /* makes its memory the session's own */
+int rt_slot_own(mdl_session *s, int slot); /* before it is written: its memory becomes the session's own, packs of it are old */
 int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes); /* memory and initial value */
 int rt_slots_open(mdl_session *s); /* all parameters and states */
 /* The caches that entry touches exist and have the right sizes, or MDL_RANGE. */
 int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const int64_t *sizes);
+/* The packs that this call of the entry uses have memory and agree with their slots. */
+int rt_packs_need(mdl_session *s, const RtEntry *e, const int64_t *sizes);
+void rt_packs_old(mdl_session *s, int slot); /* the slot is about to change */
+void rt_packs_forget(mdl_session *s);        /* gives back what lies above the floor of the caller's memory, before a reset */
+int64_t rt_packs_bytes(const RtProgram *p, const RtEntry *e, const int64_t *sizes); /* of the packs that such a call uses */
 int rt_arena_need(mdl_session *s, int64_t bytes);
 bool rt_enter(mdl_session *s); /* false: another thread is in it (MDL_BUSY) */
 void rt_leave(mdl_session *s);

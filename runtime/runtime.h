@@ -23,6 +23,7 @@ typedef struct RtFrame {
     char *arena;            /* at least RtEntry.arena(sizes) bytes, 64-byte aligned */
     uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
     int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
+    char *const *packs;     /* by pack index; NULL for those that this call does not use */
 } RtFrame;
 
 typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */
@@ -39,6 +40,22 @@ typedef struct RtSlot {
     RtBytesFunction *init_arena;
 } RtSlot;
 
+/* A copy of a weight in the order in which products walk it. Made from the slot by a kernel: args = {copy, slot}, no sizes. The session makes
+ * it when a call first needs it, and again after the slot has changed. */
+typedef struct RtPack {
+    int32_t slot;               /* never a cache, never stored by an entry */
+    int64_t bytes, count;       /* of the copy; iterations of the kernel */
+    RtThunk *thunk;
+    const RtKernel *kernel;
+} RtPack;
+
+/* An entry uses a pack if `when` is NULL or low <= when(sizes) < high. */
+typedef struct RtPackUse {
+    int32_t pack;
+    RtBytesFunction *when;
+    int64_t low, high;
+} RtPackUse;
+
 typedef struct RtEntry {
     RtEntryFunction *run;
     RtBytesFunction *arena;
@@ -48,6 +65,8 @@ typedef struct RtEntry {
     const int32_t *stored;
     int32_t draws;              /* 1: counts its successful calls for random numbers */
     RtShapeFunction *const *input_dims, *const *output_dims; /* per input, output */
+    int32_t n_packs;            /* packs it uses; one may stand here several times, for different sizes */
+    const RtPackUse *packs;
 } RtEntry;
 
 typedef struct RtSizeRange {
@@ -63,6 +82,8 @@ typedef struct RtProgram {
     int64_t scratch;            /* bytes a thread, the most that a kernel wants */
     int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2.. */
     RtShapeFunction *const *slot_dims;
+    int32_t n_packs;
+    const RtPack *packs;
 } RtProgram;
 
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
@@ -81,6 +102,10 @@ void rt_copy(void *to, const void *from, int64_t bytes);       /* memmove */
 /* Routines row by row, called through rt_parallel as thunks: sizes = {rows, n, k, direction}, args as named. */
 void rt_topk_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);  /* x[rows, n], out i32[rows, k] */
 void rt_sort_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);  /* x[rows, n], out i32[rows, n]; direction 1: descending */
+void rt_topk_f64(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
+void rt_sort_f64(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
+void rt_topk_i64(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
+void rt_sort_i64(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
 void rt_categorical_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1); /* x[rows, n], rng u32[4], site u32[1], t i32[1] or NULL,
                                                                                                     out i32[rows] */
 void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1); /* sizes = {outer, n, inner, from_end}: x, out */

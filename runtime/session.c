@@ -97,9 +97,12 @@ static int open_tables(mdl_session *s) {
     s->slots = rt_alloc(s, (int64_t)sizeof *s->slots * p->n_slots);
     s->owned = rt_alloc(s, (int64_t)sizeof *s->owned * p->n_slots);
     s->dims = rt_alloc(s, (int64_t)sizeof *s->dims * p->n_slots);
+    s->packs = rt_alloc(s, (int64_t)sizeof *s->packs * p->n_packs);
+    s->pack_made = rt_alloc(s, (int64_t)sizeof *s->pack_made * p->n_packs);
     s->fixed = rt_alloc(s, (int64_t)sizeof *s->fixed * p->n_names);
     s->steps = rt_alloc(s, (int64_t)sizeof *s->steps * p->n_entries);
-    if (!s->slots || !s->owned || !s->dims || !s->fixed || !s->steps) return rt_fail(s, MDL_MEMORY, "no memory for a session");
+    if (!s->slots || !s->owned || !s->packs || !s->pack_made || !s->dims || !s->fixed || !s->steps)
+        return rt_fail(s, MDL_MEMORY, "no memory for a session");
     for (int i = 0; i < p->n_names; i++) s->fixed[i] = -1;
     return MDL_OK;
 }
@@ -157,6 +160,10 @@ void rt_close(mdl_session *s) {
     rt_pool_free(s->pool);
     for (int i = 0; s->slots && s->owned && i < s->program->n_slots; i++)
         if (s->owned[i]) rt_release(s, s->slots[i]);
+    for (int i = 0; s->packs && i < s->program->n_packs; i++)
+        if (s->packs[i]) rt_release(s, s->packs[i]);
+    rt_release(s, s->packs);
+    rt_release(s, s->pack_made);
     rt_release(s, s->slots);
     rt_release(s, s->owned);
     rt_release(s, s->dims);
@@ -267,12 +274,13 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     if (s->broken && (s->broken == 2 || e->n_touched))
         return rt_fail(s, MDL_BROKEN, "%s: an earlier call failed after it had begun to change %s: %s first", name,
                        s->broken == 2 ? "weights" : "caches", s->broken == 2 ? "load a checkpoint" : "reset the session");
-    int code = rt_slots_touch(s, e, name, sizes);
+    int code = rt_packs_need(s, e, sizes);
+    if (!code) code = rt_slots_touch(s, e, name, sizes);
     for (int i = 0; i < e->n_stored && !code; i++) code = rt_slot_own(s, e->stored[i]);
     if (!code) code = rt_arena_need(s, e->arena(sizes));
     if (code) return code;
     uint64_t step = s->steps[index];
-    RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .arena = s->arena,
+    RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .packs = s->packs, .arena = s->arena,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)}};
     code = e->run(&f);
     if (!code) {
@@ -457,8 +465,10 @@ int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
         if (p->slots[i].value->kind != MDL_CACHE) total += (p->slots[i].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
     total += (int64_t)p->n_slots * (int64_t)(sizeof(char *) + sizeof(bool) + sizeof(int64_t) * RT_MAX_RANK) + (p->n_names + p->n_entries) * 8 + 5 * RT_ALIGN;
     total += ((p->scratch + 4095) / 4096 * 4096 + RT_ALIGN + (int64_t)sizeof(RtPart)) * rt_cpu_count();
+    total += p->n_packs * (int64_t)(sizeof(char *) + sizeof(bool)) + 2 * RT_ALIGN;
     if (entry < 0) return total;
     const RtEntry *e = &p->entries[entry];
+    total += rt_packs_bytes(p, e, values);
     for (int i = 0; i < e->n_touched; i++)
         if (p->slots[e->touched[i]].value->kind == MDL_CACHE) total += (p->slots[e->touched[i]].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
     int64_t arena = e->arena(values), most = arena;

@@ -21,6 +21,7 @@ static int no_memory(mdl_session *s, int slot, int64_t bytes) {
 }
 
 int rt_slot_own(mdl_session *s, int slot) {
+    rt_packs_old(s, slot);
     if (s->owned[slot] || !s->slots[slot]) return MDL_OK;
     int64_t bytes = rt_slot_bytes(s, slot);
     char *copy = rt_alloc(s, bytes);
@@ -113,6 +114,7 @@ int rt_reset(mdl_session *s) {
         s->owned[i] = false;
     }
     if (s->memory) {
+        rt_packs_forget(s);
         s->memory_used = s->memory_floor;
         s->arena_bytes = 0;
     }

@@ -15,12 +15,11 @@ void kit_fail(const char *file, int line, const char *what) {
 
 static void load(Kit *k) {
     char path[64];
-    int fd = memory_file("kit", k->file);
-    CHECK(fd >= 0);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    k->fd = memory_file("kit", k->file);
+    CHECK(k->fd >= 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", k->fd);
     k->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!k->handle) kit_fail(__FILE__, __LINE__, dlerror());
-    close(fd);
     mdl_model_function *model = NULL;
     *(void **)&model = dlsym(k->handle, MDL_MODEL_SYMBOL);
     CHECK(model);
@@ -65,6 +64,9 @@ Kit kit_make(const char *text, ArtifactKind kind, int level) {
 }
 
 void kit_free(Kit *k) {
-    if (k->handle) dlclose(k->handle);
+    if (k->handle) {
+        dlclose(k->handle);
+        close(k->fd);
+    }
     arena_free(k->arena);
 }

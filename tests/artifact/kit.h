@@ -10,6 +10,7 @@ typedef struct Kit {
     Plan **entries, **inits;
     Bytes file;   /* the linked library, archive or object */
     void *handle; /* of dlopen, NULL for other kinds */
+    int fd;       /* of the file behind it: dlopen takes a second library of the same name for the first, so the number stays in use */
     const mdl_model *model;
 } Kit;
 

@@ -1,0 +1,92 @@
+/* plan_pack.c -- which weights a product may read from a packed copy.
+ *
+ * A product walks its second operand in panels of columns. Where that operand is a weight that no entry of the program changes,
+ * the panels are made once and kept by the session, instead of at each call. This file only says where that is right
+ * (Kernel.packed); the order of a copy is the schedule's affair, and the copy the runtime's.
+ *
+ * Right means:
+ *   - the graph is an entry's: initial values are computed once, from slots that still change
+ *   - the slot is a parameter or a state of fixed sizes, and no entry stores it
+ *   - no entry gathers from it or takes slices at run-time places: such a weight (an embedding that is tied to the last product) is
+ *     needed row by row anyway, and is not worth two copies. */
+#include "passes/planner.h"
+
+/* What stands for the arguments of a body, outside of it: NULL outside of loops. */
+typedef struct Scope {
+    const struct Scope *outer;
+    const Node *scan;
+} Scope;
+
+/* The slot behind an operand, through views and into the surroundings of a loop; -1: none. */
+static int slot_behind(const Scope *scope, const Node *n) {
+    for (;;) {
+        while (op_row(n->op)->class == CLASS_VIEW) n = n->in[0];
+        if (n->op == OP_SLOT) return n->attrs.index;
+        bool invariant = n->op == OP_ARG && scope && n->attrs.index >= 1 && n->attrs.index <= scope->scan->attrs.counts[0];
+        if (!invariant) return -1;
+        n = scope->scan->in[n->attrs.index - 1];
+        scope = scope->outer;
+    }
+}
+
+/* Marks the slots that a graph takes parts of, at places known when it runs. */
+static void mark_gathered(const Graph *g, const Scope *scope, bool *not) {
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        if (n->op == OP_GATHER || n->op == OP_SLICE_AT) {
+            int slot = slot_behind(scope, n->in[0]);
+            if (slot >= 0) not[slot] = true;
+        }
+        if (n->op == OP_SCAN) mark_gathered(n->attrs.body, &(Scope){scope, n}, not);
+    }
+}
+
+static bool type_static(const Type *t) {
+    for (int i = 0; i < t->rank; i++) {
+        if (!size_is_static(t->dim[i])) return false;
+    }
+    return true;
+}
+
+/* By slot: must it be read where it is? */
+static bool *slots_left_plain(Planner *p, const Program *program) {
+    bool *plain = NEW_ARRAY(p->scratch, bool, program->slots.n + 1);
+    for (int i = 0; i < program->slots.n; i++) {
+        const Slot *s = program->slots.at[i];
+        plain[i] = s->kind == SLOT_CACHE || !type_static(&s->type);
+    }
+    for (int i = 0; i < program->entries.n; i++) {
+        const Graph *g = program->entries.at[i]->graph;
+        mark_gathered(g, NULL, plain);
+        for (int k = 0; k < g->effects.n; k++) {
+            if (g->effects.at[k].kind == EFFECT_STORE) plain[g->effects.at[k].index] = true;
+        }
+    }
+    return plain;
+}
+
+static bool is_entry(const Program *p, const Graph *g) {
+    for (int i = 0; i < p->entries.n; i++) {
+        if (p->entries.at[i]->graph == g) return true;
+    }
+    return false;
+}
+
+static void pack_operands(Planner *p, Kernel *k, const bool *plain) {
+    for (int i = 0; i < k->anchor->n_in; i++) {
+        Node *base = plan_base(k->anchor->in[i]);
+        bool known = base->op != OP_SLOT || plain[base->attrs.index];
+        for (int j = 0; j < k->packed.n && !known; j++) known = k->packed.at[j] == base;
+        if (!known) PUSH(p->arena, k->packed, base);
+    }
+}
+
+void plan_packs(Planner *p, Plan *plan, const Graph *from) {
+    const Program *program = p->g->program;
+    if (p->options->level == 0 || !is_entry(program, from)) return;
+    const bool *plain = slots_left_plain(p, program);
+    for (int i = 0; i < plan->kernels.n; i++) {
+        Kernel *k = plan->kernels.at[i];
+        if (k->kind == KERNEL_CONTRACT) pack_operands(p, k, plain);
+    }
+}
