@@ -116,11 +116,13 @@ static bool may_float(Fuse *f, const Node *n) {
     return cone <= FLOAT_MOST;
 }
 
-/* The floating maps behind n's operands become part of g. */
+/* The floating maps behind n's operands become part of g, which waits for what they read of other groups. */
 static void pull(Fuse *f, Group *g, const Node *n) {
     for (int i = 0; i < n->n_in; i++) {
         Node *base = plan_base(n->in[i]);
-        if (!f->floats[base->id] || f->p->home[base->id] || group_has(g, base)) continue;
+        Group *home = f->p->home[base->id];
+        if (home && !group_link(f->p, g, home)) bug("a float behind node %d closes a cycle", n->id);
+        if (!f->floats[base->id] || home || group_has(g, base)) continue;
         PUSH(f->p->scratch, g->extra, base);
         group_changed(g);
         pull(f, g, base);
@@ -129,12 +131,13 @@ static void pull(Fuse *f, Group *g, const Node *n) {
 
 static void make_group(Fuse *f, Node *n);
 
-/* Operand k of n is a float that a kernel with rows of row_length cannot compute on the way: it is stored. */
+/* Floats behind n that a kernel with rows of row_length cannot compute on the way are stored. */
 static void settle_floats(Fuse *f, const Node *n, Size row_length) {
     for (int i = 0; i < n->n_in; i++) {
         Edge e = edge_of(n->in[i]);
         if (!f->floats[e.base->id] || f->p->home[e.base->id]) continue;
         if (e.kind == EDGE_ROW && e.row != row_length) make_group(f, e.base);
+        else settle_floats(f, e.base, e.kind == EDGE_SAME ? row_length : NULL);
     }
 }
 
@@ -167,6 +170,7 @@ static bool joins(Planner *p, const Group *c, const Node *n, Level *level) {
     for (int i = 0; i < 3; i++) {
         Size want = TRY[i] == LEVEL_FULL ? c->count : TRY[i] == LEVEL_ROW ? c->rows : c->final;
         if (!want || want != count || (TRY[i] == LEVEL_FULL && c->kind == KERNEL_REDUCE)) continue;
+        if (TRY[i] == LEVEL_FULL && n->type.rank == 0 && c->space.rank > 0) continue; /* one element, but with axes */
         bool fits = true;
         for (int k = 0; k < n->n_in && fits; k++) {
             Edge e = edge_of(n->in[k]);

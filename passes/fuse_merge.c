@@ -45,7 +45,8 @@ static bool same_axes(const Group *a, const Group *b) {
 static bool shape_of(const Group *a, const Group *b, Shape *s) {
     *s = (Shape){a, false, false};
     if (a->kind == KERNEL_REDUCE && b->kind == KERNEL_REDUCE) return same_axes(a, b);
-    if (a->kind == KERNEL_CONTRACT && b->kind == KERNEL_MAP) return !b->row_length && a->count == b->count;
+    if (a->kind == KERNEL_CONTRACT && b->kind == KERNEL_MAP)
+        return !b->row_length && a->count == b->count && (a->space.rank == 0) == (b->space.rank == 0);
     if (a->kind != KERNEL_MAP || b->kind != KERNEL_MAP) return false;
     if (a->count == b->count && (a->space.rank == 0) == (b->space.rank == 0)) {
         if (a->row_length && b->row_length && a->row_length != b->row_length) return false;

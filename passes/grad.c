@@ -5,26 +5,43 @@
  *
  * Every GRAD is expanded in the order of the text into the new graph, where inner gradients are ordinary nodes by then: second
  * order needs nothing more. One sweep: the nodes that depend on an x, from y backwards; each hands the gradient of its result
- * to its operands by the rule of its op (ir/op_*.c); contributions to one value are added in reverse order of the text. STOP
- * ends a path. CUSTOM's operands
- * 1.. get what its body makes of dy and them; its value gets nothing. A second rewrite then drops STOP and CUSTOM. */
-#include "passes/pass.h"
+ * to its operands by the rule of its op (ir/op_*.c); contributions to one value are added in reverse order of the text. A scan
+ * collects the gradients of its results from their GETs and hands them on when the sweep comes to it (grad_scan.c). STOP ends a
+ * path. CUSTOM's operands 1.. get what its body makes of dy and them; its value gets nothing.
+ *
+ * A second rewrite then drops STOP and CUSTOM, in bodies too: the first one must leave them there, because the gradient of the
+ * loop around them may still be asked for. */
+#include "passes/grad.h"
 
 typedef struct Sweep {
     PassContext *c;
     Graph *g;
     bool *depends;   /* by id, of nodes that were there when the sweep began: depends on an x */
     Node **gradient; /* likewise: so far */
+    Node ***several; /* likewise, of a scan: of each of its results */
 } Sweep;
 
 static bool differentiable(const Node *n) {
     return n->type.rank < 0 || dtype_is_float(n->type.dtype); /* rank -1: several results, seen through GET */
 }
 
+static void add_to(Graph *g, Node **sum, Node *gradient) {
+    *sum = *sum ? node_map2(g, OP_ADD, *sum, gradient) : gradient;
+}
+
 static void sweep_give(Sweep *s, const Node *to, Node *gradient) {
-    if (!gradient || !s->depends[to->id]) return;
-    Node *old = s->gradient[to->id];
-    s->gradient[to->id] = old ? node_map2(s->g, OP_ADD, old, gradient) : gradient;
+    if (gradient && s->depends[to->id]) add_to(s->g, &s->gradient[to->id], gradient);
+}
+
+/* The gradient of a GET goes to the node with several results: a custom has one, a scan many. */
+static void sweep_get(Sweep *s, const Node *get, Node *dy) {
+    const Node *n = get->in[0];
+    if (n->op != OP_SCAN) {
+        sweep_give(s, n, dy);
+        return;
+    }
+    if (!s->several[n->id]) s->several[n->id] = NEW_ARRAY(s->c->scratch, Node *, node_results(n));
+    add_to(s->g, &s->several[n->id][get->attrs.index], dy);
 }
 
 static void sweep_custom(Sweep *s, const Node *n, Node *dy) {
@@ -40,65 +57,65 @@ static void sweep_custom(Sweep *s, const Node *n, Node *dy) {
 static void sweep_node(Sweep *s, Node *n) {
     Node *dy = s->gradient[n->id];
     bool *want = NEW_ARRAY(s->c->scratch, bool, n->n_in);
+    Node **dx = NEW_ARRAY(s->c->scratch, Node *, n->n_in);
     bool any = false;
     for (int i = 0; i < n->n_in; i++) any |= want[i] = s->depends[n->in[i]->id];
     if (!any) return;
     rewrite_at(s->g, n);
     s->g->recompute = 0;
+    if (n->op == OP_SCAN) {
+        grad_scan(s->c, n, s->several[n->id], want, dx);
+        for (int i = 0; i < n->n_in; i++) sweep_give(s, n->in[i], dx[i]);
+        return;
+    }
     if (n->op == OP_CUSTOM) {
         sweep_custom(s, n, dy);
         return;
     }
-    if (n->op == OP_GET && n->in[0]->op == OP_CUSTOM) {
-        sweep_give(s, n->in[0], dy);
-        return;
-    }
-    if (n->op == OP_SCAN || n->op == OP_GET) {
-        Report *r = diag_error(s->c->diag, n->loc, 1101, "the gradient of a scan is not supported yet");
-        diag_label(r, "this loop lies between the loss and a parameter");
-        diag_help(r, "use stop_gradient on what the loop takes or gives");
+    if (n->op == OP_GET) {
+        sweep_get(s, n, dy);
         return;
     }
     GradFunction *rule = op_grad(n->op);
     if (!rule) return;
-    GradRule q = {.g = s->g, .y = n, .dy = dy, .dx = NEW_ARRAY(s->c->scratch, Node *, n->n_in), .want = want};
+    GradRule q = {.g = s->g, .y = n, .dy = dy, .dx = dx, .want = want};
     rule(&q);
     for (int i = 0; i < n->n_in; i++)
-        if (want[i]) sweep_give(s, n->in[i], q.dx[i]);
+        if (want[i]) sweep_give(s, n->in[i], dx[i]);
 }
 
-/* Gradients of y with respect to xs, nodes of g, into out[]. */
-static void sweep_run(PassContext *c, Graph *g, const Node *grad, Node *y, Node *const *xs, int n_xs, Node **out) {
-    int n = g->nodes.n;
-    Sweep s = {c, g, NEW_ARRAY(c->scratch, bool, n), NEW_ARRAY(c->scratch, Node *, n)};
-    for (int i = 0; i < n_xs; i++) s.depends[xs[i]->id] = true;
-    for (int i = 0; i < n; i++) {
-        const Node *x = g->nodes.at[i];
-        if (s.depends[i] || x->op == OP_STOP || !differentiable(x)) continue;
-        for (int k = x->op == OP_CUSTOM ? 1 : 0; k < x->n_in; k++)
-            if (s.depends[x->in[k]->id]) s.depends[i] = true;
-    }
-    rewrite_at(g, grad);
-    if (s.depends[y->id]) s.gradient[y->id] = node_scalar(g, y->type.dtype, 1.0);
-    for (int i = y->id; i >= 0; i--)
-        if (s.gradient[i]) sweep_node(&s, g->nodes.at[i]);
-    rewrite_at(g, grad);
-    for (int i = 0; i < n_xs; i++) out[i] = s.gradient[xs[i]->id] ? s.gradient[xs[i]->id] : node_const(g, xs[i]->type, 0.0);
-}
-
-static Graph *marks_drop(PassContext *c, const Graph *g) {
-    Rewrite r = rewrite_begin(c, g);
+bool *grad_depends(PassContext *c, const Graph *g, int n_xs, Node *const *xs) {
+    bool *depends = NEW_ARRAY(c->scratch, bool, g->nodes.n);
+    for (int i = 0; i < n_xs; i++) depends[xs[i]->id] = true;
     for (int i = 0; i < g->nodes.n; i++) {
-        const Node *n = g->nodes.at[i];
-        if (!r.live[i]) continue;
-        bool gone = n->op == OP_STOP || n->op == OP_CUSTOM || (n->op == OP_GET && n->in[0]->op == OP_CUSTOM);
-        r.map[i] = gone ? r.map[n->in[0]->id] : graph_copy_node(r.to, n, rewrite_operands(&r, n));
-        if (r.map[i] && !r.map[i]->name) r.map[i]->name = n->name;
+        const Node *x = g->nodes.at[i];
+        if (depends[i] || x->op == OP_STOP || !differentiable(x)) continue;
+        for (int k = x->op == OP_CUSTOM ? 1 : 0; k < x->n_in; k++)
+            if (depends[x->in[k]->id]) depends[i] = true;
     }
-    return rewrite_end(&r);
+    return depends;
 }
 
-Graph *pass_grad(PassContext *c, const Graph *g) {
+void grad_sweep(PassContext *c, Graph *g, int n_ys, Node *const *ys, Node *const *dys, int n_xs, Node *const *xs, Node **out) {
+    int n = g->nodes.n;
+    Sweep s = {c, g, grad_depends(c, g, n_xs, xs), NEW_ARRAY(c->scratch, Node *, n), NEW_ARRAY(c->scratch, Node **, n)};
+    for (int i = n_ys - 1; i >= 0; i--) sweep_give(&s, ys[i], dys[i]);
+    for (int i = n - 1; i >= 0; i--)
+        if (s.gradient[i] || s.several[i]) sweep_node(&s, g->nodes.at[i]);
+    for (int i = 0; i < n_xs; i++) out[i] = s.gradient[xs[i]->id];
+}
+
+/* Gradients of the scalar y with respect to xs, nodes of g, into out[]; zeros where y does not depend on an x. */
+static void expand_grad(PassContext *c, Graph *g, const Node *grad, Node *y, Node *const *xs, int n_xs, Node **out) {
+    rewrite_at(g, grad);
+    Node *dy = node_scalar(g, y->type.dtype, 1.0);
+    grad_sweep(c, g, 1, &y, &dy, n_xs, xs, out);
+    rewrite_at(g, grad);
+    for (int i = 0; i < n_xs; i++)
+        if (!out[i]) out[i] = node_const(g, xs[i]->type, 0.0);
+}
+
+static Graph *grads_expand(PassContext *c, const Graph *g) {
     Rewrite r = rewrite_begin(c, g);
     Node ***gradients = NEW_ARRAY(c->scratch, Node **, g->nodes.n); /* by id of a GRAD */
     for (int i = 0; i < g->nodes.n; i++) {
@@ -107,12 +124,31 @@ Graph *pass_grad(PassContext *c, const Graph *g) {
         if (n->op == OP_GRAD) {
             Node **in = rewrite_operands(&r, n);
             gradients[i] = NEW_ARRAY(c->scratch, Node *, n->n_in - 1);
-            sweep_run(c, r.to, n, in[0], in + 1, n->n_in - 1, gradients[i]);
+            expand_grad(c, r.to, n, in[0], in + 1, n->n_in - 1, gradients[i]);
         } else if (n->op == OP_GET && gradients[n->in[0]->id]) {
             r.map[i] = gradients[n->in[0]->id][n->attrs.index];
         } else {
             r.map[i] = rewrite_copy(&r, n);
         }
     }
-    return marks_drop(c, rewrite_end(&r));
+    return rewrite_end(&r);
+}
+
+static Graph *marks_drop(PassContext *c, const Graph *g) {
+    Rewrite r = rewrite_begin(c, g);
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        if (!r.live[i]) continue;
+        bool gone = n->op == OP_STOP || n->op == OP_CUSTOM || (n->op == OP_GET && n->in[0]->op == OP_CUSTOM);
+        r.map[i] = gone ? r.map[n->in[0]->id] : rewrite_copy(&r, n);
+        if (r.map[i] && !r.map[i]->name) r.map[i]->name = n->name;
+    }
+    return rewrite_end(&r);
+}
+
+/* The two rewrites, each through all bodies before the other begins. */
+Graph *pass_grad(PassContext *c, const Graph *g) {
+    PassContext expand = {.scratch = c->scratch, .diag = c->diag, .marks = true, .function = grads_expand};
+    PassContext drop = {.scratch = c->scratch, .diag = c->diag, .marks = true, .function = marks_drop};
+    return marks_drop(&drop, grads_expand(&expand, g));
 }

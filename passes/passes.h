@@ -51,9 +51,9 @@ bool plan_verify(const Plan *p, Arena *arena, const char **message);
  * only bytes that inputs, slots and earlier kernels left at the planned places. False: e->status and e->error. */
 bool plan_interpret(Eval *e, const Plan *p, Tensor **results);
 
-/* The same, with kernels of the kinds MAP to ROUTINE computed by a function of the caller's (the tile interpreter, say): it reads and writes
- * the bytes at plan_run_memory of the values that the kernel reads and writes, those of bodies of scans too. False: it set the status and
- * error of plan_run_eval. */
+/* The same, with kernels of the kinds MAP to ROUTINE computed by a function of the caller's (the tile interpreter, say): it
+ * reads and writes the bytes at plan_run_memory of the values that the kernel reads and writes, those of bodies of scans too.
+ * False: it set the status and error of plan_run_eval. */
 typedef struct PlanRun PlanRun;
 typedef bool PlanKernel(void *context, PlanRun *run, const Kernel *k);
 bool plan_interpret_with(Eval *e, const Plan *p, Tensor **results, PlanKernel *kernel, void *context);

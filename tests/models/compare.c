@@ -1,5 +1,5 @@
-/* compare.c -- the comparison of runs that the tests of this folder rest on tells two seeds apart, and one rate of training from another; and
- * it finds a run equal to itself. */
+/* compare.c -- the comparison of runs that the tests of this folder rest on tells two seeds apart, and one rate of training
+ * from another; and it finds a run equal to itself. */
 #include "tests/models/kit.h"
 
 #include <math.h>
@@ -22,7 +22,8 @@ static int expect(bool equal, const Run *a, const Run *b, const char *what) {
 int main(void) {
     Model m = model_make("mlp.mdl", NULL, "hidden=8", BY_O2);
     Run a = trained(&m, 1, 1), same = trained(&m, 1, 1), seed = trained(&m, 2, 1), longer = trained(&m, 1, 2);
-    int wrong = expect(true, &a, &same, "the same run") + expect(false, &a, &seed, "another seed") + expect(false, &a, &longer, "one more step");
+    int wrong = expect(true, &a, &same, "the same run") + expect(false, &a, &seed, "another seed");
+    wrong += expect(false, &a, &longer, "one more step");
     for (int i = 0; i < same.records.n; i++) { /* one element of one moment, by 2e-3 of the largest */
         Record *r = &same.records.at[i];
         double largest = 0;

@@ -25,7 +25,7 @@ static void stop(const char *format, ...) {
     exit(1);
 }
 
-/* ---- from text to a program ------------------------------------------------------------------------------------------------------ */
+/* ---- from text to a program --------------------------------------------------------------------------------------------- */
 
 /* The value of NAME in "NAME=VALUE NAME=VALUE" (or after another mark than '='); NULL: not there. */
 static const char *word_find(Arena *a, const char *words, const char *name, char mark) {
@@ -74,7 +74,7 @@ Program *program_make(Arena *arena, const char *example, const char *more, const
     return p;
 }
 
-/* ---- from the program to a model ------------------------------------------------------------------------------------------------- */
+/* ---- from the program to a model ---------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -97,8 +97,8 @@ const char *way_name(Way w) { return ways[w].name; }
 static int machine_level(void) {
     __builtin_cpu_init();
     bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
@@ -107,19 +107,18 @@ bool way_runs(Way w) { return ways[w].interpreted || ways[w].level <= machine_le
 static Target way_target(Way w) {
     static const char *const cpu[] = {[2] = "x86-64-v2", [3] = "x86-64-v3", [4] = "x86-64-v4"};
     int level = ways[w].level ? ways[w].level : machine_level();
-    return (Target){.cpu = cpu[level], .features = "", .lanes = 2 << (level - 1), .registers = level == 4 ? 32 : 16, .level = level,
-                    .optimize = ways[w].optimize};
+    return (Target){.cpu = cpu[level], .features = "", .lanes = 2 << (level - 1), .registers = level == 4 ? 32 : 16,
+                    .level = level, .optimize = ways[w].optimize};
 }
 
 static void library_load(Model *m, Bytes file) {
     char path[64];
-    int fd = memfd_create("model", MFD_CLOEXEC);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    m->fd = memfd_create("model", MFD_CLOEXEC); /* open while it is loaded: dlopen takes one name for one library */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", m->fd);
     FILE *f = fopen(path, "wb");
-    if (fd < 0 || !f || fwrite(file.at, 1, file.n, f) != file.n || fclose(f)) stop("the library cannot be written");
+    if (m->fd < 0 || !f || fwrite(file.at, 1, file.n, f) != file.n || fclose(f)) stop("the library cannot be written");
     m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!m->handle) stop("%s", dlerror());
-    close(fd);
     mdl_model_function *model = NULL;
     *(void **)&model = dlsym(m->handle, MDL_MODEL_SYMBOL);
     if (!model) stop("the library has no " MDL_MODEL_SYMBOL);
@@ -139,7 +138,8 @@ static void compile(Model *m, Way way, Diag *diag) {
         if (init) inits[i] = plan_entry(m->arena, init, &planning, diag);
     }
     Target target = way_target(way);
-    ArtifactOptions options = {.program = p, .entries = entries, .inits = inits, .target = &target, .kind = ARTIFACT_SHARED, .threads = 2};
+    ArtifactOptions options = {.program = p, .entries = entries, .inits = inits, .target = &target, .kind = ARTIFACT_SHARED,
+                               .threads = 2};
     Artifact *artifact = artifact_new(m->arena, &options);
     artifact_compile(artifact);
     Bytes file;
@@ -172,12 +172,15 @@ Model model_make(const char *example, const char *more, const char *defines, Way
 }
 
 void model_free(Model *m) {
-    if (m->handle) dlclose(m->handle);
+    if (m->handle) {
+        dlclose(m->handle);
+        close(m->fd);
+    }
     tile_runner_free(m->tile);
     arena_free(m->arena);
 }
 
-/* ---- calls ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------------------------------- */
 
 Run run_new(const Model *m, uint64_t seed) {
     Run r = {.model = m, .arena = arena_new()};
@@ -240,7 +243,8 @@ static double *numbers(Arena *a, const mdl_tensor *t, int64_t n) {
 }
 
 static void record(Run *r, const char *name, const mdl_tensor *t, bool state) {
-    Record x = {.name = arena_copy(r->arena, name, strlen(name)), .rank = t->rank, .count = count_of(t->rank, t->shape), .trained = r->trained, .state = state};
+    Record x = {.name = arena_copy(r->arena, name, strlen(name)), .rank = t->rank, .trained = r->trained, .state = state};
+    x.count = count_of(t->rank, t->shape);
     memcpy(x.shape, t->shape, sizeof *t->shape * (size_t)t->rank);
     x.at = numbers(r->arena, t, x.count);
     PUSH(r->arena, r->records, x);
@@ -264,7 +268,8 @@ static int call(Run *r, const char *name, const char *words, const int32_t *data
         const mdl_value *v = &entry->inputs[i];
         int64_t *shape = NEW_ARRAY(a, int64_t, 8);
         if (m->shape(v, sizes, shape)) stop("%s: %s has no shape", name, v->name);
-        in[i] = (mdl_tensor){.data = input_make(r, v, i, count_of(v->rank, shape), words, data), .dtype = v->dtype, .rank = v->rank, .shape = shape};
+        in[i] = (mdl_tensor){.dtype = v->dtype, .rank = v->rank, .shape = shape};
+        in[i].data = input_make(r, v, i, count_of(v->rank, shape), words, data);
     }
     for (int i = 0; i < entry->n_outputs; i++) {
         const mdl_value *v = &entry->outputs[i];
@@ -277,7 +282,9 @@ static int call(Run *r, const char *name, const char *words, const int32_t *data
     int number = r->calls++, code = m->call(r->session, e, sizes, in, out);
     if (code) return code;
     r->trained |= entry->train;
-    for (int i = 0; i < entry->n_outputs; i++) record(r, arena_printf(a, "call %d, %s: %s", number, name, entry->outputs[i].name), &out[i], false);
+    for (int i = 0; i < entry->n_outputs; i++) {
+        record(r, arena_printf(a, "call %d, %s: %s", number, name, entry->outputs[i].name), &out[i], false);
+    }
     return MDL_OK;
 }
 
@@ -285,7 +292,8 @@ void run_call(Run *r, const char *entry, const char *words) { run_call_with(r, e
 
 const Record *run_call_with(Run *r, const char *entry, const char *words, const int32_t *data) {
     int before = r->records.n;
-    if (call(r, entry, words, data)) stop("%s, call %d (%s): %s", entry, r->calls - 1, words, r->model->table->error(r->session));
+    int code = call(r, entry, words, data);
+    if (code) stop("%s, call %d (%s): %s", entry, r->calls - 1, words, r->model->table->error(r->session));
     return &r->records.at[before];
 }
 
@@ -307,10 +315,12 @@ void run_slots(Run *r) {
     }
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------------------------------------- */
 
 static bool same_record(const Record *want, const Record *got, const char *what) {
-    if (strcmp(want->name, got->name) || want->rank != got->rank || memcmp(want->shape, got->shape, sizeof *want->shape * (size_t)want->rank)) {
+    bool same = !strcmp(want->name, got->name) && want->rank == got->rank;
+    for (int i = 0; same && i < want->rank; i++) same = want->shape[i] == got->shape[i];
+    if (!same) {
         printf("%s: %s here, %s there, or another shape\n", what, want->name, got->name);
         return false;
     }
@@ -321,8 +331,8 @@ static bool same_record(const Record *want, const Record *got, const char *what)
         double limit = want->trained ? 1e-3 + 1e-3 * fabs(b) : 1e-5 + 1e-4 * fabs(b);
         if (want->trained && want->state && 1e-3 * largest < limit) limit = 1e-3 * largest;
         if (fabs(a - b) <= limit) continue;
-        printf("%s: %s[%lld] is %.9g, expected %.9g (difference %.3g, allowed %.3g, largest %.3g)\n", what, want->name, (long long)i, a, b,
-               fabs(a - b), limit, largest);
+        printf("%s: %s[%lld] is %.9g, expected %.9g (difference %.3g, allowed %.3g, largest %.3g)\n", what, want->name,
+               (long long)i, a, b, fabs(a - b), limit, largest);
         return false;
     }
     return true;

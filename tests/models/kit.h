@@ -1,5 +1,5 @@
-/* kit.h -- whole programs, from the text to sessions that run in this process, by every way that there is. A test writes a script of calls;
- * the script runs on two models, and what it left in the two traces is compared.
+/* kit.h -- whole programs, from the text to sessions that run in this process, by every way that there is. A test writes a
+ * script of calls; the script runs on two models, and what it left in the two traces is compared.
  *
  *     Model a = model_make("mlp.mdl", NULL, "hidden=9", BY_INTERPRETER), b = model_make("mlp.mdl", NULL, "hidden=9", BY_O2);
  *     Run x = run_new(&a, 1), y = run_new(&b, 1);
@@ -11,8 +11,8 @@
 #include "ir/graph.h"
 #include "runtime/mdl.h"
 
-/* The graph interpreter; code for this machine without and with optimization; optimized code for x86-64-v3 and -v2; the tile interpreter on
- * the kernels for x86-64-v4 and -v2, and on unoptimized ones. */
+/* The graph interpreter; code for this machine without and with optimization; optimized code for x86-64-v3 and -v2; the tile
+ * interpreter on the kernels for x86-64-v4 and -v2, and on unoptimized ones. */
 typedef enum { BY_INTERPRETER, BY_O0, BY_O2, BY_O2_V3, BY_O2_V2, BY_TILE, BY_TILE_V2, BY_TILE_O0 } Way;
 const char *way_name(Way w);
 bool way_runs(Way w); /* has this machine the instructions? */
@@ -22,11 +22,12 @@ typedef struct Model {
     Program *program;
     const mdl_model *table;
     void *handle;            /* of dlopen; NULL: interpreted */
+    int fd; /* the file of the library */
     struct TileRunner *tile; /* BY_TILE; else NULL */
 } Model;
 
-/* The program after the front end: a file of examples/, more text after it (or NULL), and "NAME=VALUE NAME=VALUE" for configs. Errors end
- * the test with the compiler's message. */
+/* The program after the front end: a file of examples/, more text after it (or NULL), and "NAME=VALUE NAME=VALUE" for
+ * configs. Errors end the test with the compiler's message. */
 Program *program_make(Arena *arena, const char *example, const char *more, const char *defines);
 /* Only one interpreted model at a time. */
 Model model_make(const char *example, const char *more, const char *defines, Way way);
@@ -55,8 +56,9 @@ Run run_new(const Model *m, uint64_t seed);
 void run_close(Run *r); /* ends the session; the records stay */
 void run_free(Run *r);
 
-/* Calls an entry with sizes and scalars "b=3 n=8 temperature=0.5" and inputs that are functions of the number of the call: floats in -1..1,
- * integers in 0..below-1, where `below` is the word NAME<VALUE ("ids<97"). Results become records. An error ends the test. */
+/* Calls an entry with sizes and scalars "b=3 n=8 temperature=0.5" and inputs that are functions of the number of the call:
+ * floats in -1..1, integers in 0..below-1, where `below` is the word NAME<VALUE ("ids<97"). Results become records. An error
+ * ends the test. */
 void run_call(Run *r, const char *entry, const char *words);
 /* The same with data for one integer input: as many as its shape says. Returns the record of the first result. */
 const Record *run_call_with(Run *r, const char *entry, const char *words, const int32_t *data);
@@ -65,8 +67,9 @@ int run_try(Run *r, const char *entry, const char *words, const char **message);
 /* Records every slot that the session has. */
 void run_slots(Run *r);
 
-/* |a - b| <= 1e-5 + 1e-4 |b|; of records after training 1e-3 (1 + |b|), and of states besides within 1e-3 of the tensor's largest
- * value: moments of an optimizer are tiny. (Weights are not: Adam turns rounding noise into steps.) False: the first wrong index was printed. */
+/* |a - b| <= 1e-5 + 1e-4 |b|; of records after training 1e-3 (1 + |b|), and of states besides within 1e-3 of the tensor's
+ * largest value: moments of an optimizer are tiny. (Weights are not: Adam turns rounding noise into steps.) False: the first
+ * wrong index was printed. */
 bool run_compare(const Run *reference, const Run *got, const char *what);
 
 /* Runs the script by the interpreter and by each of the ways, and compares. The number of ways that disagree. */

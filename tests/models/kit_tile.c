@@ -1,5 +1,6 @@
-/* kit_tile.c -- the tile interpreter under a whole model: entries are planned and scheduled as for code of a target, and the plan is run kernel
- * by kernel over its own memory layout, each tile kernel with every access checked, iterations in order. */
+/* kit_tile.c -- the tile interpreter under a whole model: entries are planned and scheduled as for code of a target, and the
+ * plan is run kernel by kernel over its own memory layout, each tile kernel with every access checked, iterations in order.
+ * */
 #include "tests/models/kit_tile.h"
 
 #include "codegen/schedule.h"
@@ -39,29 +40,46 @@ static int64_t size_of(const Eval *e, Size s) {
 static RtThunk *routine(const char *name) {
     if (!strcmp(name, "rt_topk_f32")) return rt_topk_f32;
     if (!strcmp(name, "rt_sort_f32")) return rt_sort_f32;
+    if (!strcmp(name, "rt_topk_f64")) return rt_topk_f64;
+    if (!strcmp(name, "rt_sort_f64")) return rt_sort_f64;
+    if (!strcmp(name, "rt_topk_i64")) return rt_topk_i64;
+    if (!strcmp(name, "rt_sort_i64")) return rt_sort_i64;
     if (!strcmp(name, "rt_categorical_f32")) return rt_categorical_f32;
     if (!strcmp(name, "rt_cumsum_f32")) return rt_cumsum_f32;
     return NULL;
 }
 
-static void *argument(PlanRun *run, const KernelArg *a, uint32_t *rng) {
+static bool run_call(TileRunner *t, PlanRun *run, const KernelCall *c, void *made);
+
+/* A packed copy, made anew for each call: a slot may change between them. */
+static void *pack_make(TileRunner *t, PlanRun *run, const Pack *pack) {
+    char *memory = arena_alloc(plan_run_eval(run)->arena, (size_t)pack->bytes);
+    return run_call(t, run, scheduler_pack(t->scheduler, pack), memory) ? memory : NULL;
+}
+
+/* made: the copy that is being made, of a kernel that packs. */
+static void *argument(TileRunner *t, PlanRun *run, const KernelArg *a, uint32_t *rng, void *made) {
     switch (a->kind) {
     case ARG_VALUE: return plan_run_memory(run, a->node);
     case ARG_RNG: return rng;
     case ARG_SITE: return (void *)&a->site;
     case ARG_NULL: return NULL;
+    case ARG_PACK: return a->pack ? pack_make(t, run, a->pack) : made;
     }
     return NULL;
 }
 
-static bool run_call(TileRunner *t, PlanRun *run, const KernelCall *c) {
+static bool run_call(TileRunner *t, PlanRun *run, const KernelCall *c, void *made) {
     Eval *e = plan_run_eval(run);
     int64_t when = c->when ? size_of(e, c->when) : 0;
     if (c->when && (when < c->low || when >= c->high)) return true; /* another variant is for these sizes */
     uint32_t rng[4] = {(uint32_t)e->seed, (uint32_t)(e->seed >> 32), (uint32_t)e->step, (uint32_t)(e->step >> 32)};
     void **args = NEW_ARRAY(e->arena, void *, c->n_args + 1);
     int64_t *sizes = NEW_ARRAY(e->arena, int64_t, c->n_sizes + 1), count = size_of(e, c->count);
-    for (int i = 0; i < c->n_args; i++) args[i] = argument(run, &c->args[i], rng);
+    for (int i = 0; i < c->n_args; i++) {
+        args[i] = argument(t, run, &c->args[i], rng, made);
+        if (c->args[i].kind == ARG_PACK && !args[i]) return false;
+    }
     for (int i = 0; i < c->n_sizes; i++) sizes[i] = size_of(e, c->sizes[i]);
     RtThunk *thunk = routine(c->function);
     if (thunk) {
@@ -82,7 +100,7 @@ static bool run_kernel(void *context, PlanRun *run, const Kernel *k) {
     TileRunner *t = context;
     const KernelCode *code = code_of(t, plan_run_plan(run), k);
     for (int i = 0; i < code->n; i++) {
-        if (!run_call(t, run, &code->calls[i])) return false;
+        if (!run_call(t, run, &code->calls[i], NULL)) return false;
     }
     return true;
 }

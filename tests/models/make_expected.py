@@ -100,6 +100,35 @@ class Mlp:
         return {'probs': self.logits(w).softmax(-1)}
 
 
+class Text:
+    """examples/lstm_text.mdl without dropout, all weights trained, by nn.LSTM over packed sequences of different lengths."""
+
+    def __init__(self, vocab, width, hidden):
+        r = np.random.default_rng(13)
+        shapes = {'embed.weight': (vocab, width), 'lstm.cells.0.weight_ih': (4 * hidden, width), 'lstm.cells.0.weight_hh': (4 * hidden, hidden),
+                  'lstm.cells.0.bias_ih': (4 * hidden,), 'lstm.cells.0.bias_hh': (4 * hidden,), 'fc.weight': (1, hidden), 'fc.bias': (1,)}
+        self.w = {'net.' + k: torch.tensor((0.5 * r.standard_normal(v)).astype(np.float32)) for k, v in shapes.items()}
+        self.lstm = torch.nn.LSTM(width, hidden, batch_first=True)
+        self.lengths = torch.tensor(np.array([9, 1, 4, 9, 6], np.int32))
+        self.ids = torch.tensor(r.integers(0, vocab, (5, 9)).astype(np.int32))
+        self.y = torch.tensor(r.integers(0, 2, 5).astype(np.float32))
+
+    def inputs(self):
+        return {'ids': self.ids.numpy(), 'lengths': self.lengths.numpy(), 'y': self.y.numpy()}
+
+    def logits(self, w):
+        cell = {k + '_l0': w['net.lstm.cells.0.' + k] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')}
+        x = torch.nn.utils.rnn.pack_padded_sequence(w['net.embed.weight'][self.ids.long()], self.lengths.long(), True, False)
+        _, (last, _) = torch.func.functional_call(self.lstm, cell, (x,))
+        return F.linear(last[0], w['net.fc.weight'], w['net.fc.bias'])[:, 0]
+
+    def loss(self, w):
+        return F.binary_cross_entropy_with_logits(self.logits(w), self.y)
+
+    def outputs(self, w):
+        return {'positive': self.logits(w).sigmoid()}
+
+
 def five(model, make):
     w = {k: v.clone().requires_grad_() for k, v in model.w.items()}
     optimizer, losses, first, sure = make(w), [], None, None
@@ -139,3 +168,4 @@ def expected(name, model):
 
 expected('transformer', Transformer(layers=2, heads=2, d=16, vocab=32, context=16))
 expected('mlp', Mlp(hidden=9))
+expected('lstm_text', Text(vocab=11, width=5, hidden=6))

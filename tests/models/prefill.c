@@ -1,5 +1,5 @@
-/* prefill.c -- a prompt through `prefill`, then token after token through `decode`, gives the logits that the whole text gives at once, and
- * the context cannot overflow. Several prompts, one and three at a time. */
+/* prefill.c -- a prompt through `prefill`, then token after token through `decode`, gives the logits that the whole text
+ * gives at once, and the context cannot overflow. Several prompts, one and three at a time. */
 #include "tests/models/kit.h"
 
 #include <math.h>
@@ -7,15 +7,16 @@
 
 enum { CONTEXT = 24, VOCAB = 61, BATCH = 3 };
 
-static const char forward[] = "entry forward[b, t in 1..context](ids: i32[b, t]) -> (logits: float[b, t, vocab]) { return net(ids); }\n";
+static const char forward[] =
+    "entry forward[b, t in 1..context](ids: i32[b, t]) -> (logits: float[b, t, vocab]) { return net(ids); }\n";
 
 static int compare(const Record *got, const Record *whole, int batch, int at, int prompt) {
     for (int b = 0; b < batch; b++) {
         for (int v = 0; v < VOCAB; v++) {
             double x = got->at[b * VOCAB + v], y = whole->at[(b * CONTEXT + at) * VOCAB + v];
             if (fabs(x - y) <= 1e-5 + 1e-4 * fabs(y)) continue;
-            printf("batch %d, prompt of %d: %s[%d, %d] after %d tokens is %.9g, the whole text gives %.9g\n", batch, prompt, got->name, b, v,
-                   at + 1, x, y);
+            printf("batch %d, prompt of %d: %s[%d, %d] after %d tokens is %.9g, the whole text gives %.9g\n", batch, prompt,
+                   got->name, b, v, at + 1, x, y);
             return 1;
         }
     }
@@ -29,7 +30,8 @@ static int check(const Model *m, int batch, int prompt) {
     for (int i = 0; i < batch * CONTEXT; i++) ids[i] = (i * i + 7 * i + prompt) % VOCAB;
     for (int b = 0; b < batch; b++) memcpy(first + b * prompt, ids + b * CONTEXT, sizeof *first * (size_t)prompt);
     Record whole = *run_call_with(&r, "forward", arena_printf(a, "b=%d t=%d", batch, CONTEXT), ids);
-    int wrong = compare(run_call_with(&r, "prefill", arena_printf(a, "batch=%d t=%d", batch, prompt), first), &whole, batch, prompt - 1, prompt);
+    const Record *last = run_call_with(&r, "prefill", arena_printf(a, "batch=%d t=%d", batch, prompt), first);
+    int wrong = compare(last, &whole, batch, prompt - 1, prompt);
     for (int t = prompt; t < CONTEXT && !wrong; t++) {
         for (int b = 0; b < batch; b++) next[b] = ids[b * CONTEXT + t];
         wrong = compare(run_call_with(&r, "decode", arena_printf(a, "batch=%d", batch), next), &whole, batch, t, prompt);

@@ -1,5 +1,5 @@
-/* ways_gpt.c -- every entry of gpt.mdl by the interpreter, without optimization and with it. Its step collects gradients over eight calls
- * before it changes weights. */
+/* ways_gpt.c -- every entry of gpt.mdl by the interpreter, without optimization and with it. Its step collects gradients over
+ * eight calls before it changes weights. */
 #include "tests/models/kit.h"
 
 static void script(Run *r) {

@@ -1,5 +1,5 @@
-/* ways_odd.c -- widths that no vector divides: a transformer of heads of 4 and of 2, a vocabulary of 50 and 51, a context of 9; a classifier
- * with one hidden unit and with more than a block of them. */
+/* ways_odd.c -- widths that no vector divides: a transformer with heads of 4, of 2 and of 33, a vocabulary of 50, 51 and 257, a
+ * context of 9 and 17. */
 #include "tests/models/kit.h"
 
 static void transformer(Run *r) {
@@ -15,21 +15,11 @@ static void transformer(Run *r) {
     run_slots(r);
 }
 
-static void mlp(Run *r) {
-    run_call(r, "predict", "batch=1");
-    run_call(r, "predict", "batch=101");
-    run_call(r, "step", "batch=1 y<10");
-    run_call(r, "step", "batch=65 y<10");
-    run_call(r, "predict", "batch=2");
-    run_slots(r);
-}
-
 int main(void) {
     static const Way ways[] = {BY_O2, BY_O2_V2, BY_TILE};
-    int wrong = ways_agree("transformer.mdl", NULL, "layers=1 d=20 heads=5 vocab=51 context=9 dropout=0.3", transformer, 3, ways);
+    int wrong = 0;
+    wrong += ways_agree("transformer.mdl", NULL, "layers=1 d=20 heads=5 vocab=51 context=9 dropout=0.3", transformer, 3, ways);
     wrong += ways_agree("transformer.mdl", NULL, "layers=3 d=6 heads=3 vocab=50 context=9", transformer, 3, ways);
     wrong += ways_agree("transformer.mdl", NULL, "layers=1 d=33 heads=1 vocab=257 context=17", transformer, 3, ways);
-    wrong += ways_agree("mlp.mdl", NULL, "hidden=1", mlp, 3, ways);
-    wrong += ways_agree("mlp.mdl", NULL, "hidden=131", mlp, 3, ways);
     return wrong ? 1 : 0;
 }

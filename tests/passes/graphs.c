@@ -378,7 +378,7 @@ static Node *step_random(Maker *m) {
     return node_map3(m->g, OP_WHERE, mask, x, node_const(m->g, x->type, 0.0));
 }
 
-/* A scan over t: carries a row and a counter, stacks what it makes. */
+/* A scan over t: carries two rows, stacks what it makes; now and then with a product of what comes in, or of what is carried. */
 static Node *step_scan(Maker *m) {
     Node *x = NULL;
     for (int tries = 0; tries < 50 && !x; tries++) {
@@ -392,22 +392,28 @@ static Node *step_scan(Maker *m) {
     Node *scalar = pick_rank(m, 0);
     Node *initial =
         rng_below(&m->rng, 2) || !scalar ? node_const(m->g, type_of(DT_F32, 2, row), 0.5) : node_expand(m->g, scalar, 2, row);
-    Node *bias = node_scalar(m->g, DT_F32, 0.125);
+    Node *bias = rng_below(&m->rng, 2) || !scalar ? node_scalar(m->g, DT_F32, 0.125) : node_map1(m->g, OP_SIN, scalar);
+    Size square[2] = {row[1], row[1]};
+    Node *place = node_leaf(m->g, OP_IOTA, &(Attrs){.axis = rng_below(&m->rng, 2)}, type_of(DT_I32, 2, square));
+    Node *weight = node_map1(m->g, OP_SIN, node_cast(m->g, place, DT_F32));
+    weight = node_map2(m->g, OP_MUL, weight, node_expand_like(m->g, bias, weight));
     Graph *body = graph_new(m->p->arena, m->p);
     Node *step = graph_arg(body, type_scalar(DT_I32));
-    Node *b0 = graph_arg(body, bias->type);
+    Node *b0 = graph_arg(body, bias->type), *w0 = graph_arg(body, weight->type);
     Node *h = graph_arg(body, initial->type), *old = graph_arg(body, initial->type);
     Node *now = graph_arg(body, initial->type);
-    Node *mixed = node_map1(body, OP_TANH, node_map2(body, OP_ADD, h, node_map2(body, OP_MUL, now, old)));
+    Node *product = node_map2(body, OP_MUL, now, old);
+    if (rng_below(&m->rng, 2)) product = node_contract(body, rng_below(&m->rng, 2) ? now : old, w0, "ik", "jk", "ij");
+    Node *mixed = node_map1(body, OP_TANH, node_map2(body, OP_ADD, h, product));
     Node *next = node_map2(body, OP_ADD, mixed, node_expand_like(body, b0, mixed));
     Node *swap =
         rng_below(&m->rng, 2) ? h : node_map2(body, OP_SUB, h, node_expand_like(body, node_cast(body, step, DT_F32), h));
     graph_result(body, NULL, next);
     graph_result(body, NULL, swap);
     graph_result(body, NULL, rng_below(&m->rng, 2) ? next : old);
-    Attrs attrs = {.body = body, .extent = m->t, .counts = {1, 2, 1, 1}, .flag = rng_below(&m->rng, 2)};
-    Node *in[4] = {bias, initial, initial, sequence};
-    Node *scan = graph_add(m->g, OP_SCAN, &attrs, 4, in);
+    Attrs attrs = {.body = body, .extent = m->t, .counts = {2, 2, 1, 1}, .flag = rng_below(&m->rng, 2)};
+    Node *in[5] = {bias, weight, initial, initial, sequence};
+    Node *scan = graph_add(m->g, OP_SCAN, &attrs, 5, in);
     Node *last = node_get(m->g, scan, rng_below(&m->rng, 2)), *stacked = node_get(m->g, scan, 2);
     PUSH(m->p->arena, m->pool, last);
     return node_permute(m->g, stacked, turn);
@@ -440,13 +446,6 @@ static Node *loss_of(Maker *m, Node *x) {
     for (int i = 0; i < x->type.rank; i++) all[i] = i;
     Node *y = node_map1(m->g, OP_SIN, x);
     return x->type.rank ? node_reduce(m->g, REDUCE_SUM, y, x->type.rank, all) : y;
-}
-
-static bool under_scan(const Node *n) {
-    if (n->op == OP_SCAN) return true;
-    for (int i = 0; i < n->n_in; i++)
-        if (under_scan(n->in[i])) return true;
-    return false;
 }
 
 static void store(Maker *m, const Node *slot, Node *value) {
@@ -515,7 +514,6 @@ Program *random_program_with(Arena *a, uint64_t seed, int features) {
     }
     if (features & WITH_GRAD) {
         Node *y = m->pool.at[m->pool.n - 1];
-        for (int i = m->pool.n - 1; i > 0 && under_scan(y); i--) y = m->pool.at[i];
         Node *in[5] = {loss_of(m, y), params[0], params[1], params[2], params[3]};
         Node *grad = graph_add(m->g, OP_GRAD, NULL, 5, in);
         Node *rate = node_map2(m->g, OP_DIV, node_scalar(m->g, DT_F32, 0.1),

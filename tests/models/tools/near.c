@@ -1,4 +1,5 @@
-/* near.c -- near A.npy B.npy: are two arrays of f32 equal within 1e-5 + 1e-4 |b|? Prints how many values agree, or the first that do not. */
+/* near.c -- near A.npy B.npy: are two arrays of f32 equal within 1e-5 + 1e-4 |b|? Prints how many values agree, or the first
+ * that do not. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
