@@ -8,7 +8,7 @@
 #   make clean
 #
 # Variables: CC=gcc|clang  BUILD=folder of everything generated  WERROR=1  SANITIZE=1  T="tests to run".
-# Nothing is listed by name: a new source file, std/*.mdl, *.tile or tests/AREA/NAME.c is found by itself.
+# Nothing is listed by name: a new source file, std/*.mdl, explain/*.md, *.tile or tests/AREA/NAME.c is found by itself.
 
 CC = gcc
 CXX = g++
@@ -95,6 +95,7 @@ LIB_C := $(sort $(wildcard ir/*.c frontend/*.c passes/*.c codegen/*.c codegen/cp
 LIB_CXX := $(sort $(wildcard codegen/*.cpp))
 GRAMMAR := $(basename $(notdir $(wildcard frontend/*.l frontend/*.y)))
 STD := $(sort $(wildcard frontend/std/*.mdl))
+PAGES := $(sort $(wildcard frontend/explain/*.md))
 TILE := $(sort $(wildcard codegen/*.tile codegen/cpu/*.tile))
 
 GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
@@ -156,6 +157,7 @@ $(BUILD)/runtime.o: $(RUNTIME_O) $(BUILD)/gen/runtime.list | $(DEPS)
 
 list = $(BUILD)/gen/$(1).list
 $(call list,std): LIST = $(STD)
+$(call list,pages): LIST = $(PAGES)
 $(call list,tile): LIST = $(TILE)
 $(call list,runtime): LIST = $(RUNTIME_C)
 $(call list,lib): LIST = $(LIB_C) $(LIB_CXX) $(GRAMMAR)
@@ -183,8 +185,9 @@ $(foreach f,$(2),$(call embed_one,$(1),$(1)_$(subst .,_,$(subst -,_,$(notdir $(f
 .quad 0, 0, 0
 endef
 
-$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,tile) $(BUILD)/runtime.o $(STD) $(TILE) runtime/mdl.h
+$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(BUILD)/runtime.o $(STD) $(PAGES) $(TILE) runtime/mdl.h
 	$(file >$@,$(call embed_table,std,$(STD)))
+	$(file >>$@,$(call embed_table,pages,$(PAGES)))
 	$(file >>$@,$(call embed_table,tile,$(TILE)))
 	$(file >>$@,$(call embed_table,runtime,$(BUILD)/runtime.o))
 	$(file >>$@,$(call embed_table,header,runtime/mdl.h))
@@ -236,7 +239,7 @@ bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=1 all units
-	$(Q)BUILD=build-asan tests/run.sh $(T)
+	$(Q)BUILD=build-asan TEST_TIMEOUT=$${TEST_TIMEOUT:-400} tests/run.sh $(T)
 demo: all
 	$(Q)BUILD=$(BUILD) sh examples/demo.sh
 

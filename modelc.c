@@ -3,8 +3,8 @@
  * COMMANDS.md. */
 #include "codegen/artifact.h"
 #include "codegen/interpret.h"
-#include "frontend/codes.h"
 #include "frontend/elaborate.h"
+#include "frontend/explain.h"
 #include "frontend/fmt.h"
 #include "frontend/parse.h"
 #include "passes/passes.h"
@@ -28,7 +28,7 @@ static const char help[] =
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
     "modelc fmt [--check] FILE ...      one style\n"
-    "modelc explain E0204               the long text of an error\n"
+    "modelc explain E0204               the long text of an error; without a code: all, a line each\n"
     "\n"
     "-D NAME=VALUE          a config or dim of the program\n"
     "--load=F.safetensors   weights to put inside\n"
@@ -40,9 +40,11 @@ static const char help[] =
     "--after=PASS           the graph after one pass\n"
     "--time                 a table of stages with times and sizes\n"
     "-MD -MF FILE           a depfile for make and ninja\n"
-    "-Werror -W[no-]NAME -v -q --color=auto|always|never --help --version\n"
+    "-Werror -Wno-NAME      warnings are errors; a warning is off (-Wno-W0801)\n"
+    "-v -q                  what every stage did; errors alone\n"
+    "--color=auto|always|never   --help   --version\n"
     "\n"
-    "Exit status: 0 done, 1 the input is wrong, 2 wrong usage, 70 a fault of the compiler\n";
+    "Exit status: 0 done, 1 the input is wrong, 2 wrong usage, 3 the model reported an error, 70 a fault of the compiler\n";
 
 /* ---- options ------------------------------------------------------------------------------------------------------------- */
 
@@ -141,7 +143,10 @@ static void option_color(Command *o, const char *value) {
 static bool option_long(Command *o, const char *a) {
     const char *value;
     if ((value = option_value(a, "--load"))) o->load = value;
-    else if ((value = option_value(a, "--entries"))) words_split(o->arena, &o->entries, value);
+    else if ((value = option_value(a, "--entries"))) {
+        words_split(o->arena, &o->entries, value);
+        if (!o->entries.n) usage("--entries wants names of entries, with commas between them");
+    }
     else if ((value = option_value(a, "--name"))) o->name = value;
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
@@ -188,19 +193,32 @@ static void option_of_mdlrun(Command *o, int argc, char **argv, int *i) {
     if (!strchr(a, '=') && strcmp(a, "--quiet") && *i + 1 < argc) PUSH(o->arena, o->files, argv[++*i]);
 }
 
+/* "open, grad, ..." */
+static const char *pass_names(Arena *arena) {
+    const char *names = "";
+    for (int i = 0; i < PASS_COUNT; i++) names = arena_printf(arena, "%s%s%s", names, i ? ", " : "", pass_row((Pass)i)->name);
+    return names;
+}
+
 static const char *const commands[] = {"run", "check", "params", "entries", "fmt", "explain"};
 
-static void options_read(Command *o, int argc, char **argv) {
-    int first = 1;
-    o->command = "compile";
-    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(argv[1], commands[i])) continue;
+/* The first word that is no option is the command, or a file to compile. */
+static bool option_command(Command *o, const char *word) {
+    for (size_t i = 0; o->files.n == 0 && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(word, commands[i]) || strcmp(o->command, "compile")) continue;
         o->command = commands[i];
-        first = 2;
+        return true;
     }
-    bool run = !strcmp(o->command, "run"), words_only = false;
-    for (int i = first; i < argc; i++) {
+    return false;
+}
+
+static void options_read(Command *o, int argc, char **argv) {
+    bool words_only = false;
+    o->command = "compile";
+    for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *value;
+        bool run = !strcmp(o->command, "run");
+        if (!words_only && option_command(o, a)) continue;
         if (words_only || a[0] != '-' || !a[1]) PUSH(o->arena, o->files, a);
         else if (!strcmp(a, "--")) words_only = true;
         else if (!strcmp(a, "--help") || !strcmp(a, "-h")) {
@@ -218,7 +236,7 @@ static void options_read(Command *o, int argc, char **argv) {
     }
     if (o->name && !c_identifier(o->name)) usage("--name=%s is no name in C", o->name);
     Pass pass;
-    if (o->after && !pass_parse(o->after, &pass)) usage("--after=%s: no pass has this name", o->after);
+    if (o->after && !pass_parse(o->after, &pass)) usage("--after=%s: the passes are %s", o->after, pass_names(o->arena));
 }
 
 /* ---- times --------------------------------------------------------------------------------------------------------------- */
@@ -380,6 +398,7 @@ static bool stage_elaborate(Compilation *c, bool check) {
                            .check = check};
     c->program = elaborate(c->arena, c->ast, c->source, &options, c->diag);
     if (!c->program || diag_errors(c->diag)) return false;
+    if (o->warnings_are_errors && diag_warnings(c->diag)) return false;
     entries_check(c);
     if (diag_errors(c->diag)) return false;
     const char *message;
@@ -594,6 +613,8 @@ static bool pipeline(Compilation *c, const char *path) {
 
 static int command_compile(Command *o) {
     if (o->files.n == 0) usage("no input file");
+    if (o->files.n > 1 && !strchr(o->files.at[0], '.'))
+        usage("%s is no command: run, check, params, entries, fmt, explain", o->files.at[0]);
     if (o->files.n > 1) usage("one model at a time: %s and %s", o->files.at[0], o->files.at[1]);
     bool text = o->emit != EMIT_LIBRARY || o->after;
     if (!text && !o->output) usage("-o OUT is missing");
@@ -794,13 +815,20 @@ static int command_fmt(Command *o) {
 }
 
 static int command_explain(Command *o) {
-    if (o->files.n != 1) usage("explain: one code, such as E0204");
-    const Code *code = code_find(o->files.at[0]);
+    if (o->files.n > 1) usage("explain: one code, such as E0204, or none for the list");
+    if (!o->files.n) {
+        explain_list(stdout);
+        return EXIT_DONE;
+    }
+    const char *word = o->files.at[0];
+    const Code *code = code_find(word);
     if (!code) {
-        fprintf(stderr, "modelc: there is no error %s; codes look like E0204 or W0801\n", o->files.at[0]);
+        const char *near = code_closest(o->arena, word);
+        if (near) fprintf(stderr, "modelc: there is no error %s; did you mean %s?\n", word, near);
+        else fprintf(stderr, "modelc: there is no error %s; `modelc explain` lists all\n", word);
         return EXIT_INPUT;
     }
-    printf("%c%04d: %s\n\n%s", code->number / 100 == 8 ? 'W' : 'E', code->number, code->title, code->text);
+    explain_page(o->arena, code, stdout);
     return EXIT_DONE;
 }
 

@@ -306,6 +306,7 @@ struct Elab {
     LIST(Value) frozen;      /* instances, lists and weights that `freeze` names, in this entry */
     LIST(Member *) making;   /* members on the way */
     bool *define_used;
+    bool impossible;         /* with these -D an assertion of the file is false: what follows from it is not worth telling */
     const char **importing;  /* files being read, to find cycles */
     int n_importing;
     int64_t steps;

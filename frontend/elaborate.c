@@ -16,6 +16,7 @@
 #include "runtime/philox.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -105,8 +106,9 @@ static bool parse_whole(const char *text, int64_t *out) {
     if (!n || !isdigit((unsigned char)digits[n - 1])) {
         if (!(n > 2 && digits[0] == '0' && digits[1] == 'x')) return false;
     }
+    errno = 0;
     int64_t value = strtoll(digits, &end, !strncmp(digits, "0x", 2) ? 16 : 10);
-    if (*end) return false;
+    if (*end || errno == ERANGE) return false;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(p, rows[i].suffix)) return !__builtin_mul_overflow(value, rows[i].factor, out);
     return false;
@@ -231,7 +233,8 @@ static void declare_dims(Elab *el, const Ast *it, Env *env) {
         }
         if (fixed < low || fixed > high) {
             fault(el, d, 107, "`%s` = %lld is not allowed", d->text, (long long)fixed);
-            fault_label(el, "must be %lld to %lld", (long long)low, (long long)high);
+            if (high == SIZE_NO_LIMIT) fault_label(el, "must be at least %lld", (long long)low);
+            else fault_label(el, "must be %lld to %lld", (long long)low, (long long)high);
             fault_fact(el, "the value came from -D %s=%s", d->text, given);
             fault_throw(el);
         }
@@ -504,6 +507,7 @@ static void read_items(Elab *el, const Ast *items, Env *env, bool imported) {
     for (int i = 0; i < items->n; i++) {
         Declaration d = {ast_kid(items, i), env, imported};
         bool good = elab_guard(el, declare, &d);
+        if (!good && ast_is(d.it, AST_ASSERT)) el->impossible = el->options->n_defines > 0;
         bool names = d.it->text && !ast_is(d.it, AST_ENTRY) && !ast_is(d.it, AST_TRAIN) && !ast_is(d.it, AST_ASSERT) &&
                      !ast_is(d.it, AST_IMPORT);
         if (!good && names && !env_own(env, d.it->text)) env_set(el, env, d.it->text, (Value){.kind = V_POISON});
@@ -689,6 +693,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     el->importing = NEW_ARRAY(arena, const char *, 1);
     el->importing[el->n_importing++] = source->path;
     read_items(el, ast_kid(file, 0), el->file, false);
+    if (el->impossible) return NULL;
     if (diag_errors(diag) == errors) elab_guard(el, unused_defines, NULL);
     elab_entries(el);
     if (diag_errors(diag) > errors) return NULL;

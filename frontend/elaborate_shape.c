@@ -149,8 +149,17 @@ static Value fn_logsumexp(Elab *el, Call *c) {
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
 
-static Value place_of(Elab *el, Call *c, ReduceFn fn) {
+/* A tensor of numbers: bool has no order and no sum. */
+static Node *need_numbers(Elab *el, Call *c) {
     Node *x = need_tensor(el, &c->arg[0]);
+    if (x->type.dtype != DT_BOOL) return x;
+    fault(el, c->arg[0].node, 203, "%s of bool", c->fn->name);
+    fault_help(el, "cast(%s, i32) makes 0 and 1 of it", ast_text(el->arena, c->arg[0].node));
+    fault_throw(el);
+}
+
+static Value place_of(Elab *el, Call *c, ReduceFn fn) {
+    Node *x = need_numbers(el, c);
     Axes axes = axes_of(el, &c->arg[1], x);
     bool keep = keep_of(el, &c->arg[2]);
     if (!axes.all && axes.n != 1) {
@@ -171,7 +180,7 @@ static Value fn_argmin(Elab *el, Call *c) {
 }
 
 static Value fn_cumsum(Elab *el, Call *c) {
-    Node *x = need_tensor(el, &c->arg[0]);
+    Node *x = need_numbers(el, c);
     if (x->type.dtype == DT_I8 || x->type.dtype == DT_U8 || x->type.dtype == DT_I16) x = emit_cast(el, x, DT_I32);
     return like(c->arg[0].value, emit(el, OP_CUMSUM, &(Attrs){.axis = need_axis(el, &c->arg[1], x->type.rank, x)}, 1, &x));
 }
@@ -181,7 +190,7 @@ static Node *along(Elab *el, Node *x, Node *ids, int axis) {
 }
 
 static Value fn_topk(Elab *el, Call *c) {
-    Node *x = need_tensor(el, &c->arg[0]);
+    Node *x = need_numbers(el, c);
     Size k = need_size(el, &c->arg[1], "k"), one = emit_size_const(el, 1);
     if (!x->type.rank) {
         fault(el, c->arg[0].node, 407, "topk needs an axis");
@@ -210,7 +219,7 @@ static void swap_last(int rank, int axis, int *order) {
 }
 
 static Value sorted(Elab *el, Call *c, bool places) {
-    Node *x = need_tensor(el, &c->arg[0]);
+    Node *x = need_numbers(el, c);
     int rank = x->type.rank, order[MAX_RANK];
     Arg last = {value_int(-1), c->node, NULL};
     int axis = need_axis(el, c->arg[1].value.kind == V_NONE ? &last : &c->arg[1], rank, x);

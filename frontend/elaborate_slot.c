@@ -11,6 +11,10 @@ const TypeV *weight_type(Elab *el, Weight *w, const Ast *n) {
     return &weight_slot(el, w, n)->type;
 }
 
+static const char *kind_name(SlotKind kind) {
+    return kind == SLOT_PARAM ? "param" : kind == SLOT_STATE ? "state" : "cache";
+}
+
 static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
     Context saved = el->cx;
     el->cx.pack = w->inst && w->inst->has_pack && w->inst->pack_bound ? &w->inst->pack : NULL;
@@ -30,7 +34,7 @@ static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
         for (int i = 0; i < t.type.rank; i++) {
             if (size_is_static(t.type.dim[i])) continue;
             fault(el, w->inst ? w->inst->node : w->decl, 211, "%s `%s` would have the shape %s",
-                  w->kind == SLOT_PARAM ? "param" : "state", w->path, typev_text(el, &t));
+                  kind_name(w->kind), w->path, typev_text(el, &t));
             fault_label(el, "`%s` is known only at run time", size_text(el->arena, t.type.dim[i]));
             const char *fix = "";
             for (int k = size_names(el->program->sizes); k-- > 0;)
@@ -41,6 +45,13 @@ static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
                        fix);
             fault_throw(el);
         }
+    int64_t size;
+    for (int i = 0; i < t.type.rank; i++) {
+        if (!size_is_const(t.type.dim[i], &size) || size != 0) continue;
+        fault(el, w->inst ? w->inst->node : w->decl, 218, "%s `%s` would have no elements", kind_name(w->kind), w->path);
+        fault_label(el, "%s", typev_text(el, &t));
+        fault_throw(el);
+    }
     (void)n;
     return t;
 }

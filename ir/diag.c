@@ -47,13 +47,14 @@ struct Diag {
     bool strict; /* warnings are errors */
 };
 
-/* Names for -W[no-]NAME. */
+/* Names for -Wno-NAME; errors have none. */
 static const struct {
     int code;
     const char *name;
 } warning_names[] = {
-    {801, "softmax-twice"},     {802, "sigmoid-twice"},   {803, "unused-config"}, {804, "untrained-weight"},
-    {805, "moving-statistics"}, {806, "unwritten-cache"}, {807, "decay-group"},   {808, "unused-local"},
+#define CODE(number, name, title) {number, name},
+#include "ir/codes.def"
+#undef CODE
 };
 
 /* ---- collecting ---------------------------------------------------------------------------------------------------------- */
@@ -154,7 +155,7 @@ bool diag_full(const Diag *d) { return d->errors >= ERROR_LIMIT; }
 /* A name of the table, W0801, 0801 or 801. A name that nobody knows is ignored: it may be one of a later version. */
 void diag_disable(Diag *d, const char *warning) {
     for (size_t i = 0; i < sizeof warning_names / sizeof *warning_names; i++)
-        if (!strcmp(warning_names[i].name, warning)) PUSH(d->arena, d->disabled, warning_names[i].code);
+        if (*warning_names[i].name && !strcmp(warning_names[i].name, warning)) PUSH(d->arena, d->disabled, warning_names[i].code);
     int code = atoi(*warning == 'W' ? warning + 1 : warning);
     if (code > 0) PUSH(d->arena, d->disabled, code);
 }

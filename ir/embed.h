@@ -1,5 +1,5 @@
 /* embed.h -- files that are part of the compiler's binary. The Makefile writes the tables (build/gen/embed.S): a new
- * frontend/std/NAME.mdl or codegen/NAME.tile is in them by itself, in the order of the names. */
+ * frontend/std/NAME.mdl, frontend/explain/CODE.md or codegen/NAME.tile is in them by itself, in the order of the names. */
 #ifndef IR_EMBED_H
 #define IR_EMBED_H
 #include <stddef.h>
@@ -11,6 +11,7 @@ typedef struct Embedded {
 } Embedded;
 
 extern const Embedded embedded_std[];     /* frontend/std/ *.mdl */
+extern const Embedded embedded_pages[];   /* frontend/explain/ *.md */
 extern const Embedded embedded_tile[];    /* codegen/ *.tile and codegen/cpu/ *.tile */
 extern const Embedded embedded_runtime[]; /* one: runtime.o, the relocatable object that every artifact is linked with */
 extern const Embedded embedded_header[];  /* one: mdl.h */
