@@ -278,7 +278,7 @@ static LLVMValueRef table_add(Tables *t, const char *name, LLVMValueRef value) {
     return global;
 }
 
-static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMValueRef bytes) {
+static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMValueRef bytes, LLVMValueRef flops) {
     Module *m = t->m;
     const Program *p = t->program;
     LLVMTypeRef P = m->ptr, I = m->i32, L = m->i64;
@@ -318,6 +318,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         runtime_row(t, "rt_stats", I, 6, (LLVMTypeRef[]){P, I, P, P, P, P}),
         runtime_row(t, "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
         runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, L}),
+        flops,
     };
     LLVMValueRef value = module_struct(m, sizeof fields / sizeof *fields, fields);
     struct_check(m, value, sizeof(mdl_model), "mdl_model");
@@ -398,10 +399,11 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
                              module_array(m, m->ptr, e->n_inputs, in),
                              module_array(m, m->ptr, n_out, out),
                              module_i32(m, 0),
-                             module_null(m)};
+                             module_null(m),
+                             bytes_function(t->unit, plan_flops(plan))};
     fields[9] = module_i32(m, t->unit->uses.n); /* known now that the code is made */
     fields[10] = pack_uses(t);
-    LLVMValueRef row = module_struct(m, 11, fields);
+    LLVMValueRef row = module_struct(m, 12, fields);
     struct_check(m, row, sizeof(RtEntry), "RtEntry");
     return row;
 }
@@ -482,11 +484,13 @@ void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const Artifac
         exported(t, arena_printf(m->arena, "%s_open", t->program->name), module_type(m, m->i32, 2, (LLVMTypeRef[]){P, P}));
     LLVMValueRef shape = internal_function(t, "value.shape", m->i32, 3, (LLVMTypeRef[]){P, P, P});
     LLVMValueRef bytes = internal_function(t, "entry.bytes", m->i64, 2, (LLVMTypeRef[]){m->i32, P});
-    model_table(t, open, shape, bytes);
+    LLVMValueRef flops = internal_function(t, "entry.flops", m->i64, 2, (LLVMTypeRef[]){m->i32, P});
+    model_table(t, open, shape, bytes, flops);
     LLVMValueRef program = program_table(t, data);
     forward(t, open, "rt_open", program);
     forward(t, shape, "rt_shape", program);
     forward(t, bytes, "rt_bytes", program);
+    forward(t, flops, "rt_flops", program);
     model_function(t, arena_printf(m->arena, "%s_model", t->program->name));
     if (options->kind == ARTIFACT_SHARED) model_function(t, MDL_MODEL_SYMBOL);
     for (int i = 0; i < t->program->entries.n; i++) entry_function(t, i, program);

@@ -3,6 +3,7 @@
 #include "ir/plan.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 Node *plan_base(Node *n) {
     while (op_row(n->op)->class == CLASS_VIEW) n = n->in[0];
@@ -168,6 +169,25 @@ static void write_plan(Writer *w) {
         for (int k = 0; k < b->n_below; k++) fprintf(w->f, k ? ", %d" : ", above %d", b->below[k]);
         fputc('\n', w->f);
     }
+}
+
+/* Each axis letter of a product once. */
+static Size contract_flops(const Node *n) {
+    Size flops = size_const(n->graph->program->sizes, 2);
+    for (int i = 0; i < n->in[0]->type.rank; i++) flops = size_mul(flops, n->in[0]->type.dim[i]);
+    for (int i = 0; i < n->in[1]->type.rank; i++)
+        if (!strchr(n->attrs.labels[0], n->attrs.labels[1][i])) flops = size_mul(flops, n->in[1]->type.dim[i]);
+    return flops;
+}
+
+Size plan_flops(const Plan *p) {
+    Size total = size_const(p->graph->program->sizes, 0);
+    for (int i = 0; i < p->kernels.n; i++) {
+        const Kernel *k = p->kernels.at[i];
+        if (k->kind == KERNEL_CONTRACT) total = size_add(total, contract_flops(k->anchor));
+        if (k->kind == KERNEL_SCAN) total = size_add(total, size_mul(k->anchor->attrs.extent, plan_flops(k->body)));
+    }
+    return total;
 }
 
 const char *plan_arena_text(Arena *a, const Plan *p) {

@@ -112,6 +112,10 @@ struct Plan {
 /* What a node's operand is made of: strips views. The stored value, the kernel's own node, or a leaf. */
 Node *plan_base(Node *n);
 
+/* Operations of the products of a call, 2 for each multiplication with its addition; those in loops as often as they run. Nothing else
+ * counts: it is what a rate in GFLOP/s is commonly quoted of. */
+Size plan_flops(const Plan *p);
+
 /* Peak of the arena and lower bound (largest sum of live buffers) in bytes for given values of the size names. */
 void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound);
 

@@ -136,6 +136,7 @@ struct mdl_model {
     /* A string of the caller's, kept in checkpoints' __metadata__ (key "mdlrun.step", say): set where value is not NULL, else copied
      * to out, cut to out_size with its final 0; a key never set: MDL_ARGUMENT. */
     int (*note)(mdl_session *, const char *key, const char *value_or_null, char *out, size_t out_size);
+    int64_t (*flops)(int32_t entry, const int64_t *sizes); /* additions and multiplications of the products in a call */
 };
 
 /* Every shared artifact exports this beside NAME_model(), so that tools find the table without knowing the name. */

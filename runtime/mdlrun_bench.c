@@ -85,14 +85,15 @@ int command_bench(Tool *t, int n, char **words) {
     qsort(seconds, (size_t)rounds, sizeof *seconds, double_compare);
     double median = rounds % 2 ? seconds[rounds / 2] : 0.5 * (seconds[rounds / 2 - 1] + seconds[rounds / 2]);
     int64_t bytes = t->model->bytes ? t->model->bytes(c.index, c.sizes) : -1;
+    int64_t flops = t->model->size >= sizeof(mdl_model) && t->model->flops ? t->model->flops(c.index, c.sizes) : -1;
     char *sizes = tool_printf(t, "%s", "");
     for (int i = 0; i < c.entry->n_sizes; i++)
         sizes =
             tool_printf(t, "%s%s%s=%lld", sizes, i ? " " : "", t->model->sizes[c.entry->sizes[i]].name, (long long)c.sizes[i]);
     if (t->o.json) {
-        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I}", "model", t->model->name, "entry", words[0], "sizes", sizes,
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:I}", "model", t->model->name, "entry", words[0], "sizes", sizes,
                               "rounds", (json_int_t)rounds, "median_ms", 1e3 * median, "min_ms", 1e3 * seconds[0], "bytes",
-                              (json_int_t)bytes);
+                              (json_int_t)bytes, "flops", (json_int_t)flops);
         char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
         json_decref(o);
         if (!text) tool_fail(t, EXIT_INPUT, "not enough memory");
@@ -101,6 +102,7 @@ int command_bench(Tool *t, int n, char **words) {
     } else {
         printf("%s%s%s: median %.4g ms, min %.4g ms, %lld rounds", words[0], *sizes ? " " : "", sizes, 1e3 * median,
                1e3 * seconds[0], (long long)rounds);
+        if (flops > 0) printf(", %.4g GFLOP/s", (double)flops / median * 1e-9);
         if (bytes >= 0) printf(", %.1f MiB", (double)bytes / 1048576);
         putchar('\n');
     }

@@ -36,14 +36,14 @@ typedef struct Training {
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------- */
 
 static void note_set(Tool *t, const char *key, const char *value) {
-    if (t->model->size >= sizeof(mdl_model) && t->model->note)
+    if (t->model->size >= offsetof(mdl_model, flops) && t->model->note)
         tool_check(t, t->model->note(t->session, key, value, NULL, 0), NULL);
 }
 
 /* "" where the checkpoint has no such note. */
 static const char *note_get(Tool *t, const char *key) {
     char *value = tool_alloc(t, 64);
-    if (t->model->size < sizeof(mdl_model) || !t->model->note) return value;
+    if (t->model->size < offsetof(mdl_model, flops) || !t->model->note) return value;
     if (t->model->note(t->session, key, NULL, value, 64) != MDL_OK) value[0] = 0;
     return value;
 }

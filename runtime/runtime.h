@@ -67,6 +67,7 @@ typedef struct RtEntry {
     RtShapeFunction *const *input_dims, *const *output_dims; /* per input, output */
     int32_t n_packs;            /* packs it uses; one may stand here several times, for different sizes */
     const RtPackUse *packs;
+    RtBytesFunction *flops;     /* of the products of a call */
 } RtEntry;
 
 typedef struct RtSizeRange {
@@ -118,6 +119,7 @@ int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tenso
 int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t *sizes, char *const *inputs, char *const *outputs);
 int rt_shape(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *shape);
 int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes);
+int64_t rt_flops(const RtProgram *p, int32_t entry, const int64_t *sizes);
 int rt_load(mdl_session *s, const char *path);
 int rt_save(mdl_session *s, const char *path, int32_t optimizer);
 int rt_get(mdl_session *s, const char *path, mdl_tensor *t);

@@ -479,6 +479,14 @@ int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
     return total + most;
 }
 
+int64_t rt_flops(const RtProgram *p, int32_t entry, const int64_t *sizes) {
+    int64_t values[p->n_names + 1];
+    memset(values, 0, sizeof values);
+    if (entry < 0 || entry >= p->n_entries || (p->model->entries[entry].n_sizes && !sizes)) return -1;
+    for (int k = 0; k < p->model->entries[entry].n_sizes; k++) values[p->model->entries[entry].sizes[k]] = sizes[k];
+    return p->entries[entry].flops ? p->entries[entry].flops(values) : -1;
+}
+
 int rt_seed(mdl_session *s, uint64_t seed) {
     if (!s) return MDL_ARGUMENT;
     if (!rt_enter(s)) return MDL_BUSY;

@@ -83,8 +83,8 @@ static void make_program(void) {
     count_out[0] = (mdl_value){"out", MDL_OUTPUT, INT, 1, D_B, "i32[batch]"};
     entries[0] = (mdl_entry){"step", 1, 0, 1, 1, NULL, step_in, step_out, "made.mdl:1"};
     entries[1] = (mdl_entry){"count", 0, 1, 1, 1, SIZE0, count_in, count_out, "made.mdl:2"};
-    runs[0] = (RtEntry){step_run, no_bytes, 1, SLOT0, 1, SLOT0, 1, SCALAR, SCALAR, 0, NULL};
-    runs[1] = (RtEntry){count_run, big_bytes, 1, SLOT1, 1, SLOT1, 0, BATCH, BATCH, 0, NULL};
+    runs[0] = (RtEntry){step_run, no_bytes, 1, SLOT0, 1, SLOT0, 1, SCALAR, SCALAR, 0, NULL, NULL};
+    runs[1] = (RtEntry){count_run, big_bytes, 1, SLOT1, 1, SLOT1, 0, BATCH, BATCH, 0, NULL, NULL};
     slots[0] = (RtSlot){&values[0], 0, 1, NULL, w_bytes, w_init, no_bytes};
     slots[1] = (RtSlot){&values[1], 0, 1, NULL, b_bytes, b_init, no_bytes};
     model = (mdl_model){.abi = MDL_ABI, .size = sizeof model, .name = "made", .n_entries = 2, .n_values = 2, .n_sizes = 1, .entries = entries,
