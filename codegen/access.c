@@ -319,6 +319,14 @@ Access *access_follow(Space *sp, Node *x, Affine *const *given) {
                 next[i]->c = size_add(next[i]->c, x->attrs.lo[i]);
             }
             break;
+        case OP_WINDOW: { /* two axes of the view for one of y */
+            int axis = x->attrs.axis;
+            for (int i = 0; i < rank; i++) next[i] = index[i <= axis ? i : i + 1];
+            next[axis] = affine_const(sp, size_const(sp->table, 0));
+            affine_add_scaled(next[axis], index[axis], size_const(sp->table, x->attrs.window.stride[0]));
+            affine_add_scaled(next[axis], index[axis + 1], size_const(sp->table, x->attrs.window.dilation[0]));
+            break;
+        }
         default: bug("view %s is not known to the schedules", op_row(x->op)->name);
         }
         memcpy(index, next, sizeof index);

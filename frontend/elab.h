@@ -485,7 +485,8 @@ struct Builtin {
     BuiltinFn *fn;
 };
 /* Each ends with a row of NULLs. */
-extern const Builtin builtins_map[], builtins_shape[], builtins_make[], builtins_pattern[], builtins_effect[];
+extern const Builtin builtins_map[], builtins_shape[], builtins_make[], builtins_pattern[], builtins_effect[],
+    builtins_window[];
 Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node);
 Node *need_tensor(Elab *el, const Arg *a);
 void need_float(Elab *el, const Arg *a);

@@ -49,6 +49,7 @@ static bool read_library(Elab *el) {
     env_set(el, el->prelude, "pi", value_num(3.14159265358979323846));
     add_builtins(el, builtins_map);
     add_builtins(el, builtins_shape);
+    add_builtins(el, builtins_window);
     add_builtins(el, builtins_make);
     add_builtins(el, builtins_pattern);
     add_builtins(el, builtins_effect);

@@ -3,7 +3,7 @@
  *
  * A row is name, parameters, function. Parameters with `?` may be left out (the value is none then). Rows with `*` take any
  * number of arguments and look at Call.rest themselves. Rows without a function are known and refused: "not supported yet". The
- * other tables stand in elaborate_shape.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c. */
+ * other tables stand in elaborate_shape.c, elaborate_window.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c. */
 #include "frontend/elab.h"
 
 #include <math.h>

@@ -84,6 +84,7 @@ static Attrs attrs_of_row(Op op, const Attrs *a) {
     if (has & A_FLAG) out.flag = a->flag;
     if (has & A_BODY) out.body = a->body;
     if (has & A_COUNTS) memcpy(out.counts, a->counts, sizeof out.counts);
+    if (has & A_WINDOW) out.window = a->window;
     return out;
 }
 

@@ -34,11 +34,23 @@ typedef enum {
 
 enum { /* fields of Attrs that an op has */
     A_INDEX = 1, A_NAME = 2, A_NUMBER = 4, A_DATA = 8, A_AXIS = 16, A_AXES = 32, A_SHAPE = 64, A_RANGE = 128, A_LABELS = 256,
-    A_FN = 512, A_SITE = 1024, A_DTYPE = 2048, A_EXTENT = 4096, A_FLAG = 8192, A_BODY = 16384, A_COUNTS = 32768
+    A_FN = 512, A_SITE = 1024, A_DTYPE = 2048, A_EXTENT = 4096, A_FLAG = 8192, A_BODY = 16384, A_COUNTS = 32768,
+    A_WINDOW = 65536
 };
 
 typedef enum { REDUCE_SUM, REDUCE_VAR, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL, REDUCE_ARGMAX, REDUCE_ARGMIN } ReduceFn;
 typedef enum { RANDOM_UNIFORM, RANDOM_NORMAL, RANDOM_BERNOULLI, RANDOM_RANDINT } RandomFn; /* operands low high | mean std | p | low high */
+
+typedef enum { CONV_Y, CONV_X, CONV_W } ConvSlot; /* which of the three tensors of a convolution the result is */
+
+/* Windows over two axes (rows, columns): element u of window i lies at i * stride + u * dilation - before of its axis. */
+typedef struct Window {
+    int taps[2];     /* size, in elements */
+    int stride[2];   /* from one window to the next */
+    int dilation[2]; /* from one element to the next */
+    int before[2];   /* places before the axis at which the first window begins: they count as padding */
+    int groups;      /* conv: of channels */
+} Window;
 
 typedef struct Type {
     DType dtype;
@@ -63,18 +75,19 @@ typedef struct Attrs {
     int n_axes, axes[MAX_RANK]; /* reduce: sorted; permute */
     Size lo[MAX_RANK], hi[MAX_RANK];
     int n_shape;
-    Size shape[MAX_RANK];   /* reshape, expand, scatter_add */
+    Size shape[MAX_RANK];   /* reshape, expand, scatter_add, conv, window_argmax, window_put */
     const char *labels[3];  /* contract: one letter an axis: of a, of b, of the result */
-    int fn;                 /* ReduceFn, RandomFn */
+    int fn;                 /* ReduceFn, RandomFn, ConvSlot */
     uint32_t site;          /* random, categorical */
     uint64_t step;          /* random: a fixed step (initial values); 0: that of the session */
     DType dtype;            /* cast, random */
-    Size extent;            /* size, slice_at, topk_ids (a constant), scan: number of steps */
+    Size extent;            /* size, slice_at, topk_ids (a constant), window: number of windows, scan: number of steps */
     int flag;               /* gather, scatter_add: along; cumsum, scan: from the end; sort_ids: descending */
     Graph *body;
     /* scan: operands are counts[0] invariants, counts[1] initial carries, counts[2] sequences (axis 0 is the step). Body arguments:
      * the step t (i32 scalar), invariants, carries, elements of the sequences. Body results: new carries, then counts[3] ys. */
     int counts[4];
+    Window window;          /* conv, window_*; window: [0] of taps, stride, dilation */
 } Attrs;
 
 struct Node {

@@ -32,7 +32,8 @@ bool op_parse(const char *name, Op *op) {
     X(ARG, "a leaf") X(SIGN, "constant almost everywhere") X(FLOOR, "constant almost everywhere")                              \
     X(CEIL, "constant almost everywhere") X(ROUND, "constant almost everywhere") X(NOT, "bool") X(ISNAN, "bool")               \
     X(EQ, "bool") X(NE, "bool") X(LT, "bool") X(LE, "bool") X(GT, "bool") X(GE, "bool") X(AND, "bool") X(OR, "bool")           \
-    X(RANDOM, "a draw") X(SORT_IDS, "places") X(TOPK_IDS, "places") X(CATEGORICAL, "a draw")                                   \
+    X(RANDOM, "a draw") X(SORT_IDS, "places") X(TOPK_IDS, "places") X(CATEGORICAL, "a draw") X(WINDOW, "made when gradients are taken already") \
+    X(WINDOW_ARGMAX, "places")                                   \
     X(SCAN, "not supported yet") X(CALL, "opened before gradients are taken") X(GET, "belongs to its operand")                 \
     X(STOP, "stops gradients") X(GRAD, "expanded by the pass that takes gradients")
 
@@ -61,6 +62,8 @@ bool op_parse(const char *name, Op *op) {
 #define grad_SORT_IDS NULL
 #define grad_TOPK_IDS NULL
 #define grad_CATEGORICAL NULL
+#define grad_WINDOW NULL
+#define grad_WINDOW_ARGMAX NULL
 #define grad_SCAN NULL
 #define grad_CALL NULL
 #define grad_GET NULL

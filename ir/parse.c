@@ -289,9 +289,10 @@ static bool attrs_before(Parser *p, Op op, const Type *t, Attrs *a) {
     case OP_ARG: return whole_int(p, &a->index);
     case OP_CALL: a->name = string(p); break;
     case OP_REDUCE:
-    case OP_RANDOM: {
+    case OP_RANDOM:
+    case OP_CONV: {
         const char *name = word(p, "");
-        if (!p->failed && !name_code(op == OP_REDUCE ? reduce_names : random_names, name, &a->fn))
+        if (!p->failed && !name_code(op == OP_REDUCE ? reduce_names : op == OP_CONV ? conv_names : random_names, name, &a->fn))
             return fail(p, "`%s` is unknown", name);
         break;
     }
@@ -341,6 +342,14 @@ static bool axes(Parser *p, Attrs *a) {
     return expect(p, "]");
 }
 
+static bool window(Parser *p, Window *w) {
+    static const char *const WORD[] = {"taps", "stride", "dilation", "before"};
+    int *pair[] = {w->taps, w->stride, w->dilation, w->before};
+    for (int k = 0; k < 4; k++)
+        if (!expect(p, WORD[k]) || !whole_int(p, &pair[k][0]) || !whole_int(p, &pair[k][1])) return false;
+    return expect(p, "groups") && whole_int(p, &w->groups);
+}
+
 /* What follows the operands. */
 static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recompute) {
     unsigned has = op_row(op)->attrs;
@@ -369,6 +378,7 @@ static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recomput
         for (int k = 0; k < 4; k++)
             if (!whole_int(p, &a->counts[k])) return false;
     }
+    if (has & A_WINDOW && !window(p, &a->window)) return false;
     if (has & A_FLAG) a->flag = try(p, "flag");
     if (try(p, "recompute") && !whole_int(p, recompute)) return false;
     if (has & A_EXTENT && op != OP_SIZE) {

@@ -21,6 +21,7 @@
 #include <string.h>
 
 const char *const reduce_names[] = {"sum", "var", "max", "min", "any", "all", "argmax", "argmin", NULL};
+const char *const conv_names[] = {"y", "x", "w", NULL};
 const char *const random_names[] = {"uniform", "normal", "bernoulli", "randint", NULL};
 const char *const slot_kind_names[] = {"param", "state", "cache", NULL};
 
@@ -184,6 +185,7 @@ static void print_before(FILE *f, const Node *n) {
         break;
     case OP_REDUCE: fprintf(f, " %s", reduce_names[a->fn]); break;
     case OP_RANDOM: fprintf(f, " %s", random_names[a->fn]); break;
+    case OP_CONV: fprintf(f, " %s", conv_names[a->fn]); break;
     case OP_CONST:
         fputc(' ', f);
         print_number(f, a, n->type.dtype);
@@ -223,6 +225,11 @@ static void print_after(FILE *f, const Node *n) {
     if (has & A_SITE) fprintf(f, " site %" PRIu32, a->site);
     if (has & A_SITE && a->step) fprintf(f, " step %" PRIu64, a->step);
     if (has & A_COUNTS) fprintf(f, " counts %d %d %d %d", a->counts[0], a->counts[1], a->counts[2], a->counts[3]);
+    if (has & A_WINDOW) {
+        const Window *w = &a->window;
+        fprintf(f, " taps %d %d stride %d %d dilation %d %d before %d %d groups %d", w->taps[0], w->taps[1], w->stride[0],
+                w->stride[1], w->dilation[0], w->dilation[1], w->before[0], w->before[1], w->groups);
+    }
     if (has & A_FLAG && a->flag) fputs(" flag", f);
     if (n->recompute) fprintf(f, " recompute %d", n->recompute);
     if (has & A_EXTENT) {

@@ -11,6 +11,7 @@ enum {
 /* Names by value of the enum; NULL ends. */
 extern const char *const reduce_names[];
 extern const char *const random_names[];
+extern const char *const conv_names[];
 extern const char *const slot_kind_names[];
 
 #endif

@@ -3,14 +3,15 @@
  * Requires: no GRAD (the rule of `var` is better than what its formula would give).  Ensures: no REDUCE_VAR; argmax and argmin
  * over the last axis; the axes of any other reduce are trailing ones, or leave out the last axis; a reduction of everything, of
  * more than 64 Ki elements or of an unknown number, goes by rows first, so that it runs in parallel in an order that no number
- * of threads changes.
+ * of threads changes; a concat has at most CONCAT_MOST operands.
  * Orders and draws are of f32, f64 or i64: other types are cast to one of them, which keeps their order. (Draws are made in
  * f32 whatever the type of their weights.)
  *   %v: f32[b] = reduce var %x[b, n] [1]        →   sum, * 1/n, x - mean, square, sum, * 1/n
  *   %s: f32[] = reduce sum %x[4096, 768] [0, 1] →   %r: f32[4096] = reduce sum %x [1];  %s = reduce sum %r [0] */
 #include "passes/pass.h"
 
-#define ROW_MOST 65536 /* elements of a row that stays in a cache */
+#define ROW_MOST    65536 /* elements of a row that stays in a cache */
+#define CONCAT_MOST 16    /* operands: each is an index map of its own in a kernel */
 
 /* x / number of elements along the axes that were summed. */
 static Node *divide_by_count(Graph *g, Node *x, Size count) {
@@ -109,22 +110,29 @@ static Node *ordering(Rewrite *r, const Node *n) {
     return graph_add(r->to, n->op, &n->attrs, n->n_in, in);
 }
 
+/* Parts one after another, in several steps. */
+static Node *concat(Graph *g, int axis, int n, Node **in) {
+    if (n <= CONCAT_MOST) return n == 1 ? in[0] : graph_add(g, OP_CONCAT, &(Attrs){.axis = axis}, n, in);
+    int parts = (n + CONCAT_MOST - 1) / CONCAT_MOST;
+    Node **part = NEW_ARRAY(g->arena, Node *, parts);
+    for (int i = 0; i < parts; i++) {
+        int from = (int)((int64_t)n * i / parts), to = (int)((int64_t)n * (i + 1) / parts);
+        part[i] = concat(g, axis, to - from, in + from);
+    }
+    return concat(g, axis, parts, part);
+}
+
 Graph *pass_lower(PassContext *c, const Graph *g) {
     Rewrite r = rewrite_begin(c, g);
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
         if (!r.live[i]) continue;
-        if (n->op != OP_REDUCE && !(is_ordering(n->op) && n->in[0]->type.dtype != routine_type(n))) {
-            r.map[i] = rewrite_copy(&r, n);
-            continue;
-        }
         rewrite_at(r.to, n);
-        if (n->op != OP_REDUCE) {
-            r.map[i] = ordering(&r, n);
-            if (!r.map[i]->name) r.map[i]->name = n->name;
-            continue;
-        }
-        r.map[i] = reduce(r.to, (ReduceFn)n->attrs.fn, r.map[n->in[0]->id], n->attrs.n_axes, n->attrs.axes);
+        if (n->op == OP_REDUCE)
+            r.map[i] = reduce(r.to, (ReduceFn)n->attrs.fn, r.map[n->in[0]->id], n->attrs.n_axes, n->attrs.axes);
+        else if (is_ordering(n->op) && n->in[0]->type.dtype != routine_type(n)) r.map[i] = ordering(&r, n);
+        else if (n->op == OP_CONCAT) r.map[i] = concat(r.to, n->attrs.axis, n->n_in, rewrite_operands(&r, n));
+        else r.map[i] = rewrite_copy(&r, n);
         if (!r.map[i]->name) r.map[i]->name = n->name;
     }
     return rewrite_end(&r);

@@ -79,6 +79,11 @@ static void key_attrs(Key *key, const Node *n) {
         fputc(' ', key->f);
         key_size(key, a->extent);
     }
+    if (has & A_WINDOW) {
+        const Window *w = &a->window;
+        fprintf(key->f, " window%dx%d,%dx%d,%dx%d,%dx%d,%d", w->taps[0], w->taps[1], w->stride[0], w->stride[1], w->dilation[0],
+                w->dilation[1], w->before[0], w->before[1], w->groups);
+    }
 }
 
 /* An operand: the kernel's own node, a stored value, or the leaf or view written out. */

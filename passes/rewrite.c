@@ -162,6 +162,7 @@ bool node_same_op(const Node *a, const Node *b) {
     if ((has & A_EXTENT) && x->extent != y->extent) return false;
     if ((has & A_FLAG) && x->flag != y->flag) return false;
     if ((has & A_BODY) && x->body != y->body) return false;
+    if ((has & A_WINDOW) && memcmp(&x->window, &y->window, sizeof x->window) != 0) return false;
     if ((has & A_COUNTS) && memcmp(x->counts, y->counts, sizeof x->counts) != 0) return false;
     return true;
 }

@@ -53,6 +53,7 @@ static Node *view_again(Simplify *s, const Node *n, Node *x) { /* the view n of 
     case OP_EXPAND: return node_expand(s->g, x, n->type.rank, n->type.dim);
     case OP_PERMUTE: return node_permute(s->g, x, n->attrs.axes);
     case OP_SLICE: return node_slice(s->g, x, n->attrs.lo, n->attrs.hi);
+    case OP_WINDOW: return graph_add(s->g, OP_WINDOW, &n->attrs, 1, &x);
     default: bug("%s is no view", op_row(n->op)->name);
     }
 }

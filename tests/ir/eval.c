@@ -20,6 +20,9 @@ typedef struct Case {
 #define TWO(op, type) "a: " type ", b: " type " | %y: " type " = " op " %a, %b\n"
 #define TEST(op, type, n) "a: " type ", b: " type " | %y: bool[" n "] = " op " %a, %b\n"
 
+#define CONV(inputs, type, what) inputs " | %y: " type " = conv " what " taps 2 2 "
+#define POOL(inputs, type, what) inputs " | %y: " type " = " what " taps 2 2 "
+
 static const Case CASES[] = {
     /* leaves */
     {"const", "| %y: f32[2] = const 0.1\n", "", "0.100000001 0.100000001", 0},
@@ -114,6 +117,30 @@ static const Case CASES[] = {
     {"permute", "x: i32[2, 3] | %y: i32[3, 2] = permute %x [1, 0]\n", "1 2 3 4 5 6", "1 4 2 5 3 6", 0},
     {"expand", "x: f32[2, 1] | %y: f32[2, 2, 3] = expand %x\n", "1 2", "1 1 1 2 2 2 1 1 1 2 2 2", 0},
     {"slice", "x: f32[2, n] | %y: f32[1, n - 1] = slice %x [1:2, 1:n]\n", "1 2 3 4 5 6", "5 6", 0},
+    {"window", "x: f32[5] | %y: f32[2, 2] = window %x axis 0 taps 2 1 stride 2 1 dilation 2 1 before 0 0 groups 0 extent 2\n",
+     "1 2 3 4 5", "1 3 3 5", 0},
+    {"window beyond the end",
+     "x: f32[n] | %y: f32[2, 2] = window %x axis 0 taps 2 1 stride 2 1 dilation 1 1 before 0 0 groups 0 extent 2\n", "1 2 3",
+     "2 windows in 3", MDL_RANGE},
+    {"conv", CONV("x: f32[1, 1, 2, 3], w: f32[1, 1, 2, 2]", "f32[1, 1, 1, 2]", "y %x, %w") "stride 1 1 dilation 1 1 before 0 0 groups 1\n",
+     "1 2 3 4 5 6; 1 2 3 4", "37 47", 0},
+    {"conv for x", CONV("d: f32[1, 1, 1, 2], w: f32[1, 1, 2, 2]", "f32[1, 1, 2, 3]", "x %d, %w") "stride 1 1 dilation 1 1 before 0 0 groups 1\n",
+     "1 10; 1 2 3 4", "1 12 20 3 34 40", 0},
+    {"conv for w", CONV("d: f32[1, 1, 1, 2], x: f32[1, 1, 2, 3]", "f32[1, 1, 2, 2]", "w %d, %x") "stride 1 1 dilation 1 1 before 0 0 groups 1\n",
+     "1 10; 1 2 3 4 5 6", "21 32 54 65", 0},
+    {"conv in groups",
+     "x: f32[1, 2, 2, 2], w: f32[2, 1, 1, 1] | %y: f32[1, 2, 2, 2] = conv y %x, %w taps 1 1 stride 2 2 dilation 1 1 before 1 1 groups 2\n",
+     "1 2 3 4 5 6 7 8; 10 100", "0 0 0 40 0 0 0 800", 0},
+    {"conv, dilated", CONV("x: f32[1, 1, 3, 3], w: f32[1, 1, 2, 2]", "f32[1, 1, 1, 1]", "y %x, %w") "stride 1 1 dilation 2 2 before 0 0 groups 1\n",
+     "1 2 3 4 5 6 7 8 9; 1 10 100 1000", "9731", 0},
+    {"window_argmax", POOL("x: f32[1, 1, 2, 3]", "u8[1, 1, 1, 2]", "window_argmax %x") "stride 1 1 dilation 1 1 before 0 0 groups 1\n",
+     "1 5 2 nan 5 3", "2 0", 0},
+    {"window_argmax, padded", POOL("x: f32[1, 1, 2, 2]", "u8[1, 1, 1, 1]", "window_argmax %x") "stride 2 2 dilation 1 1 before 1 1 groups 1\n",
+     "-inf 5 2 3", "3", 0},
+    {"window_take", POOL("x: f32[1, 1, 2, 3], p: u8[1, 1, 1, 2]", "f32[1, 1, 1, 2]", "window_take %x, %p") "stride 1 1 dilation 1 1 before 0 0 groups 1\n",
+     "1 5 2 nan 5 3; 2 0", "nan 5", 0},
+    {"window_put", POOL("v: f32[1, 1, 1, 2], p: u8[1, 1, 1, 2]", "f32[1, 1, 2, 3]", "window_put %v, %p") "stride 1 1 dilation 1 1 before 0 0 groups 1\n",
+     "10 20; 1 0", "0 30 0 0 0 0", 0},
     {"pad", "x: f32[1, 2] | %y: f32[2, 4] = pad %x [1:0, 1:1] value -inf\n", "1 2", "-inf -inf -inf -inf -inf 1 2 -inf", 0},
     {"pad of bool", "x: bool[1] | %y: bool[3] = pad %x [1:1] value false\n", "1", "0 1 0", 0},
     {"concat", "a: i32[2, 1], b: i32[2, 2] | %y: i32[2, 3] = concat %a, %b axis 1\n", "1 2; 3 4 5 6", "1 3 4 2 5 6", 0},

@@ -88,6 +88,36 @@ static const Case CASES[] = {
     {"contract with itself", -2, 2, 0, false, "a: f32[3, 2] | %y: f32[3, 3] = contract %a[i k], %a[j k] -> [i j]\n"},
     {"cumsum", -2, 2, 0, false, "x: f32[2, n, 3] | %y: f32[2, n, 3] = cumsum %x axis 1\n"},
     {"cumsum from the end", -2, 2, 0, false, "x: f32[2, n, 3] | %y: f32[2, n, 3] = cumsum %x axis 0 flag\n"},
+    {"conv", -2, 2, 0, false,
+     "x: f32[n, 2, 5, 4], w: f32[3, 2, 3, 2] | %y: f32[n, 3, 5, 3] = conv y %x, %w taps 3 2 stride 1 1 dilation 1 1 before 1 0 "
+     "groups 1\n"},
+    {"conv of size 1", -2, 2, 0, false,
+     "x: f32[1, 1, 1, 1], w: f32[1, 1, 1, 1] | %y: f32[1, 1, 1, 1] = conv y %x, %w taps 1 1 stride 1 1 dilation 1 1 before 0 0 "
+     "groups 1\n"},
+    {"conv, kernel = input", -2, 2, 0, false,
+     "x: f32[2, 1, 3, 3], w: f32[2, 1, 3, 3] | %y: f32[2, 2, 1, 1] = conv y %x, %w taps 3 3 stride 2 1 dilation 1 1 before 0 0 "
+     "groups 1\n"},
+    {"conv, stride above kernel", -2, 2, 0, false,
+     "x: f32[1, 2, 7, 8], w: f32[2, 2, 2, 1] | %y: f32[1, 2, 2, 3] = conv y %x, %w taps 2 1 stride 4 3 dilation 1 1 before 0 0 "
+     "groups 1\n"},
+    {"conv, dilated, in groups", -2, 2, 0, false,
+     "x: f32[1, 4, 6, 7], w: f32[6, 2, 2, 3] | %y: f32[1, 6, 3, 2] = conv y %x, %w taps 2 3 stride 2 2 dilation 3 2 before 1 1 "
+     "groups 2\n"},
+    {"conv, depthwise, padded on one side", -2, 2, 0, false,
+     "x: f32[2, 3, 4, 4], w: f32[3, 1, 3, 3] | %y: f32[2, 3, 3, 2] = conv y %x, %w taps 3 3 stride 1 2 dilation 1 1 before 1 1 "
+     "groups 3\n"},
+    {"conv transposed", -2, 2, 0, false,
+     "y: f32[2, 3, 2, 3], w: f32[3, 2, 3, 2] | %x: f32[2, 2, 4, 7] = conv x %y, %w taps 3 2 stride 2 3 dilation 1 1 before 1 0 "
+     "groups 1\n"},
+    {"conv for w", -2, 2, 0, false,
+     "y: f32[2, 2, 3, 3], x: f32[2, 2, 5, 3] | %w: f32[2, 1, 2, 2] = conv w %y, %x taps 2 2 stride 2 1 dilation 1 2 before 0 1 "
+     "groups 2\n"},
+    {"largest of windows", -2, 2, 0, false,
+     "x: f32[2, n, 5, 4] | %p: u8[2, n, 3, 2] = window_argmax %x taps 3 2 stride 2 2 dilation 1 1 before 1 0 groups 1\n"
+     "%y: f32[2, n, 3, 2] = window_take %x, %p taps 3 2 stride 2 2 dilation 1 1 before 1 0 groups 1\n"},
+    {"put into windows", -2, 2, 4, false,
+     "v: f32[1, 1, 2, 3], p: u8[1, 1, 2, 3] | %y: f32[1, 1, 3, 4] = window_put %v, %p taps 2 2 stride 1 1 dilation 1 1 before 0 0 groups "
+     "1\n"},
     {"custom", -2, 2, 0, false,
      "x: f32[3] | %s: f32[3] = sin %x\n %c: (f32[3]) = custom %s, %x {\n"
      "  %dy: f32[3] = arg 0\n %a: f32[3] = arg 1\n %cos: f32[3] = cos %a\n %d: f32[3] = mul %dy, %cos\n results %d\n }\n"

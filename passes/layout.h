@@ -1,0 +1,18 @@
+/* layout.h -- inside pass layout: what convolutions and windows become. Tensors here are [n, h, w, c]: channels last. */
+#ifndef PASSES_LAYOUT_H
+#define PASSES_LAYOUT_H
+#include "passes/pass.h"
+
+/* The forms of a convolution from the other two tensors: y and x channels last, w as declared, [o, c / groups, u, v]. dim: the
+ * shape of the result as declared. The form for w gives [o, c / groups, u, v]. */
+Node *conv_y(Graph *g, Node *x, Node *w, const Window *win, const Size *dim);
+Node *conv_x(Graph *g, Node *y, Node *w, const Window *win, const Size *dim);
+Node *conv_w(Graph *g, Node *y, Node *x, const Window *win);
+
+/* The largest of each window, its place, the element at a place, and the transpose of that; dim: as above. */
+Node *window_max(Graph *g, Node *x, const Window *win, const Size *dim);
+Node *window_argmax(Graph *g, Node *x, const Window *win, const Size *dim);
+Node *window_take(Graph *g, Node *x, Node *place, const Window *win);
+Node *window_put(Graph *g, Node *v, Node *place, const Window *win, const Size *dim);
+
+#endif
