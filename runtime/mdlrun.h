@@ -43,7 +43,7 @@ typedef struct Options {
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
     uint64_t seed;
-    bool seed_given, quiet, json;
+    bool seed_given, quiet, json, profile;
     double temperature, top_p;
 } Options;
 

@@ -1,5 +1,6 @@
 /* mdlrun_bench.c -- `bench`: how long a call of an entry takes. Inputs that are not given are made up: floats from the normal
- * distribution, integers 0. Caches that run full are reset between calls, outside the clock. */
+ * distribution, integers 0. Caches that run full are reset between calls, outside the clock. With --profile the session counts
+ * the time of each kernel, over all calls, the warming one too. */
 #include "runtime/mdlrun.h"
 #include "runtime/philox.h"
 
@@ -43,6 +44,38 @@ static void input_make(Tool *t, Call *c, int i) {
         if (v->dtype.bits == 32) memcpy(a.data + 4 * k, &narrow, 4);
     }
     c->inputs[i] = a;
+}
+
+typedef struct Row {
+    const char *name, *source;
+    int64_t calls, ns;
+} Row;
+
+static int row_compare(const void *a, const void *b) {
+    const Row *x = a, *y = b;
+    return (x->ns < y->ns) - (x->ns > y->ns);
+}
+
+/* Kernels by time; calls: of the entry. */
+static void profile_print(Tool *t, int64_t calls) {
+    int n = 0;
+    int64_t all = 0;
+    Row *rows = NULL;
+    for (Row r; t->model->stats(t->session, n, &r.name, &r.source, &r.calls, &r.ns) == MDL_OK; n++) {
+        if (n % 64 == 0) {
+            Row *more = tool_alloc(t, sizeof *rows * (size_t)(n + 64));
+            if (n) memcpy(more, rows, sizeof *rows * (size_t)n);
+            rows = more;
+        }
+        rows[n] = r;
+        all += r.ns;
+    }
+    if (n) qsort(rows, (size_t)n, sizeof *rows, row_compare);
+    printf("%10s  %6s  %6s  kernel\n", "us", "share", "calls");
+    for (int i = 0; i < n; i++)
+        printf("%10.1f  %5.1f%%  %6.4g  %s%s%s\n", 1e-3 * (double)rows[i].ns / (double)calls,
+               all ? 100.0 * (double)rows[i].ns / (double)all : 0.0, (double)rows[i].calls / (double)calls, rows[i].name,
+               *rows[i].source ? "  // " : "", rows[i].source);
 }
 
 int command_bench(Tool *t, int n, char **words) {
@@ -105,6 +138,7 @@ int command_bench(Tool *t, int n, char **words) {
         if (flops > 0) printf(", %.4g GFLOP/s", (double)flops / median * 1e-9);
         if (bytes >= 0) printf(", %.1f MiB", (double)bytes / 1048576);
         putchar('\n');
+        if (t->o.profile) profile_print(t, rounds + 1);
     }
     return EXIT_DONE;
 }

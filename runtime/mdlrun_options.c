@@ -12,7 +12,7 @@ static const char help[] =
     "mdlrun MODEL.so train [STEP] NAME=SOURCE ... [--test ENTRY] [--batch N] [--epochs N | --steps N] [--resume CKPT]\n"
     "mdlrun MODEL.so eval ENTRY NAME=SOURCE ... [--batch N]\n"
     "mdlrun MODEL.so generate [ENTRY] --prompt TEXT | --prompt-file F [-n N] [--temperature T] [--top-k K] [--top-p P]\n"
-    "mdlrun MODEL.so bench ENTRY [NAME=VALUE ...] [--rounds N] [--json]\n"
+    "mdlrun MODEL.so bench ENTRY [NAME=VALUE ...] [--rounds N] [--profile] [--json]\n"
     "\n"
     "VALUE    a number, FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME; sizes follow from arrays, or are given like numbers\n"
     "SOURCE   FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME, FILE.csv:COLUMN, FILE.txt (bytes), IDX (.gz too); @A:B picks a "
@@ -29,6 +29,8 @@ static const char help[] =
     "  --keep-best RESULT[:min|max]  the best test's weights go to F.best   --patience N  stops after N tests without a better "
     "one\n"
     "  --log F.csv      a row a step                      --plot F.png     the curve of the loss\n"
+    "bench:\n"
+    "  --profile        the time of each kernel, its share, and the place in the source it came from\n"
     "\n"
     "Exit status: 0 done, 1 wrong input, 2 wrong usage, 3 the artifact reported an error, 130 interrupted\n";
 
@@ -69,6 +71,7 @@ static const struct Row {
     ROW("top-p", OPT_REAL, top_p, 0),
     ROW("quiet", OPT_FLAG, quiet, 0),
     ROW("json", OPT_FLAG, json, 0),
+    ROW("profile", OPT_FLAG, profile, 0),
 #undef ROW
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))
