@@ -1,9 +1,14 @@
 /* schedule_contract.c -- products: contract and the maps behind it.
  *
  * The letters of a contract fall into four groups: batch (in a, b and the result), m (a and result), n (b and result), k (a and
- * b). The operands change places if that puts the result's last axis into n: it runs along the lanes. Neighbouring symbols of a
- * group merge where all accesses allow it; what is left beside the last symbol of a group becomes parallel (batch, m, n) or an
- * outer loop (k).
+ * b). Neighbouring symbols of a group merge where all accesses allow it. One symbol of n runs along the lanes; the operands
+ * change places if that makes better vectors: full ones, contiguous in b, contiguous in the result. One symbol of m gives the
+ * rows of a register tile. The others: an outer product of loops, parallel as far as they lie outside of a block.
+ *
+ * A block of rows covers some rows of the last symbol of m, or all of them and a part of the symbols before it, so that a packed
+ * panel serves enough of them where rows are short: a convolution has m = batch, rows and columns of a picture, which do not
+ * merge. A block of k likewise: the elements of a window (its rows, then columns and channels), which lie one after another in
+ * the panel whatever they are in memory. The loops of the product itself merge what lies side by side in a alone.
  *
  * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed. Here are the
  * choice between them, their parameters and what fills their holes. */
@@ -33,15 +38,21 @@ typedef struct Contract {
     int class[MAX_SYMBOLS];                     /* Group of each axis */
     int n[GROUPS], symbol[GROUPS][MAX_SYMBOLS]; /* outermost first */
     int sm, sn, sk;                             /* the last symbol of the groups m, n, k; -1: none */
+    int mq, kq;                                 /* of symbol[GROUP_M], symbol[GROUP_K]: the first that lies in a block */
+    int64_t mc, kc;                             /* longest part of that one in a block (mq: if it is not the last) */
+    int64_t k_inner;                            /* elements of the symbols of k after it */
+    bool k_whole;                               /* symbol kq is not cut */
+    int n_runs, run[MAX_SYMBOLS];               /* loops of the product over a block of k, as a sees them */
+    const char *m_first;                        /* where a block begins along symbol mq */
+    const char *k_text;                         /* index along the last of them */
     Size size_m, size_n, size_k;
     DType type; /* of the accumulators */
     const char *type_name;
     int lanes;
     int mr, nv;
-    int64_t mb;     /* rows of a block */
-    int64_t width;  /* columns of a panel */
-    int64_t kc;     /* longest block of k */
-    bool one_block; /* all of k is one block */
+    int64_t mb;    /* rows of the last symbol in a block */
+    int64_t width; /* columns of a panel */
+    bool direct;   /* B is read where it lies: it makes good panels as it is */
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
@@ -96,7 +107,35 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
     } while (c->sp->again);
 }
 
-static void sort_symbols(Contract *c) {
+static bool is_one(Size s) {
+    return s && size_is(s, 1);
+}
+
+static Size stride(const Access *x, int symbol) {
+    return symbol < 0 ? NULL : x->at.coef[symbol];
+}
+
+/* How good vectors of `lanes` along symbol s are, from 0 to 1: full, contiguous in b, contiguous where they are stored. */
+static double lane_value(const Contract *c, int s, int lanes) {
+    int64_t low, high;
+    double value = 1;
+    size_range(c->sp->symbol[s].n, &low, &high);
+    if (high < 8 * lanes) value = (double)high / (double)((high + lanes - 1) / lanes * lanes);
+    if (!is_one(stride(c->at_b, s))) value *= 0.8;
+    for (int i = 0; i < c->stores.n; i++)
+        if (!is_one(stride(c->stores.at[i], s))) value *= i ? 1 : 0.95;
+    return value;
+}
+
+/* Moves the symbol at `place` of a group to its end. */
+static void make_last(Contract *c, Group g, int place) {
+    int s = c->symbol[g][place];
+    memmove(&c->symbol[g][place], &c->symbol[g][place + 1], sizeof(int) * (size_t)(c->n[g] - 1 - place));
+    c->symbol[g][c->n[g] - 1] = s;
+}
+
+/* The symbols of each group; last in n: the best one for vectors; last in m: the last one, unless it is too short for a tile. */
+static void sort_symbols(Contract *c, int lanes) {
     const Space *sp = c->sp;
     memset(c->n, 0, sizeof c->n);
     for (int s = 0; s < sp->n; s++) {
@@ -104,6 +143,16 @@ static void sort_symbols(Contract *c) {
         int g = c->class[sp->symbol[s].axis];
         c->symbol[g][c->n[g]++] = s;
     }
+    int best = c->n[GROUP_N] - 1, longest = c->n[GROUP_M] - 1;
+    for (int i = best - 1; i >= 0; i--)
+        if (lane_value(c, c->symbol[GROUP_N][i], lanes) > lane_value(c, c->symbol[GROUP_N][best], lanes) + 1e-9) best = i;
+    if (best >= 0) make_last(c, GROUP_N, best);
+    for (int i = longest - 1; i >= 0; i--) {
+        int64_t n, most;
+        if (!size_is_const(sp->symbol[c->symbol[GROUP_M][longest]].n, &most) || most >= SMALL) break;
+        if (!size_is_const(sp->symbol[c->symbol[GROUP_M][i]].n, &n) || n > most) longest = i;
+    }
+    if (longest >= 0) make_last(c, GROUP_M, longest);
     Size one = size_const(c->w->table, 1);
     c->sm = c->n[GROUP_M] ? c->symbol[GROUP_M][c->n[GROUP_M] - 1] : -1;
     c->sn = c->n[GROUP_N] ? c->symbol[GROUP_N][c->n[GROUP_N] - 1] : -1;
@@ -111,27 +160,21 @@ static void sort_symbols(Contract *c) {
     c->size_m = c->sm < 0 ? one : sp->symbol[c->sm].n;
     c->size_n = c->sn < 0 ? one : sp->symbol[c->sn].n;
     c->size_k = c->sk < 0 ? one : sp->symbol[c->sk].n;
+    c->mq = c->n[GROUP_M] - 1;
+    c->kq = c->n[GROUP_K] - 1;
+    c->k_inner = 1;
+    c->run[0] = c->sk;
+    c->n_runs = 1;
 }
 
-/* Letters of the result, then those summed over in the order of b; groups of the axes. */
-static void set_axes(Contract *c, Node *anchor, char *axes, const char **la, const char **lb) {
-    const char *a = anchor->attrs.labels[0], *b = anchor->attrs.labels[1], *out = anchor->attrs.labels[2];
+/* Letters of the result, then those summed over in the order of b; groups of the axes. swap: the operands change places. */
+static void set_axes(Contract *c, Node *anchor, bool swap, char *axes, const char **la, const char **lb) {
+    const char *a = anchor->attrs.labels[swap], *b = anchor->attrs.labels[!swap], *out = anchor->attrs.labels[2];
     Size dim[MAX_SYMBOLS];
-    c->a = anchor->in[0];
-    c->b = anchor->in[1];
+    c->a = anchor->in[swap];
+    c->b = anchor->in[!swap];
     c->rank = anchor->type.rank;
     int n = 0;
-    bool batch_only = true; /* does the last axis that is not a batch belong to a? then the operands change places */
-    for (int i = c->rank - 1; i >= 0 && batch_only; i--) {
-        if (size_is(anchor->type.dim[i], 1) || (strchr(a, out[i]) && strchr(b, out[i]))) continue;
-        batch_only = false;
-        if (!strchr(a, out[i])) continue;
-        c->a = anchor->in[1];
-        c->b = anchor->in[0];
-        const char *swap = a;
-        a = b;
-        b = swap;
-    }
     for (; n < c->rank; n++) {
         axes[n] = out[n];
         dim[n] = anchor->type.dim[n];
@@ -150,14 +193,6 @@ static void set_axes(Contract *c, Node *anchor, char *axes, const char **la, con
     *lb = b;
 }
 
-static bool is_one(Size s) {
-    return s && size_is(s, 1);
-}
-
-static Size stride(const Access *x, int symbol) {
-    return symbol < 0 ? NULL : x->at.coef[symbol];
-}
-
 /* Does an address of the product divide or load an index? */
 static bool indirect(const Contract *c) {
     for (int s = 0; s < c->sp->n; s++)
@@ -171,18 +206,32 @@ static bool epilogue_indirect(const Contract *c) {
     return false;
 }
 
-static void start(Contract *c, Work *w, const Kernel *k) {
+static void start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
     char axes[2 * MAX_RANK + 1];
     const char *la, *lb;
     *c = (Contract){.w = w, .k = k};
-    set_axes(c, k->anchor, axes, &la, &lb);
+    set_axes(c, k->anchor, swap, axes, &la, &lb);
     make_accesses(c, axes, la, lb);
     space_merge(c->sp, c->class, 0);
-    sort_symbols(c);
     c->type = dtype_arithmetic(k->anchor->type.dtype);
     c->type_name = dtype_name(c->type);
     c->lanes = w->machine->lanes / (dtype_bytes(c->type) == 8 ? 2 : 1);
+    sort_symbols(c, c->lanes);
     if (indirect(c)) c->lanes = 1;
+}
+
+/* Operands as they stand, or in the other order if that gives better vectors; of equals, the result's last axis along the
+ * lanes. */
+static void start(Contract *c, Work *w, const Kernel *k) {
+    double value[2];
+    int last[2];
+    for (int swap = 0; swap < 2; swap++) {
+        start_as(c, w, k, swap);
+        value[swap] = c->sn < 0 ? 0 : lane_value(c, c->sn, w->machine->lanes);
+        last[swap] = c->sn < 0 ? -1 : c->sp->symbol[c->sn].axis;
+    }
+    bool swap = value[1] > value[0] + 1e-9 || (value[1] > value[0] - 1e-9 && last[1] > last[0]);
+    if (!swap) start_as(c, w, k, false);
 }
 
 /* ---- the nest */
@@ -201,21 +250,51 @@ static void open_parallel(Contract *c, int s, int64_t by, bool rest) {
         open_parts(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, by, rest && !c->w->machine->avx512, &opened);
 }
 
-static void open_outer(Contract *c, Group g) {
-    int keep = g != GROUP_BATCH;
-    for (int i = 0; i < c->n[g] - keep; i++) open_parallel(c, c->symbol[g][i], 1, false);
+/* The first `n` symbols of a group. */
+static void open_outer(Contract *c, Group g, int n) {
+    for (int i = 0; i < n; i++) open_parallel(c, c->symbol[g][i], 1, false);
 }
 
 static const char *fill_nest(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    open_outer(c, GROUP_BATCH);
-    open_outer(c, GROUP_M);
-    open_outer(c, GROUP_N);
-    if (c->sm >= 0) open_parallel(c, c->sm, c->mb, false);
+    bool inside = c->mq < c->n[GROUP_M] - 1; /* a block holds all rows of the last symbol */
+    open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
+    open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
+    open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->n[GROUP_N] - 1);
+    if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
     if (c->sn >= 0) open_parallel(c, c->sn, c->width, true);
-    template_set(c->t, "i0", c->sm < 0 ? "0" : c->p.text[c->sm]);
+    template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
     template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
+    if (inside) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
+    return "";
+}
+
+static int64_t symbol_size(const Contract *c, int s) {
+    return size_value(c->sp->symbol[s].n);
+}
+
+/* Loops over the symbols of m in a block but the last. Sets base: where the rows of the last one begin in the block. */
+static const char *fill_m_loops(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    const char *base = "";
+    for (int i = c->mq; i < c->n[GROUP_M] - 1; i++) {
+        int s = c->symbol[GROUP_M][i];
+        const char *name = arena_printf(c->w->arena, "m%d", i);
+        Size n = c->sp->symbol[s].n;
+        int64_t whole, count = i == c->mq ? c->mc : symbol_size(c, s);
+        if (i == c->mq && count == 1) {
+            c->p.text[s] = c->m_first;
+            continue;
+        }
+        open_line(c, "for %s in 0..%lld", name, (long long)count);
+        c->p.text[s] = i == c->mq ? text_plus(c->w, c->m_first, name) : name;
+        if (i == c->mq && !(size_is_const(n, &whole) && whole % count == 0))
+            open_line(c, "if %s < %s", c->p.text[s], work_size(c->w, n));
+        base = *base ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)count, base, name) : name;
+    }
+    template_set(c->t, "base", *base ? arena_printf(c->w->arena, "%lld*(%s) + ", (long long)c->mb, base) : "");
     return "";
 }
 
@@ -227,15 +306,65 @@ static const char *fill_scalars(void *context, const char *const *args) {
     return "";
 }
 
-/* Loops over the symbols of k but the last; their names stay in the point. */
+/* Loops over the symbols of k outside of a block; their names stay in the point. */
 static const char *fill_outer_k(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    for (int i = 0; i + 1 < c->n[GROUP_K]; i++) {
+    for (int i = 0; i < c->kq; i++) {
         int s = c->symbol[GROUP_K][i];
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
         open_line(c, "for %s in 0..%s", c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
     }
+    return "";
+}
+
+/* Opens a loop over symbol i of k, in a block: all of it, or kb elements from k0 on. Returns its index in the block; *index: along
+ * the symbol. */
+static const char *open_block_symbol(Contract *c, int s, bool first, const char *name, const char *kb, const char **index) {
+    open_line(c, "for %s in 0..%s", name, first ? kb : work_size(c->w, c->sp->symbol[s].n));
+    *index = first ? text_plus(c->w, template_get(c->t, "k0"), name) : name;
+    return name;
+}
+
+/* `count` elements for each of the place before. */
+static const char *flat(Contract *c, const char *before, int64_t count, const char *name) {
+    return *before ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)count, before, name) : name;
+}
+
+/* Loops of packing over the symbols of k in a block but the last. Sets before: the row of the panel at which the last one
+ * begins; last, from: how many elements of it, from where. */
+static const char *fill_pack_loops(void *context, const char *const *args) {
+    Contract *c = context;
+    const char *row = "", *index;
+    int last = c->n[GROUP_K] - 1;
+    for (int i = c->kq; i < last; i++) {
+        int s = c->symbol[GROUP_K][i];
+        const char *name = open_block_symbol(c, s, i == c->kq, arena_printf(c->w->arena, "q%d", i), args[0], &index);
+        c->p.text[s] = index;
+        row = flat(c, row, symbol_size(c, s), name);
+    }
+    template_set(c->t, "before", *row ? arena_printf(c->w->arena, "%lld*(%s) + ", (long long)symbol_size(c, c->sk), row) : "");
+    template_set(c->t, "last", c->kq == last ? args[0] : work_size(c->w, c->size_k));
+    template_set(c->t, "from", c->kq == last ? template_get(c->t, "k0") : "0");
+    return "";
+}
+
+/* Loops of the product over a block of k. Sets k: the index along the last, row: the row of the panel. */
+static const char *fill_k_loops(void *context, const char *const *args) {
+    Contract *c = context;
+    const char *row = "", *index;
+    for (int i = 0; i < c->n_runs; i++) {
+        int s = c->run[i];
+        bool first = i == 0 && !c->k_whole;
+        const char *count = i == 0 && s == c->symbol[GROUP_K][c->kq] ? args[0] : work_size(c->w, c->sp->symbol[s].n);
+        const char *name = arena_printf(c->w->arena, i == c->n_runs - 1 ? "k" : "k_%d", i);
+        open_block_symbol(c, s, true, name, count, &index);
+        c->p.text[s] = first ? index : name;
+        row = flat(c, row, i ? symbol_size(c, s) : 1, name);
+    }
+    c->k_text = c->p.text[c->run[c->n_runs - 1]];
+    template_set(c->t, "k", c->k_text);
+    template_set(c->t, "row", row);
     return "";
 }
 
@@ -295,6 +424,7 @@ static const char *element(Contract *c, Access *x, const char *i, const char *j,
 
 static const char *fill_a(void *context, const char *const *args) {
     Contract *c = context;
+    c->p.text[c->run[c->n_runs - 1]] = args[1];
     return element(c, c->at_a, args[0], NULL, args[1], 1, -1, 1);
 }
 
@@ -303,17 +433,21 @@ static const char *fill_b(void *context, const char *const *args) {
     return element(c, c->at_b, NULL, args[1], args[0], c->lanes, c->sn, c->width);
 }
 
-/* Columns of row k of the block at k0, in the scratch panel or in the copy. */
+/* Columns of row `row` of a block: in the scratch panel, in the copy, or where they lie in b. */
 static const char *fill_panel(void *context, const char *const *args) {
     Contract *c = context;
     Arena *a = c->w->arena;
+    if (c->direct)
+        return element(c, c->at_b, NULL, text_plus(c->w, template_get(c->t, "j0"), args[1]), c->k_text, c->lanes, c->sn, c->width);
     const char *lanes = strcmp(args[2], "1") ? arena_printf(a, " : %s", args[2]) : "";
     if (!c->pack) return arena_printf(a, "bp[%s, %s%s]", args[0], args[1], lanes);
-    const char *at = "";
+    const char *at = "", *k = "";
     for (int s = 0; s < c->sp->n; s++)
         if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
-    return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%s + %s) + %s%s]", c->pack, at, (long long)c->pack_rows, c->p.text[c->sn],
-                        (long long)c->width, template_get(c->t, "k0"), args[0], args[1], lanes);
+    for (int i = 0; i < c->kq; i++) k = flat(c, k, symbol_size(c, c->symbol[GROUP_K][i]), c->p.text[c->symbol[GROUP_K][i]]);
+    if (c->kq >= 0) k = flat(c, k, symbol_size(c, c->symbol[GROUP_K][c->kq]), template_get(c->t, "k0"));
+    return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
+                        c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
 }
 
 static const char *fill_b_one(void *context, const char *const *args) {
@@ -379,6 +513,9 @@ static const Hole HOLES[] = {
     {"copy_nest", 0, fill_copy_nest},
     {"scalars", 0, fill_scalars},
     {"outer_k", 0, fill_outer_k},
+    {"m_loops", 0, fill_m_loops},
+    {"pack_loops", 1, fill_pack_loops},
+    {"k_loops", 1, fill_k_loops},
     {"k_lanes", 0, fill_k_lanes},
     {"a", 2, fill_a},
     {"b", 2, fill_b},
@@ -421,6 +558,8 @@ static void emit_rows(Contract *c) {
     w->kind = "rows";
     c->mb = 1;
     c->width = c->sn < 0 ? 1 : 4 * w->machine->lanes;
+    c->mq = c->n[GROUP_M] - 1;
+    c->kq = c->n[GROUP_K] - 1;
     size_range(c->size_n, &low, &high);
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
     c->nv = (int)(c->width / c->lanes);
@@ -453,12 +592,71 @@ static int64_t tiles(int64_t n, int64_t of) {
     return (n + of - 1) / of;
 }
 
-/* Rows of a block: enough to pay for packing a panel, few enough that several threads have work. */
+/* A part of n of at most `most`: a divisor, if there is one that is not much smaller. */
+static int64_t part_of(Size n, int64_t most) {
+    int64_t whole;
+    if (!size_is_const(n, &whole)) return most;
+    if (whole <= most) return whole;
+    for (int64_t d = most; d > most / 2; d--)
+        if (whole % d == 0) return d;
+    return most;
+}
+
+/* Rows of a block: enough to pay for packing a panel, few enough that several threads have work. Rows of the last symbol; if it
+ * is static and short, all of it and a part of the symbols before. */
 static void choose_block(Contract *c, int64_t m, int64_t n) {
-    int64_t panels = tiles(n, c->width), wish = panels * tiles(m, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    int64_t panels = tiles(n, c->width), rows = 1, whole;
+    for (int i = 0; i < c->n[GROUP_M]; i++) rows *= estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
+    int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
     c->mb = tiles(m, c->mr) * c->mr;
-    if (c->mb <= wish + wish / 2) return;
-    c->mb = tiles(tiles(m, tiles(c->mb, wish)), c->mr) * c->mr;
+    c->mq = c->n[GROUP_M] - 1;
+    if (c->mb > wish + wish / 2) {
+        c->mb = tiles(tiles(m, tiles(c->mb, wish)), c->mr) * c->mr;
+        return;
+    }
+    if (!size_is_static(c->size_m)) return;
+    for (rows = c->mb; c->mq > 0 && 2 * rows <= wish; rows *= c->mc) {
+        c->mq--;
+        c->mc = part_of(c->sp->symbol[c->symbol[GROUP_M][c->mq]].n, wish / rows);
+        if (!size_is_const(c->sp->symbol[c->symbol[GROUP_M][c->mq]].n, &whole) || c->mc < whole) return;
+    }
+}
+
+/* A block of k: the last symbol, or all of it and as much of the ones before as fits, or a part of it. */
+static void choose_k(Contract *c) {
+    int64_t low, high, whole;
+    for (c->kq = c->n[GROUP_K] - 1; c->kq > 0; c->kq--) {
+        Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n, before = c->sp->symbol[c->symbol[GROUP_K][c->kq - 1]].n;
+        if (!size_is_const(n, &whole) || 2 * c->k_inner * whole > KC || !size_is_static(before)) break;
+        c->k_inner *= whole;
+    }
+    Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n;
+    size_range(n, &low, &high);
+    c->k_whole = high <= KC / c->k_inner;
+    c->kc = c->k_whole ? high : part_of(n, KC / c->k_inner);
+    c->k_divides = size_is_const(n, &whole) && whole % c->kc == 0;
+}
+
+/* The loops of the product over a block of k: symbols that lie side by side in a are one. */
+static void choose_runs(Contract *c) {
+    int last = c->n[GROUP_K] - 1;
+    int run[MAX_SYMBOLS], n = 0;
+    for (int i = last; i >= c->kq; i--) {
+        int s = c->symbol[GROUP_K][i];
+        Symbol *inner = n ? &c->sp->symbol[run[n - 1]] : NULL;
+        Size step = n ? stride(c->at_a, run[n - 1]) : NULL, wide = stride(c->at_a, s);
+        bool cut = i == c->kq && !c->k_whole;
+        if (!n || c->direct || cut || !step || !wide || size_mul(step, inner->n) != wide || c->sp->n == MAX_SYMBOLS) {
+            run[n++] = s;
+            continue;
+        }
+        c->sp->symbol[c->sp->n] = (Symbol){.n = size_mul(c->sp->symbol[s].n, inner->n), .axis = inner->axis};
+        c->at_a->at.coef[c->sp->n] = step;
+        c->at_a->at.coef[run[n - 1]] = c->at_a->at.coef[s] = NULL;
+        run[n - 1] = c->sp->n++;
+    }
+    c->n_runs = n;
+    for (int i = 0; i < n; i++) c->run[i] = run[n - 1 - i];
 }
 
 /* May B be read from a copy? It must be a weight that the plan allows, of sizes known now. */
@@ -493,18 +691,16 @@ static void choose_tile(Contract *c) {
     pick_tile(c, can_pack(c) ? 512 : m, n, 1, 4);
     if (can_pack(c)) pick_tile(c, m, n, c->nv, c->nv); /* products of any number of rows share the panels of a weight */
     c->width = (int64_t)c->nv * c->lanes;
-    int64_t low, high, whole;
-    size_range(c->size_k, &low, &high);
-    c->kc = high < KC ? high : KC;
-    c->one_block = high <= KC && c->n[GROUP_K] <= 1;
-    if (size_is_const(c->size_k, &whole) && whole > KC)
-        for (int64_t d = KC; d >= KC / 2; d--)
-            if (whole % d == 0) {
-                c->kc = d;
-                break;
-            }
-    c->k_divides = size_is_const(c->size_k, &whole) && whole % c->kc == 0;
+    choose_k(c);
     choose_block(c, m, n);
+}
+
+/* May B be read where it lies? Its rows must be contiguous and close to each other. */
+static bool is_direct(const Contract *c) {
+    int64_t n, step;
+    Size k = stride(c->at_b, c->sk);
+    bool full = c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
+    return full && is_one(stride(c->at_b, c->sn)) && k && size_is_const(k, &step) && step <= c->width;
 }
 
 /* Is packing B a matter of transposing? */
@@ -515,20 +711,21 @@ static bool is_transposed(const Contract *c) {
 
 /* ---- packed weights
  *
- * A copy holds a block of panels for each place of B's outer symbols (batches, n and k that do not merge with the last one),
- * panel after panel, in each row after row of k. The kernel that makes it is the packing of the product, over all panels and
+ * A copy holds a block of panels for each place of B's outer symbols (batches, and n that do not merge with the last one),
+ * panel after panel, in each row after row of k, all its symbols. The kernel that makes it is the packing of the product, over all panels and
  * all of k: the product that reads it sums in the same order and gives the same bits. */
 
 /* Sets the strides of a copy; returns its elements. */
 static int64_t copy_layout(Contract *c) {
-    int64_t n = size_value(c->size_n), k = size_value(c->size_k);
-    bool inside = !is_transposed(c) || k % c->square == 0;
+    int64_t n = size_value(c->size_n), k = 1;
+    for (int i = 0; i < c->n[GROUP_K]; i++) k *= symbol_size(c, c->symbol[GROUP_K][i]);
+    bool inside = !is_transposed(c) || size_value(c->size_k) % c->square == 0;
     c->pack_rows = inside ? k : k + c->square;
     int64_t elements = tiles(n, c->width) * c->width * c->pack_rows;
     for (int s = c->sp->n - 1; s >= 0; s--) {
-        if (!c->at_b->at.coef[s] || c->sp->symbol[s].gone || s == c->sn || s == c->sk) continue;
+        if (!c->at_b->at.coef[s] || c->sp->symbol[s].gone || s == c->sn || c->class[c->sp->symbol[s].axis] == GROUP_K) continue;
         c->pack_stride[s] = elements;
-        elements *= size_value(c->sp->symbol[s].n);
+        elements *= symbol_size(c, s);
     }
     return elements;
 }
@@ -547,9 +744,13 @@ static void use_copy(Contract *c) {
     made.nv = c->nv;
     made.square = c->square;
     made.size_m = size_const(c->w->table, 1);
+    made.kq = 0;
+    made.k_whole = true;
+    for (int i = 1; i < made.n[GROUP_K]; i++) made.k_inner *= symbol_size(&made, made.symbol[GROUP_K][i]);
     begin(&made);
     int64_t elements = copy_layout(&made), k = size_value(made.size_k);
     made.pack = copy_argument(&made, NULL, elements, " out");
+    template_set(made.t, "KQ", work_size(made.w, made.sp->symbol[made.symbol[GROUP_K][0]].n));
     template_number(made.t, "packed", false);
     template_number(made.t, "squares", is_transposed(&made));
     template_number(made.t, "SQ", made.square);
@@ -561,24 +762,42 @@ static void use_copy(Contract *c) {
 }
 
 static void emit_panels(Contract *c) {
-    int64_t whole;
+    int64_t whole, rows;
+    bool inside;
     choose_tile(c);
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
     if (can_pack(c)) use_copy(c);
+    else c->direct = is_direct(c);
+    choose_runs(c);
     begin(c);
-    bool whole_squares = c->k_divides && c->kc % c->square == 0 && size_is_static(c->size_k);
+    inside = c->mq < c->n[GROUP_M] - 1;
+    rows = inside ? c->mb * c->mc : c->mb;
+    for (int i = c->mq + 1; i < c->n[GROUP_M] - 1; i++) rows *= symbol_size(c, c->symbol[GROUP_M][i]);
+    bool cut = c->kq == c->n[GROUP_K] - 1 && !(c->k_divides && c->kc % c->square == 0);
+    bool whole_squares = !cut && size_is_const(c->size_k, &whole) && whole % c->square == 0;
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "MB", c->mb);
+    template_number(c->t, "ROWS", rows);
     template_number(c->t, "KC", c->kc);
-    template_number(c->t, "DEPTH", c->kc + c->lanes); /* packing through transposes may write so much further */
+    template_set(c->t, "KQ", work_size(c->w, c->sp->symbol[c->symbol[GROUP_K][c->kq]].n));
+    template_number(c->t, "DEPTH", c->kc * c->k_inner + c->lanes); /* packing through transposes may write so much further */
     template_number(c->t, "SQ", c->square);
     template_set(c->t, "masked", whole_squares ? "" : "masked");
-    template_number(c->t, "one_block", c->one_block);
-    template_number(c->t, "packed", c->pack != NULL);
+    template_number(c->t, "one_block", c->kq == 0 && c->k_whole);
+    template_number(c->t, "k_whole", c->k_whole);
+    template_number(c->t, "packed", c->pack != NULL || c->direct);
     template_number(c->t, "squares", is_transposed(c));
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
     template_number(c->t, "k_divide", c->k_divides);
     template_run(c->t, "panels");
+}
+
+/* Rows of all symbols of m whose sizes are known now, but for the last one. */
+static int64_t known_rows(const Contract *c) {
+    int64_t rows = 1, n;
+    for (int i = 0; i + 1 < c->n[GROUP_M]; i++)
+        if (size_is_const(c->sp->symbol[c->symbol[GROUP_M][i]].n, &n)) rows *= n;
+    return rows;
 }
 
 void schedule_contract(Work *w, KernelCode *code) {
@@ -586,8 +805,9 @@ void schedule_contract(Work *w, KernelCode *code) {
     start(&c, w, w->k);
     int64_t low, high;
     size_range(c.size_m, &low, &high);
-    bool small = c.sm < 0 || c.sn < 0 || c.sk < 0 || c.lanes == 1 || high <= SMALL;
-    if (small || low <= SMALL) {
+    bool none = c.sm < 0 || c.sn < 0 || c.sk < 0 || c.lanes == 1, many = known_rows(&c) > SMALL;
+    bool small = none || (high <= SMALL && !many);
+    if (small || (low <= SMALL && !many)) {
         emit_rows(&c);
         if (!small) {
             w->when = c.size_m;
