@@ -8,7 +8,9 @@
  * A block of rows covers some rows of the last symbol of m, or all of them and a part of the symbols before it, so that a packed
  * panel serves enough of them where rows are short: a convolution has m = batch, rows and columns of a picture, which do not
  * merge. A block of k likewise: the elements of a window (its rows, then columns and channels), which lie one after another in
- * the panel whatever they are in memory. The loops of the product itself merge what lies side by side in a alone.
+ * the panel whatever they are in memory. The loops of the product itself merge what lies side by side in a alone. Where the sums
+ * of a block of k go to a buffer anyway and nothing is packed, symbols of n may lie in a block, too: the gradient of a kernel
+ * then reads the pictures once for all its columns.
  *
  * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed. Here are the
  * choice between them, their parameters and what fills their holes. */
@@ -22,6 +24,7 @@
 #define LONG_BLOCK 192 /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6   /* .. so many parallel iterations; else half of them */
 #define SQUARE     8   /* most lanes of a transposed square */
+#define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
@@ -38,7 +41,7 @@ typedef struct Contract {
     int class[MAX_SYMBOLS];                     /* Group of each axis */
     int n[GROUPS], symbol[GROUPS][MAX_SYMBOLS]; /* outermost first */
     int sm, sn, sk;                             /* the last symbol of the groups m, n, k; -1: none */
-    int mq, kq;                                 /* of symbol[GROUP_M], symbol[GROUP_K]: the first that lies in a block */
+    int mq, nq, kq;                             /* of symbol[GROUP_M] ..: the first that lies in a block */
     int64_t mc, kc;                             /* longest part of that one in a block (mq: if it is not the last) */
     int64_t k_inner;                            /* elements of the symbols of k after it */
     bool k_whole;                               /* symbol kq is not cut */
@@ -161,6 +164,7 @@ static void sort_symbols(Contract *c, int lanes) {
     c->size_n = c->sn < 0 ? one : sp->symbol[c->sn].n;
     c->size_k = c->sk < 0 ? one : sp->symbol[c->sk].n;
     c->mq = c->n[GROUP_M] - 1;
+    c->nq = c->n[GROUP_N] - 1;
     c->kq = c->n[GROUP_K] - 1;
     c->k_inner = 1;
     c->run[0] = c->sk;
@@ -261,7 +265,7 @@ static const char *fill_nest(void *context, const char *const *args) {
     bool inside = c->mq < c->n[GROUP_M] - 1; /* a block holds all rows of the last symbol */
     open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
     open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
-    open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->n[GROUP_N] - 1);
+    open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
     if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
     if (c->sn >= 0) open_parallel(c, c->sn, c->width, true);
     template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
@@ -274,11 +278,17 @@ static int64_t symbol_size(const Contract *c, int s) {
     return size_value(c->sp->symbol[s].n);
 }
 
-/* Loops over the symbols of m in a block but the last. Sets base: where the rows of the last one begin in the block. */
+/* Loops over the symbols of n and m in a block but the last ones. Sets base: where the rows of the last one begin in the block. */
 static const char *fill_m_loops(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
     const char *base = "";
+    for (int i = c->nq; i < c->n[GROUP_N] - 1; i++) {
+        int s = c->symbol[GROUP_N][i];
+        const char *name = c->p.text[s] = arena_printf(c->w->arena, "n_%d", i);
+        open_line(c, "for %s in 0..%lld", name, (long long)symbol_size(c, s));
+        base = *base ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)symbol_size(c, s), base, name) : name;
+    }
     for (int i = c->mq; i < c->n[GROUP_M] - 1; i++) {
         int s = c->symbol[GROUP_M][i];
         const char *name = arena_printf(c->w->arena, "m%d", i);
@@ -559,6 +569,7 @@ static void emit_rows(Contract *c) {
     c->mb = 1;
     c->width = c->sn < 0 ? 1 : 4 * w->machine->lanes;
     c->mq = c->n[GROUP_M] - 1;
+    c->nq = c->n[GROUP_N] - 1;
     c->kq = c->n[GROUP_K] - 1;
     size_range(c->size_n, &low, &high);
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
@@ -695,6 +706,21 @@ static void choose_tile(Contract *c) {
     choose_block(c, m, n);
 }
 
+/* Symbols of n that lie in a block, as far as its sums stay in a cache and enough work is left beside. Returns rows of them all. */
+static int64_t choose_columns(Contract *c, int64_t rows) {
+    int64_t n, beside = 1;
+    for (int g = 0; g < GROUP_K; g++)
+        for (int i = 0; i < c->n[g] - (g != GROUP_BATCH); i++) beside *= estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
+    beside *= tiles(estimate(c->size_n, 64), c->width);
+    for (; c->nq > 0 && c->direct && !(c->kq == 0 && c->k_whole); c->nq--) {
+        Size size = c->sp->symbol[c->symbol[GROUP_N][c->nq - 1]].n;
+        if (!size_is_const(size, &n) || rows * n * c->width > SUMS || beside / n < ENOUGH) break;
+        rows *= n;
+        beside /= n;
+    }
+    return rows;
+}
+
 /* May B be read where it lies? Its rows must be contiguous and close to each other. */
 static bool is_direct(const Contract *c) {
     int64_t n, step;
@@ -773,6 +799,7 @@ static void emit_panels(Contract *c) {
     inside = c->mq < c->n[GROUP_M] - 1;
     rows = inside ? c->mb * c->mc : c->mb;
     for (int i = c->mq + 1; i < c->n[GROUP_M] - 1; i++) rows *= symbol_size(c, c->symbol[GROUP_M][i]);
+    rows = choose_columns(c, rows);
     bool cut = c->kq == c->n[GROUP_K] - 1 && !(c->k_divides && c->kc % c->square == 0);
     bool whole_squares = !cut && size_is_const(c->size_k, &whole) && whole % c->square == 0;
     template_number(c->t, "MR", c->mr);

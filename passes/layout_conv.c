@@ -11,7 +11,12 @@
 
 #include <string.h>
 
-enum { TAPS_MOST = 64 }; /* terms of a sum of maps */
+enum {
+    TAPS_MOST = 64,       /* terms of a sum of maps */
+    SUMS_FEW = 64 * 1024, /* weights that make a gradient small */
+    PARTS_MOST = 4,       /* of rows of a picture */
+    ROWS_LEAST = 4        /* of a part */
+};
 
 static Size constant(const Graph *g, int64_t n) {
     return size_const(g->program->sizes, n);
@@ -137,6 +142,15 @@ static Node *depthwise_w(Graph *g, Node *y, Node *x, const Window *win) {
     return node_reshape(g, node_permute(g, all, (int[]){1, 0}), 4, dim);
 }
 
+/* A small sum over large pictures has little to do in parallel: rows of a picture go in so many parts, added up afterwards. */
+static int64_t parts_of_rows(Size rows, Size sums) {
+    int64_t n, k;
+    if (!size_is_const(rows, &n) || !size_is_const(sums, &k) || k > SUMS_FEW) return 1;
+    for (int64_t parts = PARTS_MOST; parts > 1; parts--)
+        if (n % parts == 0 && n / parts >= ROWS_LEAST) return parts;
+    return 1;
+}
+
 Node *conv_w(Graph *g, Node *y, Node *x, const Window *win) {
     const Size *out = y->type.dim + 1;
     Size inputs = part_of(g, x->type.dim[3], win->groups), outputs = part_of(g, y->type.dim[3], win->groups);
@@ -145,8 +159,14 @@ Node *conv_w(Graph *g, Node *y, Node *x, const Window *win) {
     if (win->groups > 1 && size_is(inputs, 1) && size_is(outputs, 1) && win->taps[0] * win->taps[1] <= TAPS_MOST)
         return depthwise_w(g, y, x, win);
     if (win->groups == 1) {
+        int64_t parts = parts_of_rows(out[0], size_mul(size_mul(inputs, outputs), size_mul(u, v)));
         Node *z = frame_windows(g, x, out, win->taps, win->stride, win->dilation);
-        return node_contract(g, y, z, "nijo", "niujvc", "ocuv");
+        if (parts == 1) return node_contract(g, y, z, "nijo", "niujvc", "ocuv");
+        Size some = constant(g, parts), rows = constant(g, size_value(out[0]) / parts);
+        y = node_reshape(g, y, 5, (Size[]){y->type.dim[0], some, rows, out[1], outputs});
+        z = node_reshape(g, z, 7, (Size[]){y->type.dim[0], some, rows, u, out[1], v, inputs});
+        Node *w = node_contract(g, y, z, "nsijo", "nsiujvc", "socuv");
+        return node_reduce(g, REDUCE_SUM, w, 1, (int[]){0});
     }
     x = node_reshape(g, x, 5, (Size[]){x->type.dim[0], x->type.dim[1], x->type.dim[2], groups, inputs});
     y = node_reshape(g, y, 5, (Size[]){y->type.dim[0], out[0], out[1], groups, outputs});

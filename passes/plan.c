@@ -126,6 +126,7 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
 Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d) {
     Planner p = {.arena = arena, .scratch = arena_new(), .scan = scan, .options = o, .diag = d, .sizes = g->program->sizes};
     p.reference = reference_sizes(&p);
+    plan_plain(&p, g);
     plan_prepare(&p, g);
     int nodes = p.g->nodes.n;
     p.words = (nodes + p.g->effects.n) / 64 + 1;
@@ -151,7 +152,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOption
     }
     for (int i = 0; i < p.copies.n; i++) PUSH(arena, plan->copies, p.copies.at[i]);
     plan_memory(&p, plan);
-    plan_packs(&p, plan, g);
+    plan_packs(&p, plan);
     plan_keys(&p, plan);
     arena_free(p.scratch);
     return plan;

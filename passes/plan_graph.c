@@ -6,6 +6,8 @@
  * result has a node that names its memory. */
 #include "passes/planner.h"
 
+#include <string.h>
+
 bool node_is_free(const Node *n) {
     return n->op == OP_CONST || n->op == OP_IOTA || n->op == OP_SIZE;
 }
@@ -117,6 +119,17 @@ static Node *want_memory(Prepare *q, Node *x) {
 static Node *want_contiguous(Prepare *q, Node *x) {
     return node_is_contiguous(x) ? x : copy_shared(q, x);
 }
+/* Operand k of a contract. A weight that changes and is walked in another order than it has, by several axes of the sum (that of
+ * a convolution), is copied once, rather than gathered by every block of rows. */
+static Node *want_product(Prepare *q, const Node *n, Node *x, int k) {
+    const Node *base = plan_base(x);
+    const char *letters = n->attrs.labels[k], *result = n->attrs.labels[2];
+    int summed = 0;
+    if (base->op != OP_SLOT || !q->p->plain || !q->p->plain[base->attrs.index] || node_is_contiguous(x)) return want_memory(q, x);
+    for (int i = 0; letters[i]; i++) summed += !strchr(result, letters[i]) && !size_is(x->type.dim[i], 1);
+    return summed > 1 ? copy_shared(q, x) : x;
+}
+
 /* An index: a tensor in memory, or any scalar. */
 static Node *want_index(Prepare *q, Node *x) {
     return x->type.rank == 0 && node_is_free(x) ? x : want_memory(q, x);
@@ -125,8 +138,7 @@ static Node *want_index(Prepare *q, Node *x) {
 static void prepare_operands(Prepare *q, const Node *n, Node **in) {
     switch (n->op) {
     case OP_CONTRACT:
-        in[0] = want_memory(q, in[0]);
-        in[1] = want_memory(q, in[1]);
+        for (int k = 0; k < 2; k++) in[k] = want_product(q, n, in[k], k);
         break;
     case OP_PAD:
     case OP_REV:

@@ -72,21 +72,23 @@ static bool is_entry(const Program *p, const Graph *g) {
     return false;
 }
 
-static void pack_operands(Planner *p, Kernel *k, const bool *plain) {
+void plan_plain(Planner *p, const Graph *from) {
+    const Program *program = from->program;
+    if (p->options->level > 0 && is_entry(program, from)) p->plain = slots_left_plain(p, program);
+}
+
+static void pack_operands(Planner *p, Kernel *k) {
     for (int i = 0; i < k->anchor->n_in; i++) {
         Node *base = plan_base(k->anchor->in[i]);
-        bool known = base->op != OP_SLOT || plain[base->attrs.index];
+        bool known = base->op != OP_SLOT || p->plain[base->attrs.index];
         for (int j = 0; j < k->packed.n && !known; j++) known = k->packed.at[j] == base;
         if (!known) PUSH(p->arena, k->packed, base);
     }
 }
 
-void plan_packs(Planner *p, Plan *plan, const Graph *from) {
-    const Program *program = p->g->program;
-    if (p->options->level == 0 || !is_entry(program, from)) return;
-    const bool *plain = slots_left_plain(p, program);
-    for (int i = 0; i < plan->kernels.n; i++) {
+void plan_packs(Planner *p, Plan *plan) {
+    for (int i = 0; p->plain && i < plan->kernels.n; i++) {
         Kernel *k = plan->kernels.at[i];
-        if (k->kind == KERNEL_CONTRACT) pack_operands(p, k, plain);
+        if (k->kind == KERNEL_CONTRACT) pack_operands(p, k);
     }
 }

@@ -59,6 +59,7 @@ typedef struct Planner {
     Diag *diag;
     SizeTable *sizes;
     int64_t *reference;   /* values of sizes, for choices */
+    const bool *plain;    /* by slot: it must be read where it is (plan_pack.c); NULL: nothing is packed */
     LIST(Target) targets; /* slots, carries */
     bool body_checks;     /* (body) some effect may stop the call */
     LIST(Group *) groups;
@@ -89,7 +90,8 @@ void plan_prepare(Planner *p, const Graph *from);
 void plan_fuse(Planner *p);
 void plan_place(Planner *p);
 void plan_memory(Planner *p, Plan *plan);
-void plan_packs(Planner *p, Plan *plan, const Graph *from); /* from: the graph as it was before plan_prepare */
+void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the graph as it was before plan_prepare */
+void plan_packs(Planner *p, Plan *plan);
 void plan_keys(Planner *p, Plan *plan);
 Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d);
 
