@@ -36,6 +36,8 @@ NEEDS = \
     /usr/include/$(MULTIARCH)/openblas-pthread/cblas.h=libopenblas-pthread-dev \
     /usr/include/png.h=libpng-dev \
     /usr/include/jansson.h=libjansson-dev \
+    /usr/include/pcre2.h=libpcre2-dev \
+    /usr/include/utf8proc.h=libutf8proc-dev \
     /usr/include/openssl/evp.h=libssl-dev \
     /usr/include/zlib.h=zlib1g-dev \
     /usr/include/zstd.h=libzstd-dev \
@@ -82,7 +84,7 @@ GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-
     -Wno-unused-but-set-variable -Wno-unused-variable
 LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
-MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpthread -ldl -lm
+MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported.
 RUNTIME_CFLAGS = -std=gnu11 -O2 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-stack-protector \
     -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP

@@ -24,7 +24,6 @@ static int dispatch(Tool *t, int n, char **words) {
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(commands[i].name, command) != 0) continue;
-        if (t->o.tokenizer) tool_fail(t, EXIT_INPUT, "--tokenizer: not supported yet; tokens are bytes");
         model_load(t, path);
         if (!t->o.seed_given) t->o.seed = (uint64_t)run_int(t, "seed", 0);
         model_open(t);

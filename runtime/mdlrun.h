@@ -5,7 +5,9 @@
  *   mdlrun_meta.c      the section .mdl.meta of an artifact, read without loading it; `info`
  *   mdlrun_model.c     loads the artifact, opens its session; --load, --save, --only
  *   mdlrun_array.c     arrays: dtypes, conversion, .npy files
- *   mdlrun_file.c      array files: .npz, .safetensors, IDX, CSV, text; VALUE and SOURCE as the user writes them
+ *   mdlrun_file.c      array files: .npz, .safetensors; VALUE as the user writes it
+ *   mdlrun_source.c    SOURCE as the user writes it: array files, IDX, CSV, text
+ *   mdlrun_token.h     text to tokens and back: its five files
  *   mdlrun_call.c      one call of an entry: sizes follow from arrays, results are allocated, printed, stored; `run`
  *   mdlrun_data.c      data sets: batches of samples or windows, in an order that is a pure function of seed, epoch and step
  *   mdlrun_train.c     `train`      mdlrun_eval.c  `eval`      mdlrun_generate.c  `generate`      mdlrun_bench.c  `bench`
@@ -33,7 +35,9 @@ typedef struct Array {
     int64_t shape[RANK_MAX];
     int64_t count;    /* elements: the product of shape */
     char *data;       /* row-major without gaps */
-    int64_t *lengths; /* rows of text, padded with zeros to the longest: their bytes; else NULL */
+    int64_t *lengths; /* rows of text, padded to the longest: their elements (bytes or tokens); else NULL */
+    const struct Tokenizer *tokens; /* what made tokens of text; NULL: elements are bytes, or no text */
+    const char *strange; /* rows of text from a column: where its first cell is that is no number; else NULL */
 } Array;
 
 /* Options of all commands; a field keeps its initial value (options_init) where the user said nothing. */
@@ -43,7 +47,7 @@ typedef struct Options {
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
     uint64_t seed;
-    bool seed_given, quiet, json, profile;
+    bool seed_given, quiet, json, profile, truncate;
     double temperature, top_p;
 } Options;
 
@@ -58,6 +62,7 @@ typedef struct Tool {
     json_t *run;  /* the program's run { }, or NULL */
     const mdl_model *model;
     mdl_session *session;
+    struct Tokenizer *tokenizer; /* NULL: none, or not asked for yet: tokenizer_of */
 } Tool;
 
 /* ---- mdlrun_tool.c ------------------------------------------------------------------------------------------------------- */
@@ -124,7 +129,10 @@ void npy_write(Tool *t, const char *path, const Array *a); /* bf16 and f8 as f32
 
 Array value_read(Tool *t,
                  const char *text); /* VALUE: a number (rank 0, i64 or f64), FILE.npy, FILE.npz:KEY, FILE.safetensors:KEY */
-Array sample_read(Tool *t, const char *text); /* SOURCE */
+/* Splits "FILE.ext:KEY" behind the extension; NULL when text has no ".ext:". */
+const char *key_split(Tool *t, const char *text, const char *extension, char **path);
+/* Arrays in files that both VALUE and SOURCE allow; false: text is none of them. */
+bool array_file_read(Tool *t, const char *text, Array *a);
 
 typedef struct Tensors {
     json_t *header; /* name -> {dtype, shape, data_offsets}; without __metadata__; sorted by name */
@@ -135,6 +143,12 @@ typedef struct Tensors {
 Tensors tensors_open(Tool *t, const char *path);                         /* a .safetensors; every offset checked */
 bool tensors_get(Tool *t, const Tensors *f, const char *name, Array *a); /* false: no such tensor */
 void tensors_write(Tool *t, const char *path, int n, const char *const *names, const Array *arrays);
+
+/* ---- mdlrun_source.c ----------------------------------------------------------------------------------------------------- */
+
+Array sample_read(Tool *t, const char *text); /* SOURCE */
+/* Row i of rows of text becomes n elements and padding. */
+void text_row_set(Array *a, int64_t i, const void *elements, int64_t n);
 
 /* ---- mdlrun_call.c ------------------------------------------------------------------------------------------------------- */
 

@@ -3,14 +3,14 @@
  *   samples   axis 0 counts them; a sample is converted, and reshaped where it has as many elements in another shape
  *   stream    one axis, given to an input of two axes [b, n]: cut into windows of n
  *   number    the same scalar in every call (value_read)
- *   texts     rows of different length, padded with zeros to the longest or to the input's fixed length; inputs called lengths
- * and mask are filled from them where no source is given
+ *   texts     rows of different length, bytes or tokens, padded to the longest or to the input's fixed length; inputs called
+ *             lengths and mask are filled from them where no source is given
  *
  * All samples sources have equally many samples; streams are as long as each other. Order in training: the samples of epoch e
  * are shuffled by Fisher and Yates with random numbers philox_word(seed, "mdlrun.shuffle", e, i); window r of step s begins at
  * philox_word(seed, "mdlrun.window", s, r) modulo the possible places (two words, 64 bits). So every batch is a function of
  * seed, epoch and step alone, and a resumed training sees what it would have seen. */
-#include "runtime/mdlrun.h"
+#include "runtime/mdlrun_token.h"
 #include "runtime/philox.h"
 
 #include <stdlib.h>
@@ -81,22 +81,43 @@ static int64_t sample_wanted(Data *d, const mdl_value *v) {
     return count;
 }
 
-/* Rows of text as wide as input v wants them: its fixed length or the size that was given, else the longest. */
+/* Rows of text as wide as input v wants them: its fixed length or the size that was given, else the longest. A row that is
+ * longer than that, or than the tokenizer's file allows, is cut by --truncate alone, and keeps the marks at its end. */
 static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
-    if (v->rank != 2) tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s holds text", d->call.entry->name, v->name, v->shape, text);
+    const char *entry = d->call.entry->name;
+    const Tokenizer *k = f->a.tokens;
+    if (v->rank != 2) tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s", entry, v->name, v->shape, f->a.strange);
     int size = size_of_dim(&d->call, v, 1);
-    int64_t longest = f->a.shape[1], width = v->dims[1] >= 0 ? v->dims[1] : size >= 0 ? d->call.sizes[size] : -1;
-    if (width < 0 && size >= 0) {
-        int64_t low = t->model->sizes[d->call.entry->sizes[size]].low;
-        width = longest > low ? longest : low;
-    }
-    if (width < longest)
-        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and a row of %s has %lld bytes", d->call.entry->name, v->name, v->shape, text,
-                  (long long)longest);
+    const mdl_size *z = size >= 0 ? &t->model->sizes[d->call.entry->sizes[size]] : NULL;
+    int64_t longest = f->a.shape[1], width = v->dims[1] >= 0 ? v->dims[1] : z ? d->call.sizes[size] : -1;
+    int64_t room = width >= 0 ? width : z && z->high >= 0 ? z->high : INT64_MAX;
+    bool by_file = k && k->most >= 0 && k->most < room && k->most < longest;
+    if (by_file) room = k->most;
+    if (longest > room && !t->o.truncate && by_file)
+        tool_fail(t, EXIT_INPUT, "%s allows %lld tokens (truncation.max_length), and a row of %s has %lld: --truncate cuts it",
+                  k->path, (long long)room, text, (long long)longest);
+    if (longest > room && !t->o.truncate)
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and a row of %s has %lld %s: --truncate cuts it", entry, v->name, v->shape,
+                  text, (long long)longest, k ? "tokens" : "bytes");
+    int64_t marks = k ? k->after.n : 0, size_of_one = element_size(f->a.dtype);
+    if (longest > room && k && room < k->before.n + marks)
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, too narrow for the marks of %s", entry, v->name, v->shape, k->path);
+    if (width < 0) width = longest < room ? longest : room;
+    if (z && width < z->low) width = z->low;
     int64_t shape[2] = {f->a.shape[0], width};
     Array wide = array_new(t, f->a.dtype, 2, shape);
-    for (int64_t i = 0; i < shape[0]; i++) memcpy(wide.data + i * width, f->a.data + i * longest, (size_t)longest);
-    wide.lengths = f->a.lengths;
+    wide.tokens = k;
+    wide.strange = f->a.strange;
+    wide.lengths = tool_alloc(t, sizeof *wide.lengths * (size_t)(shape[0] + 1));
+    for (int64_t i = 0; i < shape[0]; i++) {
+        int64_t n = f->a.lengths[i];
+        char *row = f->a.data + i * longest * size_of_one;
+        if (n > room) { /* the marks move up */
+            memmove(row + (room - marks) * size_of_one, row + (n - marks) * size_of_one, (size_t)(marks * size_of_one));
+            n = room;
+        }
+        text_row_set(&wide, i, row, n);
+    }
     f->a = wide;
 }
 
@@ -179,6 +200,7 @@ static void feed_open(Tool *t, Data *d, Feed *f, const char *text) {
         return;
     }
     f->a = sample_read(t, text);
+    if (f->a.tokens) tokens_fit(t, f->a.tokens, d->call.entry->name, v);
     f->stream = f->a.rank == 1 && v->rank == 2;
     if (!f->stream) {
         feed_samples(t, d, f, v, text);

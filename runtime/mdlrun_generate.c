@@ -1,9 +1,9 @@
-/* mdlrun_generate.c -- `generate`: text in, text out, a byte a token.
+/* mdlrun_generate.c -- `generate`: text in, text out; tokens are bytes, or a tokenizer's.
  *
  * Without ENTRY the runner feeds prefill(ids: [batch, t]) -> logits and decode(id: [batch]) -> logits and samples itself; when
  * the context is full it resets and prefills the last half. With ENTRY everything is one call. The number for token i of a text
  * is philox_word(seed, "mdlrun.sample", i, ...): the same seed writes the same text. */
-#include "runtime/mdlrun.h"
+#include "runtime/mdlrun_token.h"
 #include "runtime/philox.h"
 
 #include <math.h>
@@ -16,7 +16,9 @@ typedef struct Candidate {
 } Candidate;
 
 typedef struct Writer {
-    int64_t vocab;   /* above 256: tokens are written as numbers */
+    Tokenizer *k;    /* NULL: tokens are bytes */
+    Decoder decoder; /* of k */
+    int64_t vocab;   /* without k, above 256: tokens are written as numbers */
     Candidate *c;    /* vocab of them */
     int64_t *tokens; /* prompt and text */
     int64_t n_tokens;
@@ -72,24 +74,40 @@ static int64_t token_sample(Tool *t, Writer *w, const Array *logits, int64_t dra
     return w->c[n - 1].token; /* rounding */
 }
 
-static void token_write(const Writer *w, int64_t token) {
-    if (w->vocab > 256) printf("%lld ", (long long)token);
+static void token_write(Writer *w, int64_t token) {
+    if (w->k) decoder_write(&w->decoder, stdout, token);
+    else if (w->vocab > 256) printf("%lld ", (long long)token);
     else putchar((int)(token & 255));
     fflush(stdout);
 }
 
-/* The prompt as tokens: bytes of --prompt or --prompt-file. */
-static void prompt_read(Tool *t, Writer *w) {
-    size_t length = 0;
+static void text_end(Writer *w) {
+    if (w->k) decoder_end(&w->decoder, stdout);
+    putchar('\n');
+}
+
+/* The prompt, --prompt or --prompt-file, as tokens for input v of an entry. */
+static void prompt_read(Tool *t, Writer *w, const char *entry, const mdl_value *v) {
+    size_t bytes = 0;
     const char *text = t->o.prompt;
     if (t->o.prompt && t->o.prompt_file) tool_fail(t, EXIT_USAGE, "--prompt and --prompt-file: one of them");
-    if (t->o.prompt_file) text = tool_file_read(t, t->o.prompt_file, &length);
-    else if (text) length = strlen(text);
-    if (length == 0)
+    if (t->o.prompt_file) text = tool_file_read(t, t->o.prompt_file, &bytes);
+    else if (text) bytes = strlen(text);
+    if (bytes == 0)
         tool_fail(t, EXIT_USAGE, "generate needs a prompt of at least one byte: --prompt TEXT or --prompt-file FILE");
+    w->k = tokenizer_of(t);
+    Ids ids = {0};
+    size_t length = bytes; /* in tokens */
+    if (w->k) {
+        tokens_fit(t, w->k, entry, v);
+        tokens_add_prompt(t, w->k, t->o.prompt_file ? t->o.prompt_file : "the prompt", text, (int64_t)bytes, &ids);
+        if (ids.n == 0) tool_fail(t, EXIT_USAGE, "generate: the prompt has no token of %s", w->k->path);
+        w->decoder = (Decoder){.k = w->k, .begun = !t->o.quiet};
+        length = (size_t)ids.n;
+    }
     w->tokens = tool_alloc(t, sizeof *w->tokens * (length + (size_t)t->o.n));
-    for (size_t i = 0; i < length; i++) w->tokens[w->n_tokens++] = (unsigned char)text[i];
-    if (!t->o.quiet) fwrite(text, 1, length, stdout);
+    for (size_t i = 0; i < length; i++) w->tokens[w->n_tokens++] = w->k ? ids.at[i] : (unsigned char)text[i];
+    if (!t->o.quiet) fwrite(text, 1, bytes, stdout);
     fflush(stdout);
 }
 
@@ -152,7 +170,7 @@ static int generate_stepwise(Tool *t) {
     logits_check(t, &fill, 2);
     logits_check(t, &decode, decode.entry->inputs[0].rank == 2 ? 2 : 1);
     Writer w = {0};
-    prompt_read(t, &w);
+    prompt_read(t, &w, "prefill", &fill.entry->inputs[0]);
     int64_t context = context_of(t, &fill, &fill.entry->inputs[0]), n = w.n_tokens < context ? w.n_tokens : context;
     prefill(t, &fill, &w, n);
     const Array *logits = &fill.outputs[0];
@@ -186,7 +204,7 @@ static int generate_stepwise(Tool *t) {
         logits = &fill.outputs[0];
         position = half;
     }
-    putchar('\n');
+    text_end(&w);
     return stop_asked() ? EXIT_INTERRUPTED : EXIT_DONE;
 }
 
@@ -227,7 +245,7 @@ static int generate_whole(Tool *t, const char *entry, int n, char **words) {
     }
     int size = call_size(t, &c, "n");
     if (size >= 0 && c.sizes[size] < 0) call_set_size(t, &c, "n", t->o.n, "-n");
-    prompt_read(t, &w);
+    prompt_read(t, &w, entry, &c.entry->inputs[ids]);
     Array tokens = tokens_array(t, &w, 0, w.n_tokens, rows_of(t, &c, &c.entry->inputs[ids]), 2);
     call_set_input(t, &c, ids, &tokens);
     call_run(t, &c);
@@ -237,13 +255,11 @@ static int generate_whole(Tool *t, const char *entry, int n, char **words) {
     for (int64_t i = 0; i < length; i++)
         if (element_int(out->data, out->dtype, i) > 255) w.vocab = 257;
     for (int64_t i = 0; i < length; i++) token_write(&w, element_int(out->data, out->dtype, i));
-    putchar('\n');
+    text_end(&w);
     return EXIT_DONE;
 }
 
 int command_generate(Tool *t, int n, char **words) {
-    if (t->o.tokenizer || run_text(t, "tokenizer"))
-        tool_fail(t, EXIT_INPUT, "--tokenizer: not supported yet; tokens are bytes");
     if (t->o.n < 0) t->o.n = 200;
     if (t->o.temperature < 0 || t->o.top_p <= 0 || t->o.top_k < 0)
         tool_fail(t, EXIT_USAGE, "generate: temperature >= 0, top-k >= 0, top-p > 0");

@@ -15,9 +15,10 @@ static const char help[] =
     "mdlrun MODEL.so bench ENTRY [NAME=VALUE ...] [--rounds N] [--profile] [--json]\n"
     "\n"
     "VALUE    a number, FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME; sizes follow from arrays, or are given like numbers\n"
-    "SOURCE   FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME, FILE.csv:COLUMN, FILE.txt (bytes), IDX (.gz too); @A:B picks a "
-    "part:\n"
-    "         ids=text.txt@:90%. One axis given to an input [b, n] is cut into windows of n\n"
+    "SOURCE   FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME, FILE.csv:COLUMN, FILE.txt, IDX (.gz too); @A:B picks a part:\n"
+    "         ids=text.txt@:90%. One axis given to an input [b, n] is cut into windows of n. Texts are bytes, or tokens:\n"
+    "  --tokenizer F    vocab.txt (WordPiece) or tokenizer.json (WordPiece, or BPE over bytes)\n"
+    "  --truncate       cuts rows of text that are longer than the input; else they are an error\n"
     "\n"
     "  --load F         weights before anything runs      --save F         weights afterwards; in train a checkpoint\n"
     "  --only PATHS     of these alone: head,h[*].attn    --out DIR        each result as DIR/RESULT.npy\n"
@@ -72,6 +73,7 @@ static const struct Row {
     ROW("quiet", OPT_FLAG, quiet, 0),
     ROW("json", OPT_FLAG, json, 0),
     ROW("profile", OPT_FLAG, profile, 0),
+    ROW("truncate", OPT_FLAG, truncate, 0),
 #undef ROW
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))
