@@ -86,7 +86,9 @@ static int64_t sample_wanted(Data *d, const mdl_value *v) {
 static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
     const char *entry = d->call.entry->name;
     const Tokenizer *k = f->a.tokens;
-    if (v->rank != 2) tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s", entry, v->name, v->shape, f->a.strange);
+    if (v->rank != 2 || v->dtype.code > 1) /* no place for text: a column of numbers was meant */
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s", entry, v->name, v->shape, f->a.strange);
+    if (k) tokens_fit(t, k, entry, v);
     int size = size_of_dim(&d->call, v, 1);
     const mdl_size *z = size >= 0 ? &t->model->sizes[d->call.entry->sizes[size]] : NULL;
     int64_t longest = f->a.shape[1], width = v->dims[1] >= 0 ? v->dims[1] : z ? d->call.sizes[size] : -1;
@@ -101,7 +103,8 @@ static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const cha
                   text, (long long)longest, k ? "tokens" : "bytes");
     int64_t marks = k ? k->after.n : 0, size_of_one = element_size(f->a.dtype);
     if (longest > room && k && room < k->before.n + marks)
-        tool_fail(t, EXIT_INPUT, "%s: %s is %s, too narrow for the marks of %s", entry, v->name, v->shape, k->path);
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s: rows of %lld have no room for the marks of %s", entry, v->name, v->shape,
+                  (long long)room, k->path);
     if (width < 0) width = longest < room ? longest : room;
     if (z && width < z->low) width = z->low;
     int64_t shape[2] = {f->a.shape[0], width};
@@ -200,12 +203,12 @@ static void feed_open(Tool *t, Data *d, Feed *f, const char *text) {
         return;
     }
     f->a = sample_read(t, text);
-    if (f->a.tokens) tokens_fit(t, f->a.tokens, d->call.entry->name, v);
     f->stream = f->a.rank == 1 && v->rank == 2;
     if (!f->stream) {
         feed_samples(t, d, f, v, text);
         return;
     }
+    if (f->a.tokens) tokens_fit(t, f->a.tokens, d->call.entry->name, v);
     f->sample = window_of(t, d, v);
     if (d->length && (d->length != f->a.count || d->window != f->sample))
         tool_fail(t, EXIT_INPUT, "%s: the streams are cut differently", d->call.entry->name);

@@ -196,8 +196,11 @@ static Array csv_read(Tool *t, const char *path, const char *column) {
     Array a;
     if (strange >= 0) {
         a = texts_rows(t, path, cells, n);
-        a.strange = tool_printf(t, "%s, line %lld: column %s has \"%.40s\", which is no number", path,
-                                (long long)cells[strange].line, column, cells[strange].text);
+        const char *text = cells[strange].text;
+        int shown = (int)strnlen(text, 40);
+        while (shown > 0 && (text[shown] & 0xc0) == 0x80) shown--; /* no half character */
+        a.strange = tool_printf(t, "line %lld of %s:%s has \"%.*s\", which is no number", (long long)cells[strange].line, path,
+                                column, shown, text);
     } else {
         a = array_new(t, element_type(whole ? "i64" : "f64"), 1, &n);
         for (int64_t i = 0; i < n; i++) {

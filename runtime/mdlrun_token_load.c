@@ -240,7 +240,8 @@ static int32_t unk_of(Tool *t, const Tokenizer *k, const json_t *model) {
 
 static void bpe_load(Tool *t, Tokenizer *k, const json_t *model, bool bytes) {
     static const char *const not_done[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"};
-    if (!bytes) not_supported(t, k, "model.type: BPE without a ByteLevel in pre_tokenizer", json_object_get(model, "type"));
+    if (!bytes)
+        tool_fail(t, EXIT_INPUT, "%s: pre_tokenizer: BPE is supported over bytes only, and no ByteLevel is there", k->path);
     for (size_t i = 0; i < sizeof not_done / sizeof *not_done; i++) {
         const json_t *v = field_of(model, not_done[i]);
         bool none = !v || json_is_false(v) || (json_is_string(v) && !json_string_length(v)) ||
@@ -256,7 +257,7 @@ static void bpe_load(Tool *t, Tokenizer *k, const json_t *model, bool bytes) {
 }
 
 static void wordpiece_load(Tool *t, Tokenizer *k, const json_t *model, bool bytes) {
-    if (bytes) not_supported(t, k, "pre_tokenizer: a ByteLevel with a model", json_object_get(model, "type"));
+    if (bytes) tool_fail(t, EXIT_INPUT, "%s: pre_tokenizer: ByteLevel is not supported for WordPiece", k->path);
     k->unk = unk_of(t, k, model);
     if (k->unk < 0) not_a(t, k, "model.unk_token", "a string");
     const char *continuing = text_of(t, k, model, "model", "continuing_subword_prefix");
@@ -275,7 +276,12 @@ static void added_add(Tool *t, Tokenizer *k, Added a, bool special) {
     a.normal = a.normalized && k->n_changes ? text_normalize(t, k, a.text, a.length, &length) : a.text;
     a.normal_length = (int32_t)length;
     if (a.length) k->first[a.normalized][(unsigned char)(a.normalized ? a.normal : a.text)[0]] = true;
-    k->vocab.tokens[a.id].special = special;
+    Token *token = &k->vocab.tokens[a.id];
+    token->special = special;
+    if (token->apart) { /* written as it is found */
+        token->text = a.normal;
+        token->length = a.normal_length;
+    }
     k->added[k->n_added++] = a;
 }
 
