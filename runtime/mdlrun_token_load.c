@@ -11,8 +11,10 @@
 #include <string.h>
 
 /* The patterns behind names. */
-#define GPT2        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define PUNCTUATION "[\\p{P}$+<=>^`|~]" /* Unicode's and ASCII's */
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}" /* \w of the type Whitespace, which is another library's  \
+                                                                      */
+#define PUNCTUATION "[\\p{P}$+<=>^`|~]"                              /* Unicode's and ASCII's */
 
 static const char *const bert_marks[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
 
@@ -150,7 +152,7 @@ static void pre_tokenizer_load(Tool *t, Tokenizer *k, const json_t *part, const 
     } else if (!strcmp(type, "BertPreTokenizer")) {
         bert_split(t, k, at);
     } else if (!strcmp(type, "Whitespace")) {
-        split_add(t, k, at, "\\w+|[^\\w\\s]+", false, true, true);
+        split_add(t, k, at, "[" WORD "]+|[^\\s" WORD "]+", false, true, true);
     } else if (!strcmp(type, "WhitespaceSplit")) {
         split_add(t, k, at, "\\s", false, true, false);
     } else if (!strcmp(type, "Digits")) {

@@ -182,17 +182,73 @@ static void pattern_free(void *p, void *tool) {
     tool_release(tool, p);
 }
 
-/* \s and \S as the property White_Space: PCRE2's own \s has U+180E too. */
-static char *pattern_translate(Tool *t, const char *pattern) {
-    char *out = tool_alloc(t, 15 * strlen(pattern) + 1), *to = out;
-    for (const char *at = pattern; *at; at++) {
-        if (at[0] == '\\' && (at[1] == 's' || at[1] == 'S')) {
-            to += sprintf(to, "\\%c{White_Space}", at[1] == 's' ? 'p' : 'P');
-            at++;
+/* Characters of words in Oniguruma, which patterns of tokenizer.json are written for. */
+#define WORD "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
+
+typedef struct Pattern {
+    const char *at; /* what is not translated yet */
+    char *to;
+    bool in_class;
+} Pattern;
+
+/* Is a name in \p{ } a script's? Categories have one or two letters, and these are properties. */
+static bool name_is_script(const char *name, int64_t n) {
+    static const char *const others[] = {"Any", "Alphabetic", "White_Space", "Lowercase", "Uppercase", "Emoji"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if ((int64_t)strlen(others[i]) == n && !memcmp(others[i], name, (size_t)n)) return false;
+    return n > 2;
+}
+
+/* One escape. NULL, or what is not supported. */
+static const char *escape_translate(Pattern *p) {
+    char c = p->at[1];
+    const char *end = c == 'p' || c == 'P' ? strchr(p->at, '}') : NULL;
+    if (strchr("hHbB", c) && c) return c == 'h' || c == 'H' ? "\\h" : "\\b";
+    if (c == 'W' && p->in_class) return "\\W in [ ]";
+    if (c == 's' || c == 'S') {
+        p->to += sprintf(p->to, "\\%c{White_Space}", c == 's' ? 'p' : 'P');
+    } else if (c == 'w' || c == 'W') {
+        p->to += sprintf(p->to, p->in_class ? WORD : c == 'w' ? "[" WORD "]" : "[^" WORD "]");
+    } else if (end && p->at[2] == '{') {
+        bool not = p->at[3] == '^';
+        const char *name = p->at + 3 + not ;
+        bool script = name_is_script(name, end - name); /* alone: PCRE2 would take its extensions along */
+        p->to += sprintf(p->to, "\\%c{%s%s%.*s}", c, not ? "^" : "", script ? "sc:" : "", (int)(end - name), name);
+        p->at = end + 1;
+        return NULL;
+    } else {
+        *p->to++ = '\\';
+        if (c) *p->to++ = c;
+    }
+    p->at += c ? 2 : 1;
+    return NULL;
+}
+
+/* A pattern of Oniguruma for PCRE2: \s is White_Space, \w has marks, names are scripts. What the two understand differently is
+ * refused. */
+static char *pattern_translate(Tool *t, const Tokenizer *k, const char *field, const char *pattern) {
+    char *out = tool_alloc(t, 32 * strlen(pattern) + 1);
+    Pattern p = {pattern, out, false};
+    while (*p.at) {
+        const char *refused = NULL;
+        if (*p.at == '\\') {
+            refused = escape_translate(&p);
+        } else if (p.in_class) {
+            if (*p.at == '[' || !strncmp(p.at, "&&", 2)) refused = "[ ] or && in [ ]";
+            p.in_class = *p.at != ']';
+            *p.to++ = *p.at++;
+        } else if (*p.at == '[') {
+            p.in_class = true;
+            *p.to++ = *p.at++;
+            if (*p.at == '^') *p.to++ = *p.at++;
+            if (*p.at == ']') *p.to++ = *p.at++;
         } else {
-            *to++ = *at;
-            if (at[0] == '\\' && at[1]) *to++ = *++at;
+            bool flags = !strncmp(p.at, "(?", 2);
+            if (flags && memchr(p.at + 2, 'm', strspn(p.at + 2, "imsx-"))) refused = "(?m)";
+            *p.to++ = *p.at++;
         }
+        if (refused)
+            tool_fail(t, EXIT_INPUT, "%s: %s: %s is not supported, in the pattern %s", k->path, field, refused, pattern);
     }
     return out;
 }
@@ -212,11 +268,11 @@ void split_add(Tool *t, Tokenizer *k, const char *field, const char *pattern, bo
     s->invert = invert;
     pcre2_general_context *general = pcre2_general_context_create(pattern_alloc, pattern_free, t);
     pcre2_compile_context *context = pcre2_compile_context_create(general);
-    const char *translated = literal ? pattern : pattern_translate(t, pattern);
+    const char *translated = literal ? pattern : pattern_translate(t, k, field, pattern);
     int code;
     size_t offset;
-    s->code = pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED,
-                            PCRE2_UTF | PCRE2_UCP | (literal ? PCRE2_LITERAL : 0), &code, &offset, context);
+    uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE); /* ^ and $ are of lines */
+    s->code = pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, options, &code, &offset, context);
     if (!s->code) {
         char why[256] = "";
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);

@@ -2,6 +2,7 @@
 
 tokens.py make             trains wordpiece.txt, wordpiece.json, gpt2.json and llama3.json in this folder
 tokens.py expect FILE...   prints for each tokenizer the hash of the ids of sentences.pl, as tokens.test has them
+tokens.py variants         the same for the files that variants.txt makes of those, as tokens_variants.test has them
 tokens.py compare FILE ECHO.so CSV   runs mdlrun over a table text,n and prints the first rows that differ
 
 Rows are padded to the longest, have the marks of the file, and are cut where the file says so (truncation.max_length)."""
@@ -15,8 +16,9 @@ LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def sentences(path=None):
-    data = open(path, "rb").read() if path else subprocess.run(["perl", f"{HERE}/sentences.pl"], stdout=subprocess.PIPE).stdout
+def sentences(path=None, *numbers):
+    made = subprocess.run(["perl", f"{HERE}/sentences.pl", *numbers], stdout=subprocess.PIPE).stdout
+    data = open(path, "rb").read() if path else made
     return [text.replace('""', '"') for text in re.findall(r'"((?:[^"]|"")*)",\d+\n', data.decode())]
 
 
@@ -95,6 +97,15 @@ def expect(path):
     print(os.path.basename(path), *out.shape, hashlib.sha256(out.tobytes()).hexdigest())
 
 
+def variants():
+    texts = sentences(None, "300", "2")
+    for line in open(f"{HERE}/variants.txt"):
+        name, edit = line.rstrip("\n").split(" ", 1)
+        with tempfile.NamedTemporaryFile(suffix=".json") as f:
+            subprocess.run(["sed", edit, f"{HERE}/{name}"], stdout=f, check=True)
+            print(hashlib.sha256(rows(load(f.name), texts).tobytes()).hexdigest(), " -")
+
+
 def compare(path, echo, table):
     texts = sentences(table)
     want = rows(load(path), texts)
@@ -118,5 +129,7 @@ if __name__ == "__main__":
     elif sys.argv[1] == "expect":
         for path in sys.argv[2:]:
             expect(path)
+    elif sys.argv[1] == "variants":
+        variants()
     else:
         compare(*sys.argv[2:])
