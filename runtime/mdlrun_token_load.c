@@ -10,11 +10,10 @@
 
 #include <string.h>
 
-/* The patterns behind names. */
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}" /* \w of the type Whitespace, which is another library's  \
-                                                                      */
-#define PUNCTUATION "[\\p{P}$+<=>^`|~]"                              /* Unicode's and ASCII's */
+/* The patterns behind names. WORD: \w of the type Whitespace, which is another library's than that of patterns in the file. */
+#define GPT2        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define WORD        "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}"
+#define PUNCTUATION "[\\p{P}$+<=>^`|~]" /* Unicode's and ASCII's */
 
 static const char *const bert_marks[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
 
