@@ -1,10 +1,11 @@
 /* mdlrun_token.h -- text to tokens and back: the option --tokenizer. How to read it, in the order of the data:
  *
- *   mdlrun_token.c       the way of a text: added tokens are cut out, the rest is normalized, split into words, and the model
- *                        turns words into ids; marks round a row; ids to text again, as they come
- *   mdlrun_token_load.c  vocab.txt and tokenizer.json; what a file asks for that is not done here is refused by its field's
- * name mdlrun_token_text.c  Unicode: normalizing (utf8proc's tables), splitting (patterns by PCRE2) mdlrun_wordpiece.c   the
- * model WordPiece: greedy longest match mdlrun_bpe.c         the model BPE over bytes: merges by rank
+ *   - mdlrun_token.c: the way of a text. Added tokens are cut out, the rest is normalized, split into words, and the model turns
+ *     words into ids; marks round a row; ids to text again, as they come
+ *   - mdlrun_token_load.c: vocab.txt and tokenizer.json; what a file asks for that is not done here is refused by its field's name
+ *   - mdlrun_token_text.c: Unicode, normalizing (utf8proc's tables), splitting (patterns by PCRE2)
+ *   - mdlrun_wordpiece.c: the model WordPiece, greedy longest match
+ *   - mdlrun_bpe.c: the model BPE over bytes, merges by rank
  *
  * The tokens are those of the package `tokenizers` of Hugging Face (tests/mdlrun/tokens.py compares). */
 #ifndef RUNTIME_MDLRUN_TOKEN_H
