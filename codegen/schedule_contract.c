@@ -642,10 +642,15 @@ static void choose_k(Contract *c) {
         c->k_inner *= whole;
     }
     Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n;
+    int64_t most = KC / c->k_inner;
     size_range(n, &low, &high);
-    c->k_whole = high <= KC / c->k_inner;
-    c->kc = c->k_whole ? high : part_of(n, KC / c->k_inner);
+    c->k_whole = high <= most + most / 2;
+    c->kc = c->k_whole ? high : part_of(n, most);
     c->k_divides = size_is_const(n, &whole) && whole % c->kc == 0;
+    if (c->k_divides || c->kq == c->n[GROUP_K] - 1) return;
+    c->k_inner /= symbol_size(c, c->symbol[GROUP_K][++c->kq]); /* one by one, outside of blocks */
+    c->kc = symbol_size(c, c->symbol[GROUP_K][c->kq]);
+    c->k_whole = c->k_divides = true;
 }
 
 /* The loops of the product over a block of k: symbols that lie side by side in a are one. */
