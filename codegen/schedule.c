@@ -71,10 +71,12 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
 
 /* ---- work */
 
-/* "contract + add tanh mul": the anchor or kind, then the ops, at most eight. */
+/* "contract [batch, 256] + add tanh mul": the anchor or kind, over what, then the ops, at most eight. */
 static const char *kernel_label(Arena *a, const Kernel *k, const char *kind) {
     Text t = {.arena = a};
-    text_add(&t, "%s", k->anchor ? op_row(k->anchor->op)->name : kind);
+    text_add(&t, "%s [", k->anchor ? op_row(k->anchor->op)->name : kind);
+    for (int i = 0; i < k->space.rank; i++) text_add(&t, "%s%s", i ? ", " : "", size_text(a, k->space.dim[i]));
+    text_add(&t, "]");
     int shown = 0;
     for (int i = 0; i < k->nodes.n && shown < 8; i++) {
         if (k->nodes.at[i] == k->anchor) continue;

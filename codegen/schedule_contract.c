@@ -824,12 +824,12 @@ static void emit_panels(Contract *c) {
     template_run(c->t, "panels");
 }
 
-/* Rows of all symbols of m whose sizes are known now, but for the last one. */
-static int64_t known_rows(const Contract *c) {
+/* Are there more rows than a few, whatever the sizes that are known only at run time? */
+static bool has_many_rows(const Contract *c) {
     int64_t rows = 1, n;
-    for (int i = 0; i + 1 < c->n[GROUP_M]; i++)
+    for (int i = 0; i < c->n[GROUP_M]; i++)
         if (size_is_const(c->sp->symbol[c->symbol[GROUP_M][i]].n, &n)) rows *= n;
-    return rows;
+    return rows > SMALL;
 }
 
 void schedule_contract(Work *w, KernelCode *code) {
@@ -837,7 +837,7 @@ void schedule_contract(Work *w, KernelCode *code) {
     start(&c, w, w->k);
     int64_t low, high;
     size_range(c.size_m, &low, &high);
-    bool none = c.sm < 0 || c.sn < 0 || c.sk < 0 || c.lanes == 1, many = known_rows(&c) > SMALL;
+    bool none = c.sm < 0 || c.sn < 0 || c.sk < 0 || c.lanes == 1, many = has_many_rows(&c);
     bool small = none || (high <= SMALL && !many);
     if (small || (low <= SMALL && !many)) {
         emit_rows(&c);

@@ -1,9 +1,9 @@
 /* layout_conv.c -- the three forms of a convolution as products over windows, channels last.
  *
- *   y[n i j o]  = sum over u v c of  X[n i u j v c] w[o c u v]                 X: the windows of x in its frame of zeros
- *   w[o c u v]  = sum over n i j of  y[n i j o] X[n i u j v c]
- *   x[n q r c]  = phase by phase, sum over u v o of Y[n t u t' v o] w[o c -u -v]: windows of y without a stride, taps turned
- * round
+ *   - y[n i j o] = sum over u v c of X[n i u j v c] w[o c u v], X: the windows of x in its frame of zeros
+ *   - w[o c u v] = sum over n i j of y[n i j o] X[n i u j v c]
+ *   - x[n q r c] = phase by phase, sum over u v o of Y[n t u t' v o] w[o c -u -v]: windows of y without a stride, taps turned
+ *     round; where windows do not overlap, sum over o of y[n i j o] w[o c u v] as [n i u j v c]
  *
  * Groups are one more letter, which all three have. A group of one channel for one output (depthwise) is no product: a sum of
  * maps over the taps, along the channels. */
@@ -102,7 +102,36 @@ static Node *phase_weights(Graph *g, Node *w, const Phase *p) {
     return w;
 }
 
+/* Do windows along both axes lie apart? Those of a single one do. */
+static bool lies_apart(const Node *y, const Window *win) {
+    bool apart = win->groups == 1;
+    for (int k = 0; k < 2; k++)
+        apart = apart && win->dilation[k] == 1 && (win->taps[k] <= win->stride[k] || size_is(y->type.dim[1 + k], 1));
+    return apart;
+}
+
+static Node *conv_x_apart(Graph *g, Node *y, Node *w, const Window *win, const Size *dim) {
+    Node *x = node_contract(g, y, node_permute(g, w, (int[]){2, 3, 0, 1}), "nijo", "uvoc", "niujvc");
+    const Size *d = x->type.dim;
+    Attrs pad = {0};
+    Size n[2]; /* places of the windows, one after another */
+    bool any = false;
+    for (int i = 0; i < 6; i++) pad.lo[i] = pad.hi[i] = constant(g, 0);
+    for (int k = 0; k < 2; k++) {
+        int wide = win->stride[k] < win->taps[k] ? win->taps[k] : win->stride[k];
+        pad.hi[2 * k + 2] = constant(g, wide - win->taps[k]);
+        any = any || wide > win->taps[k];
+        n[k] = size_scale(d[2 * k + 1], wide);
+    }
+    if (any) x = graph_add(g, OP_PAD, &pad, 1, &x);
+    x = node_reshape(g, x, 4, (Size[]){x->type.dim[0], n[0], n[1], x->type.dim[5]});
+    x = frame(g, x, (int64_t[]){win->before[0], win->before[1]}, dim + 2, 0);
+    Size zero = constant(g, 0);
+    return node_slice(g, x, (Size[]){zero, zero, zero, zero}, (Size[]){dim[0], dim[2], dim[3], dim[1]});
+}
+
 Node *conv_x(Graph *g, Node *y, Node *w, const Window *win, const Size *dim) {
+    if (lies_apart(y, win)) return conv_x_apart(g, y, w, win, dim);
     Node *taps = weights_by_taps(g, w, win->groups, false), **phase;
     Size n[2]; /* of each phase */
     for (int k = 0; k < 2; k++) n[k] = size_ceildiv(dim[2 + k], constant(g, win->stride[k]));
