@@ -23,6 +23,7 @@
 #define KC         512 /* longest packed block of k */
 #define LONG_BLOCK 192 /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6   /* .. so many parallel iterations; else half of them */
+#define FAR        256 /* elements from one step of k to the next at which rows of A are packed */
 #define SQUARE     8   /* most lanes of a transposed square */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
@@ -56,6 +57,7 @@ typedef struct Contract {
     int64_t mb;    /* rows of the last symbol in a block */
     int64_t width; /* columns of a panel */
     bool direct;   /* B is read where it lies: it makes good panels as it is */
+    bool pack_a;   /* A is packed, too */
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
@@ -278,6 +280,11 @@ static int64_t symbol_size(const Contract *c, int s) {
     return size_value(c->sp->symbol[s].n);
 }
 
+/* The place `name` along symbol s, for each of the places before ("": there are none). */
+static const char *flat(Contract *c, const char *before, int s, const char *name) {
+    return *before ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)symbol_size(c, s), before, name) : name;
+}
+
 /* Loops over the symbols of n and m in a block but the last ones. Sets base: where the rows of the last one begin in the block. */
 static const char *fill_m_loops(void *context, const char *const *args) {
     (void)args;
@@ -287,7 +294,7 @@ static const char *fill_m_loops(void *context, const char *const *args) {
         int s = c->symbol[GROUP_N][i];
         const char *name = c->p.text[s] = arena_printf(c->w->arena, "n_%d", i);
         open_line(c, "for %s in 0..%lld", name, (long long)symbol_size(c, s));
-        base = *base ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)symbol_size(c, s), base, name) : name;
+        base = flat(c, base, s, name);
     }
     for (int i = c->mq; i < c->n[GROUP_M] - 1; i++) {
         int s = c->symbol[GROUP_M][i];
@@ -336,11 +343,6 @@ static const char *open_block_symbol(Contract *c, int s, bool first, const char 
     return name;
 }
 
-/* `count` elements for each of the place before. */
-static const char *flat(Contract *c, const char *before, int64_t count, const char *name) {
-    return *before ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)count, before, name) : name;
-}
-
 /* Loops of packing over the symbols of k in a block but the last. Sets before: the row of the panel at which the last one
  * begins; last, from: how many elements of it, from where. */
 static const char *fill_pack_loops(void *context, const char *const *args) {
@@ -351,7 +353,7 @@ static const char *fill_pack_loops(void *context, const char *const *args) {
         int s = c->symbol[GROUP_K][i];
         const char *name = open_block_symbol(c, s, i == c->kq, arena_printf(c->w->arena, "q%d", i), args[0], &index);
         c->p.text[s] = index;
-        row = flat(c, row, symbol_size(c, s), name);
+        row = flat(c, row, s, name);
     }
     template_set(c->t, "before", *row ? arena_printf(c->w->arena, "%lld*(%s) + ", (long long)symbol_size(c, c->sk), row) : "");
     template_set(c->t, "last", c->kq == last ? args[0] : work_size(c->w, c->size_k));
@@ -370,7 +372,7 @@ static const char *fill_k_loops(void *context, const char *const *args) {
         const char *name = arena_printf(c->w->arena, i == c->n_runs - 1 ? "k" : "k_%d", i);
         open_block_symbol(c, s, true, name, count, &index);
         c->p.text[s] = first ? index : name;
-        row = flat(c, row, i ? symbol_size(c, s) : 1, name);
+        row = flat(c, row, s, name);
     }
     c->k_text = c->p.text[c->run[c->n_runs - 1]];
     template_set(c->t, "k", c->k_text);
@@ -438,6 +440,27 @@ static const char *fill_a(void *context, const char *const *args) {
     return element(c, c->at_a, args[0], NULL, args[1], 1, -1, 1);
 }
 
+static const char *fill_a_tile(void *context, const char *const *args) {
+    Contract *c = context;
+    if (!c->pack_a) return fill_a(context, args);
+    return arena_printf(c->w->arena, "ap[%s, %s]", template_get(c->t, "row"), args[2]);
+}
+
+/* Rows from i on at place k, those beyond the last zero. */
+static const char *fill_a_rows(void *context, const char *const *args) {
+    Contract *c = context;
+    Point p = point_inside(&c->p);
+    int64_t rows;
+    p.text[c->sm] = args[0];
+    p.text[c->sk] = args[1];
+    p.lanes = c->lanes;
+    p.vector = c->sm;
+    bool whole = c->mb % c->lanes == 0 && size_is_const(c->size_m, &rows) && rows % c->mb == 0;
+    p.limit = whole ? NULL : work_size(c->w, c->size_m);
+    const char *place = point_place(&p, c->at_a, "");
+    return c->at_a->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
+}
+
 static const char *fill_b(void *context, const char *const *args) {
     Contract *c = context;
     return element(c, c->at_b, NULL, args[1], args[0], c->lanes, c->sn, c->width);
@@ -454,8 +477,8 @@ static const char *fill_panel(void *context, const char *const *args) {
     const char *at = "", *k = "";
     for (int s = 0; s < c->sp->n; s++)
         if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
-    for (int i = 0; i < c->kq; i++) k = flat(c, k, symbol_size(c, c->symbol[GROUP_K][i]), c->p.text[c->symbol[GROUP_K][i]]);
-    if (c->kq >= 0) k = flat(c, k, symbol_size(c, c->symbol[GROUP_K][c->kq]), template_get(c->t, "k0"));
+    for (int i = 0; i < c->kq; i++) k = flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
+    if (c->kq >= 0) k = flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
     return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
                         c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
 }
@@ -528,6 +551,8 @@ static const Hole HOLES[] = {
     {"k_loops", 1, fill_k_loops},
     {"k_lanes", 0, fill_k_lanes},
     {"a", 2, fill_a},
+    {"a_tile", 3, fill_a_tile},
+    {"a_rows", 2, fill_a_rows},
     {"b", 2, fill_b},
     {"panel", 3, fill_panel},
     {"b_one", 2, fill_b_one},
@@ -637,8 +662,8 @@ static void choose_block(Contract *c, int64_t m, int64_t n) {
 static void choose_k(Contract *c) {
     int64_t low, high, whole;
     for (c->kq = c->n[GROUP_K] - 1; c->kq > 0; c->kq--) {
-        Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n, before = c->sp->symbol[c->symbol[GROUP_K][c->kq - 1]].n;
-        if (!size_is_const(n, &whole) || 2 * c->k_inner * whole > KC || !size_is_static(before)) break;
+        Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n;
+        if (!size_is_const(n, &whole) || 2 * c->k_inner * whole > KC) break;
         c->k_inner *= whole;
     }
     Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n;
@@ -647,7 +672,7 @@ static void choose_k(Contract *c) {
     c->k_whole = high <= most + most / 2;
     c->kc = c->k_whole ? high : part_of(n, most);
     c->k_divides = size_is_const(n, &whole) && whole % c->kc == 0;
-    if (c->k_divides || c->kq == c->n[GROUP_K] - 1) return;
+    if (c->k_divides || !size_is_static(n) || c->kq == c->n[GROUP_K] - 1) return;
     c->k_inner /= symbol_size(c, c->symbol[GROUP_K][++c->kq]); /* one by one, outside of blocks */
     c->kc = symbol_size(c, c->symbol[GROUP_K][c->kq]);
     c->k_whole = c->k_divides = true;
@@ -662,7 +687,7 @@ static void choose_runs(Contract *c) {
         Symbol *inner = n ? &c->sp->symbol[run[n - 1]] : NULL;
         Size step = n ? stride(c->at_a, run[n - 1]) : NULL, wide = stride(c->at_a, s);
         bool cut = i == c->kq && !c->k_whole;
-        if (!n || c->direct || cut || !step || !wide || size_mul(step, inner->n) != wide || c->sp->n == MAX_SYMBOLS) {
+        if (!n || c->direct || c->pack_a || cut || !step || !wide || size_mul(step, inner->n) != wide || c->sp->n == MAX_SYMBOLS) {
             run[n++] = s;
             continue;
         }
@@ -792,6 +817,15 @@ static void use_copy(Contract *c) {
     c->pack = copy_argument(c, pack, elements, "");
 }
 
+/* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
+ * cache line of its own, many of one set of the cache. */
+static bool wants_packing(const Contract *c) {
+    int64_t step;
+    Size k = stride(c->at_a, c->sk);
+    return is_one(stride(c->at_a, c->sm)) && k && (!size_is_const(k, &step) || step >= FAR) && c->mq == c->n[GROUP_M] - 1 &&
+           c->w->machine->avx512;
+}
+
 static void emit_panels(Contract *c) {
     int64_t whole, rows;
     bool inside;
@@ -799,6 +833,7 @@ static void emit_panels(Contract *c) {
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
     if (can_pack(c)) use_copy(c);
     else c->direct = is_direct(c);
+    c->pack_a = wants_packing(c);
     choose_runs(c);
     begin(c);
     inside = c->mq < c->n[GROUP_M] - 1;
@@ -813,6 +848,9 @@ static void emit_panels(Contract *c) {
     template_number(c->t, "KC", c->kc);
     template_set(c->t, "KQ", work_size(c->w, c->sp->symbol[c->symbol[GROUP_K][c->kq]].n));
     template_number(c->t, "DEPTH", c->kc * c->k_inner + c->lanes); /* packing through transposes may write so much further */
+    template_number(c->t, "pack_a", c->pack_a);
+    template_number(c->t, "AB", tiles(c->mb, c->lanes) * c->lanes);
+    template_number(c->t, "AW", (tiles(c->mb, c->lanes) + 1) * c->lanes); /* no power of two: rows in other sets of the cache */
     template_number(c->t, "SQ", c->square);
     template_set(c->t, "masked", whole_squares ? "" : "masked");
     template_number(c->t, "one_block", c->kq == 0 && c->k_whole);
