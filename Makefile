@@ -42,7 +42,7 @@ NEEDS = \
     /usr/include/zlib.h=zlib1g-dev \
     /usr/include/zstd.h=libzstd-dev \
     /usr/bin/bible=bible-kjv
-NEEDS_CI = /usr/bin/clang=clang
+NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
 MISSING_CI := $(call missing,$(NEEDS_CI))
@@ -85,14 +85,18 @@ GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-
 LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
-# The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported.
+# The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported. Its core asks
+# nothing of libc.
 RUNTIME_CFLAGS = -std=gnu11 -O2 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-stack-protector \
-    -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP
+    -U_FORTIFY_SOURCE -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP
+$(BUILD)/artifact/runtime/core/%.o $(BUILD)/artifact/runtime/bare/%.o: RUNTIME_CFLAGS += -ffreestanding
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------
 
 MDLRUN_C := $(sort $(wildcard runtime/mdlrun*.c))
-RUNTIME_C := $(filter-out $(MDLRUN_C),$(sort $(wildcard runtime/*.c)))
+RUNTIME_CORE_C := $(sort $(wildcard runtime/core/*.c))
+RUNTIME_HOST_C := $(sort $(wildcard runtime/host/*.c))
+RUNTIME_BARE_C := $(sort $(wildcard runtime/bare/*.c))
 LIB_C := $(sort $(wildcard ir/*.c frontend/*.c passes/*.c codegen/*.c codegen/cpu/*.c))
 LIB_CXX := $(sort $(wildcard codegen/*.cpp))
 GRAMMAR := $(basename $(notdir $(wildcard frontend/*.l frontend/*.y)))
@@ -103,8 +107,10 @@ TILE := $(sort $(wildcard codegen/*.tile codegen/cpu/*.tile))
 GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
 GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
-RUNTIME_O := $(RUNTIME_C:%.c=$(BUILD)/artifact/%.o)
-HOSTRT_O := $(RUNTIME_C:%.c=$(BUILD)/%.o)
+RUNTIME_HOSTED_O := $(patsubst %.c,$(BUILD)/artifact/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
+RUNTIME_CORE_O := $(patsubst %.c,$(BUILD)/artifact/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+# For unit tests: programs that have a memcpy already.
+HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
 
 # C files of tests: those with a main are unit tests; the others of a folder are helpers, linked to each of its unit tests.
@@ -149,10 +155,16 @@ $(BUILD)/artifact/%.o: %.c | $(DEPS)
 	@echo "  cc $< (artifact)"
 	$(Q)$(CC) -D_GNU_SOURCE -I. $(RUNTIME_CFLAGS) -c $< -o $@
 
-# One relocatable object. Without sources yet, an empty one.
-$(BUILD)/runtime.o: $(RUNTIME_O) $(BUILD)/gen/runtime.list | $(DEPS)
+# One relocatable object for each of the two runtimes, checked: what it imports is listed in codegen/libc.def, or nothing.
+$(BUILD)/runtime.o: $(RUNTIME_HOSTED_O) $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
 	@echo "  ld -r $@"
-	$(Q)$(if $(RUNTIME_O),ld -r -o $@ $(RUNTIME_O),$(CC) -x c -c /dev/null -o $@)
+	$(Q)ld -r -o $@ $(RUNTIME_HOSTED_O)
+	$(Q)sh runtime/imports.sh $@ codegen/libc.def
+
+$(BUILD)/runtime-core.o: $(RUNTIME_CORE_O) $(BUILD)/gen/runtime.list runtime/imports.sh | $(DEPS)
+	@echo "  ld -r $@"
+	$(Q)ld -r -o $@ $(RUNTIME_CORE_O)
+	$(Q)sh runtime/imports.sh $@
 
 # ---- files inside the compiler: ir/embed.h -----------------------------------------------------------------------------------
 # A list of names changes when a file comes or goes, and only then; what depends on it is then made anew.
@@ -161,7 +173,7 @@ list = $(BUILD)/gen/$(1).list
 $(call list,std): LIST = $(STD)
 $(call list,pages): LIST = $(PAGES)
 $(call list,tile): LIST = $(TILE)
-$(call list,runtime): LIST = $(RUNTIME_C)
+$(call list,runtime): LIST = $(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)
 $(call list,lib): LIST = $(LIB_C) $(LIB_CXX) $(GRAMMAR)
 $(call list,mdlrun): LIST = $(MDLRUN_C)
 $(BUILD)/gen/%.list: FORCE
@@ -187,11 +199,11 @@ $(foreach f,$(2),$(call embed_one,$(1),$(1)_$(subst .,_,$(subst -,_,$(notdir $(f
 .quad 0, 0, 0
 endef
 
-$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(BUILD)/runtime.o $(STD) $(PAGES) $(TILE) runtime/mdl.h
+$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(BUILD)/runtime.o $(BUILD)/runtime-core.o $(STD) $(PAGES) $(TILE) runtime/mdl.h
 	$(file >$@,$(call embed_table,std,$(STD)))
 	$(file >>$@,$(call embed_table,pages,$(PAGES)))
 	$(file >>$@,$(call embed_table,tile,$(TILE)))
-	$(file >>$@,$(call embed_table,runtime,$(BUILD)/runtime.o))
+	$(file >>$@,$(call embed_table,runtime,$(BUILD)/runtime.o $(BUILD)/runtime-core.o))
 	$(file >>$@,$(call embed_table,header,runtime/mdl.h))
 	$(file >>$@,.section .note.GNU-stack,"")
 	@:
@@ -266,5 +278,5 @@ bench: all venv
 clean:
 	rm -rf build build-asan build-clang
 
--include $(LIB_O:.o=.d) $(RUNTIME_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
+-include $(LIB_O:.o=.d) $(RUNTIME_HOSTED_O:.o=.d) $(RUNTIME_CORE_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
     $(HELPER_O:.o=.d) $(FIXTURE_SO:.so=.d)

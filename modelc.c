@@ -35,6 +35,7 @@ static const char help[] =
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4\n"
+    "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
@@ -72,7 +73,7 @@ typedef struct Command {
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
     int level; /* 0 or 2 */
-    bool depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool core, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -139,6 +140,11 @@ static void option_color(Command *o, const char *value) {
     else if (strcmp(value, "auto")) usage("--color is auto, always or never");
 }
 
+static void option_runtime(Command *o, const char *value) {
+    o->core = !strcmp(value, "core");
+    if (!o->core && strcmp(value, "hosted")) usage("--runtime is hosted or core");
+}
+
 /* An option of the compiler that carries its value after '='. */
 static bool option_long(Command *o, const char *a) {
     const char *value;
@@ -150,6 +156,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--name"))) o->name = value;
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
+    else if ((value = option_value(a, "--runtime"))) option_runtime(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
@@ -451,6 +458,7 @@ static void stage_generate(Compilation *c) {
                                .target = &c->target,
                                .source = c->source,
                                .kind = c->kind,
+                               .core = c->o->core,
                                .threads = 2};
     c->artifact = artifact_new(c->arena, &options);
     stage_done(c, "generate",

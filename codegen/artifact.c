@@ -215,7 +215,8 @@ bool artifact_link(Artifact *a, Bytes *file) {
     int n = 0;
     for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
     objects[n++] = elf_data(a->arena, a->data, a->n_data, a->meta);
-    objects[n++] = (Bytes){embedded_runtime[0].text, embedded_runtime[0].length};
+    const Embedded *runtime = &embedded_runtime[a->options.core];
+    objects[n++] = (Bytes){runtime->text, runtime->length};
     bool done = true;
     switch (a->options.kind) {
     case ARTIFACT_SHARED: done = link_shared(a->arena, objects, n, file, &error); break;

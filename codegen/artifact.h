@@ -21,6 +21,7 @@ typedef struct ArtifactOptions {
     const Target *target;
     const Source *source; /* the program's text, for its hash; NULL: none */
     ArtifactKind kind;
+    bool core;   /* the runtime's core alone: nothing of libc, and the caller brings the memory */
     int threads; /* for code generation: 1 or more */
 } ArtifactOptions;
 

@@ -1,6 +1,6 @@
 /* embed.c -- a model inside a C program: trains steps on its own text, then writes. After `modelc transformer.mdl -o transformer.so`:
  *   cc embed.c ./transformer.so -o embed && ./embed
- * or with transformer.a instead of transformer.so, to have everything in one file (then add -lm -lpthread). */
+ * or with transformer.a instead of transformer.so, to have everything in one file (before glibc 2.34 add -lpthread, else it runs on one thread). */
 #include "transformer.h"
 
 #include <stdio.h>

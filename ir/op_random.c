@@ -1,9 +1,9 @@
 /* op_random.c -- draws: random, categorical. Every draw is a pure function of (seed, site, step, element), INTRINSICS.md
- * section 9; the arithmetic is runtime/philox.h. */
+ * section 9; the arithmetic is runtime/random.h. */
 #include "ir/op.h"
 
 #include "runtime/mdl.h"
-#include "runtime/philox.h"
+#include "runtime/random.h"
 
 #include <math.h>
 

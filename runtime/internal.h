@@ -1,19 +1,21 @@
-/* internal.h -- inside the runtime: the session and what its files share. */
+/* internal.h -- inside the runtime: the session and what its files share. The headers that the core includes are the compiler's own. */
 #ifndef RUNTIME_INTERNAL_H
 #define RUNTIME_INTERNAL_H
+#include "runtime/host.h"
 #include "runtime/runtime.h"
 
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #define RT_MAX_RANK 8
+#define RT_MAX_THREADS 1024
 #define RT_ALIGN 64
-
-typedef struct RtPool RtPool;
 
 typedef struct RtNote {
     struct RtNote *next;
-    char *key, *value;
+    char *value;
+    char key[];
 } RtNote;
 
 typedef struct RtCount { /* MDL_PROFILE: one row a kernel */
@@ -50,26 +52,40 @@ struct mdl_session {
     void *parallel_pool;
     mdl_log *log;
     void *log_context;
-    char *memory;           /* the caller's memory: a rising mark, nothing is given back; NULL: malloc */
-    size_t memory_bytes, memory_used;
+    char *memory;           /* the caller's memory: a rising mark, nothing is given back; NULL: the system's */
+    size_t memory_bytes, memory_used; /* the bytes fall while a call has borrowed some at the end */
     size_t memory_floor;    /* what lies above is caches: a reset goes back to here */
     RtNote *notes;
     RtCount *counts;
     int n_counts, cap_counts;
-    char error[1024];
+    char error[RT_ERROR];
 };
 
-/* Zeroed, aligned to RT_ALIGN; NULL when there is no more: the caller says MDL_MEMORY. Large blocks ask for huge pages. */
+/* ---- core/memory.c: what compilers call by themselves; where libc is there, artifacts keep to these all the same */
+void *memcpy(void *restrict to, const void *restrict from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int byte, size_t n);
+
+/* ---- core/text.c: as snprintf, for %s %d %u %x %c %g %% with width, precision and the lengths l, ll, z; the length of the whole text */
+size_t rt_text(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+size_t rt_text_list(char *out, size_t size, const char *format, va_list ap);
+int rt_text_order(const char *a, const char *b); /* as strcmp */
+
+/* ---- core/session.c */
+/* Zeroed, aligned to RT_ALIGN; NULL when there is no more: the caller says MDL_MEMORY. */
 void *rt_alloc(mdl_session *s, int64_t bytes);
 void rt_release(mdl_session *s, void *p);
+/* Memory for the time of one call, not zeroed. rt_call returns it: rt_release, and the caller's memory is as long as it was. */
+void *rt_borrow(mdl_session *s, int64_t bytes);
+int rt_arena_need(mdl_session *s, int64_t bytes);
+bool rt_enter(mdl_session *s); /* false: another thread is in it (MDL_BUSY) */
+void rt_leave(mdl_session *s);
+const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
+int rt_open_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for error(NULL) */
 
-RtPool *rt_pool_new(int threads); /* NULL: no thread could be started */
-void rt_pool_free(RtPool *p);
-/* Runs body(context, i) for i in 0..n-1 on n threads, the caller being thread 0. */
-void rt_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *context);
-int rt_cpu_count(void);
-int rt_cpu_level(void); /* 1..4: the x86-64-v that this processor and system run */
+int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run */
 
+/* ---- core/call.c, slots.c, packs.c */
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
 int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
@@ -83,11 +99,5 @@ int rt_packs_need(mdl_session *s, const RtEntry *e, const int64_t *sizes);
 void rt_packs_old(mdl_session *s, int slot); /* the slot is about to change */
 void rt_packs_forget(mdl_session *s);        /* gives back what lies above the floor of the caller's memory, before a reset */
 int64_t rt_packs_bytes(const RtProgram *p, const RtEntry *e, const int64_t *sizes); /* of the packs that such a call uses */
-int rt_arena_need(mdl_session *s, int64_t bytes);
-bool rt_enter(mdl_session *s); /* false: another thread is in it (MDL_BUSY) */
-void rt_leave(mdl_session *s);
-int64_t rt_now(void); /* ns */
-const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
-void rt_open_error(const char *message); /* for error(NULL) */
 
 #endif

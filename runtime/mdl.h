@@ -67,11 +67,12 @@ enum mdl_flags {
 typedef struct {
     uint32_t size;       /* sizeof(mdl_options) */
     uint32_t flags;
-    int32_t threads;     /* 0: as many as the process may use; 1: none beside the caller's */
+    int32_t threads;     /* 0: as many as the process may use; 1: none beside the caller's. One, whatever is asked for, where the process has no
+                            pthread_create: before glibc 2.34 without libpthread, or linked statically and not calling it */
     mdl_device device;   /* {0, 0}: the best the artifact has here, with a note in the log */
     uint64_t seed;
     const char *weights; /* a .safetensors or a checkpoint; NULL: those inside the artifact, or initial values */
-    void *memory;        /* the session and its arena, 64-byte aligned; NULL: allocated */
+    void *memory;        /* the session and its arena, 64-byte aligned: only threads, notes, profiles come from elsewhere; NULL: allocated */
     size_t memory_bytes;
     mdl_parallel *parallel; /* the caller's pool instead of our own */
     void *pool;

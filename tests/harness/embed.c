@@ -36,9 +36,13 @@ static int table_check(const Embedded *table, const char *folder) {
 int main(void) {
     if (table_check(embedded_std, "frontend/std") < 1) return 1;
     if (table_check(embedded_header, "runtime") != 1) return 1;
-    if (!embedded_runtime[0].name || memcmp(embedded_runtime[0].text, "\177ELF", 4) || embedded_runtime[1].name) {
-        puts("embedded_runtime is not one ELF object");
+    static const char *const runtimes[] = {"runtime.o", "runtime-core.o"};
+    for (int i = 0; i < 2; i++) {
+        const Embedded *e = &embedded_runtime[i];
+        if (e->name && !strcmp(e->name, runtimes[i]) && !memcmp(e->text, "\177ELF", 4)) continue;
+        printf("%s is not number %d of embedded_runtime\n", runtimes[i], i);
         return 1;
     }
+    if (embedded_runtime[2].name) return puts("embedded_runtime has a third object"), 1;
     return 0;
 }

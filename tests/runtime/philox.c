@@ -1,5 +1,5 @@
 /* Known answers of the random numbers (INTRINSICS.md section 9; Random123's kat_vectors for the block). */
-#include "runtime/philox.h"
+#include "runtime/random.h"
 
 #include <stdio.h>
 

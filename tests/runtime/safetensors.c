@@ -1,5 +1,5 @@
 /* Headers of safetensors files, good and hostile: each bad one is refused with its own sentence. */
-#include "runtime/safetensors.h"
+#include "runtime/host/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
  * Bounds are those of the issue: gradients within 1e-4 of the tensor's largest; weights after five steps of SGD within 1e-5,
  * of AdamW within 2e-5 wherever |g| > 1e-6 in every step; losses within 1e-5 relative; outputs |a - b| <= 1e-5 + 1e-4 |b|. */
 #include "runtime/mdl.h"
-#include "runtime/safetensors.h"
+#include "runtime/host/safetensors.h"
 
 #include <dlfcn.h>
 #include <math.h>

@@ -2,9 +2,6 @@
 #include "runtime/internal.h"
 #include "runtime/philox.h"
 
-#include <stdio.h>
-#include <string.h>
-
 /* Does place a of x come before place b? NaN counts as largest, equals stay in order of index. */
 typedef bool Before(const void *x, int32_t a, int32_t b);
 
@@ -141,10 +138,10 @@ int rt_check_range(RtFrame *f, const char *entry, const char *name, const void *
         int64_t rest = i, inner = n;
         for (int k = 0; k < rank && at < sizeof place - 24; k++) {
             inner /= dims[k];
-            at += (size_t)snprintf(place + at, sizeof place - at, "%s%lld", k ? ", " : "[", (long long)(rest / inner));
+            at += rt_text(place + at, sizeof place - at, "%s%lld", k ? ", " : "[", (long long)(rest / inner));
             rest %= inner;
         }
-        if (rank) snprintf(place + at, sizeof place - at, "]");
+        if (rank) rt_text(place + at, sizeof place - at, "]");
         return rt_fail(f->session, MDL_RANGE, "%s: %s%s = %lld is not in %lld to %lld", entry, name, place, (long long)v, (long long)low,
                        (long long)(high - 1));
     }
@@ -156,7 +153,7 @@ void rt_print(RtFrame *f, const char *text, const void *data, int32_t code, int3
     mdl_session *s = f->session;
     if (!s->log) return;
     char line[512];
-    size_t n = (size_t)snprintf(line, sizeof line, "%s", text ? text : "");
+    size_t n = rt_text(line, sizeof line, "%s", text ? text : "");
     double low = 0, high = 0, sum = 0;
     mdl_dtype t = {(uint8_t)code, (uint8_t)bits, 1};
     for (int64_t i = 0; data && i < count; i++) {
@@ -164,13 +161,13 @@ void rt_print(RtFrame *f, const char *text, const void *data, int32_t code, int3
         low = i == 0 || v < low ? v : low;
         high = i == 0 || v > high ? v : high;
         sum += v;
-        if (count == 1 && n < sizeof line) n += (size_t)snprintf(line + n, sizeof line - n, " %.9g", v);
+        if (count == 1 && n < sizeof line) n += rt_text(line + n, sizeof line - n, " %.9g", v);
     }
     if (data && count != 1 && n < sizeof line)
-        n += (size_t)snprintf(line + n, sizeof line - n, " %s min %.9g mean %.9g max %.9g:", rt_dtype_name(t), low, count ? sum / (double)count : 0, high);
+        n += rt_text(line + n, sizeof line - n, " %s min %.9g mean %.9g max %.9g:", rt_dtype_name(t), low, count ? sum / (double)count : 0, high);
     for (int64_t i = 0; data && count != 1 && i < count && i < 8 && n < sizeof line; i++) {
         double v = code == 2 ? bits == 64 ? ((const double *)data)[i] : (double)((const float *)data)[i] : (double)element(data, code, bits, i);
-        n += (size_t)snprintf(line + n, sizeof line - n, " %.9g", v);
+        n += rt_text(line + n, sizeof line - n, " %.9g", v);
     }
     s->log(s->log_context, 0, line);
 }

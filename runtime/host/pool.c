@@ -5,16 +5,19 @@
  * Nobody waits for a worker that has not begun. A region is open from the moment its generation is published until the caller has run
  * out of work; a worker joins by counting itself active and leaves again if the region has been closed meanwhile. So a worker without
  * a processor costs nothing but its help (measured, a step of the demo beside one busy process: 205 ms when all had to take part, with
- * 50 ms on one thread). Who computes what is settled by the work (run_part in session.c), and no result depends on it. */
+ * 50 ms on one thread). Who computes what is settled by the work (run_part in call.c), and no result depends on it. */
 #include "runtime/internal.h"
 
-#include <cpuid.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Before glibc 2.34 threads are in libpthread, which an artifact does not ask for: a program that has none of its own need not load it.
+ * There a session runs on one thread, whatever it wanted. */
+#pragma weak pthread_create
+#pragma weak pthread_join
 
 #define SPINS 2000 /* some 20 to 60 us of pauses before a thread sleeps */
 
@@ -69,7 +72,7 @@ static void *work(void *argument) {
     }
 }
 
-void rt_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *context) {
+void rt_host_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *context) {
     p->body = body;
     p->context = context;
     int generation = atomic_fetch_add(&p->generation, 1) + 1;
@@ -85,11 +88,11 @@ void rt_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *contex
     atomic_store(&p->waiting, 0);
 }
 
-RtPool *rt_pool_new(int threads) {
+RtPool *rt_host_pool(int threads) {
     RtPool *p = aligned_alloc(128, (sizeof *p + 127) / 128 * 128);
     if (!p) return NULL;
     *p = (RtPool){.threads = 1};
-    p->thread = calloc((size_t)threads, sizeof *p->thread);
+    p->thread = malloc(sizeof *p->thread * (size_t)threads);
     for (int i = 1; p->thread && i < threads; i++) {
         Worker *w = malloc(sizeof *w);
         if (!w) break;
@@ -101,11 +104,11 @@ RtPool *rt_pool_new(int threads) {
         p->threads = i + 1;
     }
     if (p->threads == threads) return p;
-    rt_pool_free(p);
+    rt_host_pool_free(p);
     return NULL;
 }
 
-void rt_pool_free(RtPool *p) {
+void rt_host_pool_free(RtPool *p) {
     if (!p) return;
     atomic_store(&p->stop, true);
     atomic_fetch_add(&p->generation, 1);
@@ -115,24 +118,13 @@ void rt_pool_free(RtPool *p) {
     free(p);
 }
 
-int rt_cpu_count(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n;
-}
-
-/* The micro-architecture levels of the x86-64 psABI; AVX state must be enabled by the system too (XCR0). */
-int rt_cpu_level(void) {
-    unsigned a, b, c, d, b7, c7, d7, xcr = 0, high = 0;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 1;
-    const unsigned v2 = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23; /* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT */
-    if ((c & v2) != v2) return 1;
-    const unsigned v3 = 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29; /* FMA MOVBE OSXSAVE AVX F16C */
-    if ((c & v3) != v3) return 2;
-    __asm__ volatile("xgetbv" : "=a"(xcr), "=d"(high) : "c"(0));
-    if ((xcr & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return 2;
-    const unsigned v3b = 1u << 3 | 1u << 5 | 1u << 8; /* BMI1 AVX2 BMI2 */
-    if ((b7 & v3b) != v3b) return 2;
-    const unsigned v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX512 F DQ CD BW VL */
-    return (xcr & 0xe6) == 0xe6 && (b7 & v4) == v4 ? 4 : 3;
+int rt_host_threads(int wanted) {
+    if (!pthread_create || !pthread_join) return 1;
+    if (wanted > 0) return wanted;
+    unsigned long set[128]; /* 8192 processors; not sched_getaffinity, whose macros count with another function of libc */
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof set, set);
+    int n = 0;
+    for (long i = 0; i < bytes / (long)sizeof *set; i++)
+        for (unsigned long rest = set[i]; rest; rest &= rest - 1) n++;
+    return n < 1 ? 1 : n > RT_MAX_THREADS ? RT_MAX_THREADS : n;
 }

@@ -1,15 +1,15 @@
 /* checkpoint.c -- load and save in the safetensors format. A load changes all or nothing: the whole file is read and checked first. A save
  * writes beside the target, syncs and renames, so that a full disk or a crash leaves the old file as it was. */
 #include "runtime/internal.h"
-#include "runtime/safetensors.h"
+#include "runtime/host/safetensors.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const char *file_dtype(mdl_dtype t) {
@@ -34,7 +34,8 @@ static int read_file(mdl_session *s, const char *path, unsigned char **bytes, in
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return rt_fail(s, MDL_IO, "cannot open %s: %s", path, strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (syscall(SYS_fstat, fd, &st) != 0 || /* libc has an fstat to link with since glibc 2.33 only */
+        !S_ISREG(st.st_mode)) {
         close(fd);
         return rt_fail(s, MDL_IO, "%s is not a file", path);
     }
@@ -71,7 +72,7 @@ static int match(mdl_session *s, const StFile *f, const char *path, int slot, co
         text[k][0] = 0;
         int rank = k ? v->rank : t->rank;
         for (int i = 0; i < rank && n < sizeof text[k]; i++)
-            n += (size_t)snprintf(text[k] + n, sizeof text[k] - n, i ? ", %lld" : "%lld", (long long)(k ? s->dims[slot][i] : t->dims[i]));
+            n += rt_text(text[k] + n, sizeof text[k] - n, i ? ", %lld" : "%lld", (long long)(k ? s->dims[slot][i] : t->dims[i]));
     }
     return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is [%s], and the model wants [%s]", path, v->name, text[0], text[1]);
 }
@@ -111,14 +112,20 @@ static int match_all(mdl_session *s, const StFile *f, const char *path, const St
     return MDL_OK;
 }
 
+static uint64_t number_of(const char *text) {
+    uint64_t v = 0;
+    for (; *text >= '0' && *text <= '9'; text++) v = 10 * v + (uint64_t)(*text - '0');
+    return v;
+}
+
 static void load_metadata(mdl_session *s, const StFile *f) {
     const char *seed = st_metadata(f, "seed");
-    if (seed) s->seed = strtoull(seed, NULL, 10);
+    if (seed) s->seed = number_of(seed);
     for (int i = 0; i < s->program->n_entries; i++) {
         char key[160];
-        snprintf(key, sizeof key, "step.%s", s->model->entries[i].name);
+        rt_text(key, sizeof key, "step.%s", s->model->entries[i].name);
         const char *step = st_metadata(f, key);
-        if (step) s->steps[i] = strtoull(step, NULL, 10);
+        if (step) s->steps[i] = number_of(step);
     }
     for (int i = 0; i < f->n_metadata; i++)
         if (strncmp(f->metadata[i].key, "note.", 5) == 0) rt_note(s, f->metadata[i].key + 5, f->metadata[i].value, NULL, 0);
@@ -136,7 +143,7 @@ int rt_load(mdl_session *s, const char *path) {
         return code;
     }
     StFile f;
-    const StTensor **found = calloc((size_t)s->program->n_slots + 1, sizeof *found);
+    const StTensor **found = rt_host_take((int64_t)sizeof *found * (s->program->n_slots + 1));
     if (!st_parse(&f, bytes, size)) code = rt_fail(s, MDL_FORMAT, "%s: %s", path, f.error);
     if (!code && !found) code = rt_fail(s, MDL_MEMORY, "no memory to load %s", path);
     if (!code) code = match_all(s, &f, path, found);
@@ -149,7 +156,7 @@ int rt_load(mdl_session *s, const char *path) {
         s->broken = 0;
     }
     st_free(&f);
-    free(found);
+    rt_host_give(found);
     free(bytes);
     rt_leave(s);
     return code;
@@ -182,7 +189,7 @@ static void text_string(Text *t, const char *s) {
     text_add(t, "\"", 1);
     for (; *s; s++) {
         char code[8];
-        if ((unsigned char)*s < 0x20) text_add(t, code, (size_t)snprintf(code, sizeof code, "\\u%04x", *s));
+        if ((unsigned char)*s < 0x20) text_add(t, code, rt_text(code, sizeof code, "\\u%04x", *s));
         else if (*s == '"' || *s == '\\') text_add(t, (char[]){'\\', *s}, 2);
         else text_add(t, s, 1);
     }
@@ -201,18 +208,18 @@ static void header_metadata(Text *t, const mdl_session *s) {
     text_add(t, "{\"__metadata__\":{", 17);
     text_pair(t, "format", "modelc");
     text_pair(t, "model", s->model->name);
-    for (int i = 0; i < 32; i++) snprintf(text + 2 * i, 3, "%02x", s->model->weights_hash[i]);
+    for (int i = 0; i < 32; i++) rt_text(text + 2 * i, 3, "%02x", s->model->weights_hash[i]);
     text_pair(t, "weights_hash", text);
-    snprintf(text, sizeof text, "%" PRIu64, s->seed);
+    rt_text(text, sizeof text, "%llu", (unsigned long long)s->seed);
     text_pair(t, "seed", text);
     for (int i = 0; i < s->program->n_entries; i++) {
         if (!s->program->entries[i].draws) continue;
-        snprintf(key, sizeof key, "step.%s", s->model->entries[i].name);
-        snprintf(text, sizeof text, "%" PRIu64, s->steps[i]);
+        rt_text(key, sizeof key, "step.%s", s->model->entries[i].name);
+        rt_text(text, sizeof text, "%llu", (unsigned long long)s->steps[i]);
         text_pair(t, key, text);
     }
     for (const RtNote *n = s->notes; n; n = n->next) {
-        snprintf(key, sizeof key, "note.%s", n->key);
+        rt_text(key, sizeof key, "note.%s", n->key);
         text_pair(t, key, n->value);
     }
     text_add(t, "}", 1);
@@ -226,10 +233,10 @@ static void header_tensors(Text *t, const mdl_session *s, bool optimizer) {
         const mdl_value *v = s->program->slots[i].value;
         text_add(t, ",", 1);
         text_string(t, v->name);
-        text_add(t, text, (size_t)snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype)));
-        for (int k = 0; k < v->rank; k++) text_add(t, text, (size_t)snprintf(text, sizeof text, k ? ",%lld" : "%lld", (long long)s->dims[i][k]));
+        text_add(t, text, rt_text(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype)));
+        for (int k = 0; k < v->rank; k++) text_add(t, text, rt_text(text, sizeof text, k ? ",%lld" : "%lld", (long long)s->dims[i][k]));
         int64_t end = at + rt_slot_bytes(s, i);
-        text_add(t, text, (size_t)snprintf(text, sizeof text, "],\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)end));
+        text_add(t, text, rt_text(text, sizeof text, "],\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)end));
         at = end;
     }
     text_add(t, "}", 1);
@@ -259,7 +266,7 @@ static bool write_checkpoint(const mdl_session *s, int fd, const Text *header, b
 static void sync_folder(const char *path) {
     char folder[4096];
     const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    rt_text(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd);
@@ -268,7 +275,7 @@ static void sync_folder(const char *path) {
 
 static int save_to(mdl_session *s, const char *path, const Text *header, bool optimizer) {
     char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp%ld", path, (long)getpid()) >= (int)sizeof temporary)
+    if (rt_text(temporary, sizeof temporary, "%s.tmp%ld", path, (long)getpid()) >= sizeof temporary)
         return rt_fail(s, MDL_IO, "cannot write %.200s: the name is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return rt_fail(s, MDL_IO, "cannot write %s: %s", path, strerror(errno));

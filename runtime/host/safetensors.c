@@ -1,6 +1,6 @@
 /* safetensors.c -- the strict reader of safetensors headers. The JSON of such a file has one fixed form, an object of objects, so the
  * reader is a cursor that demands what the format says and refuses everything else; artifacts stay free of a JSON library. */
-#include "runtime/safetensors.h"
+#include "runtime/host/safetensors.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,12 +1,9 @@
 /* slots.c -- parameters, states and caches of a session: memory, initial values, get, set, reset. */
 #include "runtime/internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 int rt_slot_find(const mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots; i++)
-        if (strcmp(s->program->slots[i].value->name, path) == 0) return i;
+        if (rt_text_order(s->program->slots[i].value->name, path) == 0) return i;
     return -1;
 }
 

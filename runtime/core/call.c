@@ -1,0 +1,240 @@
+/* call.c -- from a call to its kernels: arguments are checked, tensors of the caller made row-major, slots, packs and the arena ready,
+ * then the entry's code runs, and its kernels come back here to be dealt out over threads. */
+#include "runtime/internal.h"
+
+/* ---- kernels */
+
+#define CHUNKS 4 /* of each thread's part: what another thread takes over at a time */
+
+typedef struct Region {
+    RtThunk *thunk;
+    void *const *args;
+    const int64_t *sizes;
+    int64_t count;
+    int threads;
+    mdl_session *session;
+} Region;
+
+/* Thread i works through part i, so that it finds in its cache what it wrote before, then helps with the others' parts. */
+static void run_part(void *context, int32_t i) {
+    const Region *r = context;
+    char *scratch = r->session->scratch + r->session->scratch_stride * i;
+    for (int v = 0; v < r->threads; v++) {
+        int part = (i + v) % r->threads;
+        int64_t begin = r->count * part / r->threads, end = r->count * (part + 1) / r->threads;
+        int64_t chunk = (end - begin + CHUNKS - 1) / CHUNKS;
+        for (int64_t p0; begin < end && (p0 = begin + chunk * atomic_fetch_add(&r->session->parts[part].next, 1)) < end;)
+            r->thunk(r->args, r->sizes, scratch, p0, p0 + chunk < end ? p0 + chunk : end);
+    }
+}
+
+static void count_kernel(mdl_session *s, const RtKernel *k, int64_t ns) {
+    int i = 0;
+    while (i < s->n_counts && s->counts[i].kernel != k) i++;
+    if (i == s->n_counts) {
+        if (s->n_counts == s->cap_counts) {
+            int cap = s->cap_counts ? 2 * s->cap_counts : 64;
+            RtCount *more = rt_host_take((int64_t)sizeof *more * cap); /* it grows, so never in the caller's memory */
+            if (!more) return;
+            if (i) memcpy(more, s->counts, sizeof *more * (size_t)i);
+            rt_host_give(s->counts);
+            s->counts = more;
+            s->cap_counts = cap;
+        }
+        s->counts[s->n_counts++] = (RtCount){.kernel = k};
+    }
+    s->counts[i].calls++;
+    s->counts[i].ns += ns;
+}
+
+void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *args, const int64_t *sizes, int64_t count) {
+    mdl_session *s = f->session;
+    if (count <= 0) return;
+    int64_t start = s->flags & MDL_PROFILE ? rt_host_now() : 0;
+    Region r = {thunk, args, sizes, count, s->threads, s};
+    if (count == 1 || s->threads == 1) {
+        thunk(args, sizes, s->scratch, 0, count);
+    } else {
+        for (int i = 0; i < s->threads; i++) atomic_store_explicit(&s->parts[i].next, 0, memory_order_relaxed);
+        if (s->parallel) s->parallel(s->parallel_pool, s->threads, run_part, &r);
+        else rt_host_pool_run(s->pool, run_part, &r);
+    }
+    if (s->flags & MDL_PROFILE) count_kernel(s, k, rt_host_now() - start);
+}
+
+int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns) {
+    if (!s || kernel < 0 || kernel >= s->n_counts) return MDL_ARGUMENT;
+    const RtCount *c = &s->counts[kernel];
+    if (name) *name = c->kernel->name;
+    if (source) *source = c->kernel->source;
+    if (calls) *calls = c->calls;
+    if (ns) *ns = c->ns;
+    return MDL_OK;
+}
+
+/* ---- calls */
+
+static int check_sizes(mdl_session *s, const mdl_entry *e, const int64_t *given, int64_t *sizes) {
+    for (int i = 0; i < e->n_sizes; i++) {
+        const mdl_size *z = &s->program->names[e->sizes[i]];
+        int64_t v = given[i];
+        if (v < z->low || (z->high >= 0 && v > z->high)) {
+            if (z->high < 0) return rt_fail(s, MDL_RANGE, "%s: %s = %lld is not at least %lld", e->name, z->name, (long long)v, (long long)z->low);
+            return rt_fail(s, MDL_RANGE, "%s: %s = %lld is not in %lld..%lld", e->name, z->name, (long long)v, (long long)z->low, (long long)z->high);
+        }
+        sizes[e->sizes[i]] = v;
+    }
+    return MDL_OK;
+}
+
+static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *const *inputs, char *const *outputs) {
+    const RtEntry *e = &s->program->entries[index];
+    const char *name = s->model->entries[index].name;
+    if (s->broken && (s->broken == 2 || e->n_touched))
+        return rt_fail(s, MDL_BROKEN, "%s: an earlier call failed after it had begun to change %s: %s first", name,
+                       s->broken == 2 ? "weights" : "caches", s->broken == 2 ? "load a checkpoint" : "reset the session");
+    int code = rt_packs_need(s, e, sizes);
+    if (!code) code = rt_slots_touch(s, e, name, sizes);
+    for (int i = 0; i < e->n_stored && !code; i++) code = rt_slot_own(s, e->stored[i]);
+    if (!code) code = rt_arena_need(s, e->arena(sizes));
+    if (code) return code;
+    uint64_t step = s->steps[index];
+    RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .packs = s->packs, .arena = s->arena,
+                 .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)}};
+    code = e->run(&f);
+    if (!code) {
+        s->steps[index]++;
+        return MDL_OK;
+    }
+    for (int i = 0; f.changed && i < e->n_stored; i++) {
+        int kind = s->program->slots[e->stored[i]].value->kind == MDL_CACHE ? 1 : 2;
+        if (kind > s->broken) s->broken = kind;
+    }
+    return code;
+}
+
+int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t *sizes, char *const *inputs, char *const *outputs) {
+    if (!s) return rt_open_failed(MDL_ARGUMENT, "a call without a session");
+    if (!rt_enter(s)) return MDL_BUSY;
+    const mdl_entry *e = &p->model->entries[entry];
+    int64_t values[p->n_names + 1];
+    memset(values, 0, sizeof values);
+    int code = s->program == p ? check_sizes(s, e, sizes, values) : rt_fail(s, MDL_ARGUMENT, "%s: the session is another model's", e->name);
+    for (int i = 0; i < e->n_inputs && !code; i++)
+        if (!inputs[i]) code = rt_fail(s, MDL_ARGUMENT, "%s: %s is NULL", e->name, e->inputs[i].name);
+    for (int i = 0; i < e->n_outputs && !code; i++)
+        if (!outputs[i]) code = rt_fail(s, MDL_ARGUMENT, "%s: result %s is NULL", e->name, e->outputs[i].name);
+    if (!code) code = run_entry(s, entry, values, inputs, outputs);
+    rt_leave(s);
+    return code;
+}
+
+static int dtype_bytes(mdl_dtype t) { return t.code == 6 ? 1 : t.bits / 8; }
+
+const char *rt_dtype_name(mdl_dtype t) {
+    static const struct {
+        uint8_t code, bits;
+        const char *name;
+    } ROW[] = {{2, 64, "f64"}, {2, 32, "f32"}, {2, 16, "f16"}, {4, 16, "bf16"}, {0, 64, "i64"}, {0, 32, "i32"},
+               {0, 16, "i16"}, {0, 8, "i8"},   {1, 8, "u8"},   {1, 32, "u32"},  {6, 8, "bool"}};
+    for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
+        if (ROW[i].code == t.code && ROW[i].bits == t.bits) return ROW[i].name;
+    return "an unknown type";
+}
+
+static void shape_text(char *out, size_t size, const int64_t *dims, int rank) {
+    size_t n = rt_text(out, size, "[");
+    for (int i = 0; i < rank && n < size; i++) n += rt_text(out + n, size - n, i ? ", %lld" : "%lld", (long long)dims[i]);
+    if (n < size) rt_text(out + n, size - n, "]");
+}
+
+/* A tensor of the caller against what the entry declares. */
+static int check_tensor(mdl_session *s, const char *entry, const mdl_value *v, const int64_t *dims, const mdl_tensor *t) {
+    char want[160], got[160];
+    if (!t || !t->data) return rt_fail(s, MDL_ARGUMENT, "%s: %s has no data", entry, v->name);
+    if (t->device.type > 1) return rt_fail(s, MDL_ARGUMENT, "%s: %s is not in the memory of the CPU", entry, v->name);
+    if (t->dtype.code != v->dtype.code || t->dtype.bits != v->dtype.bits)
+        return rt_fail(s, MDL_ARGUMENT, "%s: %s must be %s, but it is %s", entry, v->name, rt_dtype_name(v->dtype), rt_dtype_name(t->dtype));
+    if (t->rank < 0 || t->rank > RT_MAX_RANK) return rt_fail(s, MDL_ARGUMENT, "%s: %s has rank %d", entry, v->name, t->rank);
+    bool same = t->rank == v->rank;
+    for (int i = 0; same && i < t->rank; i++) same = t->shape[i] == dims[i];
+    if (same) return MDL_OK;
+    shape_text(want, sizeof want, dims, v->rank);
+    shape_text(got, sizeof got, t->shape, t->rank);
+    return rt_fail(s, MDL_ARGUMENT, "%s: %s must be %s, but it is %s", entry, v->name, want, got);
+}
+
+static bool contiguous(const mdl_tensor *t) {
+    int64_t stride = 1;
+    for (int i = t->rank - 1; t->strides && i >= 0; i--) {
+        if (t->shape[i] != 1 && t->strides[i] != stride) return false;
+        stride *= t->shape[i];
+    }
+    return true;
+}
+
+/* Between a strided tensor and row-major memory. */
+static void copy_strided(const mdl_tensor *t, char *flat, bool out) {
+    int64_t at[RT_MAX_RANK] = {0}, n = rt_count(t->shape, t->rank), width = dtype_bytes(t->dtype);
+    for (int64_t k = 0; k < n; k++) {
+        int64_t offset = 0;
+        for (int i = 0; i < t->rank; i++) offset += at[i] * t->strides[i];
+        char *p = (char *)t->data + t->offset + offset * width;
+        memcpy(out ? p : flat + k * width, out ? flat + k * width : p, (size_t)width);
+        for (int i = t->rank - 1; i >= 0 && ++at[i] == t->shape[i]; i--) at[i] = 0;
+    }
+}
+
+static int tensor_pointers(mdl_session *s, const mdl_entry *e, RtShapeFunction *const *shapes, const mdl_value *values, int n, const int64_t *sizes,
+                           const mdl_tensor *tensors, char **data, bool *temporary) {
+    for (int i = 0; i < n; i++) {
+        int64_t dims[RT_MAX_RANK] = {0};
+        shapes[i](sizes, dims);
+        int code = check_tensor(s, e->name, &values[i], dims, &tensors[i]);
+        if (code) return code;
+        data[i] = (char *)tensors[i].data + tensors[i].offset;
+        int width = dtype_bytes(tensors[i].dtype);
+        if (contiguous(&tensors[i]) && (uintptr_t)data[i] % (uintptr_t)width == 0) continue;
+        int64_t count = rt_count(dims, values[i].rank);
+        data[i] = rt_borrow(s, count * width);
+        if (!data[i]) return rt_fail(s, MDL_MEMORY, "%s: no memory for a copy of %s", e->name, values[i].name);
+        temporary[i] = true;
+    }
+    return MDL_OK;
+}
+
+int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_tensor *outputs) {
+    if (!s) return rt_open_failed(MDL_ARGUMENT, "a call without a session");
+    if (!rt_enter(s)) return MDL_BUSY;
+    const RtProgram *p = s->program;
+    if (entry < 0 || entry >= p->n_entries) {
+        rt_leave(s);
+        return rt_fail(s, MDL_ARGUMENT, "there is no entry number %d", entry);
+    }
+    const mdl_entry *e = &p->model->entries[entry];
+    const RtEntry *r = &p->entries[entry];
+    int64_t values[p->n_names + 1];
+    char *in[e->n_inputs + 1], *out[e->n_outputs + 1];
+    bool in_copy[e->n_inputs + 1], out_copy[e->n_outputs + 1];
+    memset(values, 0, sizeof values);
+    memset(in_copy, 0, sizeof in_copy);
+    memset(out_copy, 0, sizeof out_copy);
+    size_t memory_bytes = s->memory_bytes;
+    int code = MDL_OK;
+    if ((e->n_sizes && !sizes) || (e->n_inputs && !inputs) || (e->n_outputs && !outputs)) code = rt_fail(s, MDL_ARGUMENT, "%s: arguments are missing", e->name);
+    if (!code) code = check_sizes(s, e, sizes, values);
+    if (!code) code = tensor_pointers(s, e, r->input_dims, e->inputs, e->n_inputs, values, inputs, in, in_copy);
+    if (!code) code = tensor_pointers(s, e, r->output_dims, e->outputs, e->n_outputs, values, outputs, out, out_copy);
+    for (int i = 0; i < e->n_inputs && !code; i++)
+        if (in_copy[i]) copy_strided(&inputs[i], in[i], false);
+    if (!code) code = run_entry(s, entry, values, in, out);
+    for (int i = 0; i < e->n_outputs && !code; i++)
+        if (out_copy[i]) copy_strided(&outputs[i], out[i], true);
+    for (int i = 0; i < e->n_inputs; i++)
+        if (in_copy[i]) rt_release(s, in[i]);
+    for (int i = 0; i < e->n_outputs; i++)
+        if (out_copy[i]) rt_release(s, out[i]);
+    s->memory_bytes = memory_bytes;
+    rt_leave(s);
+    return code;
+}

@@ -1,0 +1,20 @@
+/* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later. */
+#include "runtime/internal.h"
+
+#include <cpuid.h>
+
+/* The micro-architecture levels of the x86-64 psABI; AVX state must be enabled by the system too (XCR0). */
+int rt_cpu_level(void) {
+    unsigned a, b, c, d, b7, c7, d7, xcr = 0, high = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 1;
+    const unsigned v2 = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23; /* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT */
+    if ((c & v2) != v2) return 1;
+    const unsigned v3 = 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29; /* FMA MOVBE OSXSAVE AVX F16C */
+    if ((c & v3) != v3) return 2;
+    __asm__ volatile("xgetbv" : "=a"(xcr), "=d"(high) : "c"(0));
+    if ((xcr & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return 2;
+    const unsigned v3b = 1u << 3 | 1u << 5 | 1u << 8; /* BMI1 AVX2 BMI2 */
+    if ((b7 & v3b) != v3b) return 2;
+    const unsigned v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX512 F DQ CD BW VL */
+    return (xcr & 0xe6) == 0xe6 && (b7 & v4) == v4 ? 4 : 3;
+}

@@ -1,0 +1,308 @@
+/* session.c -- sessions and calls. A session owns everything that changes; an artifact's own data is never written. Every argument is
+ * checked before an entry's code runs; what its code then refuses, it refuses before it changes a slot, or the session says so. */
+#include "runtime/internal.h"
+
+int rt_open_failed(int code, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    rt_text_list(rt_host_open_error(), RT_ERROR, format, ap);
+    va_end(ap);
+    return code;
+}
+
+int rt_fail(mdl_session *s, int code, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    rt_text_list(s->error, sizeof s->error, format, ap);
+    va_end(ap);
+    return code;
+}
+
+const char *rt_error(const mdl_session *s) { return s ? s->error : rt_host_open_error(); }
+
+/* ---- memory */
+
+static size_t aligned(int64_t bytes) {
+    return ((size_t)(bytes ? bytes : 1) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
+}
+
+static bool fits(const mdl_session *s, int64_t bytes) {
+    return bytes >= 0 && bytes < INT64_MAX - RT_ALIGN && aligned(bytes) <= s->memory_bytes - s->memory_used;
+}
+
+void *rt_alloc(mdl_session *s, int64_t bytes) {
+    if (!s->memory) return rt_host_take(bytes);
+    if (!fits(s, bytes)) return NULL;
+    void *p = s->memory + s->memory_used;
+    s->memory_used += aligned(bytes);
+    return memset(p, 0, aligned(bytes));
+}
+
+void rt_release(mdl_session *s, void *p) {
+    if (!s->memory) rt_host_give(p);
+}
+
+/* From the end of the caller's memory, since what a call makes at the rising mark is there to stay. */
+void *rt_borrow(mdl_session *s, int64_t bytes) {
+    if (!s->memory) return rt_host_take(bytes);
+    if (!fits(s, bytes)) return NULL;
+    s->memory_bytes -= aligned(bytes);
+    s->arena_bytes = 0; /* it reached to the end */
+    return s->memory + s->memory_bytes;
+}
+
+int rt_arena_need(mdl_session *s, int64_t bytes) {
+    if (bytes <= s->arena_bytes) return MDL_OK;
+    if (s->memory) { /* the arena is whatever is left above the session's own blocks */
+        s->arena = s->memory + s->memory_used;
+        s->arena_bytes = (int64_t)(s->memory_bytes - s->memory_used);
+        if (bytes <= s->arena_bytes) return MDL_OK;
+        return rt_fail(s, MDL_MEMORY, "this call needs an arena of %lld bytes, and %lld of the caller's memory are left", (long long)bytes,
+                       (long long)s->arena_bytes);
+    }
+    rt_host_give(s->arena);
+    s->arena = rt_alloc(s, bytes);
+    s->arena_bytes = s->arena ? bytes : 0;
+    return s->arena ? MDL_OK : rt_fail(s, MDL_MEMORY, "this call needs an arena of %lld bytes, more than there is", (long long)bytes);
+}
+
+/* ---- open, close */
+
+static int open_threads(mdl_session *s, const mdl_options *o) {
+    if (o->threads > RT_MAX_THREADS) return rt_fail(s, MDL_ARGUMENT, "%d threads: at most %d", o->threads, RT_MAX_THREADS);
+    s->parallel = o->parallel;
+    s->parallel_pool = o->pool;
+    s->threads = s->parallel && o->threads > 0 ? o->threads : rt_host_threads(o->threads);
+    if (!s->parallel && s->threads > 1) {
+        s->pool = rt_host_pool(s->threads);
+        if (!s->pool) return rt_fail(s, MDL_MEMORY, "the system refused to start %d threads", s->threads);
+    }
+    s->scratch_stride = (s->program->scratch + 4095) / 4096 * 4096 + RT_ALIGN; /* no two threads share a cache set pattern exactly */
+    s->scratch = rt_alloc(s, s->scratch_stride * s->threads);
+    s->parts = rt_alloc(s, (int64_t)sizeof *s->parts * s->threads);
+    return s->scratch && s->parts ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
+}
+
+static int open_tables(mdl_session *s) {
+    const RtProgram *p = s->program;
+    s->slots = rt_alloc(s, (int64_t)sizeof *s->slots * p->n_slots);
+    s->owned = rt_alloc(s, (int64_t)sizeof *s->owned * p->n_slots);
+    s->dims = rt_alloc(s, (int64_t)sizeof *s->dims * p->n_slots);
+    s->packs = rt_alloc(s, (int64_t)sizeof *s->packs * p->n_packs);
+    s->pack_made = rt_alloc(s, (int64_t)sizeof *s->pack_made * p->n_packs);
+    s->fixed = rt_alloc(s, (int64_t)sizeof *s->fixed * p->n_names);
+    s->steps = rt_alloc(s, (int64_t)sizeof *s->steps * p->n_entries);
+    if (!s->slots || !s->owned || !s->packs || !s->pack_made || !s->dims || !s->fixed || !s->steps)
+        return rt_fail(s, MDL_MEMORY, "no memory for a session");
+    for (int i = 0; i < p->n_names; i++) s->fixed[i] = -1;
+    return MDL_OK;
+}
+
+/* What can be refused before there is a session. */
+static int check_options(const RtProgram *p, const mdl_options *o) {
+    const char *name = p->model->name;
+    if (rt_cpu_level() < p->cpu_level)
+        return rt_open_failed(MDL_TARGET, "%s was compiled for x86-64-v%d, and this processor runs x86-64-v%d at most; compile with --target=x86-64-v%d",
+                              name, p->cpu_level, rt_cpu_level(), rt_cpu_level());
+    if (o->device.type > 1) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
+    if (o->flags & MDL_CHECK_NUMBERS) return rt_open_failed(MDL_ARGUMENT, "MDL_CHECK_NUMBERS is not supported yet");
+    if (o->flags & MDL_PROFILE && rt_host_now() < 0)
+        return rt_open_failed(MDL_ARGUMENT, "MDL_PROFILE wants a clock, and this artifact has none: it was compiled with --runtime=core");
+    if (o->memory && (uintptr_t)o->memory % RT_ALIGN)
+        return rt_open_failed(MDL_ARGUMENT, "the caller's memory is not aligned to %d bytes", RT_ALIGN);
+    return MDL_OK;
+}
+
+/* The session itself lies in the memory that it will hand out. */
+static mdl_session *session_new(const RtProgram *p, const mdl_options *o) {
+    mdl_session outline = {.memory = o->memory, .memory_bytes = o->memory_bytes};
+    mdl_session *s = rt_alloc(&outline, sizeof *s);
+    if (!s) return NULL;
+    s->model = p->model;
+    s->program = p;
+    s->flags = o->flags;
+    s->seed = o->seed;
+    s->log = o->log;
+    s->log_context = o->log_context;
+    s->memory = outline.memory;
+    s->memory_bytes = outline.memory_bytes;
+    s->memory_used = outline.memory_used;
+    return s;
+}
+
+int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
+    mdl_options o = {0};
+    if (!out) return rt_open_failed(MDL_ARGUMENT, "open: no place to put the session");
+    *out = NULL;
+    if (options) memcpy(&o, options, options->size && options->size < sizeof o ? options->size : sizeof o);
+    int code = check_options(p, &o);
+    if (code) return code;
+    mdl_session *s = session_new(p, &o);
+    if (!s) return rt_open_failed(MDL_MEMORY, "no memory for a session%s", o.memory ? "" : "; mdl_options can bring it");
+    code = open_tables(s);
+    if (!code) code = open_threads(s, &o);
+    if (!code) code = rt_slots_open(s);
+    if (!code && o.weights) code = rt_load(s, o.weights);
+    if (code) {
+        rt_open_failed(code, "%s", s->error);
+        rt_close(s);
+        return code;
+    }
+    s->memory_floor = s->memory_used;
+    *out = s;
+    return MDL_OK;
+}
+
+void rt_close(mdl_session *s) {
+    if (!s) return;
+    rt_host_pool_free(s->pool);
+    for (int i = 0; s->slots && s->owned && i < s->program->n_slots; i++)
+        if (s->owned[i]) rt_release(s, s->slots[i]);
+    for (int i = 0; s->packs && i < s->program->n_packs; i++)
+        if (s->packs[i]) rt_release(s, s->packs[i]);
+    rt_release(s, s->packs);
+    rt_release(s, s->pack_made);
+    rt_release(s, s->slots);
+    rt_release(s, s->owned);
+    rt_release(s, s->dims);
+    rt_release(s, s->fixed);
+    rt_release(s, s->steps);
+    rt_release(s, s->scratch);
+    rt_release(s, s->parts);
+    rt_release(s, s->arena);
+    for (RtNote *n = s->notes, *next; n; n = next) {
+        next = n->next;
+        rt_host_give(n->value);
+        rt_host_give(n);
+    }
+    rt_host_give(s->counts);
+    rt_release(s, s);
+}
+
+bool rt_enter(mdl_session *s) { return !atomic_exchange(&s->busy, 1); }
+void rt_leave(mdl_session *s) { atomic_store(&s->busy, 0); }
+
+/* ---- what a program says of itself */
+
+int64_t rt_count(const int64_t *dims, int rank) {
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++)
+        if (dims[i] < 0 || __builtin_mul_overflow(n, dims[i], &n) || n >> 62) return -1;
+    return n;
+}
+
+/* sizes: those of the entry the value belongs to, in the order of its C function; of all names for values of the model. */
+int rt_shape(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *shape) {
+    if (!v || !shape) return MDL_ARGUMENT;
+    int64_t values[p->n_names + 1];
+    memset(values, 0, sizeof values);
+    for (int i = 0; i < p->n_entries; i++) {
+        const mdl_entry *e = &p->model->entries[i];
+        bool input = v >= e->inputs && v < e->inputs + e->n_inputs, output = v >= e->outputs && v < e->outputs + e->n_outputs;
+        if (!input && !output) continue;
+        if (e->n_sizes && !sizes) return MDL_ARGUMENT;
+        for (int k = 0; k < e->n_sizes; k++) values[e->sizes[k]] = sizes[k];
+        (input ? p->entries[i].input_dims[v - e->inputs] : p->entries[i].output_dims[v - e->outputs])(values, shape);
+        return MDL_OK;
+    }
+    for (int i = 0; i < p->n_slots; i++) {
+        if (p->slots[i].value != v) continue;
+        for (int k = 0; sizes && k < p->n_names; k++) values[k] = sizes[k];
+        p->slot_dims[i](values, shape);
+        return MDL_OK;
+    }
+    return MDL_ARGUMENT;
+}
+
+int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
+    int64_t values[p->n_names + 1], total = (int64_t)aligned(sizeof(mdl_session)), round = RT_ALIGN - 1;
+    memset(values, 0, sizeof values);
+    if (entry >= p->n_entries || (entry >= 0 && p->model->entries[entry].n_sizes && !sizes)) return -1;
+    for (int k = 0; entry >= 0 && k < p->model->entries[entry].n_sizes; k++) values[p->model->entries[entry].sizes[k]] = sizes[k];
+    for (int i = 0; i < p->n_slots; i++)
+        if (p->slots[i].value->kind != MDL_CACHE) total += (p->slots[i].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
+    total += (int64_t)p->n_slots * (int64_t)(sizeof(char *) + sizeof(bool) + sizeof(int64_t) * RT_MAX_RANK) + (p->n_names + p->n_entries) * 8 + 5 * RT_ALIGN;
+    total += ((p->scratch + 4095) / 4096 * 4096 + RT_ALIGN + (int64_t)sizeof(RtPart)) * rt_host_threads(0);
+    total += p->n_packs * (int64_t)(sizeof(char *) + sizeof(bool)) + 2 * RT_ALIGN;
+    if (entry < 0) return total;
+    const RtEntry *e = &p->entries[entry];
+    total += rt_packs_bytes(p, e, values);
+    for (int i = 0; i < e->n_touched; i++)
+        if (p->slots[e->touched[i]].value->kind == MDL_CACHE) total += (p->slots[e->touched[i]].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
+    int64_t arena = e->arena(values), most = arena;
+    for (int i = 0; i < p->n_slots; i++) {
+        int64_t need = p->slots[i].init_arena ? p->slots[i].init_arena(values) : 0;
+        if (need > most) most = need;
+    }
+    return total + most;
+}
+
+int64_t rt_flops(const RtProgram *p, int32_t entry, const int64_t *sizes) {
+    int64_t values[p->n_names + 1];
+    memset(values, 0, sizeof values);
+    if (entry < 0 || entry >= p->n_entries || (p->model->entries[entry].n_sizes && !sizes)) return -1;
+    for (int k = 0; k < p->model->entries[entry].n_sizes; k++) values[p->model->entries[entry].sizes[k]] = sizes[k];
+    return p->entries[entry].flops ? p->entries[entry].flops(values) : -1;
+}
+
+int rt_seed(mdl_session *s, uint64_t seed) {
+    if (!s) return MDL_ARGUMENT;
+    if (!rt_enter(s)) return MDL_BUSY;
+    s->seed = seed;
+    memset(s->steps, 0, sizeof *s->steps * (size_t)s->program->n_entries);
+    rt_leave(s);
+    return MDL_OK;
+}
+
+/* ---- notes: never in the caller's memory, where a reset would take them back */
+
+static size_t length(const char *text) {
+    size_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
+static char *text_copy(const char *text) {
+    size_t n = length(text) + 1;
+    char *copy = rt_host_take((int64_t)n);
+    return copy ? memcpy(copy, text, n) : NULL;
+}
+
+static RtNote *note_new(const char *key, RtNote *next) {
+    RtNote *n = rt_host_take((int64_t)(sizeof *n + length(key) + 1));
+    if (!n) return NULL;
+    n->next = next;
+    memcpy(n->key, key, length(key) + 1);
+    return n;
+}
+
+int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_t out_size) {
+    if (!s || !key) return MDL_ARGUMENT;
+    RtNote **at = &s->notes; /* sorted by key: a checkpoint's bytes do not depend on the order of the notes */
+    while (*at && rt_text_order((*at)->key, key) < 0) at = &(*at)->next;
+    RtNote *n = *at && rt_text_order((*at)->key, key) == 0 ? *at : NULL;
+    if (!value) {
+        if (!n) return rt_fail(s, MDL_ARGUMENT, "there is no note %s", key);
+        if (out && out_size) rt_text(out, out_size, "%s", n->value);
+        return MDL_OK;
+    }
+    char *copy = text_copy(value);
+    if (copy && !n) {
+        n = note_new(key, *at);
+        if (n) *at = n;
+    }
+    if (!copy || !n) {
+        rt_host_give(copy);
+        return rt_fail(s, MDL_MEMORY, "no memory for a note");
+    }
+    rt_host_give(n->value);
+    n->value = copy;
+    return MDL_OK;
+}
+
+/* Compares with values recorded at compile time; artifacts hold none yet. */
+int rt_selftest(mdl_session *s, const char **first_wrong_layer, double *error) {
+    if (first_wrong_layer) *first_wrong_layer = NULL;
+    if (error) *error = 0;
+    return s ? rt_fail(s, MDL_ARGUMENT, "this artifact holds no recorded values to compare with") : MDL_ARGUMENT;
+}

@@ -1,0 +1,31 @@
+/* system.c -- the seam (runtime/host.h) on Linux: heap and clock. Threads are pool.c, files checkpoint.c.
+ *
+ * What this part imports is listed in codegen/libc.def, and stays within what glibc 2.17 and musl have in common. */
+#include "runtime/internal.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+void *rt_host_take(int64_t bytes) {
+    if (bytes < 0 || bytes > (int64_t)1 << 46) return NULL;
+    size_t n = ((size_t)(bytes ? bytes : 1) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN, huge = (size_t)2 << 20;
+    size_t align = n >= huge ? huge : RT_ALIGN, rounded = (n + align - 1) / align * align;
+    void *p = aligned_alloc(align, rounded);
+    if (!p) return NULL;
+    if (align > RT_ALIGN) madvise(p, rounded, MADV_HUGEPAGE);
+    return memset(p, 0, n);
+}
+
+void rt_host_give(void *p) { free(p); }
+
+int64_t rt_host_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+char *rt_host_open_error(void) {
+    static _Thread_local char text[RT_ERROR];
+    return text;
+}
