@@ -1,4 +1,5 @@
-/* elf.h -- ELF files that we write ourselves: data that LLVM should not have to chew, symbols made local, archives. Everything
+/* elf.h -- ELF files that we write ourselves: data that LLVM should not have to chew, symbols made local, archives,
+ * libraries to link with. Everything
  * is 64-bit, little-endian, x86-64, and the same bytes for the same input. */
 #ifndef CODEGEN_ELF_H
 #define CODEGEN_ELF_H
@@ -25,6 +26,9 @@ Bytes elf_data(Arena *arena, const ElfData *items, int n, Bytes meta);
 /* The same relocatable object with every hidden symbol that it defines made local, so that two artifacts link into one program.
  * False and *error when the object is not what a linker writes. */
 bool elf_localize(Arena *arena, Bytes object, Bytes *result, const char **error);
+
+/* A shared library that has these names and nothing behind them, to link with: `soname` is what the result will need. */
+Bytes elf_names(Arena *arena, const char *soname, const char *const *names, int n);
 
 /* A static library of one member, with the index of its global symbols. name: of the member, at most 15 characters of it are
  * kept. */

@@ -67,16 +67,6 @@ static void add(Command *c, const char *argument) {
     c->argument[c->n++] = argument;
 }
 
-/* What lld could not find, as it said in warnings; NULL: nothing. __tls_get_addr comes from the dynamic loader, which is there
- * wherever libc is and need not be named by the library. */
-static const char *undefined_symbol(const char *messages) {
-    static const char phrase[] = "undefined symbol: ", loader[] = "__tls_get_addr\n";
-    for (const char *at = messages; (at = strstr(at, phrase)); at++) {
-        if (strncmp(at + strlen(phrase), loader, strlen(loader))) return at;
-    }
-    return NULL;
-}
-
 /* Runs lld with its standard output, and so the result, in a memory file. */
 static bool lld_run(Arena *arena, Command *c, Bytes *result, const char **error) {
     char messages[16384] = "";
@@ -92,7 +82,6 @@ static bool lld_run(Arena *arena, Command *c, Bytes *result, const char **error)
     } else if (closed) {
         close(STDOUT_FILENO);
     }
-    if (status == 0 && undefined_symbol(messages)) status = 1;
     bool done = ready && status == 0 && memory_read(arena, out, result);
     *error = NULL;
     if (ready && !done && status != LLD_REFUSED)
@@ -122,20 +111,19 @@ static bool link_run(Arena *arena, Command *c, const Bytes *objects, int n, Byte
     return done;
 }
 
-/* The C library of this machine: its shared objects themselves, since the linker scripts beside them come with packages for
- * developers. */
-static const char *library_find(Arena *arena, const char *name) {
-    static const char *const folders[] = {"/lib/x86_64-linux-gnu",     "/lib64", "/usr/lib64",
-                                          "/usr/lib/x86_64-linux-gnu", "/lib",   "/usr/lib"};
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        const char *path = arena_printf(arena, "%s/%s", folders[i], name);
-        if (!access(path, R_OK)) return path;
-    }
-    return NULL;
-}
+/* The libc to link with: names alone, and no version of any. */
+static const char *const libc_names[] = {
+#define IMPORT(name, since) #name,
+#include "codegen/libc.def"
+#undef IMPORT
+};
 
 bool link_shared(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {
     Command c = {.n = 0};
+    Bytes all[OBJECTS];
+    if (n + 1 > OBJECTS) bug("%d objects to link", n);
+    memcpy(all, objects, sizeof *objects * (size_t)n);
+    all[n] = elf_names(arena, "libc.so.6", libc_names, (int)(sizeof libc_names / sizeof *libc_names));
     add(&c, "ld.lld");
     add(&c, "-shared");
     add(&c, "--gc-sections");
@@ -144,17 +132,9 @@ bool link_shared(Arena *arena, const Bytes *objects, int n, Bytes *result, const
     add(&c, "--threads=1");
     add(&c, "-z");
     add(&c, "now");
-    const char *libc = library_find(arena, "libc.so.6"), *libm = library_find(arena, "libm.so.6");
-    if (libc && libm) {
-        add(&c, "--no-undefined");
-        add(&c, "--warn-unresolved-symbols");
-        add(&c, "--as-needed");
-        add(&c, libc);
-        add(&c, libm);
-    } else {
-        add(&c, "--allow-shlib-undefined");
-    }
-    return link_run(arena, &c, objects, n, result, error);
+    add(&c, "--no-undefined");
+    add(&c, "--as-needed");
+    return link_run(arena, &c, all, n + 1, result, error);
 }
 
 bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {
