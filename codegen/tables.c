@@ -267,6 +267,7 @@ static LLVMValueRef runtime_row(Tables *t, const char *name, LLVMTypeRef result,
 static LLVMValueRef internal_function(Tables *t, const char *name, LLVMTypeRef result, int n, const LLVMTypeRef *types) {
     LLVMValueRef f = LLVMAddFunction(t->m->module, name, module_type(t->m, result, n, types));
     LLVMSetLinkage(f, LLVMInternalLinkage);
+    module_attribute(t->m, f, "nounwind");
     return f;
 }
 

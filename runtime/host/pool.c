@@ -5,7 +5,7 @@
  * Nobody waits for a worker that has not begun. A region is open from the moment its generation is published until the caller has run
  * out of work; a worker joins by counting itself active and leaves again if the region has been closed meanwhile. So a worker without
  * a processor costs nothing but its help (measured, a step of the demo beside one busy process: 205 ms when all had to take part, with
- * 50 ms on one thread). Who computes what is settled by the work (run_part in call.c), and no result depends on it. */
+ * 50 ms on one thread). Who computes what is settled by the work (run_part in kernels.c), and no result depends on it. */
 #include "runtime/internal.h"
 
 #include <linux/futex.h>

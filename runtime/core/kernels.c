@@ -1,0 +1,70 @@
+/* kernels.c -- a kernel's iterations are dealt out over threads, and counted where a profile is kept. */
+#include "runtime/internal.h"
+
+#define CHUNKS 4 /* of each thread's part: what another thread takes over at a time */
+
+typedef struct Region {
+    RtThunk *thunk;
+    void *const *args;
+    const int64_t *sizes;
+    int64_t count;
+    int threads;
+    mdl_session *session;
+} Region;
+
+/* Thread i works through part i, so that it finds in its cache what it wrote before, then helps with the others' parts. */
+static void run_part(void *context, int32_t i) {
+    const Region *r = context;
+    char *scratch = r->session->scratch + r->session->scratch_stride * i;
+    for (int v = 0; v < r->threads; v++) {
+        int part = (i + v) % r->threads;
+        int64_t begin = r->count * part / r->threads, end = r->count * (part + 1) / r->threads;
+        int64_t chunk = (end - begin + CHUNKS - 1) / CHUNKS;
+        for (int64_t p0; begin < end && (p0 = begin + chunk * atomic_fetch_add(&r->session->parts[part].next, 1)) < end;)
+            r->thunk(r->args, r->sizes, scratch, p0, p0 + chunk < end ? p0 + chunk : end);
+    }
+}
+
+static void count_kernel(mdl_session *s, const RtKernel *k, int64_t ns) {
+    int i = 0;
+    while (i < s->n_counts && s->counts[i].kernel != k) i++;
+    if (i == s->n_counts) {
+        if (s->n_counts == s->cap_counts) {
+            int cap = s->cap_counts ? 2 * s->cap_counts : 64;
+            RtCount *more = rt_host_take((int64_t)sizeof *more * cap); /* it grows, so never in the caller's memory */
+            if (!more) return;
+            if (i) memcpy(more, s->counts, sizeof *more * (size_t)i);
+            rt_host_give(s->counts);
+            s->counts = more;
+            s->cap_counts = cap;
+        }
+        s->counts[s->n_counts++] = (RtCount){.kernel = k};
+    }
+    s->counts[i].calls++;
+    s->counts[i].ns += ns;
+}
+
+void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *args, const int64_t *sizes, int64_t count) {
+    mdl_session *s = f->session;
+    if (count <= 0) return;
+    int64_t start = s->flags & MDL_PROFILE ? rt_host_now() : 0;
+    Region r = {thunk, args, sizes, count, s->threads, s};
+    if (count == 1 || s->threads == 1) {
+        thunk(args, sizes, s->scratch, 0, count);
+    } else {
+        for (int i = 0; i < s->threads; i++) atomic_store_explicit(&s->parts[i].next, 0, memory_order_relaxed);
+        if (s->parallel) s->parallel(s->parallel_pool, s->threads, run_part, &r);
+        else rt_host_pool_run(s->pool, run_part, &r);
+    }
+    if (s->flags & MDL_PROFILE) count_kernel(s, k, rt_host_now() - start);
+}
+
+int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns) {
+    if (!s || kernel < 0 || kernel >= s->n_counts) return MDL_ARGUMENT;
+    const RtCount *c = &s->counts[kernel];
+    if (name) *name = c->kernel->name;
+    if (source) *source = c->kernel->source;
+    if (calls) *calls = c->calls;
+    if (ns) *ns = c->ns;
+    return MDL_OK;
+}
