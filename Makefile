@@ -87,9 +87,10 @@ LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/open
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported. Its core asks
 # nothing of libc. What runs inside a call is compiled for speed, the rest, which is most of it, for size.
+# -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
 RUNTIME_HOT = core/kernels core/memory core/routines host/pool
 RUNTIME_CFLAGS = -std=gnu11 -Os -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-stack-protector \
-    -U_FORTIFY_SOURCE -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP
+    -fno-builtin -U_FORTIFY_SOURCE -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP
 $(BUILD)/artifact/runtime/core/%.o $(BUILD)/artifact/runtime/bare/%.o: RUNTIME_CFLAGS += -ffreestanding
 $(RUNTIME_HOT:%=$(BUILD)/artifact/runtime/%.o): RUNTIME_CFLAGS += -O2
 
