@@ -27,7 +27,7 @@ static size_t aligned(int64_t bytes) {
 }
 
 static bool fits(const mdl_session *s, int64_t bytes) {
-    return bytes >= 0 && bytes < INT64_MAX - RT_ALIGN && aligned(bytes) <= s->memory_bytes - s->memory_used;
+    return bytes >= 0 && bytes < INT64_MAX - 2 * RT_ALIGN && aligned(bytes) <= s->memory_bytes - s->memory_used;
 }
 
 void *rt_alloc(mdl_session *s, int64_t bytes) {
@@ -45,8 +45,8 @@ void rt_release(mdl_session *s, void *p) {
 /* From the end of the caller's memory, since what a call makes at the rising mark is there to stay. */
 void *rt_borrow(mdl_session *s, int64_t bytes) {
     if (!s->memory) return rt_host_take(bytes);
-    if (!fits(s, bytes)) return NULL;
-    s->memory_bytes -= aligned(bytes);
+    if (!fits(s, bytes + RT_ALIGN - 1)) return NULL; /* the end need not be aligned */
+    s->memory_bytes = (s->memory_bytes - aligned(bytes)) / RT_ALIGN * RT_ALIGN;
     s->arena_bytes = 0; /* it reached to the end */
     return s->memory + s->memory_bytes;
 }

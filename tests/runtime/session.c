@@ -49,7 +49,10 @@ static int step_run(RtFrame *f) { /* w += x; refuses x > 10 first, and x > 5 hal
     *(float *)f->outputs[0] = ((float *)f->slots[0])[5] + (float)f->rng[2] * 1000;
     return MDL_OK;
 }
+#define MEMORY_ALIGN 64
+static const char *count_input; /* of the last call */
 static int count_run(RtFrame *f) {
+    count_input = f->inputs[0];
     static const int64_t none[1];
     int64_t dims[1] = {f->sizes[0]};
     (void)none;
@@ -170,6 +173,28 @@ static void test_checkpoints(mdl_session *s) {
     unlink("bad.safetensors");
 }
 
+/* Tensors with strides are copied to the end of the caller's memory, wherever that is, call after call; without room for them a call says
+ * so, and the next goes on. */
+static void test_borrowed(char *memory, size_t need) {
+    mdl_session *s = NULL;
+    mdl_options o = {.size = sizeof o, .threads = 1, .memory = memory, .memory_bytes = need - 1001};
+    int32_t ids[16] = {1, 99, 2, 99, 3, 99, 4, 99}, results[16];
+    int64_t n = 4, shape[] = {4}, stride[] = {2};
+    mdl_tensor in = {ids, {1, 0}, 1, INT, shape, stride, 0}, out = {results, {1, 0}, 1, INT, shape, stride, 0};
+    CHECK(rt_open(&program, &s, &o) == MDL_OK);
+    for (int i = 1; s && i <= 100; i++) {
+        CHECK(rt_call(s, 1, &n, &in, &out) == MDL_OK && results[0] == 7 + i && results[2] == 7 + 2 * i && results[6] == 7 + 4 * i);
+        CHECK((uintptr_t)count_input % MEMORY_ALIGN == 0 && count_input > memory && count_input < memory + o.memory_bytes);
+    }
+    rt_close(s);
+    o.memory_bytes = 64; /* the least that a session can be opened in: whatever it lacks before, it says so */
+    while (o.memory_bytes < need && rt_open(&program, &s, &o) == MDL_MEMORY && !s && strstr(rt_error(NULL), "memory")) o.memory_bytes += 64;
+    CHECK(s && rt_call(s, 1, &n, &in, &out) == MDL_MEMORY && says(s, "count: no memory for a copy of ids"));
+    float loss;
+    CHECK(step(s, 1, &loss) == MDL_OK);
+    rt_close(s);
+}
+
 int main(void) {
     make_program();
     for (int threads = 1; threads <= 5; threads += 2) {
@@ -192,6 +217,7 @@ int main(void) {
     for (int i = 0; s && i < 100; i++) CHECK(count(s, 8, ids, out) == MDL_OK && out[7] == 7 && rt_reset(s) == MDL_OK);
     CHECK(count(s, 64, ids, out) == MDL_MEMORY);
     rt_close(s);
+    test_borrowed(memory, (size_t)need);
     o.memory_bytes = 64;
     CHECK(rt_open(&program, &s, &o) == MDL_MEMORY && !s && strstr(rt_error(NULL), "no memory"));
     free(memory);
