@@ -57,6 +57,12 @@ void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef b
     module_call(c->m, c->b, runtime_function(c, "rt_copy", c->m->nothing, 3, types), 3, arguments);
 }
 
+void entry_clear(EntryCode *c, LLVMValueRef to, LLVMValueRef bytes) {
+    LLVMTypeRef types[] = {c->m->ptr, c->m->i64};
+    LLVMValueRef arguments[] = {to, bytes};
+    module_call(c->m, c->b, runtime_function(c, "rt_clear", c->m->nothing, 2, types), 2, arguments);
+}
+
 /* Returns `status` from the entry if it is not MDL_OK. */
 static void return_if(EntryCode *c, LLVMValueRef status) {
     LLVMBasicBlockRef fails = entry_block(c, "fails"), goes_on = entry_block(c, "");
@@ -119,6 +125,7 @@ static LLVMValueRef place_pointer(EntryCode *c, const EntryMemory *mem, Place p)
     case PLACE_RESULT: return load_pointer(c, c->outputs, p.index);
     case PLACE_ARG: return mem->args ? mem->args[p.index] : NULL;
     case PLACE_Y: return mem->ys ? mem->ys[p.index] : NULL;
+    case PLACE_STOP: return mem->stop;
     case PLACE_DATA:
     case PLACE_NONE: break;
     }

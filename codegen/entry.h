@@ -77,6 +77,7 @@ typedef struct EntryMemory {
     LLVMValueRef *offset; /* of each buffer, i64 */
     LLVMValueRef *args;   /* body: each argument in this step */
     LLVMValueRef *ys;     /* body: element of each stacked result in this step; NULL where nobody wants it */
+    LLVMValueRef stop;    /* body: the byte that ends the loop; NULL: nothing ends it early */
 } EntryMemory;
 
 typedef struct EntryCode {
@@ -96,6 +97,7 @@ LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n); /* ad
 LLVMValueRef entry_bytes(EntryCode *c, const Type *t);                     /* i64 */
 LLVMValueRef entry_advance(EntryCode *c, LLVMValueRef pointer, LLVMValueRef bytes);
 void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes); /* rt_copy */
+void entry_clear(EntryCode *c, LLVMValueRef to, LLVMValueRef bytes);                   /* rt_clear */
 LLVMBasicBlockRef entry_block(EntryCode *c, const char *name);
 EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena); /* offsets, in the prologue */
 void entry_plan(EntryCode *c, EntryMemory *mem);                               /* all kernels and copies */

@@ -5,7 +5,9 @@
  *       step = from the end ? n - 1 - i : i                       the body's argument 0, an i32 in memory
  *       sequence k: base + step * bytes of an element              y k likewise
  *       the body's kernels, then its copies (new carries that could not be made in place)
+ *       stop ? i++, leave the loop
  *   }
+ *   where a step may end the loop: zeros for the ys of the n - i steps that did not run
  *
  * A carry's memory is the place of the scan's GET of the same number, before, during and after the loop. */
 #include "codegen/entry.h"
@@ -48,6 +50,15 @@ static LLVMValueRef element_bytes(EntryCode *c, const Type *stacked) {
     return entry_bytes(c, &element);
 }
 
+/* Zeros for the ys of the `left` steps that did not run: those after `done`, or with the scan from the end those before. */
+static void clear_rest(EntryCode *c, const Node *scan, LLVMValueRef left, LLVMValueRef done, int n, const Moving *ys) {
+    for (int i = 0; i < n; i++) {
+        LLVMValueRef bytes = LLVMBuildMul(c->b, left, ys[i].stride, "");
+        LLVMValueRef before = LLVMBuildMul(c->b, done, ys[i].stride, "");
+        entry_clear(c, scan->attrs.flag ? ys[i].base : entry_advance(c, ys[i].base, before), bytes);
+    }
+}
+
 void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k) {
     Module *m = c->m;
     const Node *scan = k->anchor;
@@ -86,12 +97,22 @@ void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k) {
     for (int j = 0; j < n_moving; j++)
         *moving[j].now = entry_advance(c, moving[j].base, LLVMBuildMul(c->b, t, moving[j].stride, ""));
 
+    if (counts[4]) body->stop = entry_stack(c, m->i8, 1);
     entry_plan(c, body);
 
     LLVMValueRef next = LLVMBuildAdd(c->b, i, module_i64(m, 1), "");
     LLVMValueRef values[] = {module_i64(m, 0), next};
-    LLVMBasicBlockRef blocks[] = {before, LLVMGetInsertBlock(c->b)};
+    LLVMBasicBlockRef last = LLVMGetInsertBlock(c->b), blocks[] = {before, last};
     LLVMAddIncoming(i, values, blocks, 2);
-    LLVMBuildBr(c->b, head);
+    if (!counts[4]) {
+        LLVMBuildBr(c->b, head);
+        LLVMPositionBuilderAtEnd(c->b, after);
+        return;
+    }
+    LLVMValueRef stop = LLVMBuildLoad2(c->b, m->i8, body->stop, "");
+    LLVMBuildCondBr(c->b, LLVMBuildICmp(c->b, LLVMIntNE, stop, LLVMConstInt(m->i8, 0, false), ""), after, head);
     LLVMPositionBuilderAtEnd(c->b, after);
+    LLVMValueRef done = LLVMBuildPhi(c->b, m->i64, "done"), ends[] = {i, next};
+    LLVMAddIncoming(done, ends, (LLVMBasicBlockRef[]){head, last}, 2);
+    clear_rest(c, scan, LLVMBuildSub(c->b, n, done, ""), done, n_moving - counts[2], moving + counts[2]);
 }

@@ -365,6 +365,7 @@ Node *emit(Elab *el, Op op, const Attrs *attrs, int n, Node *const *in);
 Node *emit1(Elab *el, Op op, Node *a);
 Node *emit2(Elab *el, Op op, Node *a, Node *b);
 Node *emit3(Elab *el, Op op, Node *a, Node *b, Node *c);
+Node *emit_where(Elab *el, Node *condition, Node *yes, Node *no); /* condition: a scalar; yes and no of one type */
 Node *emit_const(Elab *el, Type t, double number);
 Node *emit_whole(Elab *el, Type t, int64_t whole);
 Node *emit_scalar(Elab *el, DType d, double number);
@@ -403,6 +404,8 @@ Node *body_iteration(Elab *el, Body *b); /* number of the iteration, nested ones
 /* The value r of a function with a `gradient` block: x are its float arguments, scope has its arguments. */
 Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x, const Ast *node);
 void body_yield(Elab *el, const Ast *n, Value v);
+void body_stop(Elab *el, const Ast *st, Value condition);
+Node *body_stopped(Elab *el); /* bool scalar: an earlier `stop if` has ended this step; NULL: there is none */
 
 /* ---- elaborate_entry.c */
 void elab_entries(Elab *el);
@@ -458,6 +461,7 @@ bool exec(Elab *el, const Ast *st, Env *env);
 void bind_pattern(Elab *el, const Ast *pattern, Value v, Env *env, bool guard);
 void assign(Elab *el, const Ast *target, Value v, Env *env, const Ast *from);
 Node *index_update(Elab *el, const Ast *n, Value b, Value v, Env *env); /* b with the slice that n names replaced */
+void need_condition(Elab *el, const Ast *condition, Value c, const char *statement); /* E0406 unless c is one bool */
 void ev_assert(Elab *el, const Ast *st, Env *env);
 
 /* ---- elaborate_minimize.c, elaborate_load.c */

@@ -56,6 +56,11 @@ static Value fn_reset(Elab *el, Call *c) {
 
 /* One line a value, with the strings before it. */
 static Value fn_print(Elab *el, Call *c) {
+    if (body_stopped(el)) {
+        fault(el, c->node, 617, "`print` stands after `stop if`");
+        fault_help(el, "write it before: a step that stops prints nothing more");
+        fault_throw(el);
+    }
     const char *text = "";
     bool pending = false;
     for (int i = 0; i < c->n; i++) {

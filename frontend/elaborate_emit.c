@@ -48,6 +48,10 @@ Node *emit3(Elab *el, Op op, Node *a, Node *b, Node *c) {
     return emit(el, op, NULL, 3, (Node *[]){a, b, c});
 }
 
+Node *emit_where(Elab *el, Node *condition, Node *yes, Node *no) {
+    return emit3(el, OP_WHERE, emit_expand(el, condition, yes->type.rank, yes->type.dim), yes, no);
+}
+
 Node *emit_const(Elab *el, Type t, double number) {
     return node_leaf(target(el), OP_CONST, &(Attrs){.number = number}, t);
 }
@@ -122,6 +126,8 @@ Node *emit_get(Elab *el, Node *x, int index, Type type) {
 }
 
 void emit_check(Elab *el, Node *ok, const char *text) {
+    Node *stopped = body_stopped(el);
+    if (stopped) ok = emit2(el, OP_OR, stopped, ok);
     Graph *g = target(el);
     graph_effect(g, (Effect){.kind = EFFECT_CHECK, .value = use(el, ok), .text = text, .loc = el->cx.user});
 }
@@ -178,6 +184,8 @@ void emit_index_range(Elab *el, Node *ids, Size size, const char *name, const As
     }
     const char *user = user_name(ids);
     if (user) name = user;
+    Node *stopped = body_stopped(el);
+    if (stopped) n = ids = emit_where(el, stopped, emit_const(el, ids->type, 0), ids);
     Graph *g = target(el);
     Node *seen = use(el, n->op == OP_INPUT ? (Node *)n : ids);
     for (int i = 0; i < g->effects.n; i++) { /* the same test again says nothing new */

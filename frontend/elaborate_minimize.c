@@ -96,11 +96,6 @@ static Node *scaled(Elab *el, Node *x, Node *scalar) {
     return emit2(el, OP_MUL, x, wide);
 }
 
-static Node *chosen(Elab *el, Node *go, Node *yes, Node *no) {
-    Node *wide = emit_expand(el, go, yes->type.rank, yes->type.dim);
-    return emit3(el, OP_WHERE, wide, yes, no);
-}
-
 /* Adds this call's gradients to the pending sums; returns whether this call is the n-th, g becomes the mean. */
 static Node *accumulated(Elab *el, Updates *u, int64_t n) {
     Inst *first = u->at[0].opt;
@@ -110,7 +105,7 @@ static Node *accumulated(Elab *el, Updates *u, int64_t n) {
     Node *one = emit_whole(el, counter, 1), *done = emit2(el, OP_ADD, slot_get(el, calls), one);
     Node *all = emit_whole(el, counter, n), *go = emit2(el, OP_EQ, done, all);
     Node *none = emit_whole(el, counter, 0);
-    slot_set(el, calls, chosen(el, go, none, done));
+    slot_set(el, calls, emit_where(el, go, none, done));
     Node *share = emit_scalar(el, DT_F32, 1.0 / (double)n);
     for (int i = 0; i < u->n; i++) {
         Update *x = &u->at[i];
@@ -118,7 +113,7 @@ static Node *accumulated(Elab *el, Updates *u, int64_t n) {
             slot_extra(el, arena_printf(el->arena, "%s.sum.%s", x->opt->path, x->slot->path), x->slot->path, x->g->type);
         Node *part = scaled(el, x->g, emit_cast(el, share, x->g->type.dtype));
         Node *total = emit2(el, OP_ADD, slot_get(el, sum), part), *zero = emit_const(el, total->type, 0);
-        slot_set(el, sum, chosen(el, go, zero, total));
+        slot_set(el, sum, emit_where(el, go, zero, total));
         x->g = total;
     }
     return go;
@@ -183,7 +178,7 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
         Node *old = s->load;
         for (int k = 0; k < before.n; k++)
             if (before.at[k].slot == s) old = before.at[k].value;
-        if (s->now && old && s->now != old) slot_set(el, s, chosen(el, go, s->now, old));
+        if (s->now && old && s->now != old) slot_set(el, s, emit_where(el, go, s->now, old));
     }
 }
 

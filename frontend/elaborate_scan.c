@@ -9,7 +9,12 @@
  *
  *     scan xt in x along 1 { h = cell(xt, h); yield h; }
  *     %s = scan n invariants.., h0, permute x        body(t, invariants.., h, xt) -> h', h'
- *     h  = get %s 0;   result = permute(get %s 1) */
+ *     h  = get %s 0;   result = permute(get %s 1)
+ *
+ * `stop if c` ends the step at its place in the text, and the loop with it: what stands before it counts, what stands after does
+ * not. The body computes both; the carries become `where(c, what they were at the stop, what they are at the end)`, a later
+ * yield `where(c, 0, ..)`, a later check passes if c holds. What remains for the loop itself is one more
+ * result of the body: is this step the last? */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -32,6 +37,21 @@ typedef struct Capture { /* of a leaf, made again inside */
     Node *inner;
 } Capture;
 
+typedef struct Local { /* that the body assigns */
+    Env *env;
+    const char *name;
+    Value before; /* what it was */
+    Node *arg;
+} Local;
+
+typedef LIST(Local) Locals;
+
+typedef struct Stop {
+    Node *when;
+    Node **locals, **slots; /* what they were at this place, in the order of the body's lists */
+    int n_slots, yields;    /* how many there were */
+} Stop;
+
 struct Body {
     Body *up;
     Graph *g;
@@ -41,6 +61,10 @@ struct Body {
     LIST(BodySlot) slots;
     LIST(Capture) leaves;
     Values yields;
+    const Ast *scan;    /* the statement; of a `gradient` NULL */
+    Locals locals;
+    LIST(Stop) stops;   /* in the order of the text */
+    Node *stopped;      /* one of them has been met in this step; NULL: there is none so far */
 };
 
 static Node *body_arg(Elab *el, Body *b, ArgKind kind, Type type, Node *outer) {
@@ -139,15 +163,6 @@ void body_yield(Elab *el, const Ast *n, Value v) {
 
 /* ---- locals that the body assigns */
 
-typedef struct Local {
-    Env *env;
-    const char *name;
-    Value before; /* what it was */
-    Node *arg;
-} Local;
-
-typedef LIST(Local) Locals;
-
 static void assigned(Elab *el, const Ast *n, Names *names) {
     if (ast_is(n, AST_ASSIGN)) {
         const Ast *target = ast_kid(n, 0);
@@ -161,7 +176,8 @@ static void assigned(Elab *el, const Ast *n, Names *names) {
     for (int i = 0; i < n->n; i++) assigned(el, ast_kid(n, i), names);
 }
 
-static void find_locals(Elab *el, Body *b, const Ast *block, Env *env, Locals *out) {
+static void find_locals(Elab *el, Body *b, const Ast *block, Env *env) {
+    Locals *out = &b->locals;
     Names names = {0};
     assigned(el, block, &names);
     for (int i = 0; i < names.n; i++) {
@@ -283,6 +299,7 @@ static Node *make_scan(Elab *el, Body *b, int carries, Node **kept, Node **next,
     }
     for (int i = 0; i < carries; i++) collect(&s, next[i]);
     for (int i = 0; i < b->yields.n; i++) collect(&s, b->yields.at[i].node);
+    if (b->stopped) collect(&s, b->stopped);
     /* effects that do not depend on the step happen once, in front of the loop */
     for (int i = 0; i < g->effects.n; i++) {
         Effect e = g->effects.at[i];
@@ -301,6 +318,7 @@ static Node *make_scan(Elab *el, Body *b, int carries, Node **kept, Node **next,
         if (s.moves[i] && g->nodes.at[i]->op != OP_ARG) node_inside(&s, g->nodes.at[i]);
     for (int i = 0; i < carries; i++) graph_result(s.final, NULL, node_inside(&s, next[i]));
     for (int i = 0; i < b->yields.n; i++) graph_result(s.final, NULL, node_inside(&s, b->yields.at[i].node));
+    if (b->stopped) graph_result(s.final, NULL, node_inside(&s, b->stopped));
     for (int i = 0; i < g->effects.n; i++) {
         Effect e = g->effects.at[i];
         if (e.kind != EFFECT_PRINT && (!e.value || !s.moves[e.value->id])) continue;
@@ -312,7 +330,7 @@ static Node *make_scan(Elab *el, Body *b, int carries, Node **kept, Node **next,
     for (int i = 0; i < s.invariants.n; i++) in[i] = s.invariants.at[i];
     for (int i = 0; i < carries; i++) in[s.invariants.n + i] = arg_of(b, kept[i])->outer;
     for (int i = 0; i < n_seq; i++) in[s.invariants.n + carries + i] = arg_of(b, seq[i])->outer;
-    Attrs a = {.body = s.final, .extent = b->count, .counts = {s.invariants.n, carries, n_seq, b->yields.n}};
+    Attrs a = {.body = s.final, .extent = b->count, .counts = {s.invariants.n, carries, n_seq, b->yields.n, b->stopped != NULL}};
     return emit(el, OP_SCAN, &a, n_in, in);
 }
 
@@ -327,6 +345,67 @@ static Node *carried_value(Elab *el, const Ast *st, const Local *l) {
     Node *n = use(el, v.weak ? emit_cast(el, v.node, l->arg->type.dtype) : v.node);
     if (!type_equal(&n->type, &l->arg->type)) type_changed(el, st, l->name, before, tensor_text(el, v));
     return n;
+}
+
+/* ---- stop if */
+
+void body_stop(Elab *el, const Ast *st, Value condition) {
+    Body *b = el->cx.body;
+    if (!b || !b->scan) {
+        fault(el, st, 605, "`stop if` outside a scan");
+        fault_throw(el);
+    }
+    if (condition.kind == V_POISON) fault_silent(el);
+    if (condition.kind == V_BOOL && !condition.truth) return;
+    if (condition.kind != V_BOOL) need_condition(el, ast_kid(st, 0), condition, "stop if");
+    at(el, st);
+    Node *when = condition.kind == V_BOOL ? emit_whole(el, type_scalar(DT_BOOL), 1) : use(el, condition.node);
+    Stop s = {.when = when, .n_slots = b->slots.n, .yields = b->yields.n};
+    s.locals = NEW_ARRAY(el->arena, Node *, b->locals.n);
+    s.slots = NEW_ARRAY(el->arena, Node *, b->slots.n);
+    for (int i = 0; i < b->locals.n; i++) s.locals[i] = carried_value(el, b->scan, &b->locals.at[i]);
+    for (int i = 0; i < b->slots.n; i++) s.slots[i] = use(el, b->slots.at[i].now);
+    PUSH(el->arena, b->stops, s);
+    b->stopped = b->stopped ? emit2(el, OP_OR, b->stopped, when) : when;
+}
+
+Node *body_stopped(Elab *el) {
+    Body *b = el->cx.body;
+    if (!b) return NULL;
+    Context inside = leave(el, b);
+    Node *around = body_stopped(el);
+    el->cx = inside;
+    if (!around || !b->stopped) return around ? use(el, around) : b->stopped;
+    return emit2(el, OP_OR, around, b->stopped);
+}
+
+/* The value at the end of the step, whichever `stop if` may have ended it: the first in the text that holds counts. */
+static Node *local_at_end(Elab *el, Body *b, int local) {
+    Node *now = carried_value(el, b->scan, &b->locals.at[local]);
+    for (int i = b->stops.n; i-- > 0;) {
+        const Stop *s = &b->stops.at[i];
+        if (s->locals[local] != now) now = emit_where(el, s->when, s->locals[local], now);
+    }
+    return now;
+}
+
+static Node *slot_at_end(Elab *el, Body *b, int slot) {
+    Node *now = use(el, b->slots.at[slot].now);
+    for (int i = b->stops.n; i-- > 0;) {
+        const Stop *s = &b->stops.at[i];
+        Node *then = slot < s->n_slots ? s->slots[slot] : b->slots.at[slot].arg;
+        if (then != now) now = emit_where(el, s->when, then, now);
+    }
+    return now;
+}
+
+static Node *yield_at_end(Elab *el, Body *b, int yield) {
+    Node *y = use(el, b->yields.at[yield].node);
+    for (int i = b->stops.n; i-- > 0;) {
+        const Stop *s = &b->stops.at[i];
+        if (s->yields <= yield) y = emit_where(el, s->when, emit_const(el, y->type, 0), y);
+    }
+    return y;
 }
 
 /* What `yield` gave, stacked along the axis of the scan. */
@@ -404,6 +483,7 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
     Body *b = NEW(el->arena, Body);
     Context saved = el->cx;
     b->up = saved.body;
+    b->scan = st;
     bool tuple = given.kind == V_TUPLE;
     int n = tuple ? given.list->item.n : 1, n_seq = 0;
     Value *item = NEW_ARRAY(el->arena, Value, n);
@@ -434,8 +514,7 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
         seq[n_seq] = body_arg(el, b, ARG_ELEMENT, t, item[i].node);
         list_push(el, items, value_tensor(seq[n_seq++], item[i].policy));
     }
-    Locals locals = {0};
-    find_locals(el, b, block, env, &locals);
+    find_locals(el, b, block, env);
     Env *inner = env_new(el, env, ENV_BLOCK);
     bind_pattern(el, pattern, tuple ? items : items.list->item.at[0], inner, false);
     if (exec_block(el, block, inner)) {
@@ -445,11 +524,11 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
     }
 
     /* the carries: locals and slots that have another value after the body than before */
-    int most = locals.n + b->slots.n, carries = 0;
+    int most = b->locals.n + b->slots.n, carries = 0;
     Node **kept = NEW_ARRAY(el->arena, Node *, most), **next = NEW_ARRAY(el->arena, Node *, most);
-    for (int i = 0; i < locals.n; i++) {
-        Local *l = &locals.at[i];
-        Node *now = carried_value(el, st, l);
+    for (int i = 0; i < b->locals.n; i++) {
+        const Local *l = &b->locals.at[i];
+        Node *now = local_at_end(el, b, i);
         if (now == l->arg) continue;
         kept[carries] = l->arg;
         next[carries++] = now;
@@ -457,17 +536,17 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
     for (int i = 0; i < b->slots.n; i++) {
         if (b->slots.at[i].now == b->slots.at[i].arg) continue;
         kept[carries] = b->slots.at[i].arg;
-        next[carries++] = use(el, b->slots.at[i].now);
+        next[carries++] = slot_at_end(el, b, i);
     }
-    for (int i = 0; i < b->yields.n; i++) b->yields.at[i].node = use(el, b->yields.at[i].node);
+    for (int i = 0; i < b->yields.n; i++) b->yields.at[i].node = yield_at_end(el, b, i);
     el->cx = saved;
     at(el, st);
     Node *scan = make_scan(el, b, carries, kept, next, n_seq, seq);
 
     /* what the loop leaves behind */
     int result = 0;
-    for (int i = 0; i < locals.n; i++) {
-        Local *l = &locals.at[i];
+    for (int i = 0; i < b->locals.n; i++) {
+        const Local *l = &b->locals.at[i];
         Value *v = &env_own(l->env, l->name)->value;
         bool changed = result < carries && kept[result] == l->arg;
         if (changed) *v = value_tensor(emit_get(el, scan, result, l->arg->type), v->kind == V_TENSOR && v->policy);

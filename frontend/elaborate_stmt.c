@@ -191,6 +191,14 @@ void assign(Elab *el, const Ast *target, Value v, Env *env, const Ast *from) {
 
 /* ---- statements */
 
+void need_condition(Elab *el, const Ast *condition, Value c, const char *statement) {
+    if (is_strong(c) && tensor_dtype(c) == DT_BOOL && !tensor_rank(c)) return;
+    fault(el, condition, 406, "`%s` needs one bool", statement);
+    fault_label(el, "this is %s", c.kind == V_TENSOR ? tensor_text(el, c) : value_a(el, c));
+    if (c.kind == V_TENSOR && tensor_dtype(c) == DT_BOOL) fault_help(el, "reduce it with all(...) or any(...)");
+    fault_throw(el);
+}
+
 void ev_assert(Elab *el, const Ast *st, Env *env) {
     const Ast *condition = ast_kid(st, 0);
     Value c = ev(el, condition, env);
@@ -202,12 +210,7 @@ void ev_assert(Elab *el, const Ast *st, Env *env) {
         fault_throw(el);
     }
     if (c.kind == V_POISON) fault_silent(el);
-    if (!is_strong(c) || tensor_dtype(c) != DT_BOOL || tensor_rank(c)) {
-        fault(el, condition, 406, "`assert` needs one bool");
-        fault_label(el, "this is %s", c.kind == V_TENSOR ? tensor_text(el, c) : value_a(el, c));
-        if (c.kind == V_TENSOR && tensor_dtype(c) == DT_BOOL) fault_help(el, "reduce it with all(...) or any(...)");
-        fault_throw(el);
-    }
+    need_condition(el, condition, c, "assert");
     at(el, st);
     emit_check(el, c.node, text);
 }
@@ -259,7 +262,7 @@ bool exec(Elab *el, const Ast *st, Env *env) {
         return true;
     }
     case AST_YIELD: body_yield(el, st, ev(el, ast_kid(st, 0), env)); return false;
-    case AST_STOP: not_yet(el, st, "`stop if`");
+    case AST_STOP: body_stop(el, st, ev(el, ast_kid(st, 0), env)); return false;
     case AST_IF: return exec_block(el, ast_kid(st, ev_condition(el, ast_kid(st, 0), env) ? 1 : 2), env_new(el, env, ENV_BLOCK));
     case AST_FOR: return exec_for(el, st, env);
     case AST_SCAN: ev_scan(el, st, env); return false;

@@ -143,7 +143,7 @@ static void run_lifetimes(Run *r) {
 
 int node_results(const Node *n) {
     switch (n->op) {
-    case OP_SCAN:
+    case OP_SCAN: return n->attrs.counts[1] + n->attrs.counts[3];
     case OP_CALL: return n->attrs.body->results.n;
     case OP_GRAD: return n->n_in - 1;
     default: return 1;

@@ -85,8 +85,9 @@ typedef struct Attrs {
     int flag;               /* gather, scatter_add: along; cumsum, scan: from the end; sort_ids: descending */
     Graph *body;
     /* scan: operands are counts[0] invariants, counts[1] initial carries, counts[2] sequences (axis 0 is the step). Body arguments:
-     * the step t (i32 scalar), invariants, carries, elements of the sequences. Body results: new carries, then counts[3] ys. */
-    int counts[4];
+     * the step t (i32 scalar), invariants, carries, elements of the sequences. Body results: new carries, counts[3] ys, and if counts[4]
+     * is 1 a bool scalar: true ends the loop after this step. The ys of steps that do not run are zeros. */
+    int counts[5];
     Window window;          /* conv, window_*; window: [0] of taps, stride, dilation */
 } Attrs;
 

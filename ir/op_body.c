@@ -35,8 +35,9 @@ bool infer_SCAN(Infer *i) {
     if (counts[0] < 0 || counts[1] < 0 || counts[2] < 0 || counts[3] < 0 || counts[0] + counts[1] + counts[2] != i->n)
         return infer_fail(i, "%d operands for %d invariants, %d carries, %d sequences", i->n, counts[0], counts[1], counts[2]);
     if (body->n_args != i->n + 1) return infer_fail(i, "the body has %d arguments, not %d", body->n_args, i->n + 1);
-    if (body->results.n != counts[1] + counts[3])
-        return infer_fail(i, "the body has %d results, not %d", body->results.n, counts[1] + counts[3]);
+    if (counts[4] < 0 || counts[4] > 1) return infer_fail(i, "%d conditions that stop it", counts[4]);
+    int results = counts[1] + counts[3] + counts[4];
+    if (body->results.n != results) return infer_fail(i, "the body has %d results, not %d", body->results.n, results);
     Type step = type_scalar(DT_I32);
     if (!argument_is(i, body, 0, &step, "the step")) return false;
     for (int k = 0; k < i->n; k++) {
@@ -48,6 +49,10 @@ bool infer_SCAN(Infer *i) {
             want = type_of(want.dtype, want.rank - 1, want.dim + 1);
         }
         if (!argument_is(i, body, k + 1, &want, "its operand")) return false;
+    }
+    if (counts[4]) {
+        const Type *stop = &body->results.at[results - 1].value->type;
+        if (stop->dtype != DT_BOOL || stop->rank) return infer_fail(i, "it stops by %s", type_text(i->g->arena, stop));
     }
     for (int k = 0; k < counts[1]; k++) {
         const Type *carry = &i->in[counts[0] + k]->type;
@@ -92,10 +97,10 @@ bool eval_SCAN(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
             return false;
         }
     }
-    Tensor **args = NEW_ARRAY(outer, Tensor *, n->n_in + 1), **results = NEW_ARRAY(outer, Tensor *, carries + ys);
+    Tensor **args = NEW_ARRAY(outer, Tensor *, n->n_in + 1), **results = NEW_ARRAY(outer, Tensor *, body->results.n);
     for (int k = 0; k < invariants + carries; k++) args[1 + k] = in[k];
-    bool good = true;
-    for (int64_t done = 0; good && done < steps; done++) {
+    bool good = true, stopped = false;
+    for (int64_t done = 0; good && !stopped && done < steps; done++) {
         Arena *next = arena_new();
         int64_t step = n->attrs.flag ? steps - 1 - done : done;
         e->arena = next;
@@ -109,6 +114,7 @@ bool eval_SCAN(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
             const Tensor *y = results[carries + k];
             for (int64_t j = 0; j < y->count; j++) element_copy(out[carries + k], step * y->count + j, y, j);
         }
+        stopped = good && counts[4] && results[carries + ys]->i[0];
         if (!good) e->error = arena_copy(outer, e->error, strlen(e->error));
         arena_free(now);
         now = next;

@@ -377,6 +377,7 @@ static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recomput
         if (!expect(p, "counts")) return false;
         for (int k = 0; k < 4; k++)
             if (!whole_int(p, &a->counts[k])) return false;
+        a->counts[4] = try(p, "stop");
     }
     if (has & A_WINDOW && !window(p, &a->window)) return false;
     if (has & A_FLAG) a->flag = try(p, "flag");

@@ -41,7 +41,7 @@ void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *boun
 
 static const char *const KIND[] = {"map", "reduce", "contract", "scatter", "update", "routine", "scan", "check", "print"};
 static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "scalar"};
-static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y"};
+static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y", "stop"};
 
 typedef struct Writer {
     FILE *f;

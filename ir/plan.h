@@ -78,7 +78,8 @@ typedef enum {
     PLACE_RESULT, /* memory of result `index` of the entry */
     PLACE_DATA,   /* the node's own constant data (tensor) */
     PLACE_ARG,    /* argument `index` of a body: an invariant, element t of a sequence, the step (an i32), or a carry's memory */
-    PLACE_Y       /* element t of stacked result `index` (0: the first y) of the scan whose body this is */
+    PLACE_Y,      /* element t of stacked result `index` (0: the first y) of the scan whose body this is */
+    PLACE_STOP    /* one byte that ends the scan whose body this is, if it is not 0 after a step */
 } PlaceKind;
 
 typedef struct Place {

@@ -224,7 +224,9 @@ static void print_after(FILE *f, const Node *n) {
     if (has & A_AXIS) fprintf(f, " axis %d", a->axis);
     if (has & A_SITE) fprintf(f, " site %" PRIu32, a->site);
     if (has & A_SITE && a->step) fprintf(f, " step %" PRIu64, a->step);
-    if (has & A_COUNTS) fprintf(f, " counts %d %d %d %d", a->counts[0], a->counts[1], a->counts[2], a->counts[3]);
+    if (has & A_COUNTS) {
+        fprintf(f, " counts %d %d %d %d%s", a->counts[0], a->counts[1], a->counts[2], a->counts[3], a->counts[4] ? " stop" : "");
+    }
     if (has & A_WINDOW) {
         const Window *w = &a->window;
         fprintf(f, " taps %d %d stride %d %d dilation %d %d before %d %d groups %d", w->taps[0], w->taps[1], w->stride[0],

@@ -61,7 +61,7 @@ static bool attrs_clear(Verify *v, const Node *n) {
         {!(has & A_FLAG) && a->flag, "flag"},
         {!(has & A_BODY) && a->body, "body"},
         {!(has & A_WINDOW) && a->window.taps[0], "window"},
-        {!(has & A_COUNTS) && (a->counts[0] || a->counts[1] || a->counts[2] || a->counts[3]), "counts"},
+        {!(has & A_COUNTS) && (a->counts[0] || a->counts[1] || a->counts[2] || a->counts[3] || a->counts[4]), "counts"},
     };
     for (size_t k = 0; k < sizeof FIELD / sizeof *FIELD; k++)
         if (FIELD[k].extra) return wrong(v, n, "the attribute %s is set", FIELD[k].name);

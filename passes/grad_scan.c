@@ -16,6 +16,9 @@
  *             same step numbers
  *   the scans the forward one is changed in place, the reverse one is made
  *
+ * A scan that may end early (counts[4]) gives one more y, `ran`: true, and so false in steps that did not run. The reverse loop
+ * goes through these too, but hands on what it came with: where(ran, .., carry), and what it gives of them is 0.
+ *
  * The body of a nested loop turns round by the same means, when the sweep over the sheet meets it. */
 #include "passes/grad.h"
 
@@ -41,6 +44,8 @@ typedef struct Turn {
     Nodes kept_stacks; /* in g, their values of all steps */
     Nodes extra;       /* backward nodes of the sheet that are ys of the reverse loop */
     Nodes extra_stacks;
+    Node *stop;        /* of the body, on the sheet: ends the loop; NULL: it runs to its end */
+    Node *ran;         /* in g: bool[steps], if there is a stop */
     bool failed;
 } Turn;
 
@@ -133,6 +138,7 @@ static void make_sheet(Turn *t) {
     }
     t->result = NEW_ARRAY(a, Node *, t->results);
     t->d_result = NEW_ARRAY(a, Node *, t->results);
+    if (t->scan->attrs.counts[4]) t->stop = map[body->results.at[t->results].value->id];
     Nodes ys = {0}, dys = {0}, xs = {0};
     rewrite_at(w, t->scan);
     for (int i = 0; i < t->results; i++) {
@@ -177,9 +183,29 @@ static void stack_want(Turn *t, Node *q) {
     if (!stack_of_argument(t, q)) list_once(t, t->backward[q->id] ? &t->extra : &t->kept, q);
 }
 
+static Node *zeros(Graph *g, const Type *type) {
+    return node_const(g, *type, 0.0);
+}
+
+static Node *where_ran(Graph *g, Node *ran, Node *yes, Node *no) {
+    Type type = yes->type;
+    type.dtype = DT_BOOL;
+    if (ran->type.rank) { /* of all steps: one for each slice of yes */
+        Size dim[MAX_RANK] = {type.dim[0]};
+        for (int i = 1; i < type.rank; i++) dim[i] = size_const(g->program->sizes, 1);
+        ran = node_reshape(g, ran, type.rank, dim);
+    }
+    return node_map3(g, OP_WHERE, node_expand(g, ran, type.rank, type.dim), yes, no);
+}
+
+/* A sequence or gradient of all steps, 0 in those that did not run. */
+static Node *stack_masked(const Turn *t, Node *stack) {
+    return t->ran ? where_ran(t->g, t->ran, stack, zeros(t->g, &stack->type)) : stack;
+}
+
 static Node *stack_get(Turn *t, const Node *q) {
     Node *stack = stack_of_argument(t, q);
-    if (stack) return stack;
+    if (stack) return stack_masked(t, stack);
     int k = place_of(&t->kept, q), e = place_of(&t->extra, q);
     if (k < 0 && e < 0) bug("node %d (%s) of a turned scan is not stacked", q->id, op_row(q->op)->name);
     return k >= 0 ? t->kept_stacks.at[k] : t->extra_stacks.at[e];
@@ -325,6 +351,7 @@ static void forward_scan(Turn *t) {
     bool *live = NEW_ARRAY(a, bool, w->nodes.n);
     for (int i = 0; i < t->results; i++) live[t->result[i]->id] = true;
     for (int i = 0; i < t->kept.n; i++) live[t->kept.at[i]->id] = true;
+    if (t->stop) live[t->stop->id] = true;
     for (int i = 0; i < w->effects.n; i++)
         if (w->effects.at[i].value) live[w->effects.at[i].value->id] = true;
     for (int i = w->nodes.n - 1; i >= 0; i--)
@@ -356,8 +383,16 @@ static void forward_scan(Turn *t) {
         index[i] = f->results.n;
         graph_result(f, NULL, map[t->kept.at[i]->id]);
     }
+    int ran = f->results.n;
+    if (t->stop) {
+        rewrite_at(f, t->scan);
+        Type type = type_scalar(DT_BOOL);
+        graph_result(f, NULL, node_const(f, type, 1.0));
+        graph_result(f, NULL, map[t->stop->id]);
+    }
     t->scan->attrs.body = f;
-    t->scan->attrs.counts[3] = f->results.n - t->carries;
+    t->scan->attrs.counts[3] = f->results.n - t->carries - t->scan->attrs.counts[4];
+    if (t->stop) t->ran = node_get(t->g, t->scan, ran);
     for (int i = 0; i < t->kept.n; i++) PUSH(a, t->kept_stacks, node_get(t->g, t->scan, index[i]));
 }
 
@@ -377,10 +412,6 @@ static Node *reverse_operand(Reverse *r, int kind, Node *value, Node *from, cons
     PUSH(r->t->c->scratch, r->in, value);
     r->counts[kind]++;
     return arg;
-}
-
-static Node *zeros(Graph *g, const Type *type) {
-    return node_const(g, *type, 0.0);
 }
 
 /* Makes the reverse scan: its carries are the gradients of active carries, then sums over all steps. Returns the scan. */
@@ -413,6 +444,8 @@ static Node *reverse_scan(Turn *t, const bool *needed) {
         Node *arg = w->args[i], *stack = stack_of_argument(t, arg);
         if (stack && needed[arg->id] && !r.map[arg->id]) reverse_operand(&r, 2, stack, arg, &arg->type);
     }
+    Type flag = type_scalar(DT_BOOL);
+    Node *ran = t->ran ? reverse_operand(&r, 2, t->ran, NULL, &flag) : NULL;
 
     for (int i = 0; i < w->nodes.n; i++) {
         const Node *n = w->nodes.at[i];
@@ -422,12 +455,18 @@ static Node *reverse_scan(Turn *t, const bool *needed) {
     for (int i = 0; i < t->carries; i++) {
         if (!t->active[i]) continue;
         Node *d = t->gradient[1 + t->invariants + i];
-        graph_result(r.body, NULL, d ? r.map[d->id] : zeros(r.body, &t->d_result[i]->type));
+        d = d ? r.map[d->id] : zeros(r.body, &t->d_result[i]->type);
+        graph_result(r.body, NULL, ran ? where_ran(r.body, ran, d, r.map[t->d_result[i]->id]) : d);
     }
-    for (int i = 0, k = 0; i < t->invariants; i++)
-        if (t->gradient[1 + i] && !t->outside[i])
-            graph_result(r.body, NULL, node_map2(r.body, OP_ADD, sums.at[k++], r.map[t->gradient[1 + i]->id]));
-    for (int i = 0; i < t->extra.n; i++) graph_result(r.body, NULL, r.map[t->extra.at[i]->id]);
+    for (int i = 0, k = 0; i < t->invariants; i++) {
+        if (!t->gradient[1 + i] || t->outside[i]) continue;
+        Node *before = sums.at[k++], *sum = node_map2(r.body, OP_ADD, before, r.map[t->gradient[1 + i]->id]);
+        graph_result(r.body, NULL, ran ? where_ran(r.body, ran, sum, before) : sum);
+    }
+    for (int i = 0; i < t->extra.n; i++) {
+        Node *x = r.map[t->extra.at[i]->id];
+        graph_result(r.body, NULL, ran ? where_ran(r.body, ran, x, zeros(r.body, &x->type)) : x);
+    }
     r.counts[3] = t->extra.n;
 
     Attrs attrs = {.body = r.body, .extent = t->scan->attrs.extent, .flag = !t->scan->attrs.flag};

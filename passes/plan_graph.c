@@ -206,14 +206,20 @@ static void target_add(Planner *p, Node *value, PlaceKind kind, int index) {
     PUSH(p->scratch, p->targets, t);
 }
 
+Place plan_result_place(const Node *scan, int index) {
+    if (!scan) return (Place){PLACE_RESULT, index};
+    int y = index - scan->attrs.counts[1];
+    return y < scan->attrs.counts[3] ? (Place){PLACE_Y, y} : (Place){PLACE_STOP, 0};
+}
+
 static void prepare_results(Prepare *q, const Graph *from) {
     Planner *p = q->p;
     int carries = p->scan ? p->scan->attrs.counts[1] : 0;
     Node **value = NEW_ARRAY(p->scratch, Node *, from->results.n);
-    PlaceKind kind = p->scan ? PLACE_Y : PLACE_RESULT;
     for (int i = carries; i < from->results.n; i++) { /* places that nobody reads: always written at once */
+        Place to = plan_result_place(p->scan, i);
         value[i] = claim(q, q->map[from->results.at[i].value->id]);
-        target_add(p, value[i], kind, i - carries);
+        target_add(p, value[i], to.kind, to.index);
     }
     for (int i = 0; i < carries; i++) {
         value[i] = q->map[from->results.at[i].value->id];

@@ -160,7 +160,7 @@ static void place_carried(Planner *p, const Node *value, Place memory) {
 static void place_targets(Planner *p) {
     for (int i = 0; i < p->targets.n; i++) { /* nobody reads these before: results, stacked values */
         Target *t = &p->targets.at[i];
-        if (t->to.kind == PLACE_RESULT || t->to.kind == PLACE_Y) p->places[t->value->id] = t->to;
+        if (t->to.kind == PLACE_RESULT || t->to.kind == PLACE_Y || t->to.kind == PLACE_STOP) p->places[t->value->id] = t->to;
     }
     for (int i = 0; i < p->targets.n; i++) {
         Target *t = &p->targets.at[i];

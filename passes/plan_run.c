@@ -19,7 +19,7 @@ struct PlanRun {
     void *context;
     char *arena;
     int64_t *offset, *bytes; /* by buffer */
-    char **slots, **inputs, **results, **args, **ys;
+    char **slots, **inputs, **results, **args, **ys, *stop;
 };
 
 static int64_t value_of(Run *r, Size s) {
@@ -65,6 +65,7 @@ static char *memory_at(Run *r, Place at, const Node *n) {
     case PLACE_RESULT: return r->results[at.index];
     case PLACE_ARG: return r->args[at.index];
     case PLACE_Y: return r->ys[at.index];
+    case PLACE_STOP: return r->stop;
     case PLACE_DATA:
     case PLACE_NONE: break;
     }
@@ -151,8 +152,10 @@ static bool run_scan(Values *v, const Kernel *k) {
         body.args[1 + counts[0] + i] = memory_of(r, get);
         memmove(memory_of(r, get), memory_of(r, plan_base(scan->in[counts[0] + i])), (size_t)bytes_of(r, &initial->type));
     }
-    int64_t steps = value_of(r, scan->attrs.extent);
-    for (int64_t done = 0; done < steps; done++) {
+    bool stopped = false;
+    body.stop = (char *)&stopped;
+    int64_t steps = value_of(r, scan->attrs.extent), done = 0;
+    for (; done < steps && !stopped; done++) {
         step = (int32_t)(scan->attrs.flag ? steps - 1 - done : done);
         for (int i = counts[0] + counts[1]; i < scan->n_in; i++)
             body.args[1 + i] = memory_of(r, plan_base(scan->in[i])) + step * bytes_of(r, &scan->attrs.body->args[1 + i]->type);
@@ -164,6 +167,11 @@ static bool run_scan(Values *v, const Kernel *k) {
             v->e.error = inner.error;
             return false;
         }
+    }
+    for (int i = 0; i < counts[3] && done < steps; i++) { /* ys of steps that did not run */
+        int64_t element = bytes_of(r, &scan->attrs.body->results.at[counts[1] + i].value->type);
+        memset(memory_of(r, k->writes.at[counts[1] + i]) + (scan->attrs.flag ? 0 : done * element), 0,
+               (size_t)((steps - done) * element));
     }
     return true;
 }

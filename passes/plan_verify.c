@@ -314,9 +314,10 @@ static bool check_delivery(Verify *v, const Node *scan) {
             int arg = 1 + scan->attrs.counts[0] + i;
             bool unchanged = n->op == OP_ARG && n->attrs.index == arg;
             if (!unchanged && !delivered(v, n, PLACE_ARG, arg)) return wrong(v, "carry %d does not reach its place", i);
-        } else if (!delivered(v, n, scan ? PLACE_Y : PLACE_RESULT, i - carries)) {
-            return wrong(v, "result %d does not reach its place", i);
+            continue;
         }
+        Place to = plan_result_place(scan, i);
+        if (!delivered(v, n, to.kind, to.index)) return wrong(v, "result %d does not reach its place", i);
     }
     for (int i = 0; i < g->effects.n; i++) {
         const Effect *e = &g->effects.at[i];

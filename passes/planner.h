@@ -93,6 +93,7 @@ void plan_memory(Planner *p, Plan *plan);
 void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the graph as it was before plan_prepare */
 void plan_packs(Planner *p, Plan *plan);
 void plan_keys(Planner *p, Plan *plan);
+Place plan_result_place(const Node *scan, int index); /* where result `index` goes, of an entry or (scan) of a body, carries excepted */
 Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d);
 
 /* Memory whose old contents a kernel may still read: a place (slot, carry) at the beginning, or the value of a node. */

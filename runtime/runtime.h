@@ -99,6 +99,7 @@ int rt_check_range(RtFrame *f, const char *entry, const char *name, const void *
                    int64_t low, int64_t high);
 void rt_print(RtFrame *f, const char *text, const void *data, int32_t code, int32_t bits, int64_t count); /* `print` of the program */
 void rt_copy(void *to, const void *from, int64_t bytes);       /* memmove */
+void rt_clear(void *to, int64_t bytes);                        /* zeros */
 
 /* Routines row by row, called through rt_parallel as thunks: sizes = {rows, n, k, direction}, args as named. */
 void rt_topk_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);  /* x[rows, n], out i32[rows, k] */

@@ -118,6 +118,10 @@ void rt_copy(void *to, const void *from, int64_t bytes) {
     if (bytes > 0 && to != from) memmove(to, from, (size_t)bytes);
 }
 
+void rt_clear(void *to, int64_t bytes) {
+    if (bytes > 0) memset(to, 0, (size_t)bytes);
+}
+
 static int64_t element(const void *p, int32_t code, int32_t bits, int64_t i) {
     switch (bits) {
     case 64: return ((const int64_t *)p)[i];

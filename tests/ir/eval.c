@@ -223,6 +223,14 @@ static const Case CASES[] = {
      "  %t: i32[] = arg 0\n  %c: f32[] = arg 1\n  %e: f32[] = arg 2\n  %u: f32[] = add %c, %e\n  results %u, %u\n }\n"
      "%y: f32[n] = get %s 1\n",
      "1 2 3", "6 5 3", 0},
+#define STOPS(flag)                                                                                                            \
+    "x: f32[n] | %z: f32[] = const 0.0\n %s: (f32[], f32[n]) = scan %z, %x counts 0 1 1 1 stop" flag " extent n {\n"             \
+    "  %t: i32[] = arg 0\n  %c: f32[] = arg 1\n  %e: f32[] = arg 2\n  %u: f32[] = add %c, %e\n  %b: f32[] = const 4.0\n"         \
+    "  %o: bool[] = gt %u, %b\n  results %u, %u, %o\n }\n"                                                                       \
+    "%1: f32[] = get %s 0\n %2: f32[n] = get %s 1\n %3: f32[1] = reshape %1\n %y: f32[n + 1] = concat %3, %2 axis 0\n"
+    {"scan that stops", STOPS(""), "4 5 1", "9 4 9 0", 0},
+    {"scan that stops in its last step", STOPS(""), "1 2 3", "6 1 3 6", 0},
+    {"scan from the end that stops", STOPS(" flag"), "1 2 5", "5 0 0 5", 0},
     {"call",
      "x: f32[2] | %c: (f32[2], f32[2]) = call \"twice\" %x {\n  %a: f32[2] = arg 0\n  %b: f32[2] = add %a, %a\n  results %a, "
      "%b\n }\n"

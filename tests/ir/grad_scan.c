@@ -117,6 +117,26 @@ static const Case CASES[] = {
      "%t: i32[] = arg 0\n %a: f32[3] = arg 1\n %b: f32[3] = arg 2\n %c: f32[3] = arg 3\n %d: f32[3] = sin %a\n"
      "%e: f32[3] = mul %c, %a\n results %b, %d, %e\n }\n"
      "%last: f32[3] = get %l 0\n results last = %last\n"},
+#define RNN_STOPS(flag, when)                                                                                                  \
+    "%l: (f32[2, 4], f32[n, 2, 4], f32[n, 2]) = scan %w, %u, %b, %h, %x, %v counts 3 1 2 2 stop" flag " extent n {\n"            \
+    "%t: i32[] = arg 0\n %w: f32[4, 3] = arg 1\n %u: f32[4, 4] = arg 2\n %b: f32[4] = arg 3\n %h: f32[2, 4] = arg 4\n"          \
+    "%x: f32[2, 3] = arg 5\n %v: f32[2] = arg 6\n" CELL "%u1: f32[2, 1] = slice %u [0:2, 0:1]\n %u2: f32[2] = reshape %u1\n"     \
+    "%m: f32[2] = mul %u2, %u2\n %e: f32[2] = add %m, %v\n %k: f32[] = const 1.0\n %tf: f32[] = cast %t\n %o: bool[] = " when " %tf, %k\n"                 \
+    "results %n, %n, %e, %o\n }\n %last: f32[2, 4] = get %l 0\n %all: f32[n, 2, 4] = get %l 1\n %es: f32[n, 2] = get %l 2\n"    \
+    "results last = %last, all = %all, es = %es\n"
+    {"rnn that stops", 0, RNN_INPUTS("n") ", v: f32[n, 2]", RNN_STOPS("", "ge")},
+    {"rnn that stops after the first step", 0, RNN_INPUTS("n") ", v: f32[n, 2]", RNN_STOPS("", "lt")},
+    {"rnn from the end that stops", 0, RNN_INPUTS("n") ", v: f32[n, 2]", RNN_STOPS(" flag", "le")},
+    {"rnn that could stop, and does not", 0, RNN_INPUTS("n") ", v: f32[n, 2]", RNN_STOPS("", "gt")},
+    {"rows by ids that are wrong in steps that do not run", 0, "e: f32[4, 3], c: f32[3]",
+     "%step: i32[n, 2] = iota axis 0\n %three: i32[n, 2] = const 3\n %ids: i32[n, 2] = mul %step, %three\n %k: i32[] = const 1\n"
+     "%l: (f32[3], f32[n, 3]) = scan %e, %k, %c, %ids counts 2 1 1 1 stop extent n {\n"
+     "%t: i32[] = arg 0\n %e: f32[4, 3] = arg 1\n %k: i32[] = arg 2\n %c: f32[3] = arg 3\n %ids: i32[2] = arg 4\n"
+     "%x: f32[2, 3] = gather %e, %ids axis 0\n %three: i32[] = const 3\n %i: i32[] = mul %t, %three\n"
+     "%y: f32[1, 3] = slice_at %e, %i axis 0 extent 1\n"
+     "%y1: f32[3] = reshape %y\n %s: f32[3] = reduce sum %x [0]\n %a: f32[3] = mul %y1, %c\n %d: f32[3] = add %a, %s\n"
+     "%f: f32[3] = sin %d\n %o: bool[] = ge %t, %k\n results %f, %y1, %o\n }\n"
+     "%last: f32[3] = get %l 0\n %all: f32[n, 3] = get %l 1\n results last = %last, all = %all\n"},
     {"two loops, the second over what the first gives", 0, "c: f32[2], x: f32[n, 2]",
      "%l: (f32[2], f32[n, 2]) = scan %c, %x counts 0 1 1 1 extent n {\n"
      "%t: i32[] = arg 0\n %c: f32[2] = arg 1\n %x: f32[2] = arg 2\n %a: f32[2] = mul %c, %x\n %b: f32[2] = sin %a\n"

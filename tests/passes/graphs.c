@@ -378,7 +378,7 @@ static Node *step_random(Maker *m) {
     return node_map3(m->g, OP_WHERE, mask, x, node_const(m->g, x->type, 0.0));
 }
 
-/* A scan over t: carries two rows, stacks what it makes; now and then with a product of what comes in, or of what is carried. */
+/* A scan over t: carries two rows, stacks what it makes, may stop early; now and then with a product of what comes in, or of what is carried. */
 static Node *step_scan(Maker *m) {
     Node *x = NULL;
     for (int tries = 0; tries < 50 && !x; tries++) {
@@ -411,7 +411,10 @@ static Node *step_scan(Maker *m) {
     graph_result(body, NULL, next);
     graph_result(body, NULL, swap);
     graph_result(body, NULL, rng_below(&m->rng, 2) ? next : old);
-    Attrs attrs = {.body = body, .extent = m->t, .counts = {2, 2, 1, 1}, .flag = rng_below(&m->rng, 2)};
+    int stops = rng_below(&m->rng, 2);
+    static const Op compare[] = {OP_GE, OP_LE, OP_EQ, OP_NE};
+    if (stops) graph_result(body, NULL, node_map2(body, compare[rng_below(&m->rng, 4)], step, node_scalar(body, DT_I32, 1)));
+    Attrs attrs = {.body = body, .extent = m->t, .counts = {2, 2, 1, 1, stops}, .flag = rng_below(&m->rng, 2)};
     Node *in[5] = {bias, weight, initial, initial, sequence};
     Node *scan = graph_add(m->g, OP_SCAN, &attrs, 5, in);
     Node *last = node_get(m->g, scan, rng_below(&m->rng, 2)), *stacked = node_get(m->g, scan, 2);
