@@ -372,7 +372,7 @@ static bool mark_needed(Map *m, int pass) {
 /* Worth a store and a load for each pass that would compute it again. */
 static bool is_dear(Op op) {
     return op == OP_EXP || op == OP_EXPM1 || op == OP_LOG || op == OP_LOG1P || op == OP_TANH || op == OP_ERF ||
-           op == OP_SIGMOID || op == OP_SIN || op == OP_COS || op == OP_POW || op == OP_RANDOM || op == OP_SQRT ||
+           op == OP_SIGMOID || op == OP_SIN || op == OP_COS || op == OP_POW || op == OP_ATAN2 || op == OP_RANDOM || op == OP_SQRT ||
            op == OP_RSQRT || op == OP_GATHER;
 }
 

@@ -3,6 +3,7 @@
 #include "codegen/schedule.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <string.h>
 
 /* ---- items */
@@ -510,6 +511,38 @@ static const char *cast_value(Work *w, const char *x, DType from, DType to) {
     return from == to ? x : arena_printf(w->arena, "%s(%s)", dtype_name(to), x);
 }
 
+static const char *let(Work *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static const char *let(Work *w, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    const char *value = arena_vprintf(w->arena, format, ap), *name = arena_printf(w->arena, "v%d", ++w->names);
+    va_end(ap);
+    text_line(&w->body, "let %s = %s", name, value);
+    return name;
+}
+
+/* Where x is negative, -0 too. */
+static const char *below_zero(Work *w, const char *type, const char *x) {
+    return let(w, "or(%s < 0.0, and(%s == 0.0, %s(1.0) / %s < 0.0))", x, x, type, x);
+}
+
+/* The angle of (x, y). In the first eighth of the circle q = lo / hi is its tangent (1 of two infinities). Its arctangent is the polynomial
+ * of Cephes (atanf, within 1e-7) where q < tan(pi/8), else pi/4 plus that of (q - 1) / (q + 1). Then what was folded is unfolded. */
+static const char *atan2_value(Work *w, DType d, const char *y, const char *x) {
+    const char *type = dtype_name(dtype_arithmetic(d));
+    const char *lo = let(w, "min(abs(%s), abs(%s))", y, x), *hi = let(w, "max(abs(%s), abs(%s))", y, x);
+    const char *ratio = let(w, "select(%s == inf, %s(1.0), %s / %s)", lo, type, lo, hi);
+    const char *q = let(w, "select(%s == 0.0, %s(0.0), %s)", hi, type, ratio);
+    const char *far = let(w, "%s > 0.4142135623730950", q);
+    const char *z = let(w, "select(%s, (%s - 1.0) / (%s + 1.0), %s)", far, q, q, q), *s = let(w, "%s * %s", z, z);
+    const char *p = let(w, "%s * 8.05374449538e-2 - 1.38776856032e-1", s);
+    p = let(w, "(%s * %s + 1.99777106478e-1) * %s - 3.33329491539e-1", p, s, s);
+    const char *angle = let(w, "%s + %s * %s * %s + select(%s, %s(0.7853981633974483), %s(0.0))", z, z, s, p, far, type, type);
+    angle = let(w, "select(abs(%s) > abs(%s), %s(1.5707963267948966) - %s, %s)", y, x, type, angle, angle);
+    angle = let(w, "select(%s, %s(3.141592653589793) - %s, %s)", below_zero(w, type, x), type, angle, angle);
+    return let(w, "select(%s, neg(%s), %s)", below_zero(w, type, y), angle, angle);
+}
+
 static const char *map_value(Point *p, Item *item) {
     Work *w = p->w;
     const Node *n = item->n;
@@ -518,7 +551,7 @@ static const char *map_value(Point *p, Item *item) {
     bool all = true; /* all operands of the common type are literals: then the first says the type */
     for (int k = begin; k < n->n_in; k++) all &= is_literal(item, k);
     for (int k = 0; k < n->n_in && k < 3; k++)
-        x[k] = operand_value(p, item, k, k >= begin && !(all && k == begin) && n->n_in > 1);
+        x[k] = operand_value(p, item, k, k >= begin && !(all && k == begin) && n->n_in > 1 && n->op != OP_ATAN2);
     if (infix(n->op)) {
         bool flags = n->in[0]->type.dtype == DT_BOOL;
         if (flags && n->op == OP_NE) return arena_printf(w->arena, "xor(%s, %s)", x[0], x[1]);
@@ -550,6 +583,7 @@ static const char *map_value(Point *p, Item *item) {
         const char *zero = dtype_is_float(n->type.dtype) ? "0.0" : "0";
         return arena_printf(w->arena, "select(%s == %s, %s, %s * %s)", x[0], zero, zero, x[0], x[1]);
     }
+    case OP_ATAN2: return atan2_value(w, n->type.dtype, x[0], x[1]);
     case OP_POW:
     case OP_MAX:
     case OP_MIN:

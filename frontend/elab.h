@@ -490,7 +490,7 @@ struct Builtin {
 };
 /* Each ends with a row of NULLs. */
 extern const Builtin builtins_map[], builtins_shape[], builtins_make[], builtins_pattern[], builtins_effect[],
-    builtins_window[];
+    builtins_window[], builtins_sample[];
 Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node);
 Node *need_tensor(Elab *el, const Arg *a);
 void need_float(Elab *el, const Arg *a);

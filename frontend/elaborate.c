@@ -53,6 +53,7 @@ static bool read_library(Elab *el) {
     add_builtins(el, builtins_make);
     add_builtins(el, builtins_pattern);
     add_builtins(el, builtins_effect);
+    add_builtins(el, builtins_sample);
     for (const Embedded *f = embedded_std; f->name; f++) {
         Source *s = source_memory(el->arena, arena_printf(el->arena, "std/%s", f->name), f->name, f->text, f->length, true);
         Ast *file = parse_file(el->arena, s, el->diag);

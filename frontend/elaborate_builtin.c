@@ -3,7 +3,8 @@
  *
  * A row is name, parameters, function. Parameters with `?` may be left out (the value is none then). Rows with `*` take any
  * number of arguments and look at Call.rest themselves. Rows without a function are known and refused: "not supported yet". The
- * other tables stand in elaborate_shape.c, elaborate_window.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c. */
+ * other tables stand in elaborate_shape.c, elaborate_window.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c,
+ * elaborate_sample.c. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -275,6 +276,21 @@ static Value fn_min(Elab *el, Call *c) {
     return extreme(el, c, false);
 }
 
+static Value fn_atan2(Elab *el, Call *c) {
+    need_values(el, 2, c->arg);
+    Value v[] = {c->arg[0].value, c->arg[1].value};
+    const Ast *n[] = {c->arg[0].node, c->arg[1].node};
+    if (is_number(v[0]) && is_number(v[1]) && v[0].kind != V_SIZE && v[1].kind != V_SIZE)
+        return value_num(atan2(number_value(v[0]), number_value(v[1])));
+    for (int i = 0; i < 2; i++)
+        if (is_strong(v[i])) need_float(el, &c->arg[i]);
+    Common t = common_type(el, c->node, 2, v, n);
+    Type shape = {.dtype = t.dtype};
+    common_shape(el, c->node, "atan2", 2, v, n, &shape);
+    Node *y = operand(el, v[0], &shape), *x = operand(el, v[1], &shape);
+    return value_tensor(emit2(el, OP_ATAN2, y, x), t.policy);
+}
+
 static Value fn_clamp(Elab *el, Call *c) {
     need_values(el, 3, c->arg);
     Value v[] = {c->arg[0].value, c->arg[1].value, c->arg[2].value};
@@ -374,6 +390,6 @@ const Builtin builtins_map[] = {
     {"clamp", "x low high", fn_clamp},
     {"where", "cond a b", fn_where},
     {"cast", "x T", fn_cast},
-    {"atan2", "y x", NULL},
+    {"atan2", "y x", fn_atan2},
     {NULL, NULL, NULL},
 };

@@ -210,6 +210,56 @@ static Value fn_randint(Elab *el, Call *c) {
     return draw(el, c, RANDOM_RANDINT, t, 2, (Node *[]){low, high});
 }
 
+/* One step of Gram and Schmidt: v, row t of the matrix, without its part along the rows of q so far (twice, which makes it exact: Giraud and
+ * others, 2005), as long as 1, becomes row t of q. */
+static Graph *orthogonal_step(Elab *el, Type rows, Type row) {
+    Graph *g = graph_new(el->program->arena, el->program);
+    Node *t = graph_arg(g, type_scalar(DT_I32)), *q = graph_arg(g, rows), *v = graph_arg(g, row);
+    for (int twice = 0; twice < 2; twice++) {
+        Node *along = node_contract(g, q, v, "km", "m", "k");
+        v = node_map2(g, OP_SUB, v, node_contract(g, along, q, "k", "km", "m"));
+    }
+    int all = 0;
+    Node *length = node_map1(g, OP_SQRT, node_reduce(g, REDUCE_SUM, node_map2(g, OP_MUL, v, v), 1, &all));
+    v = node_map2(g, OP_DIV, v, node_expand_like(g, length, v));
+    Size one[2] = {emit_size_const(el, 1), row.dim[0]};
+    graph_result(g, NULL, graph_add(g, OP_UPDATE_AT, NULL, 3, (Node *[]){q, node_reshape(g, v, 2, one), t}));
+    return g;
+}
+
+/* Q of the QR decomposition of normal numbers, R with a positive diagonal: that is what Gram and Schmidt give, in f64. */
+static Value fn_orthogonal(Elab *el, Call *c) {
+    const TypeV *t = need_type(el, c, "orthogonal(float[64, 64])");
+    drawn_type(el, c, dtype_is_float(t->type.dtype), "floats");
+    if (!el->initial) {
+        fault(el, c->node, 307, "orthogonal makes initial values only");
+        fault_help(el, "write it after `param w: T =`, or in `init ... with`");
+        fault_throw(el);
+    }
+    if (t->type.rank < 2) {
+        fault(el, c->node, 205, "orthogonal makes two dimensions or more, but this has %d", t->type.rank);
+        fault_throw(el);
+    }
+    Type a = {.dtype = DT_F64, .rank = 2, .dim = {t->type.dim[0], emit_size_const(el, 1)}};
+    int64_t out, rest;
+    for (int i = 1; i < t->type.rank; i++) a.dim[1] = size_mul(a.dim[1], t->type.dim[i]);
+    if (!size_is_const(a.dim[0], &out) || !size_is_const(a.dim[1], &rest)) bug("a weight with a run-time size");
+    TypeV drawn = {a, false};
+    Node *mean = emit_scalar(el, DT_F32, 0), *deviation = emit_scalar(el, DT_F32, 1);
+    Node *x = draw(el, c, RANDOM_NORMAL, &drawn, 2, (Node *[]){mean, deviation}).node;
+    bool turned = out >= rest;
+    int turn[2] = {1, 0};
+    if (turned) x = emit_permute(el, x, turn);
+    Graph *body = orthogonal_step(el, x->type, type_of(DT_F64, 1, x->type.dim + 1));
+    Attrs scan = {.body = body, .extent = x->type.dim[0], .counts = {0, 1, 1, 0}};
+    Node *in[] = {emit_const(el, x->type, 0), x};
+    Node *q = emit_get(el, emit(el, OP_SCAN, &scan, 2, in), 0, x->type);
+    if (turned) q = emit_permute(el, q, turn);
+    Node *gain = number_operand(el, &c->arg[1], 1, DT_F64);
+    q = emit2(el, OP_MUL, q, emit_expand(el, gain, 2, q->type.dim));
+    return of_type(t, emit_reshape(el, emit_cast(el, q, t->type.dtype), t->type.rank, t->type.dim));
+}
+
 static Value fn_categorical(Elab *el, Call *c) {
     need_float(el, &c->arg[0]);
     Node *in[2] = {c->arg[0].value.node, NULL};
@@ -280,7 +330,7 @@ const Builtin builtins_make[] = {
     {"uniform", "T low? high?", fn_uniform},
     {"bernoulli", "T p", fn_bernoulli},
     {"randint", "T low high", fn_randint},
-    {"orthogonal", "T gain?", NULL},
+    {"orthogonal", "T gain?", fn_orthogonal},
     {"categorical", "probs", fn_categorical},
     {"one_hot", "ids count", fn_one_hot},
     {"fan_in", "T", fn_fan_in},

@@ -38,6 +38,7 @@ bool infer_MULZ(Infer *i) { return infer_map2(i, "f"); }
 bool infer_DIV(Infer *i) { return infer_map2(i, "f"); }
 bool infer_MOD(Infer *i) { return infer_map2(i, "fiu"); }
 bool infer_POW(Infer *i) { return infer_map2(i, "f"); }
+bool infer_ATAN2(Infer *i) { return infer_map2(i, "f"); }
 bool infer_MAX(Infer *i) { return infer_map2(i, "fiu"); }
 bool infer_MIN(Infer *i) { return infer_map2(i, "fiu"); }
 bool infer_EQ(Infer *i) { return infer_compare(i, "fiub"); }
@@ -120,6 +121,7 @@ bool eval_MUL(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return 
 bool eval_MULZ(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, mulz, NULL); }
 bool eval_DIV(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, divide, NULL); }
 bool eval_POW(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, pow, NULL); }
+bool eval_ATAN2(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, atan2, NULL); }
 bool eval_MAX(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
     return eval_map2(e, n, in, out, larger, whole_larger);
 }
@@ -227,6 +229,20 @@ void grad_POW(GradRule *r) {
         Node *slope = node_map2(g, OP_MUL, r->y, node_map1(g, OP_LOG, a));
         r->dx[1] = grad_scale(g, r->dy, where(r, edge, none, slope));
     }
+}
+
+/* x / r2; -y / r2; 0 at 0, 0. Both are divided by the larger first: their squares would leave the range. */
+void grad_ATAN2(GradRule *r) {
+    Graph *g = r->g;
+    Node *y = r->y->in[0], *x = r->y->in[1], *none = node_like(g, x, 0);
+    Node *most = node_map2(g, OP_MAX, node_map1(g, OP_ABS, y), node_map1(g, OP_ABS, x));
+    Node *a = node_map2(g, OP_DIV, y, most), *b = node_map2(g, OP_DIV, x, most);
+    Node *square = node_map2(g, OP_ADD, node_map2(g, OP_MUL, a, a), node_map2(g, OP_MUL, b, b));
+    Node *r2 = node_map2(g, OP_MUL, square, most), *origin = node_map2(g, OP_EQ, most, none);
+    Node *along_y = where(r, origin, none, node_map2(g, OP_DIV, b, r2));
+    Node *along_x = where(r, origin, none, negated(r, node_map2(g, OP_DIV, a, r2)));
+    if (r->want[0]) r->dx[0] = grad_scale(g, r->dy, along_y);
+    if (r->want[1]) r->dx[1] = grad_scale(g, r->dy, along_x);
 }
 
 /* The winner gets dy; equals half each, but against a number only who wins strictly. */

@@ -37,6 +37,7 @@ bool node_is_heavy(Op op) {
     case OP_ERF:
     case OP_SIGMOID:
     case OP_POW:
+    case OP_ATAN2:
     case OP_RANDOM: return true;
     default: return false;
     }

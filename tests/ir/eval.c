@@ -94,6 +94,7 @@ static const Case CASES[] = {
     {"mod of whole", TWO("mod", "i32[5]"), "5 -5 5 -5 7; 3 3 -3 -3 -1", "2 1 -1 -2 0", 0},
     {"whole mod by 0", TWO("mod", "i32[2]"), "5 1; 3 0", "remainder by 0", MDL_RANGE},
     {"pow", TWO("pow", "f32[6]"), "2 0 -2 -2 inf 0; 10 0 3 0.5 -1 -1", "1024 1 -8 nan 0 inf", 0},
+    {"atan2", TWO("atan2", "f32[6]"), "0 0 1 -1 inf nan; 1 -1 0 -1 -inf 1", "0 3.14159274 1.57079637 -2.3561945 2.3561945 nan", 0},
     {"max", TWO("max", "f32[4]"), "1 nan 1 -inf; 2 1 nan inf", "2 nan nan inf", 0},
     {"min", TWO("min", "f32[4]"), "1 nan 1 -inf; 2 1 nan inf", "1 nan nan -inf", 0},
     {"max of whole", TWO("max", "i32[2]"), "1 5; 2 -6", "2 5", 0},

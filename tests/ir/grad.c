@@ -42,6 +42,7 @@ static const Case CASES[] = {
     BINARY(mulz, -2, 2),
     BINARY(div, 0.3, 2),
     BINARY(pow, 0.3, 2),
+    BINARY(atan2, -2, 2),
     BINARY(mod, 0.3, 2),
     BINARY(max, -2, 2),
     BINARY(min, -2, 2),
