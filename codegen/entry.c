@@ -390,9 +390,10 @@ static void check_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
     case EFFECT_RANGE: range_code(c, mem, e); return;
     case EFFECT_CHECK: assert_code(c, mem, e); return;
     case EFFECT_PRINT: print_code(c, mem, e); return;
-    case EFFECT_STORE: break;
+    case EFFECT_STORE:
+    case EFFECT_RESET: break;
     }
-    bug("a store is no kernel");
+    bug("a change of a slot is no kernel");
 }
 
 /* ---- a whole plan -------------------------------------------------------------------------------------------------------- */

@@ -328,15 +328,16 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
 
 /* ---- the runtime's tables ------------------------------------------------------------------------------------------------ */
 
-/* Slots that an entry reads or writes (all), or only those it writes. */
-static int entry_slots(const Program *p, const Entry *e, bool written_only, int *list) {
+typedef enum { SLOTS_TOUCHED, SLOTS_STORED, SLOTS_RESET } SlotUse; /* touched: read or stored */
+
+static int entry_slots(const Program *p, const Entry *e, SlotUse use, int *list) {
     bool *marked = NEW_ARRAY(p->arena, bool, p->slots.n + 1);
     const Graph *g = e->graph;
-    for (int i = 0; i < g->nodes.n && !written_only; i++) {
+    for (int i = 0; i < g->nodes.n && use == SLOTS_TOUCHED; i++) {
         if (g->nodes.at[i]->op == OP_SLOT) marked[g->nodes.at[i]->attrs.index] = true;
     }
     for (int i = 0; i < g->effects.n; i++) {
-        if (g->effects.at[i].kind == EFFECT_STORE) marked[g->effects.at[i].index] = true;
+        if (g->effects.at[i].kind == (use == SLOTS_RESET ? EFFECT_RESET : EFFECT_STORE)) marked[g->effects.at[i].index] = true;
     }
     int n = 0;
     for (int i = 0; i < p->slots.n; i++) {
@@ -386,7 +387,8 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
     const Plan *plan = t->options->entries[index];
     int n_out = e->graph->results.n;
     int *touched = NEW_ARRAY(m->arena, int, p->slots.n + 1), *stored = NEW_ARRAY(m->arena, int, p->slots.n + 1);
-    int n_touched = entry_slots(p, e, false, touched), n_stored = entry_slots(p, e, true, stored);
+    int *reset = NEW_ARRAY(m->arena, int, p->slots.n + 1), n_reset = entry_slots(p, e, SLOTS_RESET, reset);
+    int n_touched = entry_slots(p, e, SLOTS_TOUCHED, touched), n_stored = entry_slots(p, e, SLOTS_STORED, stored);
     LLVMValueRef *in = NEW_ARRAY(m->arena, LLVMValueRef, e->n_inputs + 1), *out = NEW_ARRAY(m->arena, LLVMValueRef, n_out + 1);
     for (int i = 0; i < e->n_inputs; i++) in[i] = shape_function(t->unit, &e->inputs[i].type);
     for (int i = 0; i < n_out; i++) out[i] = shape_function(t->unit, &e->graph->results.at[i].value->type);
@@ -401,10 +403,12 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
                              module_array(m, m->ptr, n_out, out),
                              module_i32(m, 0),
                              module_null(m),
-                             bytes_function(t->unit, plan_flops(plan))};
+                             bytes_function(t->unit, plan_flops(plan)),
+                             module_i32(m, n_reset),
+                             int_array(m, n_reset, reset)};
     fields[9] = module_i32(m, t->unit->uses.n); /* known now that the code is made */
     fields[10] = pack_uses(t);
-    LLVMValueRef row = module_struct(m, 12, fields);
+    LLVMValueRef row = module_struct(m, 14, fields);
     struct_check(m, row, sizeof(RtEntry), "RtEntry");
     return row;
 }
@@ -412,7 +416,7 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
 static bool slot_changes(const Program *p, int slot) {
     int *stored = NEW_ARRAY(p->arena, int, p->slots.n + 1);
     for (int i = 0; i < p->entries.n; i++) {
-        int n = entry_slots(p, p->entries.at[i], true, stored);
+        int n = entry_slots(p, p->entries.at[i], SLOTS_STORED, stored);
         for (int k = 0; k < n; k++) {
             if (stored[k] == slot) return true;
         }

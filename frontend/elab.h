@@ -211,6 +211,7 @@ typedef struct SlotInfo {
     bool kept, touched;  /* in an entry that is kept */
     bool stored;         /* by some kept entry */
     Node *load, *now;    /* in the entry being elaborated */
+    bool reset;          /* by it, and not read or assigned since: its value is the initial one, which is made when it is read */
     Loc loc;
     const void *data;    /* loaded at compile time, or NULL */
     const Ast *init;     /* the `init` directive that won, or NULL */
@@ -392,6 +393,7 @@ Value weight_value(Elab *el, Weight *w, const Ast *n);
 SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type);
 Node *slot_get(Elab *el, SlotInfo *s);
 void slot_set(Elab *el, SlotInfo *s, Node *value); /* detached */
+void slot_reset(Elab *el, SlotInfo *s);
 Node *slot_initial(Elab *el, SlotInfo *s);         /* its initial value, as nodes of the current graph */
 void slots_begin_entry(Elab *el);
 

@@ -619,7 +619,7 @@ static void renumber(Elab *el) {
         LIST(Effect) other = {0}, stores = {0};
         for (int i = 0; i < g->effects.n; i++) {
             Effect x = g->effects.at[i];
-            if (x.kind != EFFECT_STORE) PUSH(el->arena, other, x);
+            if (x.kind != EFFECT_STORE && x.kind != EFFECT_RESET) PUSH(el->arena, other, x);
             else PUSH(el->arena, stores, x);
         }
         g->effects.n = other.n;

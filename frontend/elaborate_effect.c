@@ -44,8 +44,7 @@ static Value fn_reset(Elab *el, Call *c) {
         for (int k = 0; k < weights.n; k++) {
             if (weights.at[k]->kind != SLOT_CACHE) continue;
             caches++;
-            SlotInfo *s = weight_slot(el, weights.at[k], c->node);
-            slot_set(el, s, slot_initial(el, s));
+            slot_reset(el, weight_slot(el, weights.at[k], c->node));
         }
         if (caches) continue;
         fault(el, c->rest.at[i].node, 503, "`%s` has no cache", ast_text(el->arena, c->rest.at[i].node));

@@ -45,6 +45,14 @@ static Size named_size(Elab *el, const Ast *range, const char *name, Env *env) {
     return size_named(el->program->sizes, size_declare(el->program->sizes, name, low, high));
 }
 
+/* `name: dim`: the size of the file of that name if there is one and no other range is wanted, else a new one. */
+static Size argument_size(Elab *el, const Ast *type, const char *name, Env *env) {
+    Var *of_file = env_own(el->file, name);
+    const Ast *range = type->n ? ast_kid(type, 0) : type;
+    if (of_file && is_size(of_file->value) && !ast_given(range)) return value_as_size(el, of_file->value);
+    return named_size(el, range, name, env);
+}
+
 static void add_size(Elab *el, Entry *e, SizeName *name) {
     for (int i = 0; i < e->n_sizes; i++)
         if (e->sizes[i] == name) return;
@@ -98,7 +106,7 @@ static void read_inputs(Elab *el, Run *r) {
             fault_throw(el);
         }
         if (!strcmp(type->text, "dim")) {
-            Size s = named_size(el, type->n ? ast_kid(type, 0) : type, p->text, r->env);
+            Size s = argument_size(el, type, p->text, r->env);
             env_set(el, r->env, p->text, value_size(s));
             sizes_of(el, e, s);
             continue;
@@ -286,7 +294,8 @@ static void run_entry(Elab *el, const Ast *it) {
     for (int i = 0; i < el->slots.n; i++) {
         SlotInfo *s = el->slots.at[i];
         s->kept = s->kept || s->touched;
-        if (!s->now || s->now == s->load) continue;
+        if (s->reset) graph_effect(el->root, (Effect){.kind = EFFECT_RESET, .text = s->path, .loc = s->loc});
+        if (s->reset || !s->now || s->now == s->load) continue;
         s->stored = true; /* `text` is the path until slots have their final numbers */
         graph_effect(el->root, (Effect){.kind = EFFECT_STORE, .value = s->now, .text = s->path, .loc = s->now->loc});
     }

@@ -2,7 +2,10 @@
  *
  * An entry reads a slot through slot_get and changes it through slot_set: nothing is written while the graph is built, only
  * which node is the slot's value from here on. What differs from the value loaded at the beginning is stored at the end of the
- * entry. Inside a scan the value is an argument of the body (elaborate_scan.c). */
+ * entry. Inside a scan the value is an argument of the body (elaborate_scan.c).
+ *
+ * `reset` needs no sizes: nothing is made until the slot is read again. One that an entry leaves reset is not stored, but
+ * forgotten (EFFECT_RESET): the next entry that touches it makes it anew, with that call's sizes. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -110,6 +113,7 @@ Value weight_value(Elab *el, Weight *w, const Ast *n) {
 Node *slot_get(Elab *el, SlotInfo *s) {
     s->touched = true;
     if (el->cx.body) return body_slot(el, el->cx.body, s);
+    if (s->reset) slot_set(el, s, slot_initial(el, s));
     if (!s->now) {
         if (el->initial) {
             fault_at(el, el->cx.user, 417, "an initial value cannot use the weight `%s`", s->path);
@@ -126,14 +130,24 @@ Node *slot_get(Elab *el, SlotInfo *s) {
 
 void slot_set(Elab *el, SlotInfo *s, Node *value) {
     s->touched = true;
+    if (!el->cx.body) s->reset = false;
     if (!el->cx.body && !s->load) slot_get(el, s); /* keeps `load` and `now` different even if it was never read */
     Node *v = emit1(el, OP_STOP, value);
     if (el->cx.body) body_slot_set(el, el->cx.body, s, v);
     else s->now = v;
 }
 
+void slot_reset(Elab *el, SlotInfo *s) {
+    if (el->cx.body) {
+        slot_set(el, s, slot_initial(el, s));
+        return;
+    }
+    s->touched = s->reset = true;
+}
+
 void slots_begin_entry(Elab *el) {
     for (int i = 0; i < el->slots.n; i++) {
+        el->slots.at[i]->reset = false;
         el->slots.at[i]->load = el->slots.at[i]->now = NULL;
         el->slots.at[i]->touched = false;
     }

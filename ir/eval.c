@@ -90,7 +90,8 @@ static bool judge_effects(Eval *e, const Graph *g, Tensor **const *values, bool 
         const Tensor *t = effect->value && values[effect->value->id] ? values[effect->value->id][0] : NULL;
         if (!t && (partial || effect->value)) continue;
         switch (effect->kind) {
-        case EFFECT_STORE: break;
+        case EFFECT_STORE:
+        case EFFECT_RESET: break;
         case EFFECT_CHECK:
             if (!t->i[0]) return eval_fail(e, MDL_ASSERT, "%s", effect->text ? effect->text : "assertion failed");
             break;
@@ -226,7 +227,7 @@ bool eval_graph(Eval *e, const Graph *g, Tensor **results) {
     bool good = run_graph(e, g, NULL, outer, results, stores);
     e->arena = outer;
     for (int k = 0; good && k < g->effects.n; k++)
-        if (stores[k]) e->slots[g->effects.at[k].index] = stores[k];
+        if (stores[k] || g->effects.at[k].kind == EFFECT_RESET) e->slots[g->effects.at[k].index] = stores[k];
     return good;
 }
 

@@ -109,12 +109,13 @@ typedef enum {
     EFFECT_STORE, /* slot `index` = value, at the end of the entry (in a body of scan: not used, carries are results) */
     EFFECT_CHECK, /* value is a bool scalar that must be true: MDL_ASSERT with `text` */
     EFFECT_RANGE, /* every element of the integer tensor value is in lo <= v < hi, else MDL_RANGE naming `text`: precedes its use as an index */
-    EFFECT_PRINT  /* value may be NULL; `text` before it */
+    EFFECT_PRINT, /* value may be NULL; `text` before it */
+    EFFECT_RESET  /* the cache `index` is as if no entry had touched it, its sizes free again: at the end of the entry; no value, no store beside it */
 } EffectKind;
 
 typedef struct Effect {
     EffectKind kind;
-    int index;        /* store: slot */
+    int index;        /* store, reset: slot */
     Node *value;
     Size lo, hi;      /* range */
     const char *text; /* check: message; range: name of the tensor for the message ("ids", "pos"); print */

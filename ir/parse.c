@@ -495,8 +495,10 @@ static bool effect(Parser *p, Graph *g, const Names *names, EffectKind kind) {
         e.index = slot_index(p, word(p, ""));
         if (p->failed || !expect(p, "=")) return false;
     }
+    if (kind == EFFECT_RESET) e.index = slot_index(p, word(p, ""));
     blanks(p);
-    if (kind != EFFECT_PRINT || *p->at == '%') e.value = value(p, names);
+    bool bare = kind == EFFECT_PRINT || kind == EFFECT_RESET;
+    if (!bare || *p->at == '%') e.value = value(p, names);
     if (p->failed) return false;
     blanks(p);
     if (*p->at == '"') e.text = string(p);
@@ -530,7 +532,7 @@ static bool results(Parser *p, Graph *g, const Names *names) {
 
 /* Lines of a graph, up to a line of another kind. */
 static bool graph(Parser *p, Graph *g) {
-    static const char *const EFFECT[] = {"store", "check", "range", "print"};
+    static const char *const EFFECT[] = {"store", "check", "range", "print", "reset"};
     Names names = {0};
     for (;;) {
         int kind = -1;
@@ -540,7 +542,7 @@ static bool graph(Parser *p, Graph *g) {
             if (!node(p, g, &names)) return false;
             continue;
         }
-        for (int k = 0; k < 4 && kind < 0; k++)
+        for (int k = 0; k < (int)(sizeof EFFECT / sizeof *EFFECT) && kind < 0; k++)
             if (try(p, EFFECT[k])) kind = k;
         if (kind >= 0) {
             if (!effect(p, g, &names, (EffectKind)kind)) return false;

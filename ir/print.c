@@ -281,6 +281,7 @@ static void print_effect(FILE *f, const Graph *g, const char **names, const Effe
         fprintf(f, "store %s = ", g->program->slots.at[e->index]->path);
         print_value(f, names, e->value);
         break;
+    case EFFECT_RESET: fprintf(f, "reset %s", g->program->slots.at[e->index]->path); break;
     case EFFECT_CHECK:
     case EFFECT_RANGE:
     case EFFECT_PRINT:

@@ -141,6 +141,14 @@ static bool verify_effect(Verify *v, int place, bool *stored) {
     const Program *p = v->g->program;
     const Node *x = e->value;
     if (!x && e->kind == EFFECT_PRINT) return true;
+    if (e->kind == EFFECT_RESET) {
+        if (x || v->body) return wrong(v, x, "a reset %s", x ? "with a value" : "in a body");
+        if (e->index < 0 || e->index >= p->slots.n) return wrong(v, NULL, "a reset of slot %d of %d", e->index, p->slots.n);
+        const Slot *slot = p->slots.at[e->index];
+        if (slot->kind != SLOT_CACHE) return wrong(v, NULL, "a reset of %s, which is no cache", slot->path);
+        if (stored[e->index]) return wrong(v, NULL, "a reset of %s beside another change", slot->path);
+        return stored[e->index] = true;
+    }
     if (!is_value(v->g, x)) return wrong(v, NULL, "effect %d: its value is not of this graph", place);
     if (x->type.rank < 0) return wrong(v, x, "effect %d wants one value", place);
     switch (e->kind) {
@@ -160,6 +168,7 @@ static bool verify_effect(Verify *v, int place, bool *stored) {
         if (!dtype_is_int(x->type.dtype)) return wrong(v, x, "a range of %s", type_text(v->arena, &x->type));
         if (!e->lo || !e->hi) return wrong(v, x, "a range without limits");
         return true;
+    case EFFECT_RESET:
     case EFFECT_PRINT: return true;
     }
     return wrong(v, x, "an effect of kind %d", (int)e->kind);

@@ -153,7 +153,7 @@ void group_groups_of_effects(Planner *p) {
     Group *last = NULL;
     for (int i = 0; i < p->g->effects.n; i++) {
         const Effect *e = &p->g->effects.at[i];
-        if (e->kind == EFFECT_STORE) continue;
+        if (e->kind == EFFECT_STORE || e->kind == EFFECT_RESET) continue;
         Group *g = group_new(p, e->kind == EFFECT_PRINT ? KERNEL_PRINT : KERNEL_CHECK);
         g->effect = e;
         g->space = type_scalar(DT_BOOL);

@@ -284,6 +284,8 @@ bool plan_interpret_with(Eval *e, const Plan *p, Tensor **results, PlanKernel *k
         for (int k = 0; k < t->rank; k++) dim[k] = value_of(&r, t->dim[k]);
         e->slots[i] = tensor_from_bytes(outer, t->dtype, t->rank, dim, r.slots[i]);
     }
+    for (int i = 0; ok && i < p->graph->effects.n; i++)
+        if (p->graph->effects.at[i].kind == EFFECT_RESET) e->slots[p->graph->effects.at[i].index] = NULL;
     arena_free(a);
     return ok;
 }

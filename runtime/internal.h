@@ -36,6 +36,8 @@ struct mdl_session {
     uint64_t seed;
     uint64_t *steps;        /* by entry: successful calls, the random step */
     char **slots;           /* memory of each slot; NULL: a cache not touched yet */
+    char **spare;           /* in the caller's memory: a place of spare_bytes that a cache had before it was reset by an entry, or NULL */
+    int64_t *spare_bytes;
     bool *owned;            /* slots[i] was allocated here (not the artifact's own data) */
     char **packs;           /* memory of each pack; NULL: not used so far */
     bool *pack_made;        /* packs[i] agrees with its slot */
@@ -94,6 +96,8 @@ int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes); /* memory and 
 int rt_slots_open(mdl_session *s); /* all parameters and states */
 /* The caches that entry touches exist and have the right sizes, or MDL_RANGE. */
 int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const int64_t *sizes);
+/* After a call that has succeeded: the caches that the entry resets are as if untouched. */
+void rt_slots_reset(mdl_session *s, const RtEntry *e);
 /* The packs that this call of the entry uses have memory and agree with their slots. */
 int rt_packs_need(mdl_session *s, const RtEntry *e, const int64_t *sizes);
 void rt_packs_old(mdl_session *s, int slot); /* the slot is about to change */

@@ -68,6 +68,8 @@ typedef struct RtEntry {
     int32_t n_packs;            /* packs it uses; one may stand here several times, for different sizes */
     const RtPackUse *packs;
     RtBytesFunction *flops;     /* of the products of a call */
+    int32_t n_reset;            /* caches that are as if untouched when it has succeeded */
+    const int32_t *reset;
 } RtEntry;
 
 typedef struct RtSizeRange {

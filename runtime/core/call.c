@@ -32,6 +32,7 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     code = e->run(&f);
     if (!code) {
         s->steps[index]++;
+        rt_slots_reset(s, e);
         return MDL_OK;
     }
     for (int i = 0; f.changed && i < e->n_stored; i++) {

@@ -86,13 +86,15 @@ static int open_threads(mdl_session *s, const mdl_options *o) {
 static int open_tables(mdl_session *s) {
     const RtProgram *p = s->program;
     s->slots = rt_alloc(s, (int64_t)sizeof *s->slots * p->n_slots);
+    s->spare = rt_alloc(s, (int64_t)sizeof *s->spare * p->n_slots);
+    s->spare_bytes = rt_alloc(s, (int64_t)sizeof *s->spare_bytes * p->n_slots);
     s->owned = rt_alloc(s, (int64_t)sizeof *s->owned * p->n_slots);
     s->dims = rt_alloc(s, (int64_t)sizeof *s->dims * p->n_slots);
     s->packs = rt_alloc(s, (int64_t)sizeof *s->packs * p->n_packs);
     s->pack_made = rt_alloc(s, (int64_t)sizeof *s->pack_made * p->n_packs);
     s->fixed = rt_alloc(s, (int64_t)sizeof *s->fixed * p->n_names);
     s->steps = rt_alloc(s, (int64_t)sizeof *s->steps * p->n_entries);
-    if (!s->slots || !s->owned || !s->packs || !s->pack_made || !s->dims || !s->fixed || !s->steps)
+    if (!s->slots || !s->spare || !s->spare_bytes || !s->owned || !s->packs || !s->pack_made || !s->dims || !s->fixed || !s->steps)
         return rt_fail(s, MDL_MEMORY, "no memory for a session");
     for (int i = 0; i < p->n_names; i++) s->fixed[i] = -1;
     return MDL_OK;
@@ -163,6 +165,8 @@ void rt_close(mdl_session *s) {
     rt_release(s, s->packs);
     rt_release(s, s->pack_made);
     rt_release(s, s->slots);
+    rt_release(s, s->spare);
+    rt_release(s, s->spare_bytes);
     rt_release(s, s->owned);
     rt_release(s, s->dims);
     rt_release(s, s->fixed);

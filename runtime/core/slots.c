@@ -17,11 +17,19 @@ static int no_memory(mdl_session *s, int slot, int64_t bytes) {
     return rt_fail(s, MDL_MEMORY, "no memory for %s: %lld bytes", s->program->slots[slot].value->name, (long long)bytes);
 }
 
+/* Zeroed memory of a slot: what it had before, if that is still at hand. */
+static char *slot_alloc(mdl_session *s, int slot, int64_t bytes) {
+    char *old = s->spare[slot];
+    if (!old || bytes > s->spare_bytes[slot]) return rt_alloc(s, bytes);
+    s->spare[slot] = NULL;
+    return memset(old, 0, (size_t)bytes);
+}
+
 int rt_slot_own(mdl_session *s, int slot) {
     rt_packs_old(s, slot);
     if (s->owned[slot] || !s->slots[slot]) return MDL_OK;
     int64_t bytes = rt_slot_bytes(s, slot);
-    char *copy = rt_alloc(s, bytes);
+    char *copy = slot_alloc(s, slot, bytes);
     if (!copy) return no_memory(s, slot, bytes);
     memcpy(copy, s->slots[slot], (size_t)bytes);
     s->slots[slot] = copy;
@@ -41,7 +49,7 @@ int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
     }
     int64_t bytes = r->bytes(sizes);
     if (bytes < 0) return rt_fail(s, MDL_RANGE, "%s is too large", r->value->name);
-    s->slots[slot] = rt_alloc(s, bytes);
+    s->slots[slot] = slot_alloc(s, slot, bytes);
     if (!s->slots[slot]) return no_memory(s, slot, bytes);
     s->owned[slot] = true;
     if (!r->init || (s->flags & MDL_NO_INIT && r->value->kind == MDL_PARAM)) return MDL_OK;
@@ -101,21 +109,46 @@ int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const in
     return MDL_OK;
 }
 
-int rt_reset(mdl_session *s) {
-    if (!s) return MDL_ARGUMENT;
-    if (!rt_enter(s)) return MDL_BUSY;
-    for (int i = 0; i < s->program->n_slots; i++) {
-        if (s->program->slots[i].value->kind != MDL_CACHE || !s->slots[i]) continue;
-        if (s->owned[i]) rt_release(s, s->slots[i]);
-        s->slots[i] = NULL;
-        s->owned[i] = false;
+static void cache_forget(mdl_session *s, int slot) {
+    if (s->owned[slot] && s->memory) {
+        s->spare[slot] = s->slots[slot];
+        s->spare_bytes[slot] = rt_slot_bytes(s, slot);
+    } else if (s->owned[slot]) {
+        rt_release(s, s->slots[slot]);
     }
+    s->slots[slot] = NULL;
+    s->owned[slot] = false;
+}
+
+/* No cache is left: the caller's memory above the floor is free again. */
+static void caches_gone(mdl_session *s) {
     if (s->memory) {
         rt_packs_forget(s);
+        memset(s->spare, 0, sizeof *s->spare * (size_t)s->program->n_slots);
         s->memory_used = s->memory_floor;
         s->arena_bytes = 0;
     }
     if (s->broken == 1) s->broken = 0;
+}
+
+static bool cache_lives(const mdl_session *s) {
+    for (int i = 0; i < s->program->n_slots; i++)
+        if (s->program->slots[i].value->kind == MDL_CACHE && s->slots[i]) return true;
+    return false;
+}
+
+void rt_slots_reset(mdl_session *s, const RtEntry *e) {
+    for (int i = 0; i < e->n_reset; i++)
+        if (s->slots[e->reset[i]]) cache_forget(s, e->reset[i]);
+    if (e->n_reset && !cache_lives(s)) caches_gone(s);
+}
+
+int rt_reset(mdl_session *s) {
+    if (!s) return MDL_ARGUMENT;
+    if (!rt_enter(s)) return MDL_BUSY;
+    for (int i = 0; i < s->program->n_slots; i++)
+        if (s->program->slots[i].value->kind == MDL_CACHE && s->slots[i]) cache_forget(s, i);
+    caches_gone(s);
     rt_leave(s);
     return MDL_OK;
 }

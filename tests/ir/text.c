@@ -63,6 +63,7 @@ static const char PROGRAM[] =
     "  %15: f32[2, batch] = slice %12 [1:3, 0:batch]\n"
     "  %16: f32[5, batch + 1] = pad %15 [1:2, 0:1] value -inf\n"
     "  %17: f32[6, batch] = concat %12, %15 axis 0\n"
+    "  reset keys   // a.mdl:8\n"
     "  results y = %10\n";
 
 static void errors(void) {
@@ -164,6 +165,13 @@ static const char OPS[] =
     "  %35: (f32[n, 3]) = grad %15, %x   // minimize\n"
     "  %36: f32[n, 3] = get %35 0\n"
     "  %37: f32[2] = slot w\n"
+    "  %38: (f32[], f32[n]) = scan %23, %v counts 0 1 1 1 stop extent n {\n"
+    "    %t: i32[] = arg 0\n"
+    "    %1: f32[] = arg 1\n"
+    "    %2: f32[] = arg 2\n"
+    "    %3: bool[] = lt %1, %2\n"
+    "    results %2, %1, %3\n"
+    "  }\n"
     "  range %ids \"ids\" [0:3]   // m.mdl:2\n"
     "  range %pos [0:n - 1]\n"
     "  check %go \"it \\\"goes\\\"\"\n"

@@ -85,6 +85,18 @@ static void d_store_twice(Program *p, Graph *g) {
     (void)p;
     graph_effect(g, g->effects.at[2]);
 }
+static void d_reset_state(Program *p, Graph *g) {
+    (void)p;
+    graph_effect(g, (Effect){.kind = EFFECT_RESET, .index = 0});
+}
+static void d_reset_twice(Program *p, Graph *g) {
+    (void)p;
+    for (int i = 0; i < 2; i++) graph_effect(g, (Effect){.kind = EFFECT_RESET, .index = 1});
+}
+static void d_reset_value(Program *p, Graph *g) {
+    (void)p;
+    graph_effect(g, (Effect){.kind = EFFECT_RESET, .index = 1, .value = at(g, 4)});
+}
 static void d_effect_foreign(Program *p, Graph *g) { g->effects.at[2].value = p->init->nodes.at[0]; }
 static void d_result(Program *p, Graph *g) { g->results.at[0].value = p->init->nodes.at[0]; }
 static void d_result_several(Program *p, Graph *g) { (void)p, g->results.at[0].value = at(g, 8); }
@@ -129,6 +141,9 @@ static const Damage DAMAGES[] = {
     {"type of a store", d_store_type, "f: %4 exp: f32[n, 2] is stored to w, which is f32[2]"},
     {"slot of a store", d_store_slot, "f: %5 reduce: a store to slot 2 of 2"},
     {"a second store", d_store_twice, "f: %5 reduce: a second store to w"},
+    {"a reset of a state", d_reset_state, "f: a reset of w, which is no cache"},
+    {"a second reset", d_reset_twice, "f: a reset of c beside another change"},
+    {"a reset with a value", d_reset_value, "f: %4 exp: a reset with a value"},
     {"effect of another graph", d_effect_foreign, "f: effect 2: its value is not of this graph"},
     {"result of another graph", d_result, "f: result 0 is not of this graph"},
     {"result of several", d_result_several, "f: %8 call: result 0 has several values"},

@@ -19,6 +19,9 @@ static void stream(Run *r) {
     run_call(r, "step", "b=1 t=10 y<3");
     run_call(r, "hear", "batch=3");
     run_slots(r);
+    run_call(r, "restart", "");
+    for (int i = 0; i < 2; i++) run_call(r, "hear", "batch=2");
+    run_slots(r);
 }
 
 /* Every recurrent layer after another: a cell in a loop of its own, two LSTMs with dropout between them, both directions. */

@@ -81,7 +81,7 @@ static const RtSlot SLOTS[] = {{&VALUES[0], 0, 0, ONES, w_bytes, NULL, NULL}, {&
 static const RtKernel KERNELS[] = {{"pack 0", "w", ""}, {"pack 1", "w", ""}};
 static const RtPack PACKS[] = {{0, 28, 6, scale_10, &KERNELS[0]}, {0, 28, 6, scale_100, &KERNELS[1]}};
 static const RtPackUse USES[] = {{0, NULL, 0, 0}, {1, when, 5, 20}, {1, when, 20, INT64_MAX}};
-static const RtEntry RUNS[] = {{use_run, arena_bytes, 2, TOUCHED, 1, STORED, 0, NULL, NULL, 3, USES, NULL}};
+static const RtEntry RUNS[] = {{use_run, arena_bytes, 2, TOUCHED, 1, STORED, 0, NULL, NULL, 3, USES, NULL, 0, NULL}};
 static mdl_model model;
 static const RtProgram program = {&model, 1, 2, 1, NAMES, SLOTS, RUNS, 0, 1, SLOT_DIMS, 2, PACKS};
 

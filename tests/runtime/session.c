@@ -64,33 +64,41 @@ static int count_run(RtFrame *f) {
     return MDL_OK;
 }
 
+static int idle_run(RtFrame *f) { return (void)f, MDL_OK; }
+
 static const int64_t D_W[] = {2, 3}, D_B[] = {MDL_NAMED};
 static const mdl_dtype FLOAT = {2, 32, 1}, INT = {0, 32, 1};
-static mdl_value values[2], step_in[1], step_out[1], count_in[1], count_out[1];
+static mdl_value values[3], step_in[1], step_out[1], count_in[1], count_out[1];
 static const mdl_size NAMES[] = {{"batch", 1, 64, -1}};
-static const int32_t SIZE0[] = {0}, SLOT0[] = {0}, SLOT1[] = {1};
-static RtShapeFunction *const SCALAR[] = {scalar_dims}, *const BATCH[] = {b_dims}, *const SLOTS[] = {w_dims, b_dims};
-static mdl_entry entries[2];
-static RtEntry runs[2];
-static RtSlot slots[2];
+static const int32_t SIZE0[] = {0}, SLOT0[] = {0}, SLOT1[] = {1}, SLOT2[] = {2};
+static RtShapeFunction *const SCALAR[] = {scalar_dims}, *const BATCH[] = {b_dims}, *const SLOTS[] = {w_dims, b_dims, b_dims};
+static mdl_entry entries[4];
+static RtEntry runs[4];
+static RtSlot slots[3];
 static mdl_model model;
-static const RtProgram program = {&model, 1, 2, 2, NAMES, slots, runs, 100, 1, SLOTS, 0, NULL};
+static const RtProgram program = {&model, 1, 3, 4, NAMES, slots, runs, 100, 1, SLOTS, 0, NULL};
 static int made_open(mdl_session **s, const mdl_options *o) { return rt_open(&program, s, o); }
 
 static void make_program(void) {
     values[0] = (mdl_value){"w", MDL_PARAM, FLOAT, 2, D_W, "float[2, 3]"};
     values[1] = (mdl_value){"seen", MDL_CACHE, INT, 1, D_B, "i32[batch]"};
+    values[2] = (mdl_value){"other", MDL_CACHE, INT, 1, D_B, "i32[batch]"};
     step_in[0] = (mdl_value){"x", MDL_INPUT, FLOAT, 0, NULL, "f32"};
     step_out[0] = (mdl_value){"loss", MDL_OUTPUT, FLOAT, 0, NULL, "f32"};
     count_in[0] = (mdl_value){"ids", MDL_INPUT, INT, 1, D_B, "i32[batch]"};
     count_out[0] = (mdl_value){"out", MDL_OUTPUT, INT, 1, D_B, "i32[batch]"};
     entries[0] = (mdl_entry){"step", 1, 0, 1, 1, NULL, step_in, step_out, "made.mdl:1"};
     entries[1] = (mdl_entry){"count", 0, 1, 1, 1, SIZE0, count_in, count_out, "made.mdl:2"};
-    runs[0] = (RtEntry){step_run, no_bytes, 1, SLOT0, 1, SLOT0, 1, SCALAR, SCALAR, 0, NULL, NULL};
-    runs[1] = (RtEntry){count_run, big_bytes, 1, SLOT1, 1, SLOT1, 0, BATCH, BATCH, 0, NULL, NULL};
+    entries[2] = (mdl_entry){"forget", 0, 0, 0, 0, NULL, NULL, NULL, "made.mdl:3"};
+    entries[3] = (mdl_entry){"touch", 0, 1, 0, 0, SIZE0, NULL, NULL, "made.mdl:4"};
+    runs[0] = (RtEntry){step_run, no_bytes, 1, SLOT0, 1, SLOT0, 1, SCALAR, SCALAR, 0, NULL, NULL, 0, NULL};
+    runs[1] = (RtEntry){count_run, big_bytes, 1, SLOT1, 1, SLOT1, 0, BATCH, BATCH, 0, NULL, NULL, 0, NULL};
+    runs[2] = (RtEntry){idle_run, no_bytes, 0, NULL, 0, NULL, 0, NULL, NULL, 0, NULL, NULL, 1, SLOT1};
+    runs[3] = (RtEntry){idle_run, no_bytes, 1, SLOT2, 0, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, NULL};
     slots[0] = (RtSlot){&values[0], 0, 1, NULL, w_bytes, w_init, no_bytes};
     slots[1] = (RtSlot){&values[1], 0, 1, NULL, b_bytes, b_init, no_bytes};
-    model = (mdl_model){.abi = MDL_ABI, .size = sizeof model, .name = "made", .n_entries = 2, .n_values = 2, .n_sizes = 1, .entries = entries,
+    slots[2] = (RtSlot){&values[2], 0, 0, NULL, b_bytes, NULL, NULL};
+    model = (mdl_model){.abi = MDL_ABI, .size = sizeof model, .name = "made", .n_entries = 4, .n_values = 3, .n_sizes = 1, .entries = entries,
                         .values = values, .sizes = NAMES, .open = made_open, .close = rt_close, .load = rt_load, .save = rt_save, .error = rt_error};
 }
 
@@ -103,6 +111,7 @@ static int count(mdl_session *s, int64_t n, int32_t *ids, int32_t *out) {
     char *in[] = {(char *)ids}, *results[] = {(char *)out};
     return rt_call_raw(&program, s, 1, &n, in, results);
 }
+static int forget(mdl_session *s) { return rt_call_raw(&program, s, 2, NULL, NULL, NULL); }
 static bool says(mdl_session *s, const char *text) {
     if (strcmp(rt_error(s), text) == 0) return true;
     printf("\"%s\" instead of \"%s\"\n", rt_error(s), text);
@@ -122,6 +131,10 @@ static void test_calls(mdl_session *s) {
     CHECK(rt_reset(s) == MDL_OK && count(s, 2, ids, out) == MDL_OK && out[1] == 9);
     ids[1] = 5;
     CHECK(count(s, 2, ids, out) == MDL_RANGE && says(s, "count: ids[1] = 5 is not in 0 to 4"));
+    CHECK(forget(s) == MDL_OK && count(s, 3, ids, out) == MDL_RANGE && says(s, "count: ids[1] = 5 is not in 0 to 4"));
+    ids[1] = 2;
+    CHECK(forget(s) == MDL_OK && count(s, 2, ids, out) == MDL_OK && out[1] == 9); /* another size, the initial value again */
+    CHECK(forget(s) == MDL_OK && forget(s) == MDL_OK && count(s, 2, ids, out) == MDL_OK && out[1] == 9);
     int64_t shape[] = {2}, n = 2, column[] = {2};
     int32_t strided[] = {1, 99, 2, 99};
     mdl_tensor in = {strided, {1, 0}, 1, INT, shape, column, 0}, result = {out, {1, 0}, 1, INT, shape, NULL, 0};
@@ -215,7 +228,10 @@ int main(void) {
     CHECK(rt_open(&program, &s, &o) == MDL_OK);
     int32_t ids[64] = {0}, out[64];
     for (int i = 0; s && i < 100; i++) CHECK(count(s, 8, ids, out) == MDL_OK && out[7] == 7 && rt_reset(s) == MDL_OK);
-    CHECK(count(s, 64, ids, out) == MDL_MEMORY);
+    for (int i = 0; s && i < 100; i++) CHECK(count(s, 8, ids, out) == MDL_OK && out[7] == 7 && forget(s) == MDL_OK);
+    CHECK(rt_call_raw(&program, s, 3, &batch, NULL, NULL) == MDL_OK); /* another cache stays where it is */
+    for (int i = 0; s && i < 100; i++) CHECK(count(s, 8, ids, out) == MDL_OK && out[7] == 7 && forget(s) == MDL_OK);
+    CHECK(rt_reset(s) == MDL_OK && count(s, 64, ids, out) == MDL_MEMORY);
     rt_close(s);
     test_borrowed(memory, (size_t)need);
     o.memory_bytes = 64;
