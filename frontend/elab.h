@@ -402,7 +402,7 @@ Value ev_scan(Elab *el, const Ast *st, Env *env);
 Node *body_slot(Elab *el, Body *b, SlotInfo *s);
 void body_slot_set(Elab *el, Body *b, SlotInfo *s, Node *value);
 Node *body_use(Elab *el, Body *b, Node *n);
-Node *body_iteration(Elab *el, Body *b); /* number of the iteration, nested ones counted through: the extra operand of draws */
+Node *iteration(Elab *el); /* number of the iteration, nested ones counted through: the extra operand of draws; NULL outside of scans */
 /* The value r of a function with a `gradient` block: x are its float arguments, scope has its arguments. */
 Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x, const Ast *node);
 void body_yield(Elab *el, const Ast *n, Value v);

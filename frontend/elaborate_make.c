@@ -146,7 +146,8 @@ static Node *number_operand(Elab *el, const Arg *a, double preset, DType d) {
 static Value draw(Elab *el, Call *c, RandomFn fn, const TypeV *t, int n, Node **params) {
     Node *in[3];
     for (int i = 0; i < n; i++) in[i] = params[i];
-    if (el->cx.body) in[n++] = body_iteration(el, el->cx.body);
+    Node *step = iteration(el);
+    if (step) in[n++] = step;
     Attrs a = {.fn = fn, .dtype = t->type.dtype, .n_shape = t->type.rank};
     for (int i = 0; i < t->type.rank; i++) a.shape[i] = t->type.dim[i];
     a.site = next_site(el, &a.step);
@@ -269,7 +270,8 @@ static Value fn_categorical(Elab *el, Call *c) {
         fault_label(el, "this is %s", tensor_text(el, c->arg[0].value));
         fault_throw(el);
     }
-    if (el->cx.body) in[n++] = body_iteration(el, el->cx.body);
+    Node *step = iteration(el);
+    if (step) in[n++] = step;
     Attrs a = {0};
     a.site = next_site(el, &a.step);
     return value_tensor(emit(el, OP_CATEGORICAL, &a, n, in), false);

@@ -55,7 +55,7 @@ typedef struct Stop {
 struct Body {
     Body *up;
     Graph *g;
-    Node *step;
+    Node *step; /* of a `gradient` NULL */
     Size count;
     LIST(BodyArg) args;
     LIST(BodySlot) slots;
@@ -130,25 +130,19 @@ void body_slot_set(Elab *el, Body *b, SlotInfo *s, Node *value) {
     find_slot(b, s)->now = value;
 }
 
-Node *body_iteration(Elab *el, Body *b) {
-    Node *step = b->step;
-    if (!step) {
-        fault_at(el, el->cx.user, 900, "random numbers in a `gradient` are not supported yet");
-        fault_throw(el);
-    }
-    if (b->up) {
-        Context inside = leave(el, b);
-        Node *outer = body_iteration(el, b->up);
-        el->cx = inside;
-        Node *count = emit_size(el, b->count, DT_I32);
-        Node *before = emit2(el, OP_MUL, outer, count);
-        step = emit2(el, OP_ADD, before, step);
-    }
-    return step;
+Node *iteration(Elab *el) {
+    Body *b = el->cx.body;
+    if (!b) return NULL;
+    Context inside = leave(el, b);
+    Node *outer = iteration(el);
+    el->cx = inside;
+    if (!outer || !b->step) return outer ? use(el, outer) : b->step;
+    Node *before = emit2(el, OP_MUL, outer, emit_size(el, b->count, DT_I32));
+    return emit2(el, OP_ADD, before, b->step);
 }
 
 void body_yield(Elab *el, const Ast *n, Value v) {
-    if (!el->cx.body) {
+    if (!el->cx.body || !el->cx.body->scan) {
         fault(el, n, 605, "`yield` outside a scan");
         fault_throw(el);
     }
@@ -569,12 +563,13 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
 Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x, const Ast *node) {
     const Ast *params = ast_kid(gradient, 0);
     Context saved = el->cx;
-    if (r.kind != V_TENSOR || el->cx.body) not_yet(el, node, "a `gradient` of several results, or inside a scan");
+    if (r.kind != V_TENSOR) not_yet(el, node, "a `gradient` of several results");
     if (params->n != 1) {
         fault(el, gradient, 302, "`gradient` takes one argument, the gradient of the result");
         fault_throw(el);
     }
     Body *b = NEW(el->arena, Body);
+    b->up = saved.body;
     b->g = graph_new(el->program->arena, el->program);
     el->cx.g = b->g;
     el->cx.body = b;

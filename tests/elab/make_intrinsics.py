@@ -1,4 +1,4 @@
-"""make_sample.py MODELC > sample.mdl -- intrinsics that are formulas, and gradients of orders: inputs, and values and gradients by PyTorch and NumPy.
+"""make_intrinsics.py MODELC > intrinsics.mdl -- intrinsics that are formulas, and gradients of orders: inputs, and values and gradients by PyTorch and NumPy.
 
 Every entry compares what modelc computes with what stands in the program, and answers whether it is within 1e-5 (absolute, values are about 1).
 """
@@ -40,7 +40,7 @@ def case(name, inputs, expression, function, grad=True):
     print("    return " + " && ".join(checks) + ";\n}")
 
 
-print("// Written by make_sample.py: values and gradients by PyTorch.")
+print("// Written by make_intrinsics.py: values and gradients by PyTorch.")
 for n, (h, w) in enumerate([(7, 5), (2, 3), (3, 8), (1, 1), (4, 3)]):
     x = {"x": numbers(1, 2, 4, 3)}
     case(f"nearest{n}", x, f"interpolate(x, size = [{h}, {w}])", lambda x: F.interpolate(x, size=(h, w), mode="nearest"))
@@ -100,6 +100,51 @@ entry run_time(k: f32, h: dim in 1..9) -> (good: bool) {
     let p    = cumprod(abs(x), 2)[:, :, -1] - exp(sum(log(abs(x)), 2));
     return amax(abs(back - x)) == 0.0 && amax(abs(half - x)) == 0.0 && amax(abs(c - x[:, :, :, 1:2])) == 0.0 && amax(abs(p)) < 1e-5;
 }""")
+
+
+# The gradient of every other intrinsic that has one.
+one_x = {"x": numbers(2, 3, 4)}
+for name, expression, function in [
+    ("exp", "exp(x)", torch.exp), ("expm1", "expm1(x)", torch.expm1), ("sin", "sin(x)", torch.sin), ("cos", "cos(x)", torch.cos),
+    ("tanh", "tanh(x)", torch.tanh), ("erf", "erf(x)", torch.erf), ("sigmoid", "sigmoid(x)", torch.sigmoid), ("abs", "abs(x)", torch.abs),
+    ("steps", "sign(x) + floor(x) + ceil(x) + round(x) + x", lambda x: torch.sign(x) + torch.floor(x) + torch.ceil(x) + torch.round(x) + x),
+    ("sums", "sum(x, 1)", lambda x: x.sum(1)), ("mean", "mean(x, [0, 2])", lambda x: x.mean((0, 2))), ("mean_all", "mean(x)", lambda x: x.mean()),
+    ("var", "var(x, 1, keep = true)", lambda x: x.var(1, correction=0, keepdim=True)),
+    ("amax", "amax(x, 0)", lambda x: x.amax(0)), ("amin", "amin(x, -1)", lambda x: x.amin(-1)),
+    ("logsumexp", "logsumexp(x, [1, 2])", lambda x: x.logsumexp((1, 2))), ("clamped", "clamp(x, -1.0, 0.5)", lambda x: x.clamp(-1, 0.5)),
+    ("extremes", "max(x, 0.5) * min(x, x * x)", lambda x: x.clamp(min=0.5) * torch.minimum(x, x * x)),
+    ("chosen", "where(x > 0.5, x * x, 3.0 * x)", lambda x: torch.where(x > 0.5, x * x, 3 * x)),
+    ("reshaped", "reshape(x, [4, -1])", lambda x: x.reshape(4, 6)), ("flattened", "flatten(x)", lambda x: x.flatten(1)),
+    ("more_axes", "unsqueeze(x, 1) * expand(x[:, :1], [2, 2, 3, 4])", lambda x: x[:, None] * x[:, :1].expand(2, 2, 3, 4)),
+    ("turned", "transpose(x, 0, 2) + rev(x, 1)[0, 0, 1]", lambda x: x.transpose(0, 2) + x.flip(1)[0, 0, 1]),
+    ("joined", "concat([x, 2.0 * x, x * x], 1)", lambda x: torch.cat([x, 2 * x, x * x], 1)),
+    ("stacked", "stack([x, x * x], -1)", lambda x: torch.stack([x, x * x], -1)),
+    ("padded", "pad2d(x, 2) + pad(pad(x, 1, 1, 3, value = 5.0), 2, 2, 2)", lambda x: F.pad(x, (2, 2, 2, 2)) + F.pad(F.pad(x, (0, 0, 1, 3), value=5.0), (2, 2))),
+    ("repeated", "repeat(x, 3, 1)", lambda x: x.repeat_interleave(3, 1)), ("diagonals", "diagonal(x[:, :, 1:])", lambda x: x[:, :, 1:].diagonal(0, 1, 2)),
+    ("arranged", 'rearrange(x, "a b (c d) -> c a (d b)", c = 2)', lambda x: x.reshape(2, 3, 2, 2).permute(2, 0, 3, 1).reshape(2, 2, 6)),
+    ("einsums", 'einsum("a b c, d b c, a e c -> e d", x, x, x)', lambda x: torch.einsum("abc,dbc,aec->ed", x, x, x)),
+    ("taken", "take(x, tensor([[0, 1, 2], [3, 3, 0]], i32))", lambda x: x.gather(2, torch.tensor([[0, 1, 2], [3, 3, 0]])[..., None])[..., 0]),
+    ("gathers", "gather(x, tensor([[[2, 0, 1, 1]], [[0, 0, 2, 1]]], i32), 1)", lambda x: x.gather(1, torch.tensor([[[2, 0, 1, 1]], [[0, 0, 2, 1]]]))),
+    ("rows", "x[:, tensor([[2, 0], [2, 1]], i32), 1:]", lambda x: x[:, torch.tensor([[2, 0], [2, 1]]), 1:]),
+    ("powers", "x ** 3 + x ** 2.0 + x % 0.7", lambda x: x ** 3 + x ** 2 + torch.remainder(x, 0.7)),
+    ("products", "(x @ x.T) @ x[:, :, 0].T", lambda x: (x @ x.mT) @ x[:, :, 0].T),
+    ("halves", "half(x)", lambda x: x.split(2, -1)[0] * x.split(2, -1)[1]),
+    ("stopped", "x * stop_gradient(x)", lambda x: x * x.detach()),
+    ("second", "grad(sum(tanh(x) * x), x)", lambda x: torch.autograd.grad((torch.tanh(x) * x).sum(), x, create_graph=True)[0]),
+]:
+    case("d_" + name, one_x, expression, function)
+print("fn half[a, b](x: f32[a, b, 4]) {\n    let (first, second) = split(x, 2, axis = -1);\n    return first * second;\n}")
+positive = {"x": np.abs(numbers(2, 3)) + 0.1, "y": np.abs(numbers(2, 3)) + 0.1}
+case("d_positive", positive, "log(x) + log1p(y) * sqrt(x) - rsqrt(y) / x + x ** y", lambda x, y: torch.log(x) + torch.log1p(y) * x.sqrt() - y.rsqrt() / x + x ** y)
+picture, taps = {"x": numbers(1, 4, 5, 4), "w": numbers(4, 2, 3, 2)}, {"x": numbers(2, 2, 5), "w": numbers(2, 3, 2)}
+case("d_conv2d", picture, "conv2d(x, w, stride = [2, 1], pad = 1, groups = 2)", lambda x, w: F.conv2d(x, w, stride=(2, 1), padding=1, groups=2))
+case("d_conv_transpose2d", picture, "conv_transpose2d(x, w, stride = 2, pad = 1)", lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1))
+case("d_conv1d", {"x": numbers(1, 2, 6), "w": numbers(3, 2, 2)}, "conv1d(x, w, dilation = 2)", lambda x, w: F.conv1d(x, w, dilation=2))
+case("d_conv_transpose1d", taps, "conv_transpose1d(x, w, stride = 2, out_pad = 1)", lambda x, w: F.conv_transpose1d(x, w, stride=2, output_padding=1))
+case("d_max_pool2d", {"x": picture["x"]}, "max_pool2d(x, 3, stride = 2, pad = 1)", lambda x: F.max_pool2d(x, 3, stride=2, padding=1))
+case("d_avg_pool2d", {"x": picture["x"]}, "avg_pool2d(x, 2)", lambda x: F.avg_pool2d(x, 2))
+case("d_max_pool1d", {"x": taps["x"]}, "max_pool1d(x, 2)", lambda x: F.max_pool1d(x, 2))
+case("d_avg_pool1d", {"x": taps["x"]}, "avg_pool1d(x, 3, stride = 1, pad = 1)", lambda x: F.avg_pool1d(x, 3, stride=1, padding=1))
 
 shapes = {"wide": (3, 5), "tall": (5, 3), "square": (4, 4), "deep": (3, 2, 2), "line": (1, 4)}
 with tempfile.NamedTemporaryFile("w", suffix=".mdl") as f:
