@@ -196,6 +196,7 @@ struct Inst {
     const Ast *node; /* where it is made */
     LIST(InstDim) dims;
     bool has_pack, pack_bound, called;
+    bool checkpoint; /* @checkpoint: in training, gradients compute its call again */
     Pack pack;
     LIST(Member *) members; /* those made so far */
     LIST(Var) args;
@@ -252,6 +253,7 @@ typedef struct Context {
     const char *slot_of; /* parameter for which an optimizer runs */
     Loc user;           /* innermost place in a file of the user */
     bool collecting;    /* inside the block of `load .. as` */
+    int region;         /* number of the @checkpoint call around, or 0 */
 } Context;
 
 /* ---- faults of the user */
@@ -319,6 +321,7 @@ struct Elab {
     bool entry_kept, minimized, returned;
     Value result;
     uint32_t site, draws;
+    int regions;         /* @checkpoint calls of the entry so far */
     /* initial values: draws count down from 2^64 - 1 */
     bool initial;
     LIST(uint32_t) sites;
@@ -441,6 +444,7 @@ Value run_block(Elab *el, const Ast *body, Env *env); /* of a function: what it 
 Value build(Elab *el, const Ast *e, Env *env, const char *path, Over *over);
 Value instantiate(Elab *el, LayerV *layer, const Ast *node, Args *args);
 bool inst_has(Elab *el, Inst *i, const char *name);
+void inst_attributes(Value v, const Ast *decl); /* what the attributes of its declaration say of an instance, or of each of a list */
 Value inst_get(Elab *el, Inst *i, const char *name, const Ast *n); /* V_POISON: does not exist in this variant */
 InstDim *inst_dim(Inst *i, const char *name);
 void inst_names(Elab *el, Inst *i, Names *names);

@@ -442,6 +442,7 @@ static void declare_instance(Elab *el, const Ast *it, Env *env) {
         fault_help(el, "make one: %s = %s(...);", it->text, v.layer->name);
         fault_throw(el);
     }
+    inst_attributes(v, it);
     env_set(el, env, it->text, v);
     if (value_path(v)) PUSH(el->arena, el->tops, ((Top){it->text, v}));
 }

@@ -459,6 +459,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     if (f->inst) {
         el->cx.layer = f->inst->path;
         if (is_frozen(el, f->inst->path)) el->cx.training = false;
+        if (f->inst->checkpoint && el->cx.training && !el->cx.body && !el->cx.region) el->cx.region = ++el->regions;
     }
     const Ast *gradient = ast_kid(d, 4);
     Env *scope = ast_given(gradient) ? env_copy(el, m.env) : NULL; /* the arguments as they came in */

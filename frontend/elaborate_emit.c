@@ -18,6 +18,7 @@ static Graph *target(Elab *el) {
     }
     g->loc = el->cx.user;
     g->path = el->cx.layer;
+    g->recompute = el->cx.body ? 0 : -el->cx.region; /* a loop is computed again as a whole */
     return g;
 }
 

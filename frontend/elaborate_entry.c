@@ -270,6 +270,7 @@ static void run_entry(Elab *el, const Ast *it) {
     el->entry = it;
     el->site = philox_site(it->text);
     el->draws = 0;
+    el->regions = 0;
     el->minimized = false;
     el->frozen.n = 0;
     el->result = value_none();

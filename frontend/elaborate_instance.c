@@ -384,6 +384,14 @@ static Value make_member(Elab *el, Inst *i, const Ast *it) {
     }
 }
 
+void inst_attributes(Value v, const Ast *decl) {
+    bool checkpoint = false;
+    for (int i = 0; decl->attrs && i < decl->attrs->n; i++)
+        checkpoint = checkpoint || !strcmp(ast_kid(decl->attrs, i)->text, "checkpoint");
+    if (v.kind == V_INST && checkpoint) v.inst->checkpoint = true;
+    for (int i = 0; v.kind == V_LIST && i < v.list->item.n; i++) inst_attributes(v.list->item.at[i], decl);
+}
+
 Value inst_get(Elab *el, Inst *i, const char *name, const Ast *n) {
     InstDim *d = inst_dim(i, name);
     if (d) {
@@ -408,6 +416,7 @@ Value inst_get(Elab *el, Inst *i, const char *name, const Ast *n) {
     el->cx.pack = NULL;
     el->cx.inherit = NULL;
     m->value = make_member(el, i, it);
+    inst_attributes(m->value, it);
     el->cx = saved;
     el->making.n--;
     m->busy = false;

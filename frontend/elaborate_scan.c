@@ -274,6 +274,7 @@ static void type_changed(Elab *el, const Ast *st, const char *name, const char *
 /* Builds the final body and the scan node; kept[i] is the scratch argument of carry i, next[i] its new value. */
 static Node *make_scan(Elab *el, Body *b, int carries, Node **kept, Node **next, int n_seq, Node **seq) {
     Graph *g = b->g;
+    int before = el->cx.g->nodes.n;
     Split s = {.el = el, .b = b, .final = graph_new(el->program->arena, el->program)};
     s.moves = NEW_ARRAY(el->arena, bool, g->nodes.n + 1);
     s.inside = NEW_ARRAY(el->arena, Node *, g->nodes.n + 1);
@@ -324,6 +325,7 @@ static Node *make_scan(Elab *el, Body *b, int carries, Node **kept, Node **next,
     for (int i = 0; i < s.invariants.n; i++) in[i] = s.invariants.at[i];
     for (int i = 0; i < carries; i++) in[s.invariants.n + i] = arg_of(b, kept[i])->outer;
     for (int i = 0; i < n_seq; i++) in[s.invariants.n + carries + i] = arg_of(b, seq[i])->outer;
+    for (int i = before; i < el->cx.g->nodes.n && !el->cx.body; i++) el->cx.g->nodes.at[i]->recompute = -el->cx.region;
     Attrs a = {.body = s.final, .extent = b->count, .counts = {s.invariants.n, carries, n_seq, b->yields.n, b->stopped != NULL}};
     return emit(el, OP_SCAN, &a, n_in, in);
 }

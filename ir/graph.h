@@ -102,7 +102,8 @@ struct Node {
     Loc loc;          /* source place; source NULL: none */
     const char *path; /* layer path: "net.h.3.attn"; NULL: none */
     const char *name; /* the user's name for the value (a let, a result); NULL: none */
-    int recompute;    /* number of the @checkpoint call it is computed again for; 0: none */
+    int recompute;    /* number of the @checkpoint call it is computed again for; negative, until gradients are taken: it belongs to the call
+                         of that number, and gradients compute it again; 0: none */
 };
 
 typedef enum {

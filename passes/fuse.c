@@ -223,6 +223,7 @@ static Group *best_group(Planner *p, const Node *n, Level *level) {
             }
         }
         Level l;
+        if (n->recompute && group_again(c) != n->recompute) continue;
         if (!reads || waits || gain < best_gain || !joins(p, c, n, &l) || !sensible(p, c, n)) continue;
         best = c;
         best_gain = gain;

@@ -187,6 +187,8 @@ static bool try_merge(Planner *p, Group *a, Group *b, const Traffic *ta, const T
     Shape s;
     if (!shape_of(a, b, &s)) return false;
     bool vertical = reads_from(p, tb, a);
+    int again = group_again(b);
+    if (again != group_again(a) && (again || !vertical)) return false;
     if (!vertical && (group_waits(b, a) || group_waits(a, b) || a->kind == KERNEL_CONTRACT || s.rows_a || s.rows_b))
         return false;
     if (vertical && (between(p, a, b) || !edges_fit(p, a, b, &s))) return false;

@@ -9,6 +9,10 @@
  * collects the gradients of its results from their GETs and hands them on when the sweep comes to it (grad_scan.c). STOP ends a
  * path. CUSTOM's operands 1.. get what its body makes of dy and them; its value gets nothing.
  *
+ * What a @checkpoint call computed (recompute < 0) is not kept for the sweep: a rule sees it through `again`, made of copies
+ * with the number of the call (recompute > 0), from the values that came into the call. Only the copies that a rule reads stay
+ * alive; sharing keeps them apart from what they are copies of, and the plan computes them when their first reader comes.
+ *
  * A second rewrite then drops STOP and CUSTOM, in bodies too: the first one must leave them there, because the gradient of the
  * loop around them may still be asked for. */
 #include "passes/grad.h"
@@ -19,6 +23,7 @@ typedef struct Sweep {
     bool *depends;   /* by id, of nodes that were there when the sweep began: depends on an x */
     Node **gradient; /* likewise: so far */
     Node ***several; /* likewise, of a scan: of each of its results */
+    Node **copies;   /* likewise, of what a @checkpoint call computed */
 } Sweep;
 
 static bool differentiable(const Node *n) {
@@ -33,6 +38,32 @@ static void sweep_give(Sweep *s, const Node *to, Node *gradient) {
     if (gradient && s->depends[to->id]) add_to(s->g, &s->gradient[to->id], gradient);
 }
 
+/* n as gradients see it. What another call computed, or nobody, is where a copy begins. */
+static Node *again(Sweep *s, Node *n) {
+    if (n->recompute >= 0 || op_row(n->op)->class == CLASS_LEAF) return n;
+    if (s->copies[n->id]) return s->copies[n->id];
+    Node **in = NEW_ARRAY(s->c->scratch, Node *, n->n_in);
+    for (int i = 0; i < n->n_in; i++) in[i] = n->in[i]->recompute == n->recompute ? again(s, n->in[i]) : n->in[i];
+    Node *copy = graph_copy_node(s->g, n, in);
+    copy->recompute = -n->recompute;
+    return s->copies[n->id] = copy;
+}
+
+/* What a rule has made, from node `from` on, of copies and not of dy, is computed again, too: it waits for a reader as they do. */
+static void again_follow(Sweep *s, int from, const Node *dy) {
+    bool *gradient = NEW_ARRAY(s->c->scratch, bool, s->g->nodes.n - from);
+    for (int i = from; i < s->g->nodes.n; i++) {
+        Node *n = s->g->nodes.at[i];
+        int number = 0;
+        for (int k = 0; k < n->n_in; k++) {
+            const Node *x = n->in[k];
+            if (x == dy || (x->id >= from && gradient[x->id - from])) gradient[i - from] = true;
+            if (x->recompute > 0) number = x->recompute;
+        }
+        if (!gradient[i - from]) n->recompute = number;
+    }
+}
+
 /* The gradient of a GET goes to the node with several results: a custom has one, a scan many. */
 static void sweep_get(Sweep *s, const Node *get, Node *dy) {
     const Node *n = get->in[0];
@@ -44,11 +75,11 @@ static void sweep_get(Sweep *s, const Node *get, Node *dy) {
     add_to(s->g, &s->several[n->id][get->attrs.index], dy);
 }
 
-static void sweep_custom(Sweep *s, const Node *n, Node *dy) {
+static void sweep_custom(Sweep *s, Node *n, Node *dy) {
     const Graph *body = n->attrs.body;
     Node **args = NEW_ARRAY(s->c->scratch, Node *, n->n_in);
     args[0] = dy;
-    for (int i = 1; i < n->n_in; i++) args[i] = n->in[i];
+    for (int i = 1; i < n->n_in; i++) args[i] = again(s, n)->in[i];
     if (body->n_args != n->n_in) bug("custom with %d operands has a body with %d arguments", n->n_in, body->n_args);
     Node **out = rewrite_inline(s->c, s->g, body, args);
     for (int i = 0; i < body->results.n && i + 1 < n->n_in; i++) sweep_give(s, n->in[i + 1], out[i]);
@@ -61,10 +92,11 @@ static void sweep_node(Sweep *s, Node *n) {
     bool any = false;
     for (int i = 0; i < n->n_in; i++) any |= want[i] = s->depends[n->in[i]->id];
     if (!any) return;
+    Node *y = n->op == OP_GET ? n : again(s, n);
     rewrite_at(s->g, n);
     s->g->recompute = 0;
     if (n->op == OP_SCAN) {
-        grad_scan(s->c, n, s->several[n->id], want, dx);
+        grad_scan(s->c, y, s->several[n->id], want, dx);
         for (int i = 0; i < n->n_in; i++) sweep_give(s, n->in[i], dx[i]);
         return;
     }
@@ -78,8 +110,10 @@ static void sweep_node(Sweep *s, Node *n) {
     }
     GradFunction *rule = op_grad(n->op);
     if (!rule) return;
-    GradRule q = {.g = s->g, .y = n, .dy = dy, .dx = dx, .want = want};
+    GradRule q = {.g = s->g, .y = y, .dy = dy, .dx = dx, .want = want};
+    int from = s->g->nodes.n;
     rule(&q);
+    again_follow(s, from, dy);
     for (int i = 0; i < n->n_in; i++)
         if (want[i]) sweep_give(s, n->in[i], dx[i]);
 }
@@ -98,7 +132,10 @@ bool *grad_depends(PassContext *c, const Graph *g, int n_xs, Node *const *xs) {
 
 void grad_sweep(PassContext *c, Graph *g, int n_ys, Node *const *ys, Node *const *dys, int n_xs, Node *const *xs, Node **out) {
     int n = g->nodes.n;
-    Sweep s = {c, g, grad_depends(c, g, n_xs, xs), NEW_ARRAY(c->scratch, Node *, n), NEW_ARRAY(c->scratch, Node **, n)};
+    Sweep s = {.c = c, .g = g, .depends = grad_depends(c, g, n_xs, xs)};
+    s.gradient = NEW_ARRAY(c->scratch, Node *, n);
+    s.several = NEW_ARRAY(c->scratch, Node **, n);
+    s.copies = NEW_ARRAY(c->scratch, Node *, n);
     for (int i = n_ys - 1; i >= 0; i--) sweep_give(&s, ys[i], dys[i]);
     for (int i = n - 1; i >= 0; i--)
         if (s.gradient[i] || s.several[i]) sweep_node(&s, g->nodes.at[i]);
@@ -142,6 +179,7 @@ static Graph *marks_drop(PassContext *c, const Graph *g) {
         bool gone = n->op == OP_STOP || n->op == OP_CUSTOM || (n->op == OP_GET && n->in[0]->op == OP_CUSTOM);
         r.map[i] = gone ? r.map[n->in[0]->id] : rewrite_copy(&r, n);
         if (r.map[i] && !r.map[i]->name) r.map[i]->name = n->name;
+        if (r.map[i] && r.map[i]->recompute < 0) r.map[i]->recompute = 0;
     }
     return rewrite_end(&r);
 }

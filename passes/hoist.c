@@ -214,12 +214,14 @@ static Node *hoist_scan(Rewrite *r, const Node *scan) {
     bool *leave = NEW_ARRAY(r->c->scratch, bool, n), any = false;
     for (int i = 0; i < n; i++) leave[i] = body->nodes.at[i]->op == OP_CONTRACT && h.can[i] && h.stacked[i];
     const bool *live = find_live(&h, leave);
+    int before = r->to->nodes.n;
     for (int i = 0; i < n; i++) {
         if (!leave[i] || !live[i]) continue;
         rewrite_at(r->to, body->nodes.at[i]);
         lift(&h, body->nodes.at[i]);
         any = true;
     }
+    for (int i = before; i < r->to->nodes.n; i++) r->to->nodes.at[i]->recompute = scan->recompute;
     return any ? remaining_scan(&h, leave, live) : rewrite_copy(r, scan);
 }
 

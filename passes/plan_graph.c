@@ -174,6 +174,7 @@ static int scan_results(const Node *scan) {
 }
 
 static void prepare_scan_gets(Prepare *q, Node *scan) {
+    rewrite_at(q->p->g, scan);
     for (int k = 0; k < scan_results(scan); k++) {
         Node *get = node_get(q->p->g, scan, k);
         prepare_grow(q, get->id);

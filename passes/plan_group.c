@@ -149,6 +149,14 @@ Group *group_of_node(Planner *p, Node *n) {
     return g;
 }
 
+/* What is computed again for a @checkpoint call waits for its readers: it joins only what is computed again for the same call, never
+ * what came before. Gradients may join it. */
+int group_again(const Group *g) {
+    int number = 0;
+    for (int i = 0; i < g->nodes.n && !number; i++) number = g->nodes.at[i]->recompute;
+    return number;
+}
+
 void group_groups_of_effects(Planner *p) {
     Group *last = NULL;
     for (int i = 0; i < p->g->effects.n; i++) {

@@ -183,12 +183,6 @@ typedef struct Ordering {
     int *weight; /* number of ancestors */
 } Ordering;
 
-static bool group_late(const Group *g) { /* computed again by @checkpoint: when its first reader is reached */
-    for (int i = 0; i < g->nodes.n; i++)
-        if (g->nodes.at[i]->recompute) return true;
-    return false;
-}
-
 static void order_visit(Ordering *o, Group *g) {
     Planner *p = o->p;
     if (o->done[g->id]) return;
@@ -223,7 +217,7 @@ static void order_groups(Planner *p) {
             Group *next = NULL;
             for (int i = 0; i < n; i++) {
                 Group *g = p->groups.at[i];
-                if (g->dead || o.done[i] || (!late && group_late(g))) continue;
+                if (g->dead || o.done[i] || (!late && group_again(g)) /* when its first reader is reached */) continue;
                 if (!next || o.weight[i] < o.weight[next->id]) next = g;
             }
             if (!next) break;

@@ -114,6 +114,7 @@ void group_groups_of_effects(Planner *p);
 /* Stored values it reads, each once, in order of first use. */
 NodeList group_reads(Planner *p, Group *g);
 void group_changed(Group *g);                            /* its nodes or extras are others now */
+int group_again(const Group *g);                         /* number of the @checkpoint call it is computed again for, or 0 */
 void group_members(Planner *p, const Group *g);          /* marks its nodes: p->mark[id] == p->stamp */
 bool group_waits(const Group *g, const Group *for_this); /* is for_this among its ancestors */
 bool group_link(Planner *p, Group *g, Group *before);    /* g waits for `before`; false (nothing done) if that closes a cycle */
