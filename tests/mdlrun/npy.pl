@@ -1,7 +1,7 @@
-# npy.pl FILE TYPE SHAPE VALUE... -- writes a .npy file: TYPE <f4 <f8 <i4 <i8 |u1, SHAPE 2,3. Numbers are repeated to fill it.
+# npy.pl FILE TYPE SHAPE VALUE... -- writes a .npy file: TYPE <f4 <f8 <i4 <i8 |u1 |b1, SHAPE 2,3. Numbers are repeated to fill it.
 use strict;
 my ($file, $type, $shape, @values) = @ARGV;
-my %pack = ('<f4' => 'f<', '<f8' => 'd<', '<i4' => 'l<', '<i8' => 'q<', '|u1' => 'C', '>i4' => 'l>');
+my %pack = ('<f4' => 'f<', '<f8' => 'd<', '<i4' => 'l<', '<i8' => 'q<', '|u1' => 'C', '|b1' => 'C', '>i4' => 'l>');
 my $count = 1;
 $count *= $_ for split /,/, $shape;
 my $dict = "{'descr': '$type', 'fortran_order': False, 'shape': ($shape,), }";

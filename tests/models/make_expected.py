@@ -1,120 +1,72 @@
-"""make_expected.py -- the values that tests/models/*.test compare with, made by PyTorch (version in tests/requirements.txt).
+"""make_expected.py -- the values that tests/models/torch_*.test compare with, made by PyTorch (version in tests/requirements.txt).
 
     make venv && build/venv/bin/python tests/models/make_expected.py        rewrites the .safetensors files beside this script
 
-Each file holds: w.PATH initial weights; the batch; g.PATH gradients of the first step; sgd.PATH weights after five steps of SGD at
-0.1; adamw.PATH after five steps of AdamW at 1e-3 (betas 0.9 and 0.99, decay 0.1 on matrices, eps 1e-8); sure.PATH 1 where |g| > 1e-6
-in each of those five steps; loss.sgd, loss.adamw the five losses; out.* outputs before any step. All in f32, from f32 weights."""
-import json
-import os
-import struct
-
+Each class is one program of examples/, written down independently, without dropout. All in f32. expected.py says what a file holds."""
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-torch.set_num_threads(1)
+from expected import expected, philox_normal, sample, weights
 
 
-def save(path, tensors):
-    head, data = {}, b''
-    names = {'float32': 'F32', 'int32': 'I32', 'uint8': 'U8'}
-    for name, value in tensors.items():
-        value = np.ascontiguousarray(value)
-        head[name] = {'dtype': names[str(value.dtype)], 'shape': list(value.shape), 'data_offsets': [len(data), len(data) + value.nbytes]}
-        data += value.tobytes()
-    text = json.dumps(head, separators=(',', ':')).encode()
-    text += b' ' * (-len(text) % 8)
-    with open(path, 'wb') as f:
-        f.write(struct.pack('<Q', len(text)) + text + data)
-    print(path, os.path.getsize(path), 'bytes')
+def heads_of(x, heads):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-class Transformer:
-    """examples/transformer.mdl, written down independently."""
+def merged(x):
+    return x.transpose(1, 2).flatten(2)
 
-    def __init__(self, layers, heads, d, vocab, context):
-        self.layers, self.heads, self.d = layers, heads, d
-        r = np.random.default_rng(7)
-        shapes = {'wte.weight': (vocab, d), 'wpe.weight': (context, d)}
-        for i in range(layers):
-            for name, shape in (('ln_1.weight', (d,)), ('ln_1.bias', (d,)), ('attn.qkv.weight', (3 * d, d)), ('attn.qkv.bias', (3 * d,)),
-                                ('attn.proj.weight', (d, d)), ('attn.proj.bias', (d,)), ('ln_2.weight', (d,)), ('ln_2.bias', (d,)),
-                                ('up.weight', (4 * d, d)), ('up.bias', (4 * d,)), ('down.weight', (d, 4 * d)), ('down.bias', (d,))):
-                shapes[f'h.{i}.{name}'] = shape
-        shapes['ln_f.weight'] = shapes['ln_f.bias'] = (d,)
-        self.w = {}
-        for name, shape in shapes.items():
-            norm = 'ln_' in name and name.endswith('weight')
-            value = (1 if norm else 0) + 0.1 * r.standard_normal(shape)
-            self.w['net.' + name] = torch.tensor(value.astype(np.float32))
-        self.ids = torch.tensor(r.integers(0, vocab, (3, context + 1)).astype(np.int32))
 
-    def inputs(self):
-        return {'ids': self.ids.numpy()}
+def next_token_loss(logits, ids):
+    return F.cross_entropy(logits.flatten(0, 1), ids.flatten().long())
 
-    def logits(self, w, ids):
-        b, t = ids.shape
-        p = lambda name: w['net.' + name]
-        norm = lambda x, name: F.layer_norm(x, (self.d,), p(name + '.weight'), p(name + '.bias'), 1e-5)
-        x = p('wte.weight')[ids.long()] + p('wpe.weight')[:t]
-        for i in range(self.layers):
-            qkv = F.linear(norm(x, f'h.{i}.ln_1'), p(f'h.{i}.attn.qkv.weight'), p(f'h.{i}.attn.qkv.bias'))
-            q, k, v = (z.view(b, t, self.heads, -1).transpose(1, 2) for z in qkv.split(self.d, -1))
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, self.d)
-            x = x + F.linear(y, p(f'h.{i}.attn.proj.weight'), p(f'h.{i}.attn.proj.bias'))
-            y = F.gelu(F.linear(norm(x, f'h.{i}.ln_2'), p(f'h.{i}.up.weight'), p(f'h.{i}.up.bias')), approximate='tanh')
-            x = x + F.linear(y, p(f'h.{i}.down.weight'), p(f'h.{i}.down.bias'))
-        return norm(x, 'ln_f') @ p('wte.weight').T
 
-    def loss(self, w):
-        z = self.logits(w, self.ids[:, :-1])
-        return F.cross_entropy(z.reshape(-1, z.shape[-1]), self.ids[:, 1:].reshape(-1).long())
-
-    def outputs(self, w):
-        return {'logits': self.logits(w, self.ids[:, :-1])[:, -1]}
+def served(model):
+    """What prefill of 6 tokens and then decode, token by token, must give: the logits of whole passes."""
+    return {'prefill.in.ids': model.ids[:, :6], 'decode.in.id': model.ids[:, 6:10].T}, lambda w: {
+        'prefill.logits': model.logits(w, model.ids[:, :6])[:, -1],
+        'decode.logits': torch.stack([model.logits(w, model.ids[:, :t + 1])[:, -1] for t in range(6, 10)])}
 
 
 class Mlp:
-    """examples/mlp.mdl without dropout."""
+    """mlp.mdl"""
 
     def __init__(self, hidden):
+        shapes = {'0.weight': (hidden, 784), '0.bias': (hidden,), '3.weight': (10, hidden), '3.bias': (10,)}
+        self.w, self.how = weights({'net.' + k: (v, 0, 0.1) for k, v in shapes.items()})
         r = np.random.default_rng(11)
-        self.w = {}
-        for name, shape in (('0.weight', (hidden, 784)), ('0.bias', (hidden,)), ('3.weight', (10, hidden)), ('3.bias', (10,))):
-            self.w['net.' + name] = torch.tensor((0.05 * r.standard_normal(shape)).astype(np.float32))
-        self.x = torch.tensor(r.standard_normal((7, 784)).astype(np.float32))
-        self.y = torch.tensor(r.integers(0, 10, 7).astype(np.int32))
+        self.x = torch.tensor(r.standard_normal((3, 784)).astype(np.float32))
+        self.y = torch.tensor(r.integers(0, 10, 3).astype(np.int32))
 
     def inputs(self):
-        return {'x': self.x.numpy(), 'y': self.y.numpy()}
+        return {'in.x': self.x, 'in.y': self.y}
 
     def logits(self, w):
         return F.linear(F.relu(F.linear(self.x, w['net.0.weight'], w['net.0.bias'])), w['net.3.weight'], w['net.3.bias'])
 
-    def loss(self, w):
+    def loss(self, w, step):
         return F.cross_entropy(self.logits(w), self.y.long())
 
-    def outputs(self, w):
-        return {'probs': self.logits(w).softmax(-1)}
+    def results(self, w):
+        return {'predict.probs': self.logits(w).softmax(-1)}
 
 
 class Text:
-    """examples/lstm_text.mdl without dropout, all weights trained, by nn.LSTM over packed sequences of different lengths."""
+    """lstm_text.mdl, all weights trained, by nn.LSTM over packed sequences of different lengths."""
 
     def __init__(self, vocab, width, hidden):
-        r = np.random.default_rng(13)
         shapes = {'embed.weight': (vocab, width), 'lstm.cells.0.weight_ih': (4 * hidden, width), 'lstm.cells.0.weight_hh': (4 * hidden, hidden),
                   'lstm.cells.0.bias_ih': (4 * hidden,), 'lstm.cells.0.bias_hh': (4 * hidden,), 'fc.weight': (1, hidden), 'fc.bias': (1,)}
-        self.w = {'net.' + k: torch.tensor((0.5 * r.standard_normal(v)).astype(np.float32)) for k, v in shapes.items()}
+        self.w, self.how = weights({'net.' + k: (v, 0, 0.8) for k, v in shapes.items()})
         self.lstm = torch.nn.LSTM(width, hidden, batch_first=True)
+        r = np.random.default_rng(13)
         self.lengths = torch.tensor(np.array([9, 1, 4, 9, 6], np.int32))
         self.ids = torch.tensor(r.integers(0, vocab, (5, 9)).astype(np.int32))
         self.y = torch.tensor(r.integers(0, 2, 5).astype(np.float32))
 
     def inputs(self):
-        return {'ids': self.ids.numpy(), 'lengths': self.lengths.numpy(), 'y': self.y.numpy()}
+        return {'in.ids': self.ids, 'in.lengths': self.lengths, 'in.y': self.y}
 
     def logits(self, w):
         cell = {k + '_l0': w['net.lstm.cells.0.' + k] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')}
@@ -122,50 +74,219 @@ class Text:
         _, (last, _) = torch.func.functional_call(self.lstm, cell, (x,))
         return F.linear(last[0], w['net.fc.weight'], w['net.fc.bias'])[:, 0]
 
-    def loss(self, w):
+    def loss(self, w, step):
         return F.binary_cross_entropy_with_logits(self.logits(w), self.y)
 
-    def outputs(self, w):
-        return {'positive': self.logits(w).sigmoid()}
+    def results(self, w):
+        return {'predict.positive': self.logits(w).sigmoid()}
 
 
-def five(model, make):
-    w = {k: v.clone().requires_grad_() for k, v in model.w.items()}
-    optimizer, losses, first, sure = make(w), [], None, None
-    for _ in range(5):
-        optimizer.zero_grad()
-        loss = model.loss(w)
-        loss.backward()
-        grads = {k: v.grad.clone() for k, v in w.items()}
-        first = first or grads
-        big = {k: g.abs() > 1e-6 for k, g in grads.items()}
-        sure = big if sure is None else {k: sure[k] & big[k] for k in big}
-        optimizer.step()
-        losses.append(loss.item())
-    return w, first, sure, np.array(losses, np.float32)
+class Transformer:
+    """transformer.mdl (root `net`) and gpt.mdl (root `gpt`): the same model."""
+
+    def __init__(self, root, layers, heads, d, vocab, context):
+        self.root, self.layers, self.heads, self.d = root, layers, heads, d
+        shapes = {'wte.weight': (vocab, d), 'wpe.weight': (context, d)}
+        for i in range(layers):
+            for name, shape in (('ln_1.weight', (d,)), ('ln_1.bias', (d,)), ('attn.qkv.weight', (3 * d, d)), ('attn.qkv.bias', (3 * d,)),
+                                ('attn.proj.weight', (d, d)), ('attn.proj.bias', (d,)), ('ln_2.weight', (d,)), ('ln_2.bias', (d,)),
+                                ('up.weight', (4 * d, d)), ('up.bias', (4 * d,)), ('down.weight', (d, 4 * d)), ('down.bias', (d,))):
+                shapes[f'h.{i}.{name}'] = shape
+        shapes['ln_f.weight'] = shapes['ln_f.bias'] = (d,)
+        mean = lambda name: float('ln_' in name and name.endswith('weight'))
+        self.w, self.how = weights({f'{root}.{k}': (v, mean(k), 0.2) for k, v in shapes.items()})
+        self.ids = torch.tensor(np.random.default_rng(7).integers(0, vocab, (3, context)).astype(np.int32))
+
+    def logits(self, w, ids):
+        p = lambda name: w[f'{self.root}.{name}']
+        linear = lambda x, name: F.linear(x, p(name + '.weight'), p(name + '.bias'))
+        norm = lambda x, name: F.layer_norm(x, (self.d,), p(name + '.weight'), p(name + '.bias'), 1e-5)
+        x = p('wte.weight')[ids.long()] + p('wpe.weight')[:ids.shape[1]]
+        for i in range(self.layers):
+            q, k, v = (heads_of(z, self.heads) for z in linear(norm(x, f'h.{i}.ln_1'), f'h.{i}.attn.qkv').split(self.d, -1))
+            x = x + linear(merged(F.scaled_dot_product_attention(q, k, v, is_causal=True)), f'h.{i}.attn.proj')
+            x = x + linear(F.gelu(linear(norm(x, f'h.{i}.ln_2'), f'h.{i}.up'), approximate='tanh'), f'h.{i}.down')
+        return norm(x, 'ln_f') @ p('wte.weight').T
+
+    def greedy(self, w, ids, n):
+        """The n most likely tokens in a row; the second best is so far behind that a temperature of 0.0005 never draws it."""
+        for _ in range(n):
+            best = self.logits(w, ids)[:, -1].topk(2)
+            assert ((best.values[:, 0] - best.values[:, 1]) > 0.01).all()
+            ids = torch.cat([ids, best.indices[:, :1]], 1)
+        return ids[:, -n:].to(torch.int32)
+
+    def inputs(self):
+        return {'in.ids': self.ids, 'generate.in.ids': self.ids[:, :4], 'in.n': torch.tensor(7, dtype=torch.int32),
+                'in.temperature': torch.tensor(0.0005)} | served(self)[0]
+
+    def loss(self, w, step):
+        return next_token_loss(self.logits(w, self.ids[:, :-1]), self.ids[:, 1:])
+
+    def results(self, w):
+        return served(self)[1](w) | {'generate.out': self.greedy(w, self.ids[:, :4], 7)}
 
 
-def adamw(w):
-    groups = [{'params': [v for v in w.values() if v.dim() > 1], 'weight_decay': 0.1}, {'params': [v for v in w.values() if v.dim() < 2], 'weight_decay': 0.0}]
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), eps=1e-8)
+class Bert:
+    """bert.mdl: post-norm blocks, padding hidden by the mask."""
+
+    def __init__(self, layers, heads, d, ff, vocab, context):
+        self.layers, self.heads, self.d = layers, heads, d
+        shapes = {'words.weight': (vocab, d), 'places.weight': (context, d), 'kinds.weight': (2, d), 'norm.weight': (d,), 'norm.bias': (d,)}
+        for i in range(layers):
+            for name in ('query', 'key', 'value', 'out'):
+                shapes |= {f'blocks.{i}.{name}.weight': (d, d), f'blocks.{i}.{name}.bias': (d,)}
+            shapes |= {f'blocks.{i}.up.weight': (ff, d), f'blocks.{i}.up.bias': (ff,), f'blocks.{i}.down.weight': (d, ff), f'blocks.{i}.down.bias': (d,)}
+            for name in ('norm1', 'norm2'):
+                shapes |= {f'blocks.{i}.{name}.weight': (d,), f'blocks.{i}.{name}.bias': (d,)}
+        shapes |= {'pooler.weight': (d, d), 'pooler.bias': (d,)}
+        shapes = {'bert.' + k: v for k, v in shapes.items()} | {'head.1.weight': (2, d), 'head.1.bias': (2,)}
+        self.w, self.how = weights({k: (v, float('norm' in k and k.endswith('weight')), 0.3) for k, v in shapes.items()})
+        r = np.random.default_rng(17)
+        self.ids = torch.tensor(r.integers(0, vocab, (4, 9)).astype(np.int32))
+        self.kind = torch.tensor((np.arange(9) >= r.integers(2, 7, (4, 1))).astype(np.int32))
+        self.mask = torch.tensor(np.arange(9) < np.array([[9], [5], [1], [7]]))
+        self.y = torch.tensor(r.integers(0, 2, 4).astype(np.int32))
+
+    def inputs(self):
+        return {'in.ids': self.ids, 'in.kind': self.kind, 'in.mask': self.mask, 'in.y': self.y}
+
+    def pooled(self, w):
+        p = lambda name: w['bert.' + name]
+        linear = lambda x, name: F.linear(x, p(name + '.weight'), p(name + '.bias'))
+        norm = lambda x, name: F.layer_norm(x, (self.d,), p(name + '.weight'), p(name + '.bias'), 1e-12)
+        x = p('words.weight')[self.ids.long()] + p('places.weight')[:self.ids.shape[1]] + p('kinds.weight')[self.kind.long()]
+        x = norm(x, 'norm')
+        for i in range(self.layers):
+            b = f'blocks.{i}.'
+            q, k, v = (heads_of(linear(x, b + name), self.heads) for name in ('query', 'key', 'value'))
+            x = norm(x + linear(merged(F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask[:, None, None])), b + 'out'), b + 'norm1')
+            x = norm(x + linear(F.gelu(linear(x, b + 'up')), b + 'down'), b + 'norm2')
+        return torch.tanh(linear(x[:, 0], 'pooler'))
+
+    def logits(self, w):
+        return F.linear(self.pooled(w), w['head.1.weight'], w['head.1.bias'])
+
+    def loss(self, w, step):
+        return F.cross_entropy(self.logits(w), self.y.long())
+
+    def results(self, w):
+        return {'embed.pooled': self.pooled(w), 'classify.probs': self.logits(w).softmax(-1)}
 
 
-def expected(name, model):
-    out = {'in.' + k: v for k, v in model.inputs().items()}
-    out.update({'w.' + k: v.numpy() for k, v in model.w.items()})
-    with torch.no_grad():
-        out.update({'out.' + k: v.numpy() for k, v in model.outputs(model.w).items()})
-    w, first, _, losses = five(model, lambda w: torch.optim.SGD(w.values(), lr=0.1))
-    out.update({'g.' + k: v.numpy() for k, v in first.items()})
-    out.update({'sgd.' + k: v.detach().numpy() for k, v in w.items()})
-    out['loss.sgd'] = losses
-    w, _, sure, losses = five(model, adamw)
-    out.update({'adamw.' + k: v.detach().numpy() for k, v in w.items()})
-    out.update({'sure.' + k: v.numpy().astype(np.uint8) for k, v in sure.items()})
-    out['loss.adamw'] = losses
-    save(os.path.join(HERE, name + '.safetensors'), out)
+class Vae:
+    """vae.mdl: the noise of step s is our draw number 0 of the entry `step`."""
+
+    def __init__(self, latent):
+        self.latent = latent
+        shapes = {'enc.0.weight': (400, 784), 'enc.0.bias': (400,), 'enc.2.weight': (2 * latent, 400), 'enc.2.bias': (2 * latent,),
+                  'dec.0.weight': (400, latent), 'dec.0.bias': (400,), 'dec.2.weight': (784, 400), 'dec.2.bias': (784,)}
+        self.w, self.how = weights({k: (v, 0, 0.05) for k, v in shapes.items()})
+        r = np.random.default_rng(19)
+        self.x = torch.tensor(r.uniform(0, 1, (2, 784)).astype(np.float32))
+        self.z = torch.tensor(r.standard_normal((2, latent)).astype(np.float32))
+
+    def inputs(self):
+        return {'in.x': self.x, 'in.z': self.z}
+
+    def coder(self, w, name, x):
+        linear = lambda x, i: F.linear(x, w[f'{name}.{i}.weight'], w[f'{name}.{i}.bias'])
+        return linear(F.relu(linear(x, 0)), 2)
+
+    def loss(self, w, step):
+        mu, logvar = self.coder(w, 'enc', self.x).chunk(2, -1)
+        noise = philox_normal('step', 0, step, mu.numel()).reshape(mu.shape)
+        z = mu + (0.5 * logvar).exp() * torch.tensor(noise)
+        kl = torch.distributions.kl_divergence(torch.distributions.Normal(mu, (0.5 * logvar).exp()), torch.distributions.Normal(0.0, 1.0))
+        rate = 1e-3  # the loss is a sum over 784 pixels: steps of 0.1 would leave everything; vary.sh scales it likewise
+        return rate * (F.binary_cross_entropy_with_logits(self.coder(w, 'dec', z), self.x, reduction='sum') / 2 + kl.sum() / 2)
+
+    def results(self, w):
+        return {'encode.mu': self.coder(w, 'enc', self.x)[:, :self.latent], 'sample_.x': torch.tensor(sample(self.coder(w, 'dec', self.z).sigmoid(), 64))}
 
 
-expected('transformer', Transformer(layers=2, heads=2, d=16, vocab=32, context=16))
-expected('mlp', Mlp(hidden=9))
-expected('lstm_text', Text(vocab=11, width=5, hidden=6))
+class Llama:
+    """llama.mdl: rotary positions, queries that share keys, SwiGLU."""
+
+    def __init__(self, root='model', depth=2, d=16, heads=4, kv_heads=2, hd=6, ff=24, vocab=40):
+        self.root, self.depth, self.heads, self.kv_heads, self.hd, self.d = root, depth, heads, kv_heads, hd, d
+        shapes = {'embed_tokens.weight': (vocab, d), 'norm.weight': (d,)}
+        for i in range(depth):
+            a, m = f'layers.{i}.self_attn.', f'layers.{i}.mlp.'
+            shapes |= {a + 'q_proj.weight': (heads * hd, d), a + 'k_proj.weight': (kv_heads * hd, d), a + 'v_proj.weight': (kv_heads * hd, d),
+                       a + 'o_proj.weight': (d, heads * hd), m + 'gate_proj.weight': (ff, d), m + 'up_proj.weight': (ff, d), m + 'down_proj.weight': (d, ff),
+                       f'layers.{i}.input_layernorm.weight': (d,), f'layers.{i}.post_attention_layernorm.weight': (d,)} | self.more(a)
+        self.w, self.how = weights({f'{root}.{k}': (v, float('norm' in k), 0.3) for k, v in shapes.items()})
+        self.ids = torch.tensor(np.random.default_rng(23).integers(0, vocab, (2, 12)).astype(np.int32))
+
+    def more(self, attention):
+        return {}
+
+    def weight(self, w, name):
+        return w[f'{self.root}.{name}.weight']
+
+    def rope(self, x):
+        angle = torch.arange(x.shape[-2])[:, None] / 500000.0 ** (torch.arange(0, self.hd, 2) / self.hd)
+        turn = torch.polar(torch.ones_like(angle), angle)
+        pairs = torch.complex(x[..., :self.hd // 2], x[..., self.hd // 2:]) * turn
+        return torch.cat([pairs.real, pairs.imag], -1)
+
+    def logits(self, w, ids):
+        linear = lambda x, name: F.linear(x, self.weight(w, name))
+        norm = lambda x, name: F.rms_norm(x, (self.d,), self.weight(w, name), 1e-5)
+        x = self.weight(w, 'embed_tokens')[ids.long()]
+        for i in range(self.depth):
+            l = f'layers.{i}.'
+            y = norm(x, l + 'input_layernorm')
+            q = self.rope(heads_of(linear(y, l + 'self_attn.q_proj'), self.heads))
+            k = self.rope(heads_of(linear(y, l + 'self_attn.k_proj'), self.kv_heads))
+            v = heads_of(linear(y, l + 'self_attn.v_proj'), self.kv_heads)
+            x = x + linear(merged(F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)), l + 'self_attn.o_proj')
+            y = norm(x, l + 'post_attention_layernorm')
+            x = x + linear(F.silu(linear(y, l + 'mlp.gate_proj')) * linear(y, l + 'mlp.up_proj'), l + 'mlp.down_proj')
+        return norm(x, 'norm') @ self.weight(w, 'embed_tokens').T
+
+    def inputs(self):
+        return served(self)[0]
+
+    def results(self, w):
+        return served(self)[1](w)
+
+
+class Lora(Llama):
+    """lora.mdl: rank 2, only the small matrices are trained, on the answers alone. The forward pass uses merged matrices."""
+
+    def __init__(self):
+        super().__init__(root='net')
+        self.answer = torch.tensor(np.random.default_rng(29).uniform(size=(2, 12)) < 0.4)
+
+    def more(self, attention):
+        return {attention + 'q_proj.lora_a': (2, 16), attention + 'q_proj.lora_b': (24, 2), attention + 'v_proj.lora_a': (2, 16),
+                attention + 'v_proj.lora_b': (12, 2)}
+
+    def trained(self, path):
+        return 'lora' in path
+
+    def weight(self, w, name):
+        p = f'{self.root}.{name}.'
+        return w[p + 'weight'] + 32 / 2 * w[p + 'lora_b'] @ w[p + 'lora_a'] if p + 'lora_a' in w else w[p + 'weight']
+
+    def inputs(self):
+        return {'in.ids': self.ids, 'in.answer': self.answer}
+
+    def loss(self, w, step):
+        target = torch.where(self.answer, self.ids, -100)[:, 1:]
+        return F.cross_entropy(self.logits(w, self.ids[:, :-1]).flatten(0, 1), target.flatten().long())
+
+    def results(self, w):
+        return {'score.loss': next_token_loss(self.logits(w, self.ids[:, :-1]), self.ids[:, 1:])}
+
+
+expected('mlp', Mlp(hidden=9), rows=128)
+expected('lstm_text', Text(vocab=11, width=5, hidden=6), rows=64)
+expected('transformer', Transformer('net', layers=2, heads=2, d=16, vocab=32, context=16), rows=64)
+expected('gpt', Transformer('gpt', layers=2, heads=2, d=16, vocab=59, context=16))
+expected('bert', Bert(layers=2, heads=2, d=16, ff=24, vocab=40, context=16))
+expected('vae', Vae(latent=4), rows=64)
+expected('llama', Llama())
+expected('lora', Lora())
