@@ -3,9 +3,11 @@
  * One grad node gives the gradients with respect to the current values of the selected, unfrozen parameters. Then, in this
  * order: the mean over `accumulate` calls, clip_value, clip_norm (one norm over all clauses), and for each parameter one call
  * of its optimizer, a layer (w, g, step) -> w whose states are slots of that parameter. With accumulate = n every slot that the
- * update changes takes where(go, new, old): go is true in every n-th call. */
+ * update changes takes where(go, new, old): go is true in every n-th call. With skip_nan it is true only where all gradients of
+ * the call are finite, and a call that has others is not counted or added up either. */
 #include "frontend/elab.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct Update { /* one parameter */
@@ -18,6 +20,7 @@ typedef struct Update { /* one parameter */
 typedef struct Options {
     Value clip_norm, clip_value;
     int64_t accumulate;
+    bool skip_nan;
 } Options;
 
 typedef LIST(Update) Updates;
@@ -74,19 +77,23 @@ static Options read_options(Elab *el, const Ast *tail, Env *env) {
             fault_close(el, &names, x->text);
             fault_throw(el);
         }
-        if (which >= 3) not_yet(el, x, arena_printf(el->arena, "the option `%s`", x->text));
+        if (which == 4) not_yet(el, x, arena_printf(el->arena, "the option `%s`", x->text));
         Value v = ev_const(el, ast_kid(x, 0), env);
-        bool good = which == 2 ? v.kind == V_INT && v.whole >= 1 && v.whole <= 1000000
-                               : (v.kind == V_INT || v.kind == V_NUM) && number_value(v) > 0;
+        bool good = which == 2   ? v.kind == V_INT && v.whole >= 1 && v.whole <= 1000000
+                    : which == 3 ? v.kind == V_BOOL
+                                 : (v.kind == V_INT || v.kind == V_NUM) && number_value(v) > 0;
         if (!good) {
             fault(el, ast_kid(x, 0), 305, "`%s` must be %s", x->text,
-                  which == 2 ? "a whole number from 1" : "a number above 0");
+                  which == 2   ? "a whole number from 1"
+                  : which == 3 ? "true or false"
+                               : "a number above 0");
             fault_label(el, "%s = %s", x->text, value_text(el, v));
             fault_throw(el);
         }
         if (which == 0) o.clip_norm = v;
         else if (which == 1) o.clip_value = v;
-        else o.accumulate = v.whole;
+        else if (which == 2) o.accumulate = v.whole;
+        else o.skip_nan = v.truth;
     }
     return o;
 }
@@ -96,24 +103,44 @@ static Node *scaled(Elab *el, Node *x, Node *scalar) {
     return emit2(el, OP_MUL, x, wide);
 }
 
-/* Adds this call's gradients to the pending sums; returns whether this call is the n-th, g becomes the mean. */
-static Node *accumulated(Elab *el, Updates *u, int64_t n) {
+static Node *reduced(Elab *el, ReduceFn fn, Node *x) {
+    int axes[MAX_RANK];
+    for (int k = 0; k < MAX_RANK; k++) axes[k] = k;
+    return emit_reduce(el, fn, x, x->type.rank, axes);
+}
+
+/* Is no element of any gradient NaN or infinite? The largest of numbers with a NaN is NaN, and NaN is not less. */
+static Node *all_finite(Elab *el, const Updates *u) {
+    Node *good = NULL;
+    for (int i = 0; i < u->n; i++) {
+        Node *g = u->at[i].g, *largest = reduced(el, REDUCE_MAX, emit1(el, OP_ABS, g));
+        Node *finite = emit2(el, OP_LT, largest, emit_scalar(el, g->type.dtype, INFINITY));
+        good = good ? emit2(el, OP_AND, good, finite) : finite;
+    }
+    return good;
+}
+
+/* Adds this call's gradients to the pending sums, unless `good` is given and false; returns whether this call is the n-th, g
+ * becomes the mean. */
+static Node *accumulated(Elab *el, Updates *u, int64_t n, Node *good) {
     Inst *first = u->at[0].opt;
     Type counter = type_scalar(DT_I64);
     SlotInfo *calls =
         slot_extra(el, arena_printf(el->arena, "%s.calls.%s", first->path, u->at[0].slot->path), u->at[0].slot->path, counter);
-    Node *one = emit_whole(el, counter, 1), *done = emit2(el, OP_ADD, slot_get(el, calls), one);
-    Node *all = emit_whole(el, counter, n), *go = emit2(el, OP_EQ, done, all);
-    Node *none = emit_whole(el, counter, 0);
-    slot_set(el, calls, emit_where(el, go, none, done));
+    Node *before = slot_get(el, calls), *done = emit2(el, OP_ADD, before, emit_whole(el, counter, 1));
+    Node *go = emit2(el, OP_EQ, done, emit_whole(el, counter, n)), *none = emit_whole(el, counter, 0);
+    if (good) go = emit2(el, OP_AND, go, good);
+    Node *counted = emit_where(el, go, none, done);
+    slot_set(el, calls, good ? emit_where(el, good, counted, before) : counted);
     Node *share = emit_scalar(el, DT_F32, 1.0 / (double)n);
     for (int i = 0; i < u->n; i++) {
         Update *x = &u->at[i];
         SlotInfo *sum =
             slot_extra(el, arena_printf(el->arena, "%s.sum.%s", x->opt->path, x->slot->path), x->slot->path, x->g->type);
-        Node *part = scaled(el, x->g, emit_cast(el, share, x->g->type.dtype));
-        Node *total = emit2(el, OP_ADD, slot_get(el, sum), part), *zero = emit_const(el, total->type, 0);
-        slot_set(el, sum, emit_where(el, go, zero, total));
+        Node *part = scaled(el, x->g, emit_cast(el, share, x->g->type.dtype)), *old = slot_get(el, sum);
+        Node *total = emit2(el, OP_ADD, old, part), *zero = emit_const(el, total->type, 0);
+        Node *pending = emit_where(el, go, zero, total);
+        slot_set(el, sum, good ? emit_where(el, good, pending, old) : pending);
         x->g = total;
     }
     return go;
@@ -130,9 +157,7 @@ static void clip(Elab *el, Updates *u, const Options *o) {
     Node *total = NULL;
     for (int i = 0; i < u->n; i++) {
         Node *g = u->at[i].g, *square = emit2(el, OP_MUL, g, g);
-        int axes[MAX_RANK];
-        for (int k = 0; k < MAX_RANK; k++) axes[k] = k;
-        Node *sum = emit_cast(el, emit_reduce(el, REDUCE_SUM, square, g->type.rank, axes), DT_F32);
+        Node *sum = emit_cast(el, reduced(el, REDUCE_SUM, square), DT_F32);
         total = total ? emit2(el, OP_ADD, total, sum) : sum;
     }
     Node *limit = emit_scalar(el, DT_F32, number_value(o->clip_norm)), *one = emit_scalar(el, DT_F32, 1);
@@ -173,7 +198,7 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
     slot_set(el, counter, step);
     slot_set(el, x->slot, r.node);
     if (!go) return;
-    for (int i = 0; i < el->slots.n; i++) { /* only the n-th call updates */
+    for (int i = 0; i < el->slots.n; i++) { /* what changed, changes only where this call updates */
         SlotInfo *s = el->slots.at[i];
         Node *old = s->load;
         for (int k = 0; k < before.n; k++)
@@ -211,7 +236,8 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
     for (int i = 0; i < u.n; i++) in[i + 1] = u.at[i].w = slot_get(el, u.at[i].slot);
     Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in);
     for (int i = 0; i < u.n; i++) u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);
-    Node *go = options.accumulate > 1 ? accumulated(el, &u, options.accumulate) : NULL;
+    Node *go = options.skip_nan ? all_finite(el, &u) : NULL;
+    if (options.accumulate > 1) go = accumulated(el, &u, options.accumulate, go);
     clip(el, &u, &options);
     for (int i = 0; i < u.n; i++) update(el, st, &u.at[i], go);
 }
