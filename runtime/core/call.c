@@ -102,9 +102,14 @@ static bool contiguous(const mdl_tensor *t) {
     return true;
 }
 
-/* Between a strided tensor and row-major memory. */
+/* Between a tensor with strides, or one that is not aligned, and row-major memory. */
 static void copy_strided(const mdl_tensor *t, char *flat, bool out) {
     int64_t at[RT_MAX_RANK] = {0}, n = rt_count(t->shape, t->rank), width = dtype_bytes(t->dtype);
+    char *whole = (char *)t->data + t->offset;
+    if (contiguous(t)) {
+        memcpy(out ? whole : flat, out ? flat : whole, (size_t)(n * width));
+        return;
+    }
     for (int64_t k = 0; k < n; k++) {
         int64_t offset = 0;
         for (int i = 0; i < t->rank; i++) offset += at[i] * t->strides[i];

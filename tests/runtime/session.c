@@ -139,6 +139,12 @@ static void test_calls(mdl_session *s) {
     int32_t strided[] = {1, 99, 2, 99};
     mdl_tensor in = {strided, {1, 0}, 1, INT, shape, column, 0}, result = {out, {1, 0}, 1, INT, shape, NULL, 0};
     CHECK(rt_call(s, 1, &n, &in, &result) == MDL_OK && out[0] == 9 && out[1] == 11);
+    _Alignas(4) char odd[2][9];
+    memcpy(odd[0] + 1, (int32_t[]){3, 4}, 8);
+    mdl_tensor odd_in = {odd[0], {1, 0}, 1, INT, shape, NULL, 1}, odd_result = {odd[1] + 1, {1, 0}, 1, INT, shape, NULL, 0};
+    CHECK(rt_call(s, 1, &n, &odd_in, &odd_result) == MDL_OK);
+    memcpy(out, odd[1] + 1, 8);
+    CHECK(out[0] == 12 && out[1] == 15);
     in.dtype = FLOAT;
     CHECK(rt_call(s, 1, &n, &in, &result) == MDL_ARGUMENT && says(s, "count: ids must be i32, but it is f32"));
     in.dtype = INT;
