@@ -134,7 +134,8 @@ static Value fn_mean(Elab *el, Call *c) {
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
 
-/* m + log(sum(exp(x - m))), m the largest or 0; the gradient does not go through m, where it would cancel. */
+/* m + log(sum(exp(x - m))), m the largest or 0; the gradient does not go through m, where it would cancel. A sum of 0, of nothing
+ * but -inf, gives -inf as a constant: through the logarithm the gradient would be infinite. */
 static Value fn_logsumexp(Elab *el, Call *c) {
     need_float(el, &c->arg[0]);
     Node *x = c->arg[0].value.node;
@@ -145,7 +146,8 @@ static Value fn_logsumexp(Elab *el, Call *c) {
     m = emit3(el, OP_WHERE, infinite, zero, m);
     Node *wide = emit_expand(el, kept(el, m, x, axes, true), x->type.rank, x->type.dim);
     Node *total = emit_reduce(el, REDUCE_SUM, emit1(el, OP_EXP, emit2(el, OP_SUB, x, wide)), axes.n, axes.at);
-    Node *r = emit2(el, OP_ADD, m, emit1(el, OP_LOG, total));
+    Node *none = emit2(el, OP_EQ, total, zero), *lowest = emit_const(el, m->type, -INFINITY);
+    Node *r = emit2(el, OP_ADD, m, emit3(el, OP_WHERE, none, lowest, emit1(el, OP_LOG, total)));
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
 
