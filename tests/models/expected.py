@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 def save(name, tensors):
     head, data = {}, b''
     names = {'float32': 'F32', 'int32': 'I32', 'bool': 'BOOL'}
-    for key, value in tensors.items():
+    for key, value in sorted(tensors.items(), key=lambda item: -item[1].itemsize):  # so that all are aligned
         value = np.asarray(value, order='C')
         head[key] = {'dtype': names[str(value.dtype)], 'shape': list(value.shape), 'data_offsets': [len(data), len(data) + value.nbytes]}
         data += value.tobytes()
@@ -63,8 +63,8 @@ def weights(shapes):
     return values, how
 
 
-def philox_normal(entry, draw, step, n, seed=0):
-    """normal(float[n]) of INTRINSICS.md, section 9: the draw number `draw` of an entry in its call number `step`, from 0."""
+def philox(entry, draw, step, n, seed=0):
+    """The n words of INTRINSICS.md, section 9, of the draw number `draw` of an entry in its call number `step`, from 0."""
     k = [np.uint64(seed & 0xffffffff), np.uint64((seed >> 32) ^ ((fnv(entry) + draw) & 0xffffffff))]
     block = np.arange((n + 3) // 4, dtype=np.uint64)
     low = np.uint64(0xffffffff)
@@ -73,9 +73,17 @@ def philox_normal(entry, draw, step, n, seed=0):
         p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
         c = [(p1 >> np.uint64(32)) ^ c[1] ^ k[0], p1 & low, (p0 >> np.uint64(32)) ^ c[3] ^ k[1], p0 & low]
         k = [(k[0] + np.uint64(0x9E3779B9)) & low, (k[1] + np.uint64(0xBB67AE85)) & low]
-    words = np.stack(c, 1).reshape(-1)[:n]
-    x = (2.0 * (words >> np.uint64(9)).astype(np.float64) + 1 - (1 << 23)) * 2.0 ** -23
-    return (2 ** 0.5 * torch.special.erfinv(torch.tensor(x))).numpy().astype(np.float32)  # the exact quantile: ours is within 3e-7
+    return np.stack(c, 1).reshape(-1)[:n]
+
+
+def philox_uniform(entry, draw, step, n, seed=0):
+    return (philox(entry, draw, step, n, seed) >> np.uint64(8)) * 2.0 ** -24
+
+
+def philox_normal(entry, draw, step, n, seed=0):
+    """The exact quantiles: ours are within 3e-7."""
+    x = (2.0 * (philox(entry, draw, step, n, seed) >> np.uint64(9)) + 1 - (1 << 23)) * 2.0 ** -23
+    return (2 ** 0.5 * torch.special.erfinv(torch.tensor(x))).numpy().astype(np.float32)
 
 
 assert abs(philox_normal('', 0x100000000 - fnv(''), 0, 4, seed=1) - [1.22790778, 1.25183356, 0.216564089, 0.557093263]).max() < 1e-6

@@ -94,7 +94,7 @@ static int64_t count_of(const mdl_value *v) {
     return n;
 }
 
-/* The parameter's first value: mean + scale * made. */
+/* The parameter's first value: mean + scale * made. Without made.PATH it keeps that of the program. */
 static float *first_weights(const mdl_value *v) {
     const float *m = (const float *)(const void *)data_of(needed("made.", v->name));
     int64_t n = count_of(v);
@@ -111,7 +111,7 @@ static mdl_tensor weight_tensor(const mdl_value *v, float *at) {
 static void set_weights(void) {
     for (int i = 0; i < model->n_values; i++) {
         const mdl_value *v = &model->values[i];
-        if (v->kind != MDL_PARAM) continue;
+        if (v->kind != MDL_PARAM || !find("made.", v->name)) continue;
         float *w = first_weights(v);
         mdl_tensor t = weight_tensor(v, w);
         if (model->set(session, v->name, &t)) fail("cannot be set", v->name);
