@@ -96,24 +96,21 @@ void need_float(Elab *el, const Arg *a) {
     fault_throw(el);
 }
 
-static int axis_of(Elab *el, Value v, const Ast *node, int rank, const char *shown) {
+int need_axis(Elab *el, const Arg *a, int rank, const Node *x) {
+    Value v = a->value;
     if (v.kind != V_INT) {
-        fault(el, node, 305, "an axis must be an integer known at compile time");
+        fault(el, a->node, 305, "an axis must be an integer known at compile time");
         fault_label(el, "this is %s", value_a(el, v));
         fault_throw(el);
     }
     if (v.whole < -rank || v.whole >= rank) {
-        fault(el, node, 407, "axis %lld does not exist", (long long)v.whole);
+        const char *shown = tensor_text(el, value_tensor((Node *)x, false));
+        fault(el, a->node, 407, "axis %lld does not exist", (long long)v.whole);
         if (rank) fault_label(el, "the tensor is %s, with axes 0 to %d", shown, rank - 1);
         else fault_label(el, "the tensor is %s, without axes", shown);
         fault_throw(el);
     }
     return (int)(v.whole < 0 ? v.whole + rank : v.whole);
-}
-
-int need_axis(Elab *el, const Arg *a, int rank, const Node *x) {
-    Value shown = value_tensor((Node *)x, false);
-    return axis_of(el, a->value, a->node, rank, tensor_text(el, shown));
 }
 
 int64_t need_int(Elab *el, const Arg *a, const char *what) {

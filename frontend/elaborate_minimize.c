@@ -166,17 +166,12 @@ static void clip(Elab *el, Updates *u, const Options *o) {
     for (int i = 0; i < u->n; i++) u->at[i].g = scaled(el, u->at[i].g, emit_cast(el, factor, u->at[i].g->type.dtype));
 }
 
-typedef struct Saved { /* a slot's value before the update */
-    SlotInfo *slot;
-    Node *value;
-} Saved;
-
 static void update(Elab *el, const Ast *st, Update *x, Node *go) {
-    LIST(Saved) before = {0};
     SlotInfo *counter =
         slot_extra(el, arena_printf(el->arena, "%s.step.%s", x->opt->path, x->slot->path), x->slot->path, type_scalar(DT_I64));
-    for (int i = 0; go && i < el->slots.n; i++)
-        if (el->slots.at[i]->now) PUSH(el->arena, before, ((Saved){el->slots.at[i], el->slots.at[i]->now}));
+    int known = el->slots.n; /* slots that exist before the update, and their values */
+    Node **before = go ? NEW_ARRAY(el->arena, Node *, known) : NULL;
+    for (int i = 0; go && i < known; i++) before[i] = el->slots.at[i]->now;
     Node *old_step = slot_get(el, counter), *one = emit_whole(el, type_scalar(DT_I64), 1),
          *step = emit2(el, OP_ADD, old_step, one);
     Context saved = el->cx;
@@ -200,9 +195,7 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
     if (!go) return;
     for (int i = 0; i < el->slots.n; i++) { /* what changed, changes only where this call updates */
         SlotInfo *s = el->slots.at[i];
-        Node *old = s->load;
-        for (int k = 0; k < before.n; k++)
-            if (before.at[k].slot == s) old = before.at[k].value;
+        Node *old = i < known && before[i] ? before[i] : s->load;
         if (s->now && old && s->now != old) slot_set(el, s, emit_where(el, go, s->now, old));
     }
 }
