@@ -19,8 +19,9 @@
 typedef struct Feed {
     int input; /* which input of the entry */
     bool constant, stream;
-    Array a;        /* as the file has it */
-    int64_t sample; /* elements a sample, or the window */
+    Array a;          /* as the file has it */
+    int64_t sample;   /* elements a sample, or the window */
+    const char *text; /* the source as it was given */
 } Feed;
 
 struct Data {
@@ -35,6 +36,7 @@ struct Data {
     bool windows;   /* streams only */
     int64_t *order; /* of the epoch order_epoch */
     int64_t order_epoch;
+    int64_t *rows; /* where the rows of the last batch come from: samples, or elements of the stream */
 };
 
 Call *data_call(Data *d) {
@@ -126,8 +128,9 @@ static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const cha
 
 static void feed_samples(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
     const char *entry = d->call.entry->name;
+    if (f->a.shape[0] == 0) tool_fail(t, EXIT_INPUT, "%s has no samples", text);
     if (f->a.lengths) texts_widen(t, d, f, v, text);
-    f->sample = f->a.shape[0] ? f->a.count / f->a.shape[0] : 0;
+    f->sample = f->a.count / f->a.shape[0];
     if (v->rank == 0) tool_fail(t, EXIT_INPUT, "%s: %s is one number a call, and %s has samples", entry, v->name, text);
     if (d->samples >= 0 && d->samples != f->a.shape[0])
         tool_fail(t, EXIT_INPUT, "%s has %lld samples, other data %lld", text, (long long)f->a.shape[0], (long long)d->samples);
@@ -202,6 +205,7 @@ static void feed_open(Tool *t, Data *d, Feed *f, const char *text) {
         call_set_input(t, &d->call, f->input, &f->a);
         return;
     }
+    f->text = text;
     f->a = sample_read(t, text);
     f->stream = f->a.rank == 1 && v->rank == 2;
     if (!f->stream) {
@@ -264,6 +268,7 @@ Data *data_open(Tool *t, const char *entry, const Bindings *b, int64_t batch) {
     if (!d->windows && d->fixed && d->samples < d->batch)
         tool_fail(t, EXIT_INPUT, "%s: the program fixes a batch of %lld, and there are %lld samples", entry,
                   (long long)d->batch, (long long)d->samples);
+    d->rows = tool_alloc(t, sizeof *d->rows * (size_t)d->batch);
     for (int i = 0; i < d->n_feeds; i++) { /* the buffers of a whole batch */
         const mdl_value *v = &e->inputs[d->feeds[i].input];
         if (d->feeds[i].constant) continue;
@@ -325,6 +330,15 @@ static void row_fill(Tool *t, Data *d, const Feed *f, int64_t row, int64_t from)
                   element_double(source, f->a.dtype, done));
 }
 
+/* Fills row `row` of the batch with sample `place`, or with the windows from element `place`. */
+static void row_set(Tool *t, Data *d, int64_t row, int64_t place) {
+    d->rows[row] = place;
+    for (int i = 0; i < d->n_feeds; i++) {
+        const Feed *f = &d->feeds[i];
+        if (!f->constant) row_fill(t, d, f, row, d->windows ? place : place * f->sample);
+    }
+}
+
 /* A number below n from two words: the remainder's bias is below n / 2^64. */
 static int64_t random_below(uint64_t seed, const char *what, int64_t step, int64_t element, int64_t n) {
     uint32_t site = philox_site(what);
@@ -355,11 +369,8 @@ int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step) {
     }
     batch_shape(t, d, n);
     for (int64_t row = 0; row < n; row++) {
-        int64_t place = d->windows ? random_below(seed, "mdlrun.window", step, row, d->length - d->window + 1) : 0;
-        for (int i = 0; i < d->n_feeds; i++) {
-            const Feed *f = &d->feeds[i];
-            if (!f->constant) row_fill(t, d, f, row, f->stream ? place : d->order[at + row] * f->sample);
-        }
+        int64_t place = d->windows ? random_below(seed, "mdlrun.window", step, row, d->length - d->window + 1) : d->order[at + row];
+        row_set(t, d, row, place);
     }
     return n;
 }
@@ -370,8 +381,29 @@ int64_t data_next(Tool *t, Data *d, int64_t i) {
     if (n > d->samples - at) n = d->samples - at;
     if (d->fixed && n < d->batch) return 0;
     batch_shape(t, d, n);
-    for (int64_t row = 0; row < n; row++)
-        for (int k = 0; k < d->n_feeds; k++)
-            if (!d->feeds[k].constant) row_fill(t, d, &d->feeds[k], row, (at + row) * d->feeds[k].sample);
+    for (int64_t row = 0; row < n; row++) row_set(t, d, row, d->windows ? (at + row) * d->window : at + row);
     return n;
+}
+
+/* The message of a failed call, "step: y[6] = 3 is not in 0 to 2", with the place in the source where the first index is a row
+ * of the batch: ": row 6 is sample 9 of y.npy". */
+static const char *place_named(Tool *t, const Data *d, const char *message) {
+    const char *bracket = strchr(message, '['), *name = bracket;
+    while (name && name > message && name[-1] != ' ') name--;
+    int64_t row = bracket ? strtoll(bracket + 1, NULL, 10) : -1;
+    for (int i = 0; bracket && i < d->n_feeds; i++) {
+        const Feed *f = &d->feeds[i];
+        const char *input = d->call.entry->inputs[f->input].name;
+        bool this = strlen(input) == (size_t)(bracket - name) && !memcmp(input, name, strlen(input));
+        if (!this || !f->text || row < 0 || row >= d->batch) continue;
+        return tool_printf(t, "%s: row %lld is %s %lld of %s", message, (long long)row,
+                           d->windows ? "the window from element" : "sample", (long long)d->rows[row], f->text);
+    }
+    return message;
+}
+
+void data_call_run(Tool *t, Data *d) {
+    if (call_try(t, &d->call) == MDL_OK) return;
+    const char *why = t->model->error(t->session);
+    tool_fail(t, EXIT_ARTIFACT, "%s", place_named(t, d, why));
 }
