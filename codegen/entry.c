@@ -185,15 +185,45 @@ const char *entry_place_text(Arena *arena, Loc at) {
     return arena_printf(arena, "%s:%d", name ? name + 1 : at.source->name, line);
 }
 
+/* The constant RtFloats of a call, *n of them: what it has stored when it returns. Of several calls, each of which stores a part, it
+ * is the last. */
+static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCall *call, bool last, int *n) {
+    Module *m = c->m;
+    LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, k->writes.n + 1);
+    *n = 0;
+    for (int i = 0; i < k->writes.n && (last || call->when); i++) {
+        const Node *w = k->writes.at[i];
+        int a = 0;
+        while (a < call->n_args && (call->args[a].kind != ARG_VALUE || call->args[a].node != w)) a++;
+        if (a == call->n_args || (w->type.dtype != DT_F32 && w->type.dtype != DT_F64)) continue;
+        LLVMValueRef fields[] = {bytes_function(c->unit, type_count(w->graph, &w->type)), module_i32(m, a),
+                                 module_i32(m, dtype_bits(w->type.dtype))};
+        rows[(*n)++] = module_struct(m, 3, fields);
+    }
+    if (*n == 0) return module_null(m);
+    LLVMValueRef value = LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)*n); /* equal ones are one: those of equal layers */
+    EntryUnit *u = c->unit;
+    for (int i = 0; i < u->floats_known.n; i++)
+        if (u->floats_known.at[i] == value) return u->floats.at[i];
+    PUSH(m->arena, u->floats_known, value);
+    PUSH(m->arena, u->floats, module_constant(m, value));
+    return u->floats.at[u->floats.n - 1];
+}
+
 /* The constant RtKernel of a call: for messages and profiles. */
-static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall *call) {
+static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall *call, bool last) {
     Node *n = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
     LLVMValueRef fields[] = {
         module_text(c->m, call->text ? call->text : call->function),
         module_text(c->m, n && n->path ? n->path : ""),
         module_text(c->m, n ? entry_place_text(c->m->arena, n->loc) : ""),
+        NULL,
+        NULL,
     };
-    return module_constant(c->m, module_struct(c->m, 3, fields));
+    int floats;
+    fields[4] = kernel_floats(c, k, call, last, &floats);
+    fields[3] = module_i64(c->m, floats);
+    return module_constant(c->m, module_struct(c->m, 5, fields));
 }
 
 /* The number of a pack in the artifact: a new one, or that of an equal one that came up before. */
@@ -260,7 +290,7 @@ const char *entry_kernel_name(Arena *arena, const char *function, int module) {
     return arena_printf(arena, "m%d.%s", module, function);
 }
 
-static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, int module) {
+static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, bool last, int module) {
     Module *m = c->m;
     LLVMBasicBlockRef after = NULL;
     if (call->when) {
@@ -280,7 +310,7 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
         LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
     }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
-    LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call), thunk,
+    LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call, last), thunk,
                                 array,    size_array(c, call),     size_code(c->sizes, call->count)};
     module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
     if (after) {
@@ -330,7 +360,7 @@ static void kernel_calls(EntryCode *c, const EntryMemory *mem, const Kernel *k) 
     KernelCode *code = scheduler_kernel(module->scheduler, mem->plan, k);
     module->weight += module_growth(module);
     c->unit->modules[0].weight += CALL_WEIGHT * code->n;
-    for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], number);
+    for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], i == code->n - 1, number);
 }
 
 /* ---- checks and prints --------------------------------------------------------------------------------------------------- */

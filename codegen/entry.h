@@ -47,6 +47,8 @@ typedef struct EntryUnit {
     LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
     LIST(Size) bytes_known; /* functions of bytes and shapes made so far: equal sizes share one */
     LIST(LLVMValueRef) bytes_function;
+    LIST(LLVMValueRef) floats_known; /* arrays of RtFloats made so far, and where they are */
+    LIST(LLVMValueRef) floats;
     LIST(const Type *) shape_known;
     LIST(LLVMValueRef) shape_function;
     int kernels; /* kernels called from all entries (not in loops: in the text) */

@@ -190,6 +190,8 @@ static int session_open(mdl_session **out, const mdl_options *options) {
     *out = NULL;
     if (options && options->weights)
         return failed(NULL, MDL_ARGUMENT, "the interpreter takes weights from modelc's --load=F alone");
+    if (options && options->flags & MDL_CHECK_NUMBERS)
+        return failed(NULL, MDL_ARGUMENT, "the interpreter does not look for NaN: leave out --interpret or --check-nan");
     mdl_session *s = calloc(1, sizeof *s);
     if (!s) return failed(NULL, MDL_MEMORY, "no memory for a session");
     s->model = &it->model;

@@ -370,10 +370,10 @@ static LLVMValueRef packs_table(Tables *t) {
     for (int i = 0; i < n; i++) {
         const EntryPack *pack = &t->unit->packs.at[i];
         LLVMValueRef info[] = {module_text(m, pack->said), module_text(m, t->program->slots.at[pack->slot]->path),
-                               module_text(m, "")};
+                               module_text(m, ""), module_i64(m, 0), module_null(m)};
         LLVMValueRef fields[] = {module_i32(m, pack->slot), module_i64(m, pack->bytes), module_i64(m, pack->count),
                                  module_function(m, pack->thunk, module_type(m, m->nothing, 5, thunk_types)),
-                                 module_constant(m, module_struct(m, 3, info))};
+                                 module_constant(m, module_struct(m, 5, info))};
         rows[i] = module_struct(m, 5, fields);
         struct_check(m, rows[i], sizeof(RtPack), "RtPack");
     }

@@ -87,6 +87,10 @@ int rt_open_failed(int code, const char *format, ...) __attribute__((format(prin
 
 int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run */
 
+/* ---- core/numbers.c: MDL_CHECK_NUMBERS */
+int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
+void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args); /* sets f->nan */
+
 /* ---- core/call.c, slots.c, packs.c */
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */

@@ -29,7 +29,7 @@ enum mdl_status {
     MDL_MISMATCH = 7, /* weights or checkpoint of another model */
     MDL_TARGET = 8,   /* this processor or device cannot run the artifact */
     MDL_DEVICE = 9,   /* the GPU driver reported an error */
-    MDL_NUMBER = 10,  /* a NaN or infinity, with MDL_CHECK_NUMBERS: names layer and source line */
+    MDL_NUMBER = 10,  /* a NaN, with MDL_CHECK_NUMBERS: names layer and source line */
     MDL_BUSY = 11,
     MDL_INTERRUPTED = 12,
     MDL_BROKEN = 13 /* a call failed after it had begun to change weights: load a checkpoint (or reset, if only caches changed) */
@@ -59,7 +59,7 @@ typedef void mdl_log(void *context, int level, const char *line); /* 0 note, 1 w
 
 enum mdl_flags {
     MDL_COPY_WEIGHTS = 1,  /* on huge pages: a slower start, faster streaming; else used where they lie */
-    MDL_CHECK_NUMBERS = 2, /* stop at the first NaN or infinity */
+    MDL_CHECK_NUMBERS = 2, /* a call stops at the first NaN: slower */
     MDL_PROFILE = 4,       /* keep times per kernel */
     MDL_NO_INIT = 8        /* leave parameters unset: the caller loads all of them */
 };

@@ -47,7 +47,7 @@ typedef struct Options {
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
     uint64_t seed;
-    bool seed_given, quiet, json, profile, truncate;
+    bool seed_given, quiet, json, profile, truncate, check_nan;
     double temperature, top_p;
 } Options;
 
@@ -201,7 +201,8 @@ int64_t data_epoch_steps(const Data *d); /* calls that go through the data once,
 int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step);
 /* Fills the inputs for call i of a pass in order; returns the samples, 0 at the end. */
 int64_t data_next(Tool *t, Data *d, int64_t i);
-void data_call_run(Tool *t, Data *d); /* calls the entry with the batch; ends the command where it fails, and says which sample it was */
+/* Calls the entry with the batch. Where that fails it ends the command, and says which sample it was, and which step (-1: none). */
+void data_call_run(Tool *t, Data *d, int64_t step);
 int64_t data_tokens(const Data *d);   /* elements a sample of the stream, 0 where there is none */
 int64_t data_left_out(const Data *d); /* samples (or elements of a stream) that no call of a pass in order sees */
 int64_t data_batch(const Data *d);

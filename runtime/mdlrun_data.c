@@ -402,8 +402,9 @@ static const char *place_named(Tool *t, const Data *d, const char *message) {
     return message;
 }
 
-void data_call_run(Tool *t, Data *d) {
+void data_call_run(Tool *t, Data *d, int64_t step) {
     if (call_try(t, &d->call) == MDL_OK) return;
-    const char *why = t->model->error(t->session);
-    tool_fail(t, EXIT_ARTIFACT, "%s", place_named(t, d, why));
+    const char *why = place_named(t, d, t->model->error(t->session));
+    if (step < 0) tool_fail(t, EXIT_ARTIFACT, "%s", why);
+    tool_fail(t, EXIT_ARTIFACT, "%s, in step %lld of the training", why, (long long)step + 1);
 }

@@ -52,7 +52,7 @@ Results eval_pass(Tool *t, Data *d, const char *folder) {
     tool_check(t, t->model->reset(t->session), c->entry->name);
     int64_t samples;
     for (int64_t i = 0; !stop_asked() && (samples = data_next(t, d, i)) > 0; i++) {
-        data_call_run(t, d);
+        data_call_run(t, d, -1);
         for (int k = 0, scalar = 0; k < n; k++) {
             const Array *a = &c->outputs[k];
             if (output_is_number(&c->entry->outputs[k])) {

@@ -22,7 +22,7 @@ static const char help[] =
     "\n"
     "  --load F         weights before anything runs      --save F         weights afterwards; in train a checkpoint\n"
     "  --only PATHS     of these alone: head,h[*].attn    --out DIR        each result as DIR/RESULT.npy\n"
-    "  --threads N      --seed N      --quiet\n"
+    "  --threads N      --seed N      --quiet             --check-nan      a call stops at its first NaN and names the layer (slower)\n"
     "train:\n"
     "  --data DIR       where the data of run { } lies    --every N        saves every N steps\n"
     "  --test ENTRY     with --test-data \"NAME=SOURCE ...\" every --test-every N steps (an epoch, or a tenth of the "
@@ -74,6 +74,7 @@ static const struct Row {
     ROW("json", OPT_FLAG, json, 0),
     ROW("profile", OPT_FLAG, profile, 0),
     ROW("truncate", OPT_FLAG, truncate, 0),
+    ROW("check-nan", OPT_FLAG, check_nan, 0),
 #undef ROW
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))

@@ -321,7 +321,7 @@ static void plot(Tool *t, const Training *r, int64_t done) {
 static void step_run(Tool *t, Training *r, int64_t step) {
     Call *c = data_call(r->data);
     r->samples += data_train(t, r->data, t->o.seed, step);
-    data_call_run(t, r->data);
+    data_call_run(t, r->data, step);
     for (int i = 0; i < r->n_scalars; i++) {
         const Array *a = &c->outputs[r->scalars[i]];
         double v = element_double(a->data, a->dtype, 0);

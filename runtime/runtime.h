@@ -6,11 +6,21 @@
 /* A kernel as the pool calls it: iterations p0..p1 of 0..count. scratch: `scratch` bytes of RtProgram, 64-byte aligned, one block a thread. */
 typedef void RtThunk(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
 
+typedef int64_t RtBytesFunction(const int64_t *sizes);         /* bytes, or a number of elements, for these sizes */
+
+/* Floats that a kernel has stored when its call returns: elements(f->sizes) of `bits` at args[arg]. */
+typedef struct RtFloats {
+    RtBytesFunction *elements;
+    int32_t arg, bits;
+} RtFloats;
+
 /* What a kernel is, for messages, profiles and debuggers. */
 typedef struct RtKernel {
     const char *name;   /* "k17 contract" */
     const char *path;   /* "net.h.3.attn.proj" or "" */
     const char *source; /* "gpt.mdl:29" or "" */
+    int64_t n_floats;
+    const RtFloats *floats;
 } RtKernel;
 
 /* One call of an entry. Made by the runtime after every argument was checked. */
@@ -24,10 +34,11 @@ typedef struct RtFrame {
     uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
     int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
     char *const *packs;     /* by pack index; NULL for those that this call does not use */
+    int32_t numbers;        /* 1: what kernels store is looked through for NaN (MDL_CHECK_NUMBERS) */
+    const RtKernel *nan;    /* the first that stored one; no kernel runs after it */
 } RtFrame;
 
 typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */
-typedef int64_t RtBytesFunction(const int64_t *sizes);         /* bytes for these sizes */
 typedef void RtShapeFunction(const int64_t *sizes, int64_t *dims); /* a value's dims */
 
 typedef struct RtSlot {

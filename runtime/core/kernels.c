@@ -46,7 +46,7 @@ static void count_kernel(mdl_session *s, const RtKernel *k, int64_t ns) {
 
 void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *args, const int64_t *sizes, int64_t count) {
     mdl_session *s = f->session;
-    if (count <= 0) return;
+    if (count <= 0 || f->nan) return;
     int64_t start = s->flags & MDL_PROFILE ? rt_host_now() : 0;
     Region r = {thunk, args, sizes, count, s->threads, s};
     if (count == 1 || s->threads == 1) {
@@ -57,6 +57,7 @@ void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *arg
         else rt_host_pool_run(s->pool, run_part, &r);
     }
     if (s->flags & MDL_PROFILE) count_kernel(s, k, rt_host_now() - start);
+    if (f->numbers) rt_check_kernel(f, k, args);
 }
 
 int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns) {

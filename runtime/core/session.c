@@ -107,7 +107,6 @@ static int check_options(const RtProgram *p, const mdl_options *o) {
         return rt_open_failed(MDL_TARGET, "%s was compiled for x86-64-v%d, and this processor runs x86-64-v%d at most; compile with --target=x86-64-v%d",
                               name, p->cpu_level, rt_cpu_level(), rt_cpu_level());
     if (o->device.type > 1) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
-    if (o->flags & MDL_CHECK_NUMBERS) return rt_open_failed(MDL_ARGUMENT, "MDL_CHECK_NUMBERS is not supported yet");
     if (o->flags & MDL_PROFILE && rt_host_now() < 0)
         return rt_open_failed(MDL_ARGUMENT, "MDL_PROFILE wants a clock, and this artifact has none: it was compiled with --runtime=core");
     if (o->memory && (uintptr_t)o->memory % RT_ALIGN)

@@ -2,6 +2,7 @@
  * threads, the caller's memory. */
 #include "runtime/runtime.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,7 +39,9 @@ static void add_thunk(void *const *args, const int64_t *sizes, char *scratch, in
     scratch[0] = 1;
     for (int64_t i = p0; i < p1; i++) ((float *)args[0])[i] += *(const float *)args[1];
 }
-static const RtKernel ADD = {"k0 add", "w", "made.mdl:1"};
+static int64_t six(const int64_t *z) { (void)z; return 6; }
+static const RtFloats SUM = {six, 0, 32};
+static const RtKernel ADD = {"k0 add", "w", "made.mdl:1", 1, &SUM};
 static int step_run(RtFrame *f) { /* w += x; refuses x > 10 first, and x > 5 half way */
     float x = *(const float *)f->inputs[0];
     if (x > 10) return rt_fail(f->session, MDL_ASSERT, "step: x is too large");
@@ -214,8 +217,24 @@ static void test_borrowed(char *memory, size_t need) {
     rt_close(s);
 }
 
+static void test_numbers(void) {
+    mdl_session *s = NULL;
+    mdl_options o = {.size = sizeof o, .threads = 2, .flags = MDL_CHECK_NUMBERS};
+    float loss, w[6] = {0, 1, 2, INFINITY, 4, 5};
+    int64_t shape[2] = {2, 3};
+    mdl_tensor t = {w, {1, 0}, 2, FLOAT, shape, NULL, 0};
+    CHECK(rt_open(&program, &s, &o) == MDL_OK);
+    if (!s) return;
+    CHECK(step(s, NAN, &loss) == MDL_NUMBER && says(s, "step: there is a NaN in the input x"));
+    CHECK(rt_set(s, "w", &t) == MDL_OK && step(s, 1, &loss) == MDL_OK && loss == 6); /* an infinity is none, and nothing was broken */
+    CHECK(step(s, -INFINITY, &loss) == MDL_NUMBER && says(s, "step: first NaN in w (made.mdl:1)"));
+    CHECK(step(s, 1, &loss) == MDL_BROKEN);
+    rt_close(s);
+}
+
 int main(void) {
     make_program();
+    test_numbers();
     for (int threads = 1; threads <= 5; threads += 2) {
         mdl_session *s = NULL;
         mdl_options o = {.size = sizeof o, .threads = threads, .flags = MDL_PROFILE};
