@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 def save(name, tensors):
     head, data = {}, b''
-    names = {'float32': 'F32', 'int32': 'I32', 'bool': 'BOOL'}
+    names = {'float32': 'F32', 'int32': 'I32', 'uint8': 'U8', 'bool': 'BOOL'}
     for key, value in sorted(tensors.items(), key=lambda item: -item[1].itemsize):  # so that all are aligned
         value = np.asarray(value, order='C')
         head[key] = {'dtype': names[str(value.dtype)], 'shape': list(value.shape), 'data_offsets': [len(data), len(data) + value.nbytes]}

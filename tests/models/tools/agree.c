@@ -94,7 +94,7 @@ static int64_t count_of(const mdl_value *v) {
     return n;
 }
 
-/* The parameter's first value: mean + scale * made. Without made.PATH it keeps that of the program. */
+/* The first value of a parameter or state: mean + scale * made. Without made.PATH it keeps that of the program. */
 static float *first_weights(const mdl_value *v) {
     const float *m = (const float *)(const void *)data_of(needed("made.", v->name));
     int64_t n = count_of(v);
@@ -108,10 +108,14 @@ static mdl_tensor weight_tensor(const mdl_value *v, float *at) {
     return (mdl_tensor){.data = at, .dtype = v->dtype, .rank = v->rank, .shape = (int64_t *)v->dims};
 }
 
+static bool is_made(const mdl_value *v) {
+    return (v->kind == MDL_PARAM || v->kind == MDL_STATE) && find("made.", v->name);
+}
+
 static void set_weights(void) {
     for (int i = 0; i < model->n_values; i++) {
         const mdl_value *v = &model->values[i];
-        if (v->kind != MDL_PARAM || !find("made.", v->name)) continue;
+        if (!is_made(v)) continue;
         float *w = first_weights(v);
         mdl_tensor t = weight_tensor(v, w);
         if (model->set(session, v->name, &t)) fail("cannot be set", v->name);
@@ -128,8 +132,31 @@ static int entry_number(const char *name) {
     return -1;
 }
 
+/* An input as large as made.in.NAME says, [mean, scale, size of each axis]: mean + scale * made. It is made once and kept. */
+static mdl_tensor made_input(const mdl_value *v) {
+    static struct {
+        const char *name;
+        int64_t shape[8];
+        float *at;
+    } kept[8];
+    const StTensor *t = needed("made.in.", v->name);
+    const float *m = (const float *)(const void *)data_of(t);
+    int i = 0, rank = (int)t->dims[0] - 2;
+    while (kept[i].name && strcmp(kept[i].name, v->name) != 0) i++;
+    if (!kept[i].name) {
+        int64_t n = 1;
+        for (int a = 0; a < rank; a++) n *= kept[i].shape[a] = (int64_t)m[2 + a];
+        kept[i].name = v->name;
+        kept[i].at = memory(n * 4);
+        uint32_t hash = name_hash("in.", v->name);
+        for (int64_t k = 0; k < n; k++) kept[i].at[k] = (float)((double)m[0] + (double)m[1] * made(hash, k));
+    }
+    return (mdl_tensor){.data = kept[i].at, .dtype = v->dtype, .rank = rank, .shape = kept[i].shape};
+}
+
 /* ENTRY.in.NAME or in.NAME; with one axis more than `rank`, the part of call number `turn`. */
 static mdl_tensor given(const char *entry, const mdl_value *v, int turn) {
+    if (find("made.in.", v->name)) return made_input(v);
     char own[128];
     snprintf(own, sizeof own, "%s.in.", entry);
     const StTensor *t = find(own, v->name);
@@ -247,6 +274,7 @@ static void compare_weight(const mdl_value *v, int column) {
     for (int64_t r = 0; r <= rows; r++) {
         const float *want = (const float *)(const void *)data_of(p) + r * COLUMNS;
         if (column == ADAMW && want[SURE] == 0.0f) continue;
+        if (v->kind == MDL_STATE) absolute = fmax(absolute, 1e-5 * fabs((double)want[column])); /* statistics are not near 0 */
         if (r < rows) {
             int64_t i = rows == n ? r : place(r, n);
             compare("weight", v->name, i, (double)got[i], (double)want[column], absolute);
@@ -263,14 +291,19 @@ static void compare_weight(const mdl_value *v, int column) {
 static void compare_training(const char *mode, int column) {
     mdl_tensor out[64];
     int step = entry_number("step");
+    const StTensor *t = find("loss.", mode);
+    if (!t) t = needed("loss.", "sgd");
+    int losses = t->rank == 2 ? (int)t->dims[1] : 1; /* the first results of the step */
     for (int i = 0; i < (column == GRADIENT ? 1 : 5); i++) {
         call(step, i, out);
-        const float *want = (const float *)(const void *)data_of(needed("loss.", column == ADAMW ? "adamw" : "sgd")) + i;
-        compare("loss of step", "", i + 1, (double)*(float *)out[0].data, (double)*want, 1e-5 * fabs((double)*want));
+        for (int k = 0; k < losses; k++) {
+            double want = element(data_of(t), dtype_of(t), i * losses + k);
+            compare(model->entries[step].outputs[k].name, "of step", i + 1, (double)*(float *)out[k].data, want, 1e-5 * fabs(want));
+        }
         results_free(&model->entries[step], out);
     }
     for (int i = 0; i < model->n_values; i++)
-        if (model->values[i].kind == MDL_PARAM) compare_weight(&model->values[i], column);
+        if (model->values[i].kind == MDL_PARAM || is_made(&model->values[i])) compare_weight(&model->values[i], column);
     printf("%s: losses and %s agree\n", mode, column == GRADIENT ? "gradients" : "weights");
 }
 

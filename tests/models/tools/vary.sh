@@ -7,6 +7,11 @@ adamw) matrices='AdamW(lr = 1e-3, beta2 = 0.99, decay = 0.1)' vectors='AdamW(lr 
 *) echo "vary.sh: gradient, sgd or adamw?" >&2; exit 2 ;;
 esac
 
+case $1 in
+fashion_cnn | resnet | mobilenet | gan | multitask) # deep, and normalized over few values: smaller steps
+    matrices=$(echo "$matrices" | sed 's/lr = 0\.1)/lr = 0.01)/') vectors=$(echo "$vectors" | sed 's/lr = 0\.1)/lr = 0.01)/') ;;
+esac
+
 # The optimizers opt and plain by $1 (an instance of each stands for the program's), the dropouts, and what else differs.
 vary() { # further commands of sed
     sed -E "s/^opt +=.*/opt = $matrices; plain = $vectors;/; s/^(plain|opt1) +=.*//; s/using opt1/using plain/
@@ -22,5 +27,25 @@ lora) vary lora ;;
 vae) # the loss is a sum over pixels: scaled, so that steps of 0.1 are small
     vary vae 's/over enc, dec using opt/over matrices(enc, dec) using opt, over vectors(enc, dec) using plain/
         s/let loss = (.*);/let loss = 0.001 * (\1);/' ;;
+fashion_cnn) # augmentation and dropout stay; adamw: the program itself
+    [ "$2" = adamw ] && cat "$ROOT/examples/fashion_cnn.mdl" || sed -E "s/^opt = .*/opt = $matrices;/" "$ROOT/examples/fashion_cnn.mdl" ;;
+resnet) vary resnet 's/batch, 3, 224, 224/batch, 3, height, width/' ;;
+mobilenet) # with a step of training
+    vary mobilenet
+    echo "opt = $matrices; plain = $vectors;"
+    cat <<'END'
+train step(x: float[batch, 3, size, size], y: i32[batch]) -> (loss: f32) {
+    let loss = cross_entropy(net(x), y);
+    minimize loss over matrices(net) using opt, over vectors(net) using plain;
+    return loss;
+}
+END
+    ;;
+gan) # adamw: the program itself
+    [ "$2" = adamw ] && matrices='Adam(lr = 2e-4, beta1 = 0.5)'
+    sed -E "s/^([gd]_opt) = .*/\1 = $matrices;/" "$ROOT/examples/gan.mdl" ;;
+multitask) # dropout and what is frozen stay; adamw: the program's optimizers, faster
+    sed -E "s|^import \"|&$ROOT/examples/|; s/warmup = 1k/warmup = 10/; s/lr = 1e-5/lr = 1e-4/" "$ROOT/examples/multitask.mdl" |
+        if [ "$2" = adamw ]; then cat; else sed -E "s/^(slow|fast) = .*/\1 = $matrices;/"; fi ;;
 *) echo "vary.sh: no program $1" >&2; exit 2 ;;
 esac
