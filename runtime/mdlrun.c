@@ -36,6 +36,7 @@ int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, with a message */
     Tool t;
     tool_init(&t, "mdlrun");
+    t.pictures = &pictures;
     int n = argc - 1, status = EXIT_DONE;
     if (options_parse(&t, &n, argv + 1)) status = dispatch(&t, n, argv + 1);
     tool_free(&t);

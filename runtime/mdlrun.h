@@ -11,7 +11,7 @@
  *   mdlrun_call.c      one call of an entry: sizes follow from arrays, results are allocated, printed, stored; `run`
  *   mdlrun_data.c      data sets: batches of samples or windows, in an order that is a pure function of seed, epoch and step
  *   mdlrun_train.c     `train`      mdlrun_eval.c  `eval`      mdlrun_generate.c  `generate`      mdlrun_bench.c  `bench`
- *   mdlrun_plot.c      a loss curve as PNG
+ *   mdlrun_plot.c      curves and a confusion matrix as PNG       mdlrun_image.c  results as pictures: --image, --confusion
  *
  * Everything of an artifact is reached through mdl.h. A fault of the user or of a file ends the command through tool_fail();
  * memory belongs to the Tool and lives until its end, so nothing is freed alone except what grows. */
@@ -42,7 +42,7 @@ typedef struct Array {
 
 /* Options of all commands; a field keeps its initial value (options_init) where the user said nothing. */
 typedef struct Options {
-    const char *load, *save, *only, *out, *log, *plot, *resume, *test, *test_data, *data, *keep_best, *prompt, *prompt_file;
+    const char *load, *save, *only, *out, *image, *confusion, *look, *log, *plot, *resume, *test, *test_data, *data, *keep_best, *prompt, *prompt_file;
     const char *tokenizer;
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
@@ -52,6 +52,7 @@ typedef struct Options {
 } Options;
 
 typedef struct Block Block;
+typedef struct Pictures Pictures;
 
 typedef struct Tool {
     const char *program;  /* what messages begin with */
@@ -62,6 +63,7 @@ typedef struct Tool {
     json_t *run;  /* the program's run { }, or NULL */
     const mdl_model *model;
     mdl_session *session;
+    const Pictures *pictures; /* NULL in `modelc run`, which does without libpng */
     struct Tokenizer *tokenizer; /* NULL: none, or not asked for yet: tokenizer_of */
 } Tool;
 
@@ -187,6 +189,8 @@ bool call_shape(Tool *t, const Call *c, const mdl_value *v, int64_t *shape, cons
 int call_try(Tool *t, Call *c);
 void call_run(Tool *t, Call *c); /* call_try; ends the command with the artifact's message */
 void value_print(Tool *t, FILE *f, const char *name, const Array *a);
+/* Gives the call what the user wrote: numbers for sizes first, then the arrays. */
+void call_bind(Tool *t, Call *c, const Bindings *b);
 int command_run(Tool *t, int n, char **words);
 
 /* ---- mdlrun_data.c ------------------------------------------------------------------------------------------------------- */
@@ -223,14 +227,31 @@ typedef struct Results {
 /* Resets caches, then goes through the data once, in order: means of the scalar results weighted by samples (the last value
  * where a result depends on a cache). Tensors go to folder, all batches as one array, where that is not NULL. Stops early when
  * stop_asked(). */
-Results eval_pass(Tool *t, Data *d, const char *folder);
+Results eval_pass(Tool *t, Data *d, const char *folder, int64_t epoch);
 
 typedef struct Curve {
     const char *name;
     double *x, *y;
     int n;
+    bool dots; /* mark each point */
 } Curve;
 void plot_write(Tool *t, const char *path, const char *title, const Curve *curves, int n);
+/* counts[actual * classes + predicted] */
+void plot_confusion(Tool *t, const char *path, const char *title, const int64_t *counts, int classes);
+
+/* ---- mdlrun_image.c ------------------------------------------------------------------------------------------------------ */
+
+void png_store(Tool *t, const char *path, const unsigned char *rgb, int width, int height);
+char *epoch_path(Tool *t, const char *path, int64_t epoch); /* "{epoch}" replaced; epoch -1: there are none */
+bool picture_wanted(Tool *t, const char *result);           /* do --image or --confusion name it? */
+
+struct Pictures {
+    /* Ends the command where an option names no array among the results of the entries. */
+    void (*check)(Tool *t, const mdl_entry *const *entries, int n);
+    /* Draws what the options want of a result. epoch -1: not in a training. */
+    void (*write)(Tool *t, const char *result, const Array *a, int64_t epoch);
+};
+extern const Pictures pictures;
 
 /* For `modelc run`: the words after the model, with mdlrun's options among them; returns the exit status. */
 int mdlrun_run_model(const char *program, const mdl_model *m, int argc, char **argv);

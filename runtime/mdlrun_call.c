@@ -237,8 +237,7 @@ void value_print(Tool *t, FILE *f, const char *name, const Array *a) {
 
 /* ---- run ----------------------------------------------------------------------------------------------------------------- */
 
-/* Gives the call what the user wrote: numbers for sizes first, then the arrays. */
-static void call_bind(Tool *t, Call *c, const Bindings *b) {
+void call_bind(Tool *t, Call *c, const Bindings *b) {
     for (int i = 0; i < b->n; i++) {
         if (call_input(c, b->at[i].name) >= 0) continue;
         int64_t value;
@@ -267,6 +266,8 @@ int command_run(Tool *t, int n, char **words) {
     int calls = 1;
     for (int i = 0; i < n; i++) calls += !strcmp(words[i], "then");
     if (t->o.out) tool_folder(t, t->o.out);
+    if (!t->pictures && t->o.image) tool_fail(t, EXIT_USAGE, "--image: pictures are drawn by mdlrun alone");
+    if (t->o.confusion) tool_fail(t, EXIT_USAGE, "--confusion belongs to eval and train");
     for (int k = 0, at = 0; k < calls; k++, at++) {
         if (at == n || strchr(words[at], '='))
             tool_fail(t, EXIT_USAGE, "run: an entry's name belongs %s", k ? "after then" : "first");
@@ -275,6 +276,7 @@ int command_run(Tool *t, int n, char **words) {
         for (; at < n && strcmp(words[at], "then") != 0; at++)
             if (!binding_split(t, words[at], &b.at[b.n++])) tool_fail(t, EXIT_USAGE, "\"%s\" is not NAME=VALUE", words[at]);
         call_bind(t, &c, &b);
+        if (t->pictures && k + 1 == calls) t->pictures->check(t, &c.entry, 1);
         call_run(t, &c);
         const char *folder = t->o.out && calls > 1 ? tool_printf(t, "%s/%d", t->o.out, k) : t->o.out;
         if (folder) tool_folder(t, folder);
@@ -282,6 +284,7 @@ int command_run(Tool *t, int n, char **words) {
             const char *name = c.entry->outputs[i].name;
             if (!t->o.quiet) value_print(t, stdout, name, &c.outputs[i]);
             if (folder) npy_write(t, tool_printf(t, "%s/%s.npy", folder, name), &c.outputs[i]);
+            if (t->pictures && k + 1 == calls) t->pictures->write(t, name, &c.outputs[i], -1);
         }
     }
     if (t->o.save) model_save(t, t->o.save);

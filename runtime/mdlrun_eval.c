@@ -41,10 +41,12 @@ static void pile_add(Tool *t, Pile *p, const char *name, const Array *a) {
     p->a.shape[0] += a->shape[0];
 }
 
-Results eval_pass(Tool *t, Data *d, const char *folder) {
+Results eval_pass(Tool *t, Data *d, const char *folder, int64_t epoch) {
     Call *c = data_call(d);
     int n = c->entry->n_outputs;
     Pile *piles = tool_alloc(t, sizeof *piles * (size_t)(n + 1));
+    bool *keep = tool_alloc(t, sizeof *keep * (size_t)(n + 1));
+    for (int i = 0; i < n; i++) keep[i] = folder || picture_wanted(t, c->entry->outputs[i].name);
     Results r = {.names = tool_alloc(t, sizeof *r.names * (size_t)(n + 1)),
                  .values = tool_alloc(t, sizeof *r.values * (size_t)(n + 1))};
     for (int i = 0; i < n; i++)
@@ -60,7 +62,7 @@ Results eval_pass(Tool *t, Data *d, const char *folder) {
                 if (output_cached(t, c, k)) r.values[scalar] = v;
                 else r.values[scalar] += v * (double)samples;
                 scalar++;
-            } else if (folder) {
+            } else if (keep[k]) {
                 pile_add(t, &piles[k], c->entry->outputs[k].name, a);
             }
         }
@@ -70,8 +72,10 @@ Results eval_pass(Tool *t, Data *d, const char *folder) {
         if (output_is_number(&c->entry->outputs[k])) {
             if (!output_cached(t, c, k) && r.samples) r.values[scalar] /= (double)r.samples;
             scalar++;
-        } else if (folder && piles[k].a.data) {
-            npy_write(t, tool_printf(t, "%s/%s.npy", folder, c->entry->outputs[k].name), &piles[k].a);
+        } else if (piles[k].a.data) {
+            const char *name = c->entry->outputs[k].name;
+            if (folder) npy_write(t, tool_printf(t, "%s/%s.npy", folder, name), &piles[k].a);
+            if (!stop_asked()) t->pictures->write(t, name, &piles[k].a, epoch);
             tool_release(t, piles[k].a.data);
         }
     }
@@ -85,8 +89,10 @@ int command_eval(Tool *t, int n, char **words) {
     if (!entry) tool_fail(t, EXIT_USAGE, "eval: which entry?");
     Data *d = data_open(t, entry, &b, t->o.batch);
     if (t->o.out) tool_folder(t, t->o.out);
+    const mdl_entry *e = data_call(d)->entry;
+    t->pictures->check(t, &e, 1);
     stop_watch();
-    Results r = eval_pass(t, d, t->o.out);
+    Results r = eval_pass(t, d, t->o.out, -1);
     if (stop_asked()) tool_fail(t, EXIT_INTERRUPTED, "interrupted");
     const char *plural = r.samples == 1 ? "" : "s";
     int64_t rest = data_left_out(d);

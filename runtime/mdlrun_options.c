@@ -23,13 +23,17 @@ static const char help[] =
     "  --load F         weights before anything runs      --save F         weights afterwards; in train a checkpoint\n"
     "  --only PATHS     of these alone: head,h[*].attn    --out DIR        each result as DIR/RESULT.npy\n"
     "  --threads N      --seed N      --quiet             --check-nan      a call stops at its first NaN and names the layer (slower)\n"
+    "  --image RESULT=FILE.png      a result [n, h, w], [n, 1 or 3, h, w] or [n, h * h] as a grid of pictures: u8, or floats from 0\n"
+    "                   (where some are negative, -1) to 1\n"
+    "  --confusion RESULT:SOURCE=FILE.png  eval, train: predicted labels against the true ones of SOURCE\n"
     "train:\n"
     "  --data DIR       where the data of run { } lies    --every N        saves every N steps\n"
     "  --test ENTRY     with --test-data \"NAME=SOURCE ...\" every --test-every N steps (an epoch, or a tenth of the "
     "training)\n"
     "  --keep-best RESULT[:min|max]  the best test's weights go to F.best   --patience N  stops after N tests without a better "
     "one\n"
-    "  --log F.csv      a row a step                      --plot F.png     the curve of the loss\n"
+    "  --look \"ENTRY NAME=VALUE ...\"  is called when a test is due, for --image; {epoch} in names of pictures is the epoch\n"
+    "  --log F.csv      a row a step                      --plot F.png     the curves of the losses\n"
     "bench:\n"
     "  --profile        the time of each kernel, its share, and the place in the source it came from\n"
     "\n"
@@ -50,6 +54,9 @@ static const struct Row {
     ROW("save", OPT_TEXT, save, 0),
     ROW("only", OPT_TEXT, only, 0),
     ROW("out", OPT_TEXT, out, 0),
+    ROW("image", OPT_TEXT, image, 0),
+    ROW("confusion", OPT_TEXT, confusion, 0),
+    ROW("look", OPT_TEXT, look, 0),
     ROW("log", OPT_TEXT, log, 0),
     ROW("plot", OPT_TEXT, plot, 0),
     ROW("resume", OPT_TEXT, resume, 0),

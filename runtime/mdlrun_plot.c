@@ -1,10 +1,9 @@
-/* mdlrun_plot.c -- a loss curve as PNG: axes with round numbers, a grid, the training's line, the test's line with dots, a
+/* mdlrun_plot.c -- curves of losses, and a confusion matrix, as PNG: axes with round numbers, a grid, the training's line, the test's line with dots, a
  * legend. Drawn by coverage: a pixel takes as much of the colour as the shape covers of it, from the distance to the shape's
  * edge. */
 #include "runtime/mdlrun.h"
 
 #include <math.h>
-#include <png.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@ typedef struct Color {
     unsigned char r, g, b;
 } Color;
 
-static const Color black = {40, 40, 46}, gray = {226, 226, 230}, palette[] = {{31, 103, 178}, {214, 85, 30}};
+static const Color black = {40, 40, 46}, gray = {226, 226, 230}, palette[] = {{31, 103, 178}, {214, 85, 30}, {46, 139, 87}, {130, 80, 160}, {90, 90, 90}};
 
 /* Letters of 5 by 8 dots, ASCII 32 to 126: five columns each, the lowest bit on top. */
 static const unsigned char font[95][5] = {
@@ -61,13 +60,20 @@ static const unsigned char font[95][5] = {
 };
 
 typedef struct Canvas {
-    unsigned char *pixels; /* WIDTH * HEIGHT * 3 */
+    unsigned char *pixels; /* width * height * 3 */
+    int width, height;
 } Canvas;
 
+static Canvas canvas_new(Tool *t, int width, int height) {
+    Canvas c = {tool_alloc(t, 3 * (size_t)width * (size_t)height), width, height};
+    memset(c.pixels, 255, 3 * (size_t)width * (size_t)height);
+    return c;
+}
+
 static void blend(Canvas *c, int x, int y, Color color, double cover) {
-    if (x < 0 || y < 0 || x >= WIDTH || y >= HEIGHT || cover <= 0) return;
+    if (x < 0 || y < 0 || x >= c->width || y >= c->height || cover <= 0) return;
     if (cover > 1) cover = 1;
-    unsigned char *p = c->pixels + 3 * ((size_t)y * WIDTH + (size_t)x);
+    unsigned char *p = c->pixels + 3 * ((size_t)y * (size_t)c->width + (size_t)x);
     p[0] = (unsigned char)lround(p[0] + (color.r - p[0]) * cover);
     p[1] = (unsigned char)lround(p[1] + (color.g - p[1]) * cover);
     p[2] = (unsigned char)lround(p[2] + (color.b - p[2]) * cover);
@@ -174,41 +180,59 @@ static void curve_draw(Canvas *c, const Axes *a, const Curve *curve, Color color
     }
 }
 
-static void png_failed(png_structp png, png_const_charp why) {
-    Tool *t = png_get_error_ptr(png);
-    tool_fail(t, EXIT_INPUT, "cannot write %s: %s", t->o.plot, why);
-}
-
-static void png_warned(png_structp png, png_const_charp what) {
-    (void)png;
-    (void)what;
-}
-
 void plot_write(Tool *t, const char *path, const char *title, const Curve *curves, int n) {
-    Canvas c = {tool_alloc(t, 3 * WIDTH * HEIGHT)};
-    memset(c.pixels, 255, 3 * WIDTH * HEIGHT);
+    Canvas c = canvas_new(t, WIDTH, HEIGHT);
     double x_step, y_step;
     Axes a = axes_fit(curves, n, &x_step, &y_step);
     axes_draw(&c, &a, x_step, y_step, title);
     for (int i = 0; i < n; i++) {
-        curve_draw(&c, &a, &curves[i], palette[i % 2], i > 0);
+        Color color = palette[i % (int)(sizeof palette / sizeof *palette)];
+        bool dots = curves[i].dots;
+        curve_draw(&c, &a, &curves[i], color, dots);
         int y = TOP + 14 + 24 * i, x = RIGHT - 20 - 8 * LETTER;
-        line(&c, x - 40, y + 7, x - 12, y + 7, i ? 3 : 2.2, palette[i % 2]);
-        if (i) line(&c, x - 26, y + 7, x - 26, y + 7, 7, palette[i % 2]);
+        line(&c, x - 40, y + 7, x - 12, y + 7, dots ? 3 : 2.2, color);
+        if (dots) line(&c, x - 26, y + 7, x - 26, y + 7, 7, color);
         text(&c, x, y, curves[i].name, black);
     }
+    png_store(t, path, c.pixels, WIDTH, HEIGHT);
+    tool_release(t, c.pixels);
+}
 
-    FILE *f = tool_file_create(t, path);
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, t, png_failed, png_warned);
-    png_infop info = png ? png_create_info_struct(png) : NULL;
-    if (!info) tool_fail(t, EXIT_INPUT, "cannot write %s: libpng refused", path);
-    png_init_io(png, f);
-    png_set_IHDR(png, info, WIDTH, HEIGHT, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(png, info);
-    for (int y = 0; y < HEIGHT; y++) png_write_row(png, c.pixels + 3 * (size_t)y * WIDTH);
-    png_write_end(png, NULL);
-    png_destroy_write_struct(&png, &info);
-    tool_file_commit(t, f, path);
+/* ---- a confusion matrix -------------------------------------------------------------------------------------------------- */
+
+/* Rows are true labels, columns predicted ones; a cell is as dark as its share of the row, and says its count where there is
+ * room. */
+void plot_confusion(Tool *t, const char *path, const char *title, const int64_t *counts, int classes) {
+    int cell = classes <= 12 ? 64 : classes <= 24 ? 32 : 12, side = classes * cell;
+    bool numbers = cell >= 32;
+    int64_t all = 0, right = 0;
+    for (int i = 0; i < classes * classes; i++) all += counts[i];
+    for (int i = 0; i < classes; i++) right += counts[i * classes + i];
+    Canvas c = canvas_new(t, LEFT + side + 40, TOP + side + 72);
+    for (int row = 0; row < classes; row++) {
+        int64_t sum = 0;
+        for (int k = 0; k < classes; k++) sum += counts[row * classes + k];
+        for (int column = 0; column < classes; column++) {
+            int64_t count = counts[row * classes + column];
+            double share = sum ? (double)count / (double)sum : 0;
+            int x = LEFT + column * cell, y = TOP + row * cell;
+            for (int p = 0; p < (cell - 1) * (cell - 1); p++) /* the square root keeps rare mistakes visible */
+                blend(&c, x + p % (cell - 1), y + p / (cell - 1), palette[0], 0.04 + 0.96 * sqrt(share));
+            char label[32];
+            snprintf(label, sizeof label, "%lld", (long long)count);
+            int width = (int)strlen(label) * LETTER;
+            Color white = {255, 255, 255};
+            if (numbers && count && width <= cell) text(&c, x + (cell - width) / 2, y + cell / 2 - 8, label, share > 0.3 ? white : black);
+        }
+        char label[16];
+        snprintf(label, sizeof label, "%d", row);
+        if (!numbers && row % 5) continue;
+        text(&c, LEFT - 10 - (int)strlen(label) * LETTER, TOP + row * cell + cell / 2 - 8, label, black);
+        text(&c, LEFT + row * cell + cell / 2 - (int)strlen(label) * LETTER / 2, TOP + side + 8, label, black);
+    }
+    text(&c, LEFT, 20, tool_printf(t, "%s: %lld of %lld", title, (long long)right, (long long)all), black);
+    text(&c, 8, TOP + side / 2 - 8, "true", black);
+    text(&c, LEFT + side / 2 - 4 * LETTER, TOP + side + 36, "predicted", black);
+    png_store(t, path, c.pixels, c.width, c.height);
     tool_release(t, c.pixels);
 }

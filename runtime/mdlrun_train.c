@@ -10,8 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { CURVES_MAX = 4 }; /* losses in one plot */
+
 typedef struct Training {
     Data *data, *test;    /* test NULL: none */
+    Call look;            /* --look; entry NULL: none */
     int64_t start, total; /* steps done before, steps in all */
     int64_t test_every;
     int n_scalars; /* scalar results of the step */
@@ -19,7 +22,8 @@ typedef struct Training {
     int loss;      /* position in scalars of the loss */
     double *sums;  /* since the last line */
     int64_t summed;
-    double *losses; /* by step - start */
+    int curves[CURVES_MAX], n_curves; /* positions in scalars of what --plot draws */
+    double *losses;                   /* [step - start, n_curves] */
     Curve tested;   /* the test's loss by step */
     int test_loss;  /* which of its results */
     FILE *log;
@@ -167,10 +171,33 @@ static void log_row(Tool *t, Training *r, int64_t step, const Results *tested) {
 
 /* ---- tests --------------------------------------------------------------------------------------------------------------- */
 
+static int64_t epochs_done(const Training *r, int64_t step) {
+    return step / data_epoch_steps(r->data);
+}
+
+static void look_run(Tool *t, Training *r, int64_t step) {
+    double begin = tool_now();
+    call_run(t, &r->look);
+    for (int i = 0; i < r->look.entry->n_outputs; i++)
+        t->pictures->write(t, r->look.entry->outputs[i].name, &r->look.outputs[i], epochs_done(r, step));
+    r->paused += tool_now() - begin;
+}
+
+/* --look "ENTRY NAME=VALUE ..." */
+static void look_open(Tool *t, Training *r) {
+    if (!t->o.look) return;
+    size_t n = strcspn(t->o.look, " \t\n");
+    const char *entry = tool_copy(t, t->o.look, n);
+    if (t->model->entries[model_entry_must(t, entry)].train) tool_fail(t, EXIT_USAGE, "--look %s: it trains", entry);
+    r->look = call_new(t, entry);
+    Bindings b = bindings_split(t, t->o.look + n);
+    call_bind(t, &r->look, &b);
+}
+
 /* Tests, shows, keeps the best. Returns false when patience is at its end. */
 static bool test_run(Tool *t, Training *r, int64_t step, Results *out) {
     double begin = tool_now();
-    Results result = eval_pass(t, r->test, NULL);
+    Results result = eval_pass(t, r->test, NULL, epochs_done(r, step));
     r->paused += tool_now() - begin;
     *out = result;
     if (stop_asked()) return true;
@@ -286,13 +313,21 @@ static void training_prepare(Tool *t, Training *r, int n, char **words) {
     r->total = steps_total(t, r);
     int64_t steps = r->total > r->start ? r->total - r->start : 0;
     if (steps > (int64_t)1 << 32) tool_fail(t, EXIT_USAGE, "train: %lld steps", (long long)steps);
-    r->losses = tool_alloc(t, sizeof *r->losses * (size_t)(steps + 1));
+    for (int i = 0; i < r->n_scalars && r->n_curves < CURVES_MAX; i++)
+        if (i == r->loss || strstr(e->outputs[r->scalars[i]].name, "loss")) r->curves[r->n_curves++] = i;
+    r->losses = tool_alloc(t, sizeof *r->losses * (size_t)((steps + 1) * (r->n_curves + 1)));
     r->test_every = t->o.test_every > 0    ? t->o.test_every
                     : data_tokens(r->data) ? (r->total + 9) / 10
                                            : data_epoch_steps(r->data);
     if (r->test_every < 1) r->test_every = 1;
     r->tested.x = tool_alloc(t, sizeof(double) * (size_t)(steps / r->test_every + 3));
     r->tested.y = tool_alloc(t, sizeof(double) * (size_t)(steps / r->test_every + 3));
+    look_open(t, r);
+    const mdl_entry *drawn[2];
+    int n_drawn = 0;
+    if (r->test) drawn[n_drawn++] = data_call(r->test)->entry;
+    if (r->look.entry) drawn[n_drawn++] = r->look.entry;
+    t->pictures->check(t, drawn, n_drawn);
     log_open(t, r);
     r->tty = isatty(STDOUT_FILENO);
 }
@@ -301,20 +336,26 @@ static void plot(Tool *t, const Training *r, int64_t done) {
     if (!t->o.plot || r->loss < 0) return;
     /* Means of as many steps as keep the curve at 400 points: single batches hide the trend. */
     int64_t bucket = (done + 399) / 400;
-    Curve curves[2] = {{.name = "training"}, r->tested};
-    curves[1].name = "test";
-    curves[0].x = tool_alloc(t, sizeof(double) * 401);
-    curves[0].y = tool_alloc(t, sizeof(double) * 401);
-    for (int64_t i = 0; i < done; i += bucket) {
-        int64_t n = done - i < bucket ? done - i : bucket;
-        double sum = 0;
-        for (int64_t k = 0; k < n; k++) sum += r->losses[i + k];
-        curves[0].x[curves[0].n] = (double)(r->start + i) + (double)n * 0.5;
-        curves[0].y[curves[0].n++] = sum / (double)n;
-    }
     const mdl_entry *e = data_call(r->data)->entry;
-    char *title = tool_printf(t, "%s: %s", t->model->name, e->outputs[r->scalars[r->loss]].name);
-    plot_write(t, t->o.plot, title, curves, r->tested.n ? 2 : 1);
+    Curve curves[CURVES_MAX + 1];
+    for (int k = 0; k < r->n_curves; k++) {
+        Curve *c = &curves[k];
+        *c = (Curve){.name = r->n_curves == 1 ? "training" : e->outputs[r->scalars[r->curves[k]]].name};
+        c->x = tool_alloc(t, sizeof(double) * 401);
+        c->y = tool_alloc(t, sizeof(double) * 401);
+        for (int64_t i = 0; i < done; i += bucket) {
+            int64_t n = done - i < bucket ? done - i : bucket;
+            double sum = 0;
+            for (int64_t m = 0; m < n; m++) sum += r->losses[(i + m) * r->n_curves + k];
+            c->x[c->n] = (double)(r->start + i) + (double)n * 0.5;
+            c->y[c->n++] = sum / (double)n;
+        }
+    }
+    curves[r->n_curves] = r->tested;
+    curves[r->n_curves].name = "test";
+    curves[r->n_curves].dots = true;
+    const char *what = r->n_curves == 1 ? e->outputs[r->scalars[r->curves[0]]].name : "losses";
+    plot_write(t, t->o.plot, tool_printf(t, "%s: %s", t->model->name, what), curves, r->n_curves + (r->tested.n > 0));
 }
 
 /* One step; adds its results to the sums. */
@@ -326,7 +367,8 @@ static void step_run(Tool *t, Training *r, int64_t step) {
         const Array *a = &c->outputs[r->scalars[i]];
         double v = element_double(a->data, a->dtype, 0);
         r->sums[i] += v;
-        if (i == r->loss) r->losses[step - r->start] = v;
+        for (int k = 0; k < r->n_curves; k++)
+            if (r->curves[k] == i) r->losses[(step - r->start) * r->n_curves + k] = v;
         if (!isfinite(v) && !r->warned) {
             line_close(r);
             tool_note(t, "warning: %s is %g at step %lld", c->entry->outputs[r->scalars[i]].name, v, (long long)(step + 1));
@@ -352,6 +394,7 @@ int command_train(Tool *t, int n, char **words) {
         if (line || test) progress_show(t, &r, step, true);
         else if (r.tty && tool_now() - r.last_shown > 0.1) progress_show(t, &r, step, false);
         if (test) go_on = test_run(t, &r, step, &tested);
+        if (r.look.entry && (step % r.test_every == 0 || last)) look_run(t, &r, step);
         log_row(t, &r, step, test && !stop_asked() ? &tested : NULL);
         if (t->o.every > 0 && step % t->o.every == 0 && !last) checkpoint_save(t, &r, t->o.save, step);
     }
