@@ -4,6 +4,7 @@
 #   make check      every test but the slow ones       make check-all  the slow ones too
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text make bench      side by side with PyTorch
+#   make examples   trains the examples on real data and prints a table (many minutes); E="one two": these alone
 #   make venv       Python with pinned packages, for tests/bench and scripts that make expected values
 #   make clean
 #
@@ -41,6 +42,7 @@ NEEDS = \
     /usr/include/openssl/evp.h=libssl-dev \
     /usr/include/zlib.h=zlib1g-dev \
     /usr/include/zstd.h=libzstd-dev \
+    /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
 NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
@@ -63,7 +65,7 @@ define install
 	fi
 endef
 
-.PHONY: all deps deps-ci deps-auto check check-all bless asan demo bench venv clean units FORCE
+.PHONY: all deps deps-ci deps-auto check check-all bless asan demo examples bench venv clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
 deps-auto: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
@@ -257,6 +259,8 @@ bless: all units
 asan:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=1 all units
 	$(Q)BUILD=build-asan TEST_TIMEOUT=$${TEST_TIMEOUT:-400} tests/run.sh $(T)
+examples: all
+	$(Q)BUILD=$(BUILD) sh examples/table.sh $(E)
 demo: all
 	$(Q)BUILD=$(BUILD) sh examples/demo.sh
 

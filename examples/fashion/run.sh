@@ -1,0 +1,17 @@
+# run.sh -- trains mlp.mdl and ../fashion_cnn.mdl on Fashion-MNIST for five epochs each, and draws whom they take for whom.
+. "$(dirname "$0")/../row.sh"
+fashion_mnist
+
+# classifier NAME MODEL LOW HIGH: percent of the test set.
+classifier() {
+    run "$BUILD/modelc" "$2" -D epochs=5 -o "$OUT/$1.so"
+    run "$BUILD/mdlrun" "$OUT/$1.so" train --data "$FASHION" --save "$OUT/$1.safetensors" --plot "$OUT/$1.png"
+    run "$BUILD/mdlrun" "$OUT/$1.so" eval predict "x=$FASHION/t10k-images-idx3-ubyte.gz" --load "$OUT/$1.safetensors" \
+        --confusion "label:$FASHION/t10k-labels-idx1-ubyte.gz=$OUT/$1-confusion.png"
+    run "$BUILD/mdlrun" "$OUT/$1.so" eval evaluate --data "$FASHION" --load "$OUT/$1.safetensors" >"$OUT/$1.eval"
+    cat "$OUT/$1.eval"
+    row "$1, test accuracy in percent" "$3" "$4" "$(value "$OUT/$1.eval" acc | awk '{ printf "%.2f", 100 * $1 }')"
+}
+
+classifier mlp "$HERE/mlp.mdl" 86 90
+classifier cnn "$HERE/../fashion_cnn.mdl" 90.5 93
