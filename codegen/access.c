@@ -18,7 +18,12 @@ Space *space_new(Arena *arena, SizeTable *table, int n_axes, const Size *dim) {
     return sp;
 }
 
+/* A quotient or remainder that there is already is not made again. */
 static int add_symbol(Space *sp, Symbol s) {
+    for (int i = 0; s.of && i < sp->n; i++) {
+        const Symbol *d = &sp->symbol[i];
+        if (d->of && d->n == s.n && d->div == s.div && d->mod == s.mod && d->all == s.all && affine_equal(d->of, s.of)) return i;
+    }
     if (sp->n == MAX_SYMBOLS) bug("a kernel with more than %d iteration symbols", MAX_SYMBOLS);
     if (s.of) PUSH(sp->arena, sp->affines, s.of);
     sp->symbol[sp->n] = s;
