@@ -6,50 +6,24 @@ what the arithmetic of the products alone would take at the FMA peak measured be
 
 The rival at its best setting: fused AdamW, foreach clipping, scaled_dot_product_attention, inference_mode for decoding."""
 import ctypes as C
-import os
 import statistics
-import subprocess
 import sys
-import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lib.common import compile_artifact, peak_gflops, pointer, session, timed
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-BUILD = os.environ.get('BUILD', 'build')
 LAYERS, HEADS, D, VOCAB, CONTEXT, BATCH = 4, 4, 128, 256, 64, 12
-OUT = os.path.join(BUILD, 'bench')
-os.makedirs(OUT, exist_ok=True)
 
 
 # ---- ours: the artifact through its C functions -----------------------------------------------------------------------------------
 
-class Options(C.Structure):
-    _fields_ = [('size', C.c_uint32), ('flags', C.c_uint32), ('threads', C.c_int32), ('device_type', C.c_int32), ('device_id', C.c_int32), ('seed', C.c_uint64),
-                ('weights', C.c_char_p), ('memory', C.c_void_p), ('memory_bytes', C.c_size_t), ('parallel', C.c_void_p), ('pool', C.c_void_p),
-                ('log', C.c_void_p), ('log_context', C.c_void_p)]
-
-
-def compile_artifact():
-    so = os.path.abspath(os.path.join(OUT, 'transformer.so'))
-    subprocess.run([os.path.join(BUILD, 'modelc'), 'examples/transformer.mdl', '-o', so], check=True)
-    return C.CDLL(so)
-
-
-def session(lib, threads):
-    s, o = C.c_void_p(), Options(size=C.sizeof(Options), threads=threads, seed=1)
-    assert lib.transformer_open(C.byref(s), C.byref(o)) == 0
-    return s
-
-
-def pointer(a):
-    return a.ctypes.data_as(C.c_void_p)
-
-
 class Ours:
     def __init__(self, lib, threads):
-        self.lib, self.train, self.serve = lib, session(lib, threads), session(lib, threads)
+        self.lib = lib
+        self.train, self.serve = session(lib, 'transformer', threads), session(lib, 'transformer', threads)
         self.loss, self.logits = np.zeros(1, np.float32), np.zeros((1, VOCAB), np.float32)
 
     def step(self, ids):
@@ -124,39 +98,7 @@ class Torch(torch.nn.Module):
         return z
 
 
-# ---- the floor: FMAs of the products over the peak of one core, times threads -------------------------------------------------------
-
-PEAK_C = r'''
-#include <immintrin.h>
-#include <time.h>
-double peak(void) {
-    __m512 a[12]; for (int i = 0; i < 12; i++) a[i] = _mm512_set1_ps(i);
-    __m512 x = _mm512_set1_ps(1.0000001f), y = _mm512_set1_ps(1e-9f);
-    struct timespec t0, t1; double best = 0;
-    for (int r = 0; r < 20; r++) {
-        clock_gettime(CLOCK_MONOTONIC, &t0);
-        for (int k = 0; k < 200000; k++) for (int i = 0; i < 12; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
-        clock_gettime(CLOCK_MONOTONIC, &t1);
-        double s = (t1.tv_sec - t0.tv_sec) + 1e-9 * (t1.tv_nsec - t0.tv_nsec), g = 200000.0 * 12 * 32 / s * 1e-9;
-        if (g > best) best = g;
-    }
-    float out[16], sum = 0; for (int i = 1; i < 12; i++) a[0] = _mm512_add_ps(a[0], a[i]);
-    _mm512_storeu_ps(out, a[0]); for (int i = 0; i < 16; i++) sum += out[i];
-    return sum == 12345.f ? 0 : best;
-}
-'''
-
-
-def peak_gflops():
-    if 'avx512f' not in open('/proc/cpuinfo').read():
-        return None
-    c, so = os.path.join(OUT, 'peak.c'), os.path.abspath(os.path.join(OUT, 'peak.so'))
-    open(c, 'w').write(PEAK_C)
-    subprocess.run(['gcc', '-O3', '-funroll-loops', '-mavx512f', '-shared', '-fPIC', c, '-o', so], check=True)
-    lib = C.CDLL(so)
-    lib.peak.restype = C.c_double
-    return lib.peak()
-
+# ---- the floor -----------------------------------------------------------------------------------------------------------------------
 
 def step_flops():
     tokens, t, hd = BATCH * CONTEXT, CONTEXT, D // HEADS
@@ -164,14 +106,8 @@ def step_flops():
     return 3 * forward
 
 
-def timed(f):
-    t = time.perf_counter()
-    f()
-    return time.perf_counter() - t
-
-
 def main():
-    lib, peak = compile_artifact(), peak_gflops()
+    lib, peak = compile_artifact('examples/transformer.mdl'), peak_gflops()
     r = np.random.default_rng(1)
     batches = [r.integers(0, VOCAB, (BATCH, CONTEXT + 1)).astype(np.int32) for _ in range(10)]
     prompt, one = r.integers(0, VOCAB, 8).astype(np.int32), np.array([65], np.int32)
