@@ -11,6 +11,7 @@
 #include "frontend/elaborate.h"
 
 #include "frontend/elab.h"
+#include "frontend/lint.h"
 #include "frontend/parse.h"
 #include "ir/embed.h"
 #include "runtime/philox.h"
@@ -710,5 +711,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     renumber(el);
     make_init(el);
     if (options->load) elab_guard(el, load_given, (void *)options->load);
-    return diag_errors(diag) > errors ? NULL : p;
+    if (diag_errors(diag) > errors) return NULL;
+    lint_file(file, diag);
+    return p;
 }

@@ -156,7 +156,12 @@ MAP1(sin, OP_SIN)
 MAP1(cos, OP_COS)
 MAP1(tanh, OP_TANH)
 MAP1(erf, OP_ERF)
-MAP1(sigmoid, OP_SIGMOID)
+
+static Value fn_sigmoid(Elab *el, Call *c) {
+    Value r = map1(el, c, OP_SIGMOID);
+    if (r.kind == V_TENSOR) r.tag = "sigmoid";
+    return r;
+}
 
 static Value fn_abs(Elab *el, Call *c) {
     Value v = c->arg[0].value;

@@ -363,10 +363,13 @@ static const Arg **place_args(Elab *el, FnV *f, const Args *args) {
     return given;
 }
 
+/* Probabilities for a loss that makes them of logits: softmax twice, or sigmoid. */
 static void warn_softmax(Elab *el, FnV *f, const Ast *param, Value v, const Ast *node) {
     if (strcmp(param->text, "logits") || v.kind != V_TENSOR || !v.tag) return;
     if (!node->loc.source || node->loc.source->library) return;
-    fault(el, node, 801, "%s takes logits, but this is already a %s", f->name, v.tag);
+    bool sigmoid = !strcmp(v.tag, "sigmoid");
+    if (sigmoid != !strncmp(f->name, "bce", 3)) return;
+    fault(el, node, sigmoid ? 802 : 801, "%s takes logits, but this is already a %s", f->name, v.tag);
     fault_label(el, "probabilities, from %s", v.tag);
     fault_help(el, "pass the value before %s; %s applies it itself", v.tag, f->name);
     elab_warn(el);
