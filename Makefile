@@ -231,7 +231,7 @@ $(BUILD)/libmdlrun.a: $(MDLRUN_O) $(call list,mdlrun)
 
 $(BUILD)/modelc: $(BUILD)/modelc.o $(BUILD)/libmodelc.a $(BUILD)/libmdlrun.a
 	@echo "  link $@"
-	$(Q)$(CC) $(SAN) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(SAN) -o $@ $^ $(LIBS) $(MDLRUN_LIBS)
 
 $(BUILD)/mdlrun: $(BUILD)/runtime/mdlrun.o $(BUILD)/libmdlrun.a
 	@echo "  link $@"

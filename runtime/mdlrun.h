@@ -130,7 +130,7 @@ void npy_write(Tool *t, const char *path, const Array *a); /* bf16 and f8 as f32
 /* ---- mdlrun_file.c ------------------------------------------------------------------------------------------------------- */
 
 Array value_read(Tool *t,
-                 const char *text); /* VALUE: a number (rank 0, i64 or f64), FILE.npy, FILE.npz:KEY, FILE.safetensors:KEY */
+                 const char *text); /* VALUE but text: a number (rank 0, i64 or f64), FILE.npy, FILE.npz:KEY, FILE.safetensors:KEY */
 /* Splits "FILE.ext:KEY" behind the extension; NULL when text has no ".ext:". */
 const char *key_split(Tool *t, const char *text, const char *extension, char **path);
 /* Arrays in files that both VALUE and SOURCE allow; false: text is none of them. */
@@ -149,6 +149,9 @@ void tensors_write(Tool *t, const char *path, int n, const char *const *names, c
 /* ---- mdlrun_source.c ----------------------------------------------------------------------------------------------------- */
 
 Array sample_read(Tool *t, const char *text); /* SOURCE */
+bool text_words(Tool *t, const char *text, Array *a); /* text:WORDS as one row; false: text is none */
+/* What follows from rows of text: "lengths", i64[n], or "mask", u8[n, width]; false: any other name. */
+bool text_follows(Tool *t, const Array *rows, const char *name, Array *a);
 /* Row i of rows of text becomes n elements and padding. */
 void text_row_set(Array *a, int64_t i, const void *elements, int64_t n);
 
@@ -194,6 +197,10 @@ void call_bind(Tool *t, Call *c, const Bindings *b);
 int command_run(Tool *t, int n, char **words);
 
 /* ---- mdlrun_data.c ------------------------------------------------------------------------------------------------------- */
+
+/* Makes rows of text as wide as input v of a call wants them: its fixed length or the size that was given, else the longest. A
+ * row that is longer than that, or than the tokenizer's file allows, is cut by --truncate alone, and keeps the marks at its end. */
+void texts_widen(Tool *t, const Call *c, Array *rows, const mdl_value *v, const char *text);
 
 typedef struct Data Data;
 /* The data of an entry: each binding feeds an input (a number fixes a size). batch: samples a call, -1: run { }, the fixed size

@@ -238,6 +238,7 @@ void value_print(Tool *t, FILE *f, const char *name, const Array *a) {
 /* ---- run ----------------------------------------------------------------------------------------------------------------- */
 
 void call_bind(Tool *t, Call *c, const Bindings *b) {
+    Array words = {.lengths = NULL};
     for (int i = 0; i < b->n; i++) {
         if (call_input(c, b->at[i].name) >= 0) continue;
         int64_t value;
@@ -256,8 +257,18 @@ void call_bind(Tool *t, Call *c, const Bindings *b) {
     for (int i = 0; i < b->n; i++) {
         int input = call_input(c, b->at[i].name);
         if (input < 0) continue;
-        Array a = value_read(t, b->at[i].text);
+        Array a;
+        if (text_words(t, b->at[i].text, &a)) {
+            texts_widen(t, c, &a, &c->entry->inputs[input], "the text");
+            words = a;
+        } else {
+            a = value_read(t, b->at[i].text);
+        }
         call_set_input(t, c, input, &a);
+    }
+    for (int i = 0; words.lengths && i < c->entry->n_inputs; i++) {
+        Array a;
+        if (!c->inputs[i].data && text_follows(t, &words, c->entry->inputs[i].name, &a)) call_set_input(t, c, i, &a);
     }
 }
 

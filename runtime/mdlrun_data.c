@@ -83,17 +83,15 @@ static int64_t sample_wanted(Data *d, const mdl_value *v) {
     return count;
 }
 
-/* Rows of text as wide as input v wants them: its fixed length or the size that was given, else the longest. A row that is
- * longer than that, or than the tokenizer's file allows, is cut by --truncate alone, and keeps the marks at its end. */
-static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
-    const char *entry = d->call.entry->name;
-    const Tokenizer *k = f->a.tokens;
+void texts_widen(Tool *t, const Call *c, Array *rows, const mdl_value *v, const char *text) {
+    const char *entry = c->entry->name;
+    const Tokenizer *k = rows->tokens;
     if (v->rank != 2 || v->dtype.code > 1) /* no place for text: a column of numbers was meant */
-        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s", entry, v->name, v->shape, f->a.strange);
+        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s", entry, v->name, v->shape, rows->strange);
     if (k) tokens_fit(t, k, entry, v);
-    int size = size_of_dim(&d->call, v, 1);
-    const mdl_size *z = size >= 0 ? &t->model->sizes[d->call.entry->sizes[size]] : NULL;
-    int64_t longest = f->a.shape[1], width = v->dims[1] >= 0 ? v->dims[1] : z ? d->call.sizes[size] : -1;
+    int size = size_of_dim(c, v, 1);
+    const mdl_size *z = size >= 0 ? &t->model->sizes[c->entry->sizes[size]] : NULL;
+    int64_t longest = rows->shape[1], width = v->dims[1] >= 0 ? v->dims[1] : z ? c->sizes[size] : -1;
     int64_t room = width >= 0 ? width : z && z->high >= 0 ? z->high : INT64_MAX;
     bool by_file = k && k->most >= 0 && k->most < room && k->most < longest;
     if (by_file) room = k->most;
@@ -103,33 +101,33 @@ static void texts_widen(Tool *t, Data *d, Feed *f, const mdl_value *v, const cha
     if (longest > room && !t->o.truncate)
         tool_fail(t, EXIT_INPUT, "%s: %s is %s, and a row of %s has %lld %s: --truncate cuts it", entry, v->name, v->shape,
                   text, (long long)longest, k ? "tokens" : "bytes");
-    int64_t marks = k ? k->after.n : 0, size_of_one = element_size(f->a.dtype);
+    int64_t marks = k ? k->after.n : 0, size_of_one = element_size(rows->dtype);
     if (longest > room && k && room < k->before.n + marks)
         tool_fail(t, EXIT_INPUT, "%s: %s is %s: rows of %lld have no room for the marks of %s", entry, v->name, v->shape,
                   (long long)room, k->path);
     if (width < 0) width = longest < room ? longest : room;
     if (z && width < z->low) width = z->low;
-    int64_t shape[2] = {f->a.shape[0], width};
-    Array wide = array_new(t, f->a.dtype, 2, shape);
+    int64_t shape[2] = {rows->shape[0], width};
+    Array wide = array_new(t, rows->dtype, 2, shape);
     wide.tokens = k;
-    wide.strange = f->a.strange;
+    wide.strange = rows->strange;
     wide.lengths = tool_alloc(t, sizeof *wide.lengths * (size_t)(shape[0] + 1));
     for (int64_t i = 0; i < shape[0]; i++) {
-        int64_t n = f->a.lengths[i];
-        char *row = f->a.data + i * longest * size_of_one;
+        int64_t n = rows->lengths[i];
+        char *row = rows->data + i * longest * size_of_one;
         if (n > room) { /* the marks move up */
             memmove(row + (room - marks) * size_of_one, row + (n - marks) * size_of_one, (size_t)(marks * size_of_one));
             n = room;
         }
         text_row_set(&wide, i, row, n);
     }
-    f->a = wide;
+    *rows = wide;
 }
 
 static void feed_samples(Tool *t, Data *d, Feed *f, const mdl_value *v, const char *text) {
     const char *entry = d->call.entry->name;
     if (f->a.shape[0] == 0) tool_fail(t, EXIT_INPUT, "%s has no samples", text);
-    if (f->a.lengths) texts_widen(t, d, f, v, text);
+    if (f->a.lengths) texts_widen(t, &d->call, &f->a, v, text);
     f->sample = f->a.count / f->a.shape[0];
     if (v->rank == 0) tool_fail(t, EXIT_INPUT, "%s: %s is one number a call, and %s has samples", entry, v->name, text);
     if (d->samples >= 0 && d->samples != f->a.shape[0])
@@ -229,14 +227,8 @@ static void feed_from_texts(Tool *t, Data *d, Feed *f) {
     const Array *texts = NULL;
     for (int i = 0; i < d->n_feeds; i++)
         if (d->feeds[i].a.lengths) texts = &d->feeds[i].a;
-    bool lengths = !strcmp(v->name, "lengths");
-    if (!texts || (!lengths && strcmp(v->name, "mask") != 0))
+    if (!texts || !text_follows(t, texts, v->name, &f->a))
         tool_fail(t, EXIT_USAGE, "%s needs data for %s: %s", d->call.entry->name, v->name, v->shape);
-    f->a = array_new(t, element_type(lengths ? "i64" : "u8"), lengths ? 1 : 2, texts->shape);
-    for (int64_t i = 0; i < texts->shape[0]; i++) {
-        if (lengths) memcpy(f->a.data + 8 * i, &texts->lengths[i], 8);
-        else memset(f->a.data + i * texts->shape[1], 1, (size_t)texts->lengths[i]);
-    }
     feed_samples(t, d, f, v, v->name);
 }
 

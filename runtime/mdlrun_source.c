@@ -1,5 +1,5 @@
 /* mdlrun_source.c -- SOURCE as the user writes it: what VALUE allows, IDX, a column of a CSV table, a text; each with a part
- * @A:B. Texts are bytes, or tokens with --tokenizer.
+ * @A:B; and text:WORDS, one row. Texts are bytes, or tokens with --tokenizer.
  *
  * Formats: IDX (Le Cun's MNIST page: 0 0 type rank, big-endian dims, elements), CSV (RFC 4180). */
 #include "runtime/mdlrun_token.h"
@@ -154,7 +154,19 @@ void text_row_set(Array *a, int64_t i, const void *elements, int64_t n) {
     a->lengths[i] = n;
 }
 
-/* Cells of text as rows, each padded to the longest: tokens where there is a tokenizer, else bytes. */
+bool text_follows(Tool *t, const Array *rows, const char *name, Array *a) {
+    bool lengths = !strcmp(name, "lengths");
+    if (!lengths && strcmp(name, "mask") != 0) return false;
+    *a = array_new(t, element_type(lengths ? "i64" : "u8"), lengths ? 1 : 2, rows->shape);
+    for (int64_t i = 0; i < rows->shape[0]; i++) {
+        if (lengths) memcpy(a->data + 8 * i, &rows->lengths[i], 8);
+        else memset(a->data + i * rows->shape[1], 1, (size_t)rows->lengths[i]);
+    }
+    return true;
+}
+
+/* Cells of text as rows, each padded to the longest: tokens where there is a tokenizer, else bytes. A cell of line 0 is the
+ * user's own words. */
 static Array texts_rows(Tool *t, const char *path, const Cell *cells, int64_t n) {
     Tokenizer *k = tokenizer_of(t);
     int64_t *starts = tool_alloc(t, sizeof *starts * (size_t)(n + 1)), longest = 0;
@@ -163,7 +175,7 @@ static Array texts_rows(Tool *t, const char *path, const Cell *cells, int64_t n)
         int64_t bytes = (int64_t)strlen(cells[i].text);
         starts[i + 1] = starts[i] + bytes;
         if (k) {
-            char *what = tool_printf(t, "%s, line %lld,", path, (long long)cells[i].line);
+            char *what = cells[i].line ? tool_printf(t, "%s, line %lld,", path, (long long)cells[i].line) : tool_printf(t, "%s", path);
             tokens_add_row(t, k, what, cells[i].text, bytes, &ids);
             tool_release(t, what);
             starts[i + 1] = ids.n;
@@ -213,6 +225,14 @@ static Array csv_read(Tool *t, const char *path, const char *column) {
     return a;
 }
 
+bool text_words(Tool *t, const char *text, Array *a) {
+    if (strncmp(text, "text:", 5)) return false;
+    Cell cell = {(char *)(uintptr_t)text + 5, 0};
+    *a = texts_rows(t, "the text", &cell, 1);
+    a->strange = "text: gives words, which are no numbers";
+    return true;
+}
+
 /* A text as one row without an end: a stream of tokens or bytes. */
 static Array text_read(Tool *t, const char *path) {
     size_t length;
@@ -257,6 +277,8 @@ static const char *part_find(const char *text) {
 }
 
 Array sample_read(Tool *t, const char *text) {
+    Array words;
+    if (text_words(t, text, &words)) return words;
     const char *part = part_find(text), *whole_text = text, *key;
     text = tool_copy(t, text, part ? (size_t)(part - text) : strlen(text));
     Array a;
@@ -273,7 +295,7 @@ Array sample_read(Tool *t, const char *text) {
     } else {
         tool_fail(t, EXIT_USAGE,
                   "%s: what kind of file is this? Known are .npy, .npz:NAME, .safetensors:NAME, .csv:COLUMN, .txt, IDX (idx in "
-                  "its name)",
+                  "its name), text:WORDS",
                   whole_text);
     }
     if (a.rank == 0) tool_fail(t, EXIT_INPUT, "%s has no axis of samples", whole_text);
