@@ -4,7 +4,8 @@
  *   stream    one axis, given to an input of two axes [b, n]: cut into windows of n
  *   number    the same scalar in every call (value_read)
  *   texts     rows of different length, bytes or tokens, padded to the longest or to the input's fixed length; inputs called
- *             lengths and mask are filled from them where no source is given
+ *             lengths and mask are filled from them where no source is given. An entry with such an input knows where rows end,
+ *             so each batch is only as wide as its own longest row, unless a result has that width
  *
  * All samples sources have equally many samples; streams are as long as each other. Order in training: the samples of epoch e
  * are shuffled by Fisher and Yates with random numbers philox_word(seed, "mdlrun.shuffle", e, i); window r of step s begins at
@@ -22,6 +23,7 @@ typedef struct Feed {
     Array a;          /* as the file has it */
     int64_t sample;   /* elements a sample, or the window */
     const char *text; /* the source as it was given */
+    bool follows;     /* lengths or mask, from a text */
 } Feed;
 
 struct Data {
@@ -36,7 +38,9 @@ struct Data {
     bool windows;   /* streams only */
     int64_t *order; /* of the epoch order_epoch */
     int64_t order_epoch;
-    int64_t *rows; /* where the rows of the last batch come from: samples, or elements of the stream */
+    int64_t *rows;     /* of the batch: samples, or first elements of windows */
+    const Feed *texts; /* whose width each batch has for itself; NULL: none */
+    int width;         /* then: which of the entry's sizes that is */
 };
 
 Call *data_call(Data *d) {
@@ -229,7 +233,34 @@ static void feed_from_texts(Tool *t, Data *d, Feed *f) {
         if (d->feeds[i].a.lengths) texts = &d->feeds[i].a;
     if (!texts || !text_follows(t, texts, v->name, &f->a))
         tool_fail(t, EXIT_USAGE, "%s needs data for %s: %s", d->call.entry->name, v->name, v->shape);
+    f->follows = true;
     feed_samples(t, d, f, v, v->name);
+}
+
+/* Looks for rows of text of which each batch may have a width of its own. */
+static void width_settle(Data *d, const Bindings *b, const mdl_model *m) {
+    const mdl_entry *e = d->call.entry;
+    const Feed *texts = NULL;
+    bool ends = false;
+    for (int i = 0; i < d->n_feeds; i++) {
+        const Feed *f = &d->feeds[i];
+        if (f->a.lengths && texts) return; /* two texts have one width */
+        if (f->a.lengths) texts = f;
+        ends = ends || f->follows;
+    }
+    int width = texts && ends ? size_of_dim(&d->call, &e->inputs[texts->input], 1) : -1;
+    if (width < 0 || binding_find(b, m->sizes[e->sizes[width]].name)) return;
+    for (int i = 0; i < d->n_feeds; i++) {
+        const mdl_value *v = &e->inputs[d->feeds[i].input];
+        bool own = &d->feeds[i] == texts || d->feeds[i].follows;
+        for (int k = 0; k < v->rank && !own; k++)
+            if (v->dims[k] < 0 && (k || d->feeds[i].constant)) return;
+    }
+    for (int i = 0; i < e->n_outputs; i++)
+        for (int k = 1; k < e->outputs[i].rank; k++)
+            if (e->outputs[i].dims[k] < 0) return;
+    d->texts = texts;
+    d->width = width;
 }
 
 Data *data_open(Tool *t, const char *entry, const Bindings *b, int64_t batch) {
@@ -260,6 +291,7 @@ Data *data_open(Tool *t, const char *entry, const Bindings *b, int64_t batch) {
     if (!d->windows && d->fixed && d->samples < d->batch)
         tool_fail(t, EXIT_INPUT, "%s: the program fixes a batch of %lld, and there are %lld samples", entry,
                   (long long)d->batch, (long long)d->samples);
+    width_settle(d, b, t->model);
     d->rows = tool_alloc(t, sizeof *d->rows * (size_t)d->batch);
     for (int i = 0; i < d->n_feeds; i++) { /* the buffers of a whole batch */
         const mdl_value *v = &e->inputs[d->feeds[i].input];
@@ -280,8 +312,20 @@ int64_t data_left_out(const Data *d) {
     return d->windows ? rest * d->window + d->length % d->window : rest;
 }
 
-/* Gives every input the shape of a batch of n; the buffers stay. */
+/* Elements of feed f in a row of the batch: of a sample that has the batch's width, its beginning. */
+static int64_t row_elements(const Data *d, const Feed *f) {
+    bool wide = d->texts && (f == d->texts || (f->follows && f->a.rank == 2));
+    return wide ? d->call.sizes[d->width] : f->sample;
+}
+
+/* Gives every input the shape of a batch of the n samples of d->rows; the buffers stay. */
 static void batch_shape(Tool *t, Data *d, int64_t n) {
+    if (d->texts) {
+        int64_t longest = t->model->sizes[d->call.entry->sizes[d->width]].low;
+        for (int64_t i = 0; i < n; i++)
+            if (d->texts->a.lengths[d->rows[i]] > longest) longest = d->texts->a.lengths[d->rows[i]];
+        d->call.sizes[d->width] = longest;
+    }
     for (int i = 0; i < d->n_feeds; i++) {
         const Feed *f = &d->feeds[i];
         const mdl_value *v = &d->call.entry->inputs[f->input];
@@ -298,7 +342,7 @@ static void batch_shape(Tool *t, Data *d, int64_t n) {
         if (!call_shape(t, &d->call, v, a->shape, &missing))
             tool_fail(t, EXIT_USAGE, "%s: the size %s is not known; give %s=NUMBER", d->call.entry->name, missing, missing);
         a->rank = v->rank;
-        a->count = n * f->sample;
+        a->count = n * row_elements(d, f);
         int64_t count = 1;
         for (int k = 0; k < a->rank; k++) count *= a->shape[k];
         if (count != a->count)
@@ -307,28 +351,28 @@ static void batch_shape(Tool *t, Data *d, int64_t n) {
     }
 }
 
-/* Copies `sample` elements that begin at element `from` of the source into row `row` of the batch. */
-static void row_fill(Tool *t, Data *d, const Feed *f, int64_t row, int64_t from) {
+/* Copies the elements of feed f for row `row` of the batch from its source. */
+static void row_fill(Tool *t, Data *d, const Feed *f, int64_t row) {
     const mdl_value *v = &d->call.entry->inputs[f->input];
     Array *a = &d->call.inputs[f->input];
-    char *to = a->data + row * f->sample * element_size(v->dtype);
+    int64_t n = row_elements(d, f), from = f->stream ? d->rows[row] : d->rows[row] * f->sample;
+    char *to = a->data + row * n * element_size(v->dtype);
     const char *source = f->a.data + from * element_size(f->a.dtype);
-    int64_t done = array_convert(to, v->dtype, source, f->a.dtype, f->sample);
+    int64_t done = array_convert(to, v->dtype, source, f->a.dtype, n);
     if (done < 0)
         tool_fail(t, EXIT_INPUT, "%s: %s is %s, and the data is %s", d->call.entry->name, v->name, v->shape,
                   element_type_text(f->a.dtype));
-    if (done < f->sample)
+    if (done < n)
         tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %.17g in the data does not fit", d->call.entry->name, v->name, v->shape,
                   element_double(source, f->a.dtype, done));
 }
 
-/* Fills row `row` of the batch with sample `place`, or with the windows from element `place`. */
-static void row_set(Tool *t, Data *d, int64_t row, int64_t place) {
-    d->rows[row] = place;
-    for (int i = 0; i < d->n_feeds; i++) {
-        const Feed *f = &d->feeds[i];
-        if (!f->constant) row_fill(t, d, f, row, d->windows ? place : place * f->sample);
-    }
+/* Fills the inputs with the n samples of d->rows. */
+static void batch_fill(Tool *t, Data *d, int64_t n) {
+    batch_shape(t, d, n);
+    for (int64_t row = 0; row < n; row++)
+        for (int i = 0; i < d->n_feeds; i++)
+            if (!d->feeds[i].constant) row_fill(t, d, &d->feeds[i], row);
 }
 
 /* A number below n from two words: the remainder's bias is below n / 2^64. */
@@ -359,11 +403,10 @@ int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step) {
         at = step % steps * d->batch;
         if (n > d->samples - at) n = d->samples - at;
     }
-    batch_shape(t, d, n);
-    for (int64_t row = 0; row < n; row++) {
-        int64_t place = d->windows ? random_below(seed, "mdlrun.window", step, row, d->length - d->window + 1) : d->order[at + row];
-        row_set(t, d, row, place);
-    }
+    for (int64_t row = 0; row < n; row++)
+        d->rows[row] =
+            d->windows ? random_below(seed, "mdlrun.window", step, row, d->length - d->window + 1) : d->order[at + row];
+    batch_fill(t, d, n);
     return n;
 }
 
@@ -372,8 +415,8 @@ int64_t data_next(Tool *t, Data *d, int64_t i) {
     if (at >= d->samples) return 0;
     if (n > d->samples - at) n = d->samples - at;
     if (d->fixed && n < d->batch) return 0;
-    batch_shape(t, d, n);
-    for (int64_t row = 0; row < n; row++) row_set(t, d, row, d->windows ? (at + row) * d->window : at + row);
+    for (int64_t row = 0; row < n; row++) d->rows[row] = d->windows ? (at + row) * d->window : at + row;
+    batch_fill(t, d, n);
     return n;
 }
 
