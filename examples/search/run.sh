@@ -1,0 +1,32 @@
+# run.sh -- compiles a sentence encoder with its published weights, checks its vectors against PyTorch's, makes the vectors of all
+# verses of the New Testament, compiles them into a library that finds verses by meaning, and asks it (search.sh).
+# VERSES=gen1:1-rev22:21 takes the whole Bible, which takes four times as long.
+. "$(dirname "$0")/../row.sh"
+. "$HERE/../texts.sh"
+minilm
+
+run "$BUILD/modelc" "$HERE/minilm.mdl" -D weights="$MINILM/model.safetensors" -o "$OUT/minilm.so"
+run "$BUILD/mdlrun" "$OUT/minilm.so" eval embed "ids=$HERE/sentences.csv:text" --tokenizer "$MINILM/vocab.txt" --out "$OUT/check"
+row "difference from PyTorch" 0 1e-5 "$(perl "$HERE/worst.pl" "$OUT/check/sentence.npy" "$HERE/expected.npy")"
+
+# Verses by length: sentences of one length go together, and little is padded.
+bible -f "${VERSES:-mat1:1-rev22:21}" | awk '{ print length($0) "\t" $0 }' | sort -s -n | cut -f 2- >"$OUT/verses.txt"
+{ echo text; sed 's/^[^ ]* //; s/"/""/g; s/.*/"&"/' "$OUT/verses.txt"; } >"$OUT/verses.csv"
+run "$BUILD/mdlrun" "$OUT/minilm.so" eval embed "ids=$OUT/verses.csv:text" --tokenizer "$MINILM/vocab.txt" --batch 32 --out "$OUT/index"
+run perl "$HERE/index.pl" "$OUT/index/sentence.npy" "$OUT/index.safetensors"
+run "$BUILD/modelc" "$HERE/minilm.mdl" -D weights="$MINILM/model.safetensors" -D index="$(pwd)/$OUT/index.safetensors" \
+    -D count="$(wc -l <"$OUT/verses.txt")" --entries=search -o "$OUT/search.so"
+
+# Questions in other words than the Bible's, and the verses that tell of it. Found: one of these is among the first five.
+found=0 asked=0
+while IFS='|' read -r question verses; do
+    asked=$((asked + 1))
+    run sh "$HERE/search.sh" "$question" >"$OUT/answer"
+    cat "$OUT/answer"
+    hit=
+    for verse in $verses; do
+        if grep -q " $verse " "$OUT/answer"; then hit=$verse; fi
+    done
+    if [ -n "$hit" ]; then found=$((found + 1)); else echo "not found: $verses"; fi
+done <"$HERE/questions.txt"
+row "questions answered, of $asked" 5 $asked "$found"
