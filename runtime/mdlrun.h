@@ -192,7 +192,8 @@ bool call_shape(Tool *t, const Call *c, const mdl_value *v, int64_t *shape, cons
 int call_try(Tool *t, Call *c);
 void call_run(Tool *t, Call *c); /* call_try; ends the command with the artifact's message */
 void value_print(Tool *t, FILE *f, const char *name, const Array *a);
-/* Gives the call what the user wrote: numbers for sizes first, then the arrays. */
+/* Gives the call what the user wrote: numbers for sizes first, then the arrays, then what follows
+ * from words among them. */
 void call_bind(Tool *t, Call *c, const Bindings *b);
 int command_run(Tool *t, int n, char **words);
 
