@@ -132,7 +132,8 @@ typedef enum { ENV_STD, ENV_FILE, ENV_LAYER, ENV_CALL, ENV_BLOCK } EnvKind;
 typedef struct Var {
     const char *name;
     Value value;
-    bool pending; /* a size in brackets that no argument has bound yet */
+    bool pending;    /* a size in brackets that no argument has bound yet */
+    const Ast *decl; /* of a file's name: where it is declared; or NULL */
 } Var;
 
 struct Env {

@@ -72,11 +72,15 @@ static bool read_library(Elab *el) {
 /* ---- 2. declarations */
 
 static void twice(Elab *el, Env *env, const Ast *it) {
-    if (!env_own(env, it->text)) return;
+    Var *own = env_own(env, it->text);
+    if (!own) return;
     fault(el, it, 102, "`%s` is declared twice", it->text);
     fault_label(el, "second declaration");
+    fault_place(el, own->decl, "first declaration");
     fault_throw(el);
 }
+
+static void declared(Elab *el, Env *env, const Ast *it, Value v) { env_set(el, env, it->text, v)->decl = it; }
 
 static const char *define_of(Elab *el, const Env *env, const char *name) {
     const char *key = arena_printf(el->arena, "%s%s", env->prefix, name);
@@ -202,7 +206,7 @@ static void declare_config(Elab *el, const Ast *it, Env *env) {
             fault_throw(el);
         }
     }
-    env_set(el, env, it->text, v);
+    declared(el, env, it, v);
 }
 
 /* The range of a size: inclusive; nothing written: from 1. */
@@ -226,7 +230,7 @@ static void declare_dims(Elab *el, const Ast *it, Env *env) {
         size_limits(el, ast_kid(d, 0), env, &low, &high);
         const char *given = define_of(el, env, d->text);
         if (!given) {
-            env_set(el, env, d->text,
+            declared(el, env, d,
                     value_size(size_named(el->program->sizes, size_declare(el->program->sizes, d->text, low, high))));
             continue;
         }
@@ -241,7 +245,7 @@ static void declare_dims(Elab *el, const Ast *it, Env *env) {
             fault_fact(el, "the value came from -D %s=%s", d->text, given);
             fault_throw(el);
         }
-        env_set(el, env, d->text, value_int(fixed));
+        declared(el, env, d, value_int(fixed));
     }
 }
 
@@ -414,10 +418,12 @@ static void import_file(Elab *el, const Ast *it, Env *env) {
         Var *v = &inner->vars.at[i];
         if (env_own(env, v->name)) {
             fault(el, it, 102, "`%s` of \"%s\" is declared here already", v->name, it->text);
+            fault_place(el, env_own(env, v->name)->decl, "declared here");
+            fault_place(el, v->decl, "and there");
             fault_help(el, "import \"%s\" as a name: then it is NAME.%s", it->text, v->name);
             fault_throw(el);
         }
-        env_set(el, env, v->name, v->value);
+        env_set(el, env, v->name, v->value)->decl = v->decl;
     }
 }
 
@@ -431,7 +437,7 @@ static void declare_weight(Elab *el, const Ast *it, Env *env) {
                   .decl = it,
                   .env = env};
     Value v = {.kind = V_WEIGHT, .weight = w};
-    env_set(el, env, it->text, v);
+    declared(el, env, it, v);
     PUSH(el->arena, el->tops, ((Top){it->text, v}));
 }
 
@@ -444,7 +450,7 @@ static void declare_instance(Elab *el, const Ast *it, Env *env) {
         fault_throw(el);
     }
     inst_attributes(v, it);
-    env_set(el, env, it->text, v);
+    declared(el, env, it, v);
     if (value_path(v)) PUSH(el->arena, el->tops, ((Top){it->text, v}));
 }
 
@@ -465,17 +471,17 @@ static void declare(Elab *el, void *arg) {
     case AST_CONFIG: declare_config(el, it, env); return;
     case AST_CONST:
         twice(el, env, it);
-        env_set(el, env, it->text, ev(el, ast_kid(it, 0), env));
+        declared(el, env, it, ev(el, ast_kid(it, 0), env));
         return;
     case AST_DIMS: declare_dims(el, it, env); return;
     case AST_LAYER:
         twice(el, env, it);
         check_layer_items(el, ast_kid(it, 1));
-        env_set(el, env, it->text, layer_value(el, it, env));
+        declared(el, env, it, layer_value(el, it, env));
         return;
     case AST_FN:
         twice(el, env, it);
-        env_set(el, env, it->text, fn_value(el, it, env));
+        declared(el, env, it, fn_value(el, it, env));
         return;
     case AST_IF: read_items(el, ast_kid(it, ev_condition(el, ast_kid(it, 0), env) ? 1 : 2), env, d->imported); return;
     default: break;
@@ -498,6 +504,7 @@ static void declare(Elab *el, void *arg) {
             if ((!ast_is(other, AST_ENTRY) && !ast_is(other, AST_TRAIN)) || strcmp(other->text, it->text)) continue;
             fault(el, it, 102, "entry `%s` is declared twice", it->text);
             fault_label(el, "second declaration");
+            fault_place(el, other, "first declaration");
             fault_throw(el);
         }
         break;

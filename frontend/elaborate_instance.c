@@ -262,7 +262,7 @@ Value instantiate(Elab *el, LayerV *layer, const Ast *node, Args *args) {
         }
         env_set(el, defaults, p->text, v);
         env_set(el, i->env, p->text, v);
-        PUSH(el->arena, i->args, ((Var){p->text, v, false}));
+        PUSH(el->arena, i->args, ((Var){.name = p->text, .value = v}));
     }
     if (!el->cx.build) {
         fault(el, node, 306, "layer %s is made inside a function", layer->name);
