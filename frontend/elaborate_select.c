@@ -106,6 +106,14 @@ static void visit_layer(Elab *el, void *arg, const char *name, Value child) {
     value_children(el, child, visit_layer, s);
 }
 
+/* Known before the sizes are, so that a `freeze` of the file may ask for it; but for `...`. */
+static int weight_rank(Elab *el, Weight *w, const Ast *n) {
+    const Ast *type = ast_kid(w->decl, 0), *shape = ast_kid(type, 0);
+    for (int i = 0; i < shape->n; i++)
+        if (ast_is(ast_kid(shape, i), AST_PACK)) return weight_type(el, w, n)->type.rank;
+    return shape->n;
+}
+
 static void select_call(Elab *el, const Ast *n, Env *env, Values *out) {
     const Ast *args = ast_kid(n, 1);
     const char *name = ast_is(ast_kid(n, 0), AST_NAME) ? ast_kid(n, 0)->text : "";
@@ -130,7 +138,7 @@ static void select_call(Elab *el, const Ast *n, Env *env, Values *out) {
     for (int i = 0; i < base.n; i++) value_weights(el, base.at[i], &weights);
     for (int i = 0; i < weights.n; i++) {
         Weight *w = weights.at[i];
-        if (w->kind == SLOT_PARAM && (weight_type(el, w, n)->type.rank >= 2) == matrices)
+        if (w->kind == SLOT_PARAM && (weight_rank(el, w, n) >= 2) == matrices)
             found(el, out, (Value){.kind = V_WEIGHT, .weight = w});
     }
 }
