@@ -389,6 +389,19 @@ static Env *env_copy(Elab *el, const Env *e) {
     return copy;
 }
 
+/* A number given for a float scalar is a tensor to a function with a gradient: so every call has the same float arguments. */
+static void numbers_to_tensors(Elab *el, const Ast *params, Env *env) {
+    for (int i = 0; i < params->n; i++) {
+        const Ast *p = ast_kid(params, i), *type = ast_kid(p, 0);
+        Var *own = env_own(env, p->text);
+        DType want = DT_F32;
+        bool policy = ast_given(type) && !strcmp(type->text, "float");
+        if (!ast_is(type, AST_TYPE) || !is_numeric(own->value)) continue;
+        if (!policy && (!dtype_parse(type->text, &want) || !dtype_is_float(want))) continue;
+        own->value = value_tensor(operand(el, own->value, &(Type){.dtype = want}), policy);
+    }
+}
+
 static Value with_gradient(Elab *el, FnV *f, Env *scope, Value r, const Ast *node) {
     const Ast *params = fn_params(f->decl);
     Value *x = NEW_ARRAY(el->arena, Value, params->n + 1);
@@ -465,6 +478,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
         if (f->inst->checkpoint && el->cx.training && !el->cx.body && !el->cx.region) el->cx.region = ++el->regions;
     }
     const Ast *gradient = ast_kid(d, 4);
+    if (ast_given(gradient)) numbers_to_tensors(el, params, m.env);
     Env *scope = ast_given(gradient) ? env_copy(el, m.env) : NULL; /* the arguments as they came in */
     Value r = run_block(el, fn_body(d), m.env);
     r = value_tensor_of(el, r, node);
