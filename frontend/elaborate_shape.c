@@ -85,6 +85,15 @@ static bool of_list(Elab *el, Call *c, Value *out) {
     return true;
 }
 
+/* The largest of nothing is an error: known, promised at the call, or neither needed. */
+static void need_some(Elab *el, const Call *c, Size count) {
+    const char *text = arena_printf(el->arena, "%s of an empty axis", c->fn->name);
+    if (require_ge(el, count, emit_size_const(el, 1), text)) return;
+    fault(el, c->node, 409, "%s", text);
+    fault_label(el, "of %s", tensor_text(el, c->arg[0].value));
+    fault_throw(el);
+}
+
 static Value reduce(Elab *el, Call *c, ReduceFn fn) {
     Value list;
     if (of_list(el, c, &list)) return list;
@@ -101,6 +110,7 @@ static Value reduce(Elab *el, Call *c, ReduceFn fn) {
         fault_throw(el);
     }
     Axes axes = axes_of(el, &c->arg[1], x);
+    if (fn == REDUCE_MAX || fn == REDUCE_MIN) need_some(el, c, count_of(el, x, axes));
     Node *r = emit_reduce(el, fn, x, axes.n, axes.at);
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
@@ -168,8 +178,9 @@ static Value place_of(Elab *el, Call *c, ReduceFn fn) {
         fault(el, c->arg[1].node, 407, "%s takes one axis", c->fn->name);
         fault_throw(el);
     }
-    if (!axes.all) return value_tensor(kept(el, emit_reduce(el, fn, x, 1, axes.at), x, axes, keep), false);
     Size count = count_of(el, x, axes);
+    need_some(el, c, count);
+    if (!axes.all) return value_tensor(kept(el, emit_reduce(el, fn, x, 1, axes.at), x, axes, keep), false);
     int zero = 0;
     return value_tensor(kept(el, emit_reduce(el, fn, emit_reshape(el, x, 1, &count), 1, &zero), x, axes, keep), false);
 }

@@ -113,6 +113,12 @@ static void reduce_one(Eval *e, ReduceFn fn, Tensor *y, int64_t at, const Tensor
     case REDUCE_ARGMAX:
     case REDUCE_ARGMIN: {
         int sign = fn == REDUCE_MAX || fn == REDUCE_ARGMAX ? 1 : -1;
+        if (!n) { /* what never wins, or place 0 */
+            if (y->f) y->f[at] = sign > 0 ? -INFINITY : INFINITY;
+            else if (fn == REDUCE_MAX || fn == REDUCE_MIN) y->i[at] = saturate_whole(y->dtype, sign > 0 ? INT64_MIN : INT64_MAX);
+            else y->i[at] = 0;
+            break;
+        }
         for (int64_t j = 1; j < n; j++)
             if (beats(x, base + offset[j], base + offset[best], sign)) best = j;
         if (fn == REDUCE_MAX || fn == REDUCE_MIN) element_copy(y, at, x, base + offset[best]);
@@ -138,9 +144,6 @@ bool eval_REDUCE(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
             outer_step[n_outer++] = stride[a];
         }
     }
-    bool needs_one =
-        n->attrs.fn == REDUCE_MAX || n->attrs.fn == REDUCE_MIN || n->attrs.fn == REDUCE_ARGMAX || n->attrs.fn == REDUCE_ARGMIN;
-    if (count == 0 && needs_one && y->count) return eval_fail(e, MDL_RANGE, "the largest or smallest of an empty axis");
     int64_t *offset = calloc((size_t)count + 1, sizeof *offset), index[MAX_RANK] = {0}; /* element counts were checked: fits */
     if (!offset) return eval_fail(e, MDL_MEMORY, "no memory for a reduction");
     for (int64_t j = 0; j < count; j++, index_next(n_inner, inner, index))
