@@ -2,6 +2,7 @@
  * allocated, the entry is called, results are printed and stored. `run` is a row of such calls in one session. */
 #include "runtime/mdlrun.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,7 +205,11 @@ static void element_print(FILE *f, const Array *a, int64_t i) {
     if (a->dtype.code == 6) fputs(a->data[i] ? "true" : "false", f);
     else if (a->dtype.code == 0) fprintf(f, "%lld", (long long)element_int(a->data, a->dtype, i));
     else if (a->dtype.code == 1) fprintf(f, "%llu", (unsigned long long)element_int(a->data, a->dtype, i));
-    else fprintf(f, "%.6g", element_double(a->data, a->dtype, i));
+    else {
+        double v = element_double(a->data, a->dtype, i);
+        if (isnan(v)) fputs("nan", f); /* its sign means nothing and differs between machines */
+        else fprintf(f, "%.6g", v);
+    }
 }
 
 static int64_t nested_print(FILE *f, const Array *a, int axis, int64_t at) {
