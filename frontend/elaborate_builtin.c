@@ -26,6 +26,14 @@ static int split_params(Elab *el, const Builtin *b, Names *names) {
     return required;
 }
 
+/* "sum(x, [axis], [keep])": those in brackets may be left out. */
+static void fact_signature(Elab *el, const Builtin *b, const Names *names, int required) {
+    const char *text = "";
+    for (int i = 0; i < names->n; i++)
+        text = arena_printf(el->arena, i < required ? "%s%s%s" : "%s%s[%s]", text, i ? ", " : "", names->at[i]);
+    fault_fact(el, "%s(%s)", b->name, text);
+}
+
 Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node) {
     Call c = {.fn = b, .node = node};
     for (int i = 0; i < args->n; i++)
@@ -47,12 +55,13 @@ Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node) {
             if (!strcmp(names.at[p], a->name)) k = p;
         if (k < 0) {
             fault(el, a->node, 303, "%s has no argument `%s`", b->name, a->name);
-            fault_fact(el, "%s(%s)", b->name, b->params);
+            fact_signature(el, b, &names, required);
             fault_close(el, &names, a->name);
             fault_throw(el);
         }
         if (k >= names.n) {
             fault(el, a->node, 302, "%s takes %d argument%s, not %d", b->name, names.n, names.n == 1 ? "" : "s", args->n);
+            fact_signature(el, b, &names, required);
             fault_throw(el);
         }
         if (given[k]) {
@@ -66,6 +75,7 @@ Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node) {
         if (i >= required || given[i]) continue;
         fault(el, node, 304, "%s needs `%s`", b->name, names.at[i]);
         fault_label(el, "missing argument");
+        fact_signature(el, b, &names, required);
         fault_throw(el);
     }
     c.n = args->n;
