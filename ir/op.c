@@ -32,9 +32,9 @@ bool op_parse(const char *name, Op *op) {
     X(ARG, "a leaf") X(SIGN, "constant almost everywhere") X(FLOOR, "constant almost everywhere")                              \
     X(CEIL, "constant almost everywhere") X(ROUND, "constant almost everywhere") X(NOT, "bool") X(ISNAN, "bool")               \
     X(EQ, "bool") X(NE, "bool") X(LT, "bool") X(LE, "bool") X(GT, "bool") X(GE, "bool") X(AND, "bool") X(OR, "bool")           \
-    X(RANDOM, "a draw") X(SORT_IDS, "places") X(TOPK_IDS, "places") X(CATEGORICAL, "a draw") X(WINDOW, "made when gradients are taken already") \
-    X(WINDOW_ARGMAX, "places")                                   \
-    X(SCAN, "not supported yet") X(CALL, "opened before gradients are taken") X(GET, "belongs to its operand")                 \
+    X(RANDOM, "a draw") X(SORT_IDS, "places") X(TOPK_IDS, "places") X(CATEGORICAL, "a draw")                           \
+    X(WINDOW, "made when gradients are taken already") X(WINDOW_ARGMAX, "places") X(SCAN, "made by the pass, a scan backward")  \
+    X(CALL, "opened before gradients are taken") X(GET, "belongs to its operand")                                              \
     X(STOP, "stops gradients") X(GRAD, "expanded by the pass that takes gradients")
 
 #define grad_INPUT NULL

@@ -68,6 +68,14 @@ sub lines {
     return join "\n", sort split /\n/, $_[0];
 }
 
+# Notes the operations of the program at a stage, as tests/seen.h does.
+sub operations {
+    my ($how, $stage) = @_;
+    my %seen = map { $_ => 1 } output("modelc --emit=$stage model.mdl") =~ /^ *%\d+(?:: [^=]*)? = (\w+)/mg;
+    open my $f, '>>', $ENV{SEEN} or die $!;
+    print $f map { "$how $_\n" } sort keys %seen;
+}
+
 # Each command of a block `shell` with what it truly prints.
 sub shell {
     my ($body, $seen) = @_;
@@ -79,6 +87,7 @@ sub shell {
         next if $command !~ /^modelc run /;
         my $again = output("$command --interpret");
         fault("$command\nprints\n${printed}and with --interpret\n$again") if lines($again) ne lines($printed);
+        operations(source => 'graph'), operations(code => 'planned') if $ENV{SEEN} && $command =~ /^modelc run model\.mdl/;
     }
     fault("the commands print\n$text") if !$fill && $body ne $text;
     $seen->{programs}++;

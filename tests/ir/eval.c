@@ -1,6 +1,7 @@
 /* eval.c -- the meaning of every op on small cases, corners first: NaN, infinities, wrapping, saturation, ties, empty axes. A
  * case is the text of a graph, its inputs, and what must come out, to the last bit of f32 (nine digits). */
 #include "tests/ir/kit.h"
+#include "tests/seen.h"
 
 #include "runtime/mdl.h"
 
@@ -252,13 +253,6 @@ static const Case CASES[] = {
 static const int64_t SIZES[] = {3};
 static bool seen[OP_COUNT];
 
-static void see(const Graph *g) {
-    for (int k = 0; k < g->nodes.n; k++) {
-        seen[g->nodes.at[k]->op] = true;
-        if (g->nodes.at[k]->attrs.body) see(g->nodes.at[k]->attrs.body);
-    }
-}
-
 static bool near(double a, double b) {
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
     if (isinf(a) || isinf(b)) return a == b;
@@ -280,7 +274,7 @@ static void run_case(const Case *c) {
     Program *p = kit_program(a, arena_printf(a, "program t\nsize n in 1..9\nentry f[n](%s) -> ()\n%s%s results y = %%y\n",
                                              n ? inputs : "", lines, after));
     Entry *e = kit_entry(p, "f");
-    see(e->graph);
+    seen_graph(seen, e->graph);
     Tensor **in = NEW_ARRAY(a, Tensor *, n + 1);
     for (int k = 0; k < n; k++) {
         const Type *t = &e->inputs[k].type;
@@ -358,5 +352,6 @@ int main(void) {
     seen[OP_INPUT] = seen[OP_SLOT] = seen[OP_ARG] = true;
     for (int op = 0; op < OP_COUNT; op++) /* custom and grad: marks, gone before anything runs */
         kit_check(seen[op] || op == OP_CUSTOM || op == OP_GRAD, "the meaning of %s is not tested", op_row((Op)op)->name);
+    seen_write("meaning", seen);
     return kit_end();
 }

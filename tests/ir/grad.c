@@ -2,6 +2,7 @@
  * degenerate shapes. A case is the text of a graph; its float inputs are drawn from low..high, whole ones from 0..whole-1. The
  * loss is the sum of all results, each weighted by fixed random numbers. */
 #include "tests/ir/kit.h"
+#include "tests/seen.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -234,7 +235,7 @@ static void run_case(const Case *c) {
     for (const char *p = c->name; *p; p++) random = random * 31 + (unsigned char)*p;
     Setup s = set_up(c, &random);
     Graph *g = s.entry->graph;
-    for (int k = 0; k < g->nodes.n; k++) seen[g->nodes.at[k]->op] = true;
+    seen_graph(seen, g);
     Node *y = g->results.at[0].value;
     /* `get` hands the gradient of its result to the node with several results */
     Node *custom = y->op == OP_GET ? y->in[0] : NULL;
@@ -372,5 +373,6 @@ int main(void) {
     ties_of_amax();
     for (int op = 0; op < OP_COUNT; op++)
         kit_check(!op_grad((Op)op) || seen[op], "the derivative of %s is not tested", op_row((Op)op)->name);
+    seen_write("gradient", seen);
     return kit_end();
 }

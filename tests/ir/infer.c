@@ -1,5 +1,6 @@
 /* infer.c -- what every op refuses: operands and attributes that do not fit, one fault each, with what is said about it. */
 #include "tests/ir/kit.h"
+#include "tests/seen.h"
 
 #include <string.h>
 
@@ -82,6 +83,7 @@ static const Case CASES[] = {
 };
 
 int main(void) {
+    bool seen[OP_COUNT] = {false};
     for (size_t k = 0; k < sizeof CASES / sizeof *CASES; k++) {
         Arena *a = arena_new();
         const char *text = arena_printf(a,
@@ -92,7 +94,11 @@ int main(void) {
                                         CASES[k].line);
         const char *error = kit_parse_error(a, text), *want = arena_printf(a, "error[E0901]: %s", CASES[k].message);
         kit_check(error && strcmp(error, want) == 0, "%s: %s", CASES[k].line, error ? error : "it is taken");
+        char name[40];
+        Op op;
+        if (sscanf(strchr(CASES[k].line, '=') + 1, " %39s", name) == 1 && op_parse(name, &op)) seen[op] = true;
         arena_free(a);
     }
+    seen_write("shape", seen);
     return kit_end();
 }

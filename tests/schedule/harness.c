@@ -1,5 +1,7 @@
 /* harness.c -- see harness.h. */
 #include "tests/schedule/harness.h"
+
+#include "tests/seen.h"
 #include "codegen/cpu/lower.h"
 #include "codegen/schedule.h"
 #include "ir/op.h"
@@ -395,6 +397,16 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
     if (r.jit) {
         LLVMErrorRef error = LLVMOrcDisposeLLJIT(r.jit);
         if (error) bug("%s", LLVMGetErrorMessage(error));
+    }
+    if (h->mode == BY_CODE && ok) {
+        static bool known[OP_COUNT];
+        bool seen[OP_COUNT] = {false};
+        seen_graph(seen, e->graph);
+        for (int op = 0; op < OP_COUNT; op++) {
+            seen[op] = seen[op] && !known[op];
+            known[op] = known[op] || seen[op];
+        }
+        seen_write("code", seen);
     }
     free(r.scratch);
     for (int i = 0; i < r.packs.n; i++) free(r.packs.at[i].at);
