@@ -85,9 +85,27 @@ static bool of_list(Elab *el, Call *c, Value *out) {
     return true;
 }
 
-/* The largest of nothing is an error: known, promised at the call, or neither needed. */
+/* The largest of nothing is an error, if there is a result at all: known here, or checked at the call. */
 static void need_some(Elab *el, const Call *c, Size count) {
     const char *text = arena_printf(el->arena, "%s of an empty axis", c->fn->name);
+    const Type *x = tensor_type(c->arg[0].value);
+    int64_t low, high;
+    size_range(count, &low, &high);
+    if (low >= 1) return;
+    Size all = emit_size_const(el, 1);
+    for (int i = 0; i < x->rank; i++) all = size_mul(all, x->dim[i]);
+    if (high >= 1 && all != count) { /* no result: no rows, or an empty axis of no rows */
+        Node *one = emit_scalar(el, DT_I32, 1), *zero = emit_scalar(el, DT_I32, 0), *rows = NULL;
+        Axes axes = axes_of(el, &c->arg[1], c->arg[0].value.node);
+        for (int i = 0; i < x->rank; i++) {
+            bool gone = false;
+            for (int k = 0; k < axes.n; k++) gone = gone || axes.at[k] == i;
+            Node *empty = gone ? NULL : emit2(el, OP_EQ, emit_size(el, x->dim[i], DT_I32), zero);
+            if (empty) rows = rows ? emit2(el, OP_OR, rows, empty) : empty;
+        }
+        emit_check(el, emit2(el, OP_OR, rows, emit2(el, OP_GE, emit_size(el, count, DT_I32), one)), text);
+        return;
+    }
     if (require_ge(el, count, emit_size_const(el, 1), text)) return;
     fault(el, c->node, 409, "%s", text);
     fault_label(el, "of %s", tensor_text(el, c->arg[0].value));
