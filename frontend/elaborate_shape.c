@@ -93,7 +93,11 @@ static void need_some(Elab *el, const Call *c, Size count) {
     size_range(count, &low, &high);
     if (low >= 1) return;
     Size all = emit_size_const(el, 1);
-    for (int i = 0; i < x->rank; i++) all = size_mul(all, x->dim[i]);
+    for (int i = 0, same = 0; i < x->rank; i++) {
+        all = size_mul(all, x->dim[i]);
+        same += x->dim[i] == count;
+        if (same == 2) return; /* t of t: nothing of no rows */
+    }
     if (high >= 1 && all != count) { /* no result: no rows, or an empty axis of no rows */
         Node *one = emit_scalar(el, DT_I32, 1), *zero = emit_scalar(el, DT_I32, 0), *rows = NULL;
         Axes axes = axes_of(el, &c->arg[1], c->arg[0].value.node);
