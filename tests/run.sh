@@ -117,7 +117,7 @@ if [ "$1" = --one ]; then # results folder, number, test
     begin=$(date +%s%N)
     case $test in *.c) run_unit "$test" ;; *) run_test_file "$test" ;; esac
     ms=$((($(date +%s%N) - begin) / 1000000))
-    printf '%s %s %s\n' "$verdict" "$ms" "$test" >"$2/result.$BASHPID"
+    printf '%s %s %s\n' "$verdict" "$ms" "$test" >"$(mktemp "$2/result.XXXXXX")"
     case $verdict in
     fail) printf 'FAIL %s\n%s\n' "$test" "$report" ;;
     skip) printf 'skip %s (%s)\n' "$test" "$report" ;;
