@@ -1,0 +1,68 @@
+/* contract.h -- what the files of the schedule of products share (contract_axes.c, contract_fill.c, schedule_contract.c).
+ *
+ * The letters of a contract fall into four groups: batch (in a, b and the result), m (a and result), n (b and result), k (a and
+ * b). Neighbouring symbols of a group merge where all accesses allow it. One symbol of n runs along the lanes; the operands
+ * change places if that makes better vectors: full ones, contiguous in b, contiguous in the result. One symbol of m gives the
+ * rows of a register tile. The others: an outer product of loops, parallel as far as they lie outside of a block. */
+#ifndef CODEGEN_CONTRACT_H
+#define CODEGEN_CONTRACT_H
+#include "codegen/schedule.h"
+
+#define SMALL 4 /* rows up to which nothing is packed */
+
+typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
+
+typedef struct Contract {
+    Work *w;
+    const Kernel *k;
+    Node *a, *b; /* operands, after changing places */
+    Space *sp;
+    Items *items;
+    Access *at_a, *at_b;
+    LIST(Access *) stores;                      /* beside k->writes */
+    int rank;                                   /* axes of the result; those of k follow */
+    int class[MAX_SYMBOLS];                     /* Group of each axis */
+    int n[GROUPS], symbol[GROUPS][MAX_SYMBOLS]; /* outermost first */
+    int sm, sn, sk;                             /* the last symbol of the groups m, n, k; -1: none */
+    int mq, nq, kq;                             /* of symbol[GROUP_M] ..: the first that lies in a block */
+    int64_t mc, kc;                             /* longest part of that one in a block (mq: if it is not the last) */
+    int64_t k_inner;                            /* elements of the symbols of k after it */
+    bool k_whole;                               /* symbol kq is not cut */
+    int n_runs, run[MAX_SYMBOLS];               /* loops of the product over a block of k, as a sees them */
+    const char *m_first;                        /* where a block begins along symbol mq */
+    const char *k_text;                         /* index along the last of them */
+    Size size_m, size_n, size_k;
+    DType type; /* of the accumulators */
+    const char *type_name;
+    int lanes;
+    int mr, nv;
+    int64_t mb;    /* rows of the last symbol in a block */
+    int64_t width; /* columns of a panel */
+    bool direct;   /* B is read where it lies: it makes good panels as it is */
+    bool pack_a;   /* A is packed, too */
+    bool k_divides;
+    int square;                       /* side of the squares that packing transposes */
+    const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
+    int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
+    int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
+    int dot_lanes;                    /* of dot products: 1 where k is not contiguous in both operands */
+    int map_lanes;                    /* of the maps behind the product */
+    Template *t;
+    Point p; /* inside the nest; symbols of outer loops over k are added as they open */
+} Contract;
+
+/* ---- contract_axes.c: the letters as symbols */
+
+/* The product of kernel k: operands as they stand, or in the other order if that gives better vectors. */
+void contract_start(Contract *c, Work *w, const Kernel *k);
+Size contract_stride(const Access *x, int symbol); /* of the access along the symbol; NULL: none, or symbol < 0 */
+bool contract_contiguous(const Access *x, int symbol); /* is that 1? */
+bool contract_epilogue_indirect(const Contract *c); /* does a map behind the product divide or look up a column? */
+
+/* ---- contract_fill.c: the holes of contract.tile */
+
+/* Starts the template, with the parameters of every form. Lanes, width and the choices of the form are set. */
+void contract_begin(Contract *c);
+int64_t contract_symbol_size(const Contract *c, int s); /* of a static one */
+
+#endif

@@ -1,0 +1,174 @@
+/* contract_axes.c -- the letters of a contract as symbols of a Space: merged, in groups, each group in its order. */
+#include "codegen/contract.h"
+
+#include <string.h>
+
+static Affine *letter_index(const Contract *c, const char *letters, char x) {
+    const char *place = strchr(letters, x);
+    return place ? space_axis(c->sp, (int)(place - letters)) : NULL;
+}
+
+static void make_accesses(Contract *c, const char *axes, const char *la, const char *lb) {
+    const Kernel *k = c->k;
+    do {
+        Affine *index[MAX_RANK], *full[MAX_RANK];
+        space_begin(c->sp);
+        c->items = items_new(c->w, c->sp);
+        c->stores.n = 0;
+        for (int i = 0; la[i]; i++) index[i] = letter_index(c, axes, la[i]);
+        c->at_a = access_follow(c->sp, c->a, index);
+        for (int i = 0; lb[i]; i++) index[i] = letter_index(c, axes, lb[i]);
+        c->at_b = access_follow(c->sp, c->b, index);
+        int result[MAX_RANK];
+        for (int i = 0; i < c->rank; i++) full[i] = space_axis(c->sp, result[i] = i);
+        Affine *linear = space_linear(c->sp, c->rank, result);
+        for (int i = 0; i < k->nodes.n; i++) {
+            Node *n = k->nodes.at[i];
+            if (n == k->anchor) {
+                Item *item = NEW(c->w->arena, Item);
+                item->n = n;
+                item->level = LEVEL_FULL;
+                item->in = NEW_ARRAY(c->w->arena, Operand, 2);
+                PUSH(c->w->arena, c->items->at, item);
+                continue;
+            }
+            if (k->levels.at[i] == LEVEL_A || k->levels.at[i] == LEVEL_B)
+                bug("kernel %d: a prologue in front of a contract", k->index);
+            bool scalar = k->levels.at[i] == LEVEL_SCALAR;
+            space_reshape(c->sp, scalar ? 0 : c->rank, k->anchor->type.dim, full, n->type.rank, n->type.dim, index);
+            Item *item = items_add(c->items, c->w, n, k->levels.at[i], index,
+                                   scalar ? affine_const(c->sp, size_const(c->w->table, 0)) : linear);
+            item->outer = scalar;
+        }
+        for (int i = 0; i < k->writes.n; i++) PUSH(c->w->arena, c->stores, access_linear(c->sp, k->writes.at[i], linear));
+    } while (c->sp->again);
+}
+
+Size contract_stride(const Access *x, int symbol) {
+    return symbol < 0 ? NULL : x->at.coef[symbol];
+}
+
+bool contract_contiguous(const Access *x, int symbol) {
+    Size s = contract_stride(x, symbol);
+    return s && size_is(s, 1);
+}
+
+/* How good vectors of `lanes` along symbol s are, from 0 to 1: full, contiguous in b, contiguous where they are stored. */
+static double lane_value(const Contract *c, int s, int lanes) {
+    int64_t low, high;
+    double value = 1;
+    size_range(c->sp->symbol[s].n, &low, &high);
+    if (high < 8 * lanes) value = (double)high / (double)((high + lanes - 1) / lanes * lanes);
+    if (!contract_contiguous(c->at_b, s)) value *= 0.8;
+    for (int i = 0; i < c->stores.n; i++)
+        if (!contract_contiguous(c->stores.at[i], s)) value *= i ? 1 : 0.95;
+    return value;
+}
+
+/* Moves the symbol at `place` of a group to its end. */
+static void make_last(Contract *c, Group g, int place) {
+    int s = c->symbol[g][place];
+    memmove(&c->symbol[g][place], &c->symbol[g][place + 1], sizeof(int) * (size_t)(c->n[g] - 1 - place));
+    c->symbol[g][c->n[g] - 1] = s;
+}
+
+/* The symbols of each group; last in n: the best one for vectors; last in m: the last one, unless it is too short for a tile.
+ */
+static void sort_symbols(Contract *c, int lanes) {
+    const Space *sp = c->sp;
+    memset(c->n, 0, sizeof c->n);
+    for (int s = 0; s < sp->n; s++) {
+        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone) continue;
+        int g = c->class[sp->symbol[s].axis];
+        c->symbol[g][c->n[g]++] = s;
+    }
+    int best = c->n[GROUP_N] - 1, longest = c->n[GROUP_M] - 1;
+    for (int i = best - 1; i >= 0; i--)
+        if (lane_value(c, c->symbol[GROUP_N][i], lanes) > lane_value(c, c->symbol[GROUP_N][best], lanes) + 1e-9) best = i;
+    if (best >= 0) make_last(c, GROUP_N, best);
+    for (int i = longest - 1; i >= 0; i--) {
+        int64_t n, most;
+        if (!size_is_const(sp->symbol[c->symbol[GROUP_M][longest]].n, &most) || most >= SMALL) break;
+        if (!size_is_const(sp->symbol[c->symbol[GROUP_M][i]].n, &n) || n > most) longest = i;
+    }
+    if (longest >= 0) make_last(c, GROUP_M, longest);
+    Size one = size_const(c->w->table, 1);
+    c->sm = c->n[GROUP_M] ? c->symbol[GROUP_M][c->n[GROUP_M] - 1] : -1;
+    c->sn = c->n[GROUP_N] ? c->symbol[GROUP_N][c->n[GROUP_N] - 1] : -1;
+    c->sk = c->n[GROUP_K] ? c->symbol[GROUP_K][c->n[GROUP_K] - 1] : -1;
+    c->size_m = c->sm < 0 ? one : sp->symbol[c->sm].n;
+    c->size_n = c->sn < 0 ? one : sp->symbol[c->sn].n;
+    c->size_k = c->sk < 0 ? one : sp->symbol[c->sk].n;
+    c->mq = c->n[GROUP_M] - 1;
+    c->nq = c->n[GROUP_N] - 1;
+    c->kq = c->n[GROUP_K] - 1;
+    c->k_inner = 1;
+    c->run[0] = c->sk;
+    c->n_runs = 1;
+}
+
+/* Letters of the result, then those summed over in the order of b; groups of the axes. swap: the operands change places. */
+static void set_axes(Contract *c, Node *anchor, bool swap, char *axes, const char **la, const char **lb) {
+    const char *a = anchor->attrs.labels[swap], *b = anchor->attrs.labels[!swap], *out = anchor->attrs.labels[2];
+    Size dim[MAX_SYMBOLS];
+    c->a = anchor->in[swap];
+    c->b = anchor->in[!swap];
+    c->rank = anchor->type.rank;
+    int n = 0;
+    for (; n < c->rank; n++) {
+        axes[n] = out[n];
+        dim[n] = anchor->type.dim[n];
+        bool in_a = strchr(a, out[n]) != NULL, in_b = strchr(b, out[n]) != NULL;
+        c->class[n] = in_a && in_b ? GROUP_BATCH : in_a ? GROUP_M : GROUP_N;
+    }
+    for (int i = 0; b[i]; i++) {
+        if (strchr(out, b[i])) continue;
+        axes[n] = b[i];
+        dim[n] = c->b->type.dim[i];
+        c->class[n++] = GROUP_K;
+    }
+    axes[n] = 0;
+    c->sp = space_new(c->w->arena, c->w->table, n, dim);
+    *la = a;
+    *lb = b;
+}
+
+/* Does an address of the product divide or load an index? */
+static bool indirect(const Contract *c) {
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->sp->symbol[s].axis < 0 && (c->at_a->at.coef[s] || c->at_b->at.coef[s])) return true;
+    return false;
+}
+
+bool contract_epilogue_indirect(const Contract *c) {
+    for (int i = 0; c->sn >= 0 && i < c->items->at.n; i++)
+        if (c->items->at.at[i]->n != c->k->anchor && item_uses(c->sp, c->items->at.at[i], c->sn, true)) return true;
+    return false;
+}
+
+static void start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
+    char axes[2 * MAX_RANK + 1];
+    const char *la, *lb;
+    *c = (Contract){.w = w, .k = k};
+    set_axes(c, k->anchor, swap, axes, &la, &lb);
+    make_accesses(c, axes, la, lb);
+    space_merge(c->sp, c->class, 0);
+    c->type = dtype_arithmetic(k->anchor->type.dtype);
+    c->type_name = dtype_name(c->type);
+    c->lanes = w->machine->lanes / (dtype_bytes(c->type) == 8 ? 2 : 1);
+    sort_symbols(c, c->lanes);
+    if (indirect(c)) c->lanes = 1;
+}
+
+/* Of equals, the result's last axis along the lanes. */
+void contract_start(Contract *c, Work *w, const Kernel *k) {
+    double value[2];
+    int last[2];
+    for (int swap = 0; swap < 2; swap++) {
+        start_as(c, w, k, swap);
+        value[swap] = c->sn < 0 ? 0 : lane_value(c, c->sn, w->machine->lanes);
+        last[swap] = c->sn < 0 ? -1 : c->sp->symbol[c->sn].axis;
+    }
+    bool swap = value[1] > value[0] + 1e-9 || (value[1] > value[0] - 1e-9 && last[1] > last[0]);
+    if (!swap) start_as(c, w, k, false);
+}

@@ -1,0 +1,338 @@
+/* contract_fill.c -- the holes of contract.tile: loops around a tile, addresses of operands, the maps behind the sums. */
+#include "codegen/contract.h"
+
+#include <string.h>
+
+/* ---- the nest */
+
+static void open_line(Contract *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void open_line(Contract *c, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    text_line(&c->w->body, "%s {", arena_vprintf(c->w->arena, format, ap));
+    va_end(ap);
+}
+
+static void open_parallel(Contract *c, int s, int64_t by, bool rest) {
+    bool opened;
+    c->p.text[s] =
+        open_parts(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, by, rest && !c->w->machine->avx512, &opened);
+}
+
+/* The first `n` symbols of a group. */
+static void open_outer(Contract *c, Group g, int n) {
+    for (int i = 0; i < n; i++) open_parallel(c, c->symbol[g][i], 1, false);
+}
+
+static const char *fill_nest(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    bool inside = c->mq < c->n[GROUP_M] - 1; /* a block holds all rows of the last symbol */
+    open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
+    open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
+    open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
+    if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
+    if (c->sn >= 0) open_parallel(c, c->sn, c->width, true);
+    template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
+    template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
+    if (inside) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
+    return "";
+}
+
+int64_t contract_symbol_size(const Contract *c, int s) {
+    return size_value(c->sp->symbol[s].n);
+}
+
+/* The place `name` along symbol s, for each of the places before ("": there are none). */
+static const char *flat(Contract *c, const char *before, int s, const char *name) {
+    return *before ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)contract_symbol_size(c, s), before, name) : name;
+}
+
+/* Loops over the symbols of n and m in a block but the last ones. Sets base: where the rows of the last one begin in the block.
+ */
+static const char *fill_m_loops(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    const char *base = "";
+    for (int i = c->nq; i < c->n[GROUP_N] - 1; i++) {
+        int s = c->symbol[GROUP_N][i];
+        const char *name = c->p.text[s] = arena_printf(c->w->arena, "n_%d", i);
+        open_line(c, "for %s in 0..%lld", name, (long long)contract_symbol_size(c, s));
+        base = flat(c, base, s, name);
+    }
+    for (int i = c->mq; i < c->n[GROUP_M] - 1; i++) {
+        int s = c->symbol[GROUP_M][i];
+        const char *name = arena_printf(c->w->arena, "m%d", i);
+        Size n = c->sp->symbol[s].n;
+        int64_t whole, count = i == c->mq ? c->mc : contract_symbol_size(c, s);
+        if (i == c->mq && count == 1) {
+            c->p.text[s] = c->m_first;
+            continue;
+        }
+        open_line(c, "for %s in 0..%lld", name, (long long)count);
+        c->p.text[s] = i == c->mq ? text_plus(c->w, c->m_first, name) : name;
+        if (i == c->mq && !(size_is_const(n, &whole) && whole % count == 0))
+            open_line(c, "if %s < %s", c->p.text[s], work_size(c->w, n));
+        base = *base ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)count, base, name) : name;
+    }
+    template_set(c->t, "base", *base ? arena_printf(c->w->arena, "%lld*(%s) + ", (long long)c->mb, base) : "");
+    return "";
+}
+
+static const char *fill_scalars(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    for (int i = 0; i < c->items->at.n; i++)
+        if (c->items->at.at[i]->outer) point_value(&c->p, c->items->at.at[i]);
+    return "";
+}
+
+/* Loops over the symbols of k outside of a block; their names stay in the point. */
+static const char *fill_outer_k(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    for (int i = 0; i < c->kq; i++) {
+        int s = c->symbol[GROUP_K][i];
+        c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
+        open_line(c, "for %s in 0..%s", c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
+    }
+    return "";
+}
+
+/* Opens a loop over symbol i of k, in a block: all of it, or kb elements from k0 on. Returns its index in the block; *index:
+ * along the symbol. */
+static const char *open_block_symbol(Contract *c, int s, bool first, const char *name, const char *kb, const char **index) {
+    open_line(c, "for %s in 0..%s", name, first ? kb : work_size(c->w, c->sp->symbol[s].n));
+    *index = first ? text_plus(c->w, template_get(c->t, "k0"), name) : name;
+    return name;
+}
+
+/* Loops of packing over the symbols of k in a block but the last. Sets before: the row of the panel at which the last one
+ * begins; last, from: how many elements of it, from where. */
+static const char *fill_pack_loops(void *context, const char *const *args) {
+    Contract *c = context;
+    const char *row = "", *index;
+    int last = c->n[GROUP_K] - 1;
+    for (int i = c->kq; i < last; i++) {
+        int s = c->symbol[GROUP_K][i];
+        const char *name = open_block_symbol(c, s, i == c->kq, arena_printf(c->w->arena, "q%d", i), args[0], &index);
+        c->p.text[s] = index;
+        row = flat(c, row, s, name);
+    }
+    template_set(c->t, "before",
+                 *row ? arena_printf(c->w->arena, "%lld*(%s) + ", (long long)contract_symbol_size(c, c->sk), row) : "");
+    template_set(c->t, "last", c->kq == last ? args[0] : work_size(c->w, c->size_k));
+    template_set(c->t, "from", c->kq == last ? template_get(c->t, "k0") : "0");
+    return "";
+}
+
+/* Loops of the product over a block of k. Sets k: the index along the last, row: the row of the panel. */
+static const char *fill_k_loops(void *context, const char *const *args) {
+    Contract *c = context;
+    const char *row = "", *index;
+    for (int i = 0; i < c->n_runs; i++) {
+        int s = c->run[i];
+        bool first = i == 0 && !c->k_whole;
+        const char *count = i == 0 && s == c->symbol[GROUP_K][c->kq] ? args[0] : work_size(c->w, c->sp->symbol[s].n);
+        const char *name = arena_printf(c->w->arena, i == c->n_runs - 1 ? "k" : "k_%d", i);
+        open_block_symbol(c, s, true, name, count, &index);
+        c->p.text[s] = first ? index : name;
+        row = flat(c, row, s, name);
+    }
+    c->k_text = c->p.text[c->run[c->n_runs - 1]];
+    template_set(c->t, "k", c->k_text);
+    template_set(c->t, "row", row);
+    return "";
+}
+
+static const char *fill_k_lanes(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    const char *k = "0";
+    if (c->sk >= 0 && c->dot_lanes > 1) {
+        k = open_lanes(c->w, "k", c->size_k, c->dot_lanes);
+    } else if (c->sk >= 0) {
+        k = "k";
+        open_line(c, "for k in 0..%s", work_size(c->w, c->size_k));
+    }
+    template_set(c->t, "k", k);
+    return "";
+}
+
+/* The panels of a copy: one block of them for each place of B's outer symbols. Names do not depend on the product that asks:
+ * equal copies have equal texts. */
+static const char *fill_copy_nest(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    bool opened;
+    int n = 0;
+    for (int s = 0; s < c->sp->n; s++) {
+        const char *name = arena_printf(c->w->arena, "x%d", n);
+        if (!c->pack_stride[s]) continue;
+        c->p.text[s] = open_parts(c->w, name, c->sp->symbol[s].n, 1, false, &opened);
+        n++;
+    }
+    c->p.text[c->sn] = open_parts(c->w, "j", c->size_n, c->width, !c->w->machine->avx512, &opened);
+    template_set(c->t, "j0", c->p.text[c->sn]);
+    return "";
+}
+
+/* ---- elements */
+
+static const char *limit_of(Contract *c, Size n, int64_t lanes) {
+    int64_t whole;
+    return size_is_const(n, &whole) && whole % lanes == 0 ? NULL : work_size(c->w, n);
+}
+
+/* Operand x where the last symbols of the groups have these texts (NULL: not used); `lanes` along symbol `vector`, those at
+ * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
+static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
+                           int64_t divides) {
+    Point p = point_inside(&c->p);
+    if (c->sm >= 0) p.text[c->sm] = i;
+    if (c->sn >= 0) p.text[c->sn] = j;
+    if (c->sk >= 0) p.text[c->sk] = k;
+    p.lanes = lanes;
+    p.vector = lanes > 1 ? vector : -1;
+    p.limit = lanes > 1 ? limit_of(c, vector == c->sk ? c->size_k : c->size_n, divides) : NULL;
+    const char *place = point_place(&p, x, "");
+    return x->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
+}
+
+static const char *fill_a(void *context, const char *const *args) {
+    Contract *c = context;
+    c->p.text[c->run[c->n_runs - 1]] = args[1];
+    return element(c, c->at_a, args[0], NULL, args[1], 1, -1, 1);
+}
+
+static const char *fill_a_tile(void *context, const char *const *args) {
+    Contract *c = context;
+    if (!c->pack_a) return fill_a(context, args);
+    return arena_printf(c->w->arena, "ap[%s, %s]", template_get(c->t, "row"), args[2]);
+}
+
+/* Rows from i on at place k, those beyond the last zero. */
+static const char *fill_a_rows(void *context, const char *const *args) {
+    Contract *c = context;
+    Point p = point_inside(&c->p);
+    int64_t rows;
+    p.text[c->sm] = args[0];
+    p.text[c->sk] = args[1];
+    p.lanes = c->lanes;
+    p.vector = c->sm;
+    bool whole = c->mb % c->lanes == 0 && size_is_const(c->size_m, &rows) && rows % c->mb == 0;
+    p.limit = whole ? NULL : work_size(c->w, c->size_m);
+    const char *place = point_place(&p, c->at_a, "");
+    return c->at_a->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
+}
+
+static const char *fill_b(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->lanes, c->sn, c->width);
+}
+
+/* Columns of row `row` of a block: in the scratch panel, in the copy, or where they lie in b. */
+static const char *fill_panel(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    if (c->direct)
+        return element(c, c->at_b, NULL, text_plus(c->w, template_get(c->t, "j0"), args[1]), c->k_text, c->lanes, c->sn,
+                       c->width);
+    const char *lanes = strcmp(args[2], "1") ? arena_printf(a, " : %s", args[2]) : "";
+    if (!c->pack) return arena_printf(a, "bp[%s, %s%s]", args[0], args[1], lanes);
+    const char *at = "", *k = "";
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
+    for (int i = 0; i < c->kq; i++) k = flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
+    if (c->kq >= 0) k = flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
+    return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
+                        c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
+}
+
+static const char *fill_b_one(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], 1, -1, 1);
+}
+
+static const char *fill_b_square(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->square, c->sk, c->square);
+}
+
+static const char *fill_a_dot(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, c->dot_lanes);
+}
+
+static const char *fill_b_dot(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->dot_lanes, c->sk, c->dot_lanes);
+}
+
+static const char *fill_fma(void *context, const char *const *args) {
+    Contract *c = context;
+    if (dtype_is_float(c->type)) return arena_printf(c->w->arena, "fma(%s, %s, %s)", args[0], args[1], args[2]);
+    return arena_printf(c->w->arena, "%s + %s * %s", args[2], args[0], args[1]);
+}
+
+static const char *fill_total(void *context, const char *const *args) {
+    Contract *c = context;
+    return c->dot_lanes > 1 ? arena_printf(c->w->arena, "hadd(%s)", args[0]) : args[0];
+}
+
+/* The maps behind the product for the sums `args[2]` from row and column on; stores. */
+static const char *fill_epilogue(void *context, const char *const *args) {
+    Contract *c = context;
+    Work *w = c->w;
+    Point p = point_inside(&c->p);
+    if (c->sm >= 0) p.text[c->sm] = args[0];
+    if (c->sn >= 0) p.text[c->sn] = args[1];
+    p.lanes = c->map_lanes;
+    p.vector = c->sn;
+    p.limit = p.lanes > 1 ? limit_of(c, c->size_n, p.lanes) : NULL;
+    for (int i = 0; i < c->items->at.n; i++) {
+        Item *item = c->items->at.at[i];
+        if (item->outer) continue;
+        if (item->n != c->k->anchor) {
+            point_value(&p, item);
+            continue;
+        }
+        DType d = item->n->type.dtype;
+        item->vector = p.lanes > 1;
+        item->value = arena_printf(w->arena, "v%d", ++w->names);
+        text_line(&w->body, "let %s = %s", item->value,
+                  dtype_arithmetic(d) == d ? args[2] : arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), args[2]));
+    }
+    for (int i = 0; i < c->k->writes.n; i++) point_store(&p, c->stores.at[i], items_find(c->items, c->k->writes.at[i])->value);
+    return "";
+}
+
+static const Hole HOLES[] = {
+    {"nest", 0, fill_nest},       {"copy_nest", 0, fill_copy_nest}, {"scalars", 0, fill_scalars},
+    {"outer_k", 0, fill_outer_k}, {"m_loops", 0, fill_m_loops},     {"pack_loops", 1, fill_pack_loops},
+    {"k_loops", 1, fill_k_loops}, {"k_lanes", 0, fill_k_lanes},     {"a", 2, fill_a},
+    {"a_tile", 3, fill_a_tile},   {"a_rows", 2, fill_a_rows},       {"b", 2, fill_b},
+    {"panel", 3, fill_panel},     {"b_one", 2, fill_b_one},         {"b_square", 2, fill_b_square},
+    {"a_dot", 1, fill_a_dot},     {"b_dot", 2, fill_b_dot},         {"fma", 3, fill_fma},
+    {"total", 1, fill_total},     {"epilogue", 3, fill_epilogue},   {NULL, 0, NULL},
+};
+
+/* Parameters of every form. */
+void contract_begin(Contract *c) {
+    Work *w = c->w;
+    int64_t whole;
+    c->p = point_new(w, c->items, 1, -1);
+    c->t = template_new(&w->body, "contract.tile", HOLES, c);
+    c->map_lanes = c->sn < 0 || contract_epilogue_indirect(c) ? 1 : c->lanes;
+    template_set(c->t, "T", c->type_name);
+    template_set(c->t, "K", work_size(w, c->size_k));
+    template_set(c->t, "N", work_size(w, c->size_n));
+    template_set(c->t, "M", work_size(w, c->size_m));
+    template_number(c->t, "L", c->lanes);
+    template_number(c->t, "W", c->width);
+    template_number(c->t, "NV", c->nv);
+    template_number(c->t, "EL", c->map_lanes);
+    template_number(c->t, "several", c->sn >= 0);
+    template_number(c->t, "scalar_maps", c->map_lanes == 1);
+    template_number(c->t, "columns_divide", size_is_const(c->size_n, &whole) && whole % c->width == 0);
+}
