@@ -15,7 +15,8 @@ typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 typedef struct Contract {
     Work *w;
     const Kernel *k;
-    Node *a, *b; /* operands, after changing places */
+    bool swap;   /* the operands have changed places */
+    Node *a, *b; /* after that */
     Space *sp;
     Items *items;
     Access *at_a, *at_b;
@@ -55,6 +56,7 @@ typedef struct Contract {
 
 /* The product of kernel k: operands as they stand, or in the other order if that gives better vectors. */
 void contract_start(Contract *c, Work *w, const Kernel *k);
+void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap); /* in that order */
 Size contract_stride(const Access *x, int symbol); /* of the access along the symbol; NULL: none, or symbol < 0 */
 bool contract_contiguous(const Access *x, int symbol); /* is that 1? */
 bool contract_epilogue_indirect(const Contract *c); /* does a map behind the product divide or look up a column? */

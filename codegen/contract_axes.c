@@ -146,10 +146,10 @@ bool contract_epilogue_indirect(const Contract *c) {
     return false;
 }
 
-static void start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
+void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
     char axes[2 * MAX_RANK + 1];
     const char *la, *lb;
-    *c = (Contract){.w = w, .k = k};
+    *c = (Contract){.w = w, .k = k, .swap = swap};
     set_axes(c, k->anchor, swap, axes, &la, &lb);
     make_accesses(c, axes, la, lb);
     space_merge(c->sp, c->class, 0);
@@ -165,10 +165,10 @@ void contract_start(Contract *c, Work *w, const Kernel *k) {
     double value[2];
     int last[2];
     for (int swap = 0; swap < 2; swap++) {
-        start_as(c, w, k, swap);
+        contract_start_as(c, w, k, swap);
         value[swap] = c->sn < 0 ? 0 : lane_value(c, c->sn, w->machine->lanes);
         last[swap] = c->sn < 0 ? -1 : c->sp->symbol[c->sn].axis;
     }
     bool swap = value[1] > value[0] + 1e-9 || (value[1] > value[0] - 1e-9 && last[1] > last[0]);
-    if (!swap) start_as(c, w, k, false);
+    if (!swap) contract_start_as(c, w, k, false);
 }

@@ -308,25 +308,41 @@ static bool has_many_rows(const Contract *c) {
     return rows > SMALL;
 }
 
-void schedule_contract(Work *w, KernelCode *code) {
-    Contract c;
-    contract_start(&c, w, w->k);
+/* Does a run-time size decide whether there are few rows? */
+static bool may_be_few(const Contract *c) {
     int64_t low, high;
-    size_range(c.size_m, &low, &high);
-    bool none = c.sm < 0 || c.sn < 0 || c.sk < 0 || c.lanes == 1, many = has_many_rows(&c);
-    bool small = none || (high <= SMALL && !many);
-    if (small || (low <= SMALL && !many)) {
+    size_range(c->size_m, &low, &high);
+    return low <= SMALL && high > SMALL && !has_many_rows(c);
+}
+
+/* Few rows whatever happens, or nothing that makes a panel. */
+static bool is_rows(const Contract *c) {
+    int64_t low, high;
+    size_range(c->size_m, &low, &high);
+    return c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
+}
+
+/* Of the two variants, the one for few rows may have its operands in the other places: [batch, 10] has the batch along the
+ * lanes if that is long, and its ten columns one by one if it is short. */
+void schedule_contract(Work *w, KernelCode *code) {
+    Contract c, few;
+    contract_start(&c, w, w->k);
+    if (is_rows(&c)) {
         emit_rows(&c);
-        if (!small) {
-            w->when = c.size_m;
-            w->low = INT64_MIN;
-            w->high = SMALL + 1;
-        }
         work_finish(w, code);
-        if (small) return;
+        return;
+    }
+    few = c;
+    if (!may_be_few(&few)) contract_start_as(&few, w, w->k, !c.swap);
+    if (may_be_few(&few)) {
+        emit_rows(&few);
+        w->when = few.size_m;
+        w->low = INT64_MIN;
+        w->high = SMALL + 1;
+        work_finish(w, code);
         w = work_new(w->s, w->plan, w->k, "contract");
         contract_start(&c, w, w->k);
-        w->when = c.size_m;
+        w->when = few.size_m;
         w->low = SMALL + 1;
         w->high = INT64_MAX;
     }
