@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { ROUNDS_MOST = 8 };
+enum { ROUNDS_MOST = 32 };
 
 bool used_once(const Simplify *s, const Node *n, int operand) {
     return s->r->uses[n->in[operand]->id] == 1;

@@ -127,35 +127,39 @@ static Node *slice_of_concat(Simplify *s, const Node *n, Node *x) {
     return NULL;
 }
 
-/* reshape then permute, where the permute moves whole groups of the reshape: permute first, so that it can vanish into the
- * letters of the contract below. Groups: the shortest stretches of axes before and after with the same number of elements. */
-static Node *permute_before_reshape(Simplify *s, const Node *n, Node *reshape) {
+bool reshape_groups(const Node *reshape, ReshapeGroups *g) {
     const Type *from = &reshape->in[0]->type, *to = &reshape->type;
-    int group_of[MAX_RANK], from_begin[MAX_RANK + 1] = {0}, groups = 0, i = 0, j = 0;
+    int i = 0, j = 0;
+    *g = (ReshapeGroups){0};
     while (i < from->rank && j < to->rank) {
-        Size a = from->dim[i++], b = to->dim[j];
-        group_of[j++] = groups;
+        Size a = from->dim[i++], b = to->dim[j++], quotient;
         while (a != b) {
-            Size quotient;
-            if (j < to->rank && size_divides(a, size_mul(b, to->dim[j]), &quotient)) {
-                b = size_mul(b, to->dim[j]);
-                group_of[j++] = groups;
-            } else if (i < from->rank) {
-                a = size_mul(a, from->dim[i++]);
-            } else {
-                return NULL;
-            }
+            if (j < to->rank && size_divides(a, size_mul(b, to->dim[j]), &quotient)) b = size_mul(b, to->dim[j++]);
+            else if (i < from->rank) a = size_mul(a, from->dim[i++]);
+            else return false;
         }
-        from_begin[++groups] = i;
+        g->from[++g->n] = i;
+        g->to[g->n] = j;
     }
-    if (i != from->rank || j != to->rank) return NULL;
+    while (i < from->rank && size_is(from->dim[i], 1)) i++;
+    while (j < to->rank && size_is(to->dim[j], 1)) j++;
+    g->from[g->n] = i;
+    g->to[g->n] = j;
+    return g->n > 0 && i == from->rank && j == to->rank;
+}
+
+/* reshape then permute, where the permute moves whole groups of the reshape: permute first, so that it can vanish into the
+ * letters of the contract below. */
+static Node *permute_before_reshape(Simplify *s, const Node *n, Node *reshape) {
+    ReshapeGroups g;
     int order[MAX_RANK], m = 0;
-    for (int k = 0; k < to->rank;) { /* axes of a group stay together, in order */
-        int q = group_of[n->attrs.axes[k]], first = 0;
-        while (group_of[first] != q) first++;
-        for (int a = first; a < to->rank && group_of[a] == q; a++, k++)
-            if (k >= to->rank || n->attrs.axes[k] != a) return NULL;
-        for (int a = from_begin[q]; a < from_begin[q + 1]; a++) order[m++] = a;
+    if (!reshape_groups(reshape, &g)) return NULL;
+    for (int k = 0; k < n->type.rank;) { /* axes of a group stay together, in order */
+        int q = 0;
+        while (g.to[q + 1] <= n->attrs.axes[k]) q++;
+        for (int a = g.to[q]; a < g.to[q + 1]; a++, k++)
+            if (k >= n->type.rank || n->attrs.axes[k] != a) return NULL;
+        for (int a = g.from[q]; a < g.from[q + 1]; a++) order[m++] = a;
     }
     return node_reshape(s->g, node_permute(s->g, reshape->in[0], order), n->type.rank, n->type.dim);
 }
@@ -185,7 +189,7 @@ Node *simplify_view(Simplify *s, const Node *n, Node **in) {
         return NULL;
     case OP_SLICE:
         if (x->op == OP_SLICE) return compose_slices(s, n, x);
-        return x->op == OP_CONCAT ? slice_of_concat(s, n, x) : NULL;
+        return x->op == OP_CONCAT ? slice_of_concat(s, n, x) : simplify_slice(s, n, x);
     case OP_PERMUTE: return simplify_permute(s, n, x);
     default: return NULL;
     }
