@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+enum {
+    VIEWS_MOST = 12, /* one on another */
+    FEW = 16         /* elements of a map for one of a weight that is copied for it */
+};
+
 bool node_is_free(const Node *n) {
     return n->op == OP_CONST || n->op == OP_IOTA || n->op == OP_SIZE;
 }
@@ -130,6 +135,25 @@ static Node *want_product(Prepare *q, const Node *n, Node *x, int k) {
     return summed > 1 ? copy_shared(q, x) : x;
 }
 
+/* Operand of a map: a few elements of a weight that is turned round, for many elements of the map (a tap of a depthwise kernel,
+ * for all channels). What they are cut out of is copied once: its elements lie side by side then. */
+static Node *want_vectors(Prepare *q, const Node *n, Node *x) {
+    Node *chain[VIEWS_MOST]; /* x, and the views below it */
+    int views = 0;
+    Node *base = x;
+    for (; node_is_view(base); base = base->in[0]) {
+        if (views == VIEWS_MOST) return x;
+        chain[views++] = base;
+    }
+    int turned = views;
+    while (turned > 0 && (chain[turned - 1]->op == OP_RESHAPE || chain[turned - 1]->op == OP_PERMUTE)) turned--;
+    if (base->op != OP_SLOT || turned == views || node_is_contiguous(chain[turned])) return x;
+    if (FEW * plan_bytes(q->p, chain[turned]) > plan_bytes(q->p, n)) return x;
+    Node *made = copy_shared(q, chain[turned]);
+    for (int i = turned - 1; i >= 0; i--) made = graph_copy_node(q->p->g, chain[i], &made);
+    return made;
+}
+
 /* An index: a tensor in memory, or any scalar. */
 static Node *want_index(Prepare *q, Node *x) {
     return x->type.rank == 0 && node_is_free(x) ? x : want_memory(q, x);
@@ -164,7 +188,9 @@ static void prepare_operands(Prepare *q, const Node *n, Node **in) {
     case OP_SCAN:
         for (int i = 0; i < n->n_in; i++) in[i] = want_contiguous(q, in[i]);
         break;
-    default: break;
+    default:
+        for (int i = 0; i < n->n_in && op_row(n->op)->class == CLASS_MAP; i++) in[i] = want_vectors(q, n, in[i]);
+        break;
     }
 }
 
