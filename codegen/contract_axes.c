@@ -146,6 +146,24 @@ bool contract_epilogue_indirect(const Contract *c) {
     return false;
 }
 
+/* Of an axis that is looked at in part, the symbol is as long as that part: the one of scores if it did not merge, the one that
+ * is summed over in any case. */
+static void limit_symbol(Contract *c, const char *axes, const char *la, const char *lb) {
+    const Limit *limit = &c->k->limit;
+    if (!limit->seen) return;
+    int axis = limit->axis;
+    for (int i = 0; axis < 0 && la[i]; i++)
+        if (strchr(lb, la[i]) && c->class[strchr(axes, la[i]) - axes] == GROUP_K) axis = (int)(strchr(axes, la[i]) - axes);
+    Size whole = limit->axis < 0 ? c->sp->dim[axis] : c->k->anchor->type.dim[axis];
+    for (int s = 0; s < c->sp->n; s++) {
+        Symbol *symbol = &c->sp->symbol[s];
+        if (symbol->gone || symbol->axis != axis || symbol->n != whole) continue;
+        symbol->n = limit->seen;
+        return;
+    }
+    if (limit->axis < 0) bug("kernel %d: the axis that is summed over in part is not one symbol", c->k->index);
+}
+
 void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
     char axes[2 * MAX_RANK + 1];
     const char *la, *lb;
@@ -153,6 +171,7 @@ void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
     set_axes(c, k->anchor, swap, axes, &la, &lb);
     make_accesses(c, axes, la, lb);
     space_merge(c->sp, c->class, 0);
+    limit_symbol(c, axes, la, lb);
     c->type = dtype_arithmetic(k->anchor->type.dtype);
     c->type_name = dtype_name(c->type);
     c->lanes = w->machine->lanes / (dtype_bytes(c->type) == 8 ? 2 : 1);

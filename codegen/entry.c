@@ -270,13 +270,27 @@ static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const
     bug("argument of kind %d", (int)a->kind);
 }
 
+/* Sizes of the calls of a kernel. One that is data is read here: what it depends on was stored by now. */
+static SizeCode *kernel_sizes(EntryCode *c, const EntryMemory *mem, const Kernel *k) {
+    const Limit *limit = &k->limit;
+    if (!limit->offset) return c->sizes;
+    SizeCode *s = size_code_new(c->m, c->b, c->sizes->sizes, c->unit->program->sizes, false);
+    const SizeName *name = limit->seen->term[0].factor[0]->name;
+    LLVMValueRef one = module_i64(c->m, 1), most = module_i64(c->m, name->high);
+    LLVMValueRef offset = LLVMBuildLoad2(c->b, c->m->i32, entry_pointer(c, mem, limit->offset), "");
+    LLVMValueRef seen = LLVMBuildAdd(c->b, LLVMBuildSExt(c->b, offset, c->m->i64, ""), size_code(s, limit->plus), name->name);
+    seen = LLVMBuildSelect(c->b, LLVMBuildICmp(c->b, LLVMIntSLT, seen, one, ""), one, seen, "");
+    s->names[name->index] = LLVMBuildSelect(c->b, LLVMBuildICmp(c->b, LLVMIntSGT, seen, most, ""), most, seen, "");
+    return s;
+}
+
 /* The size arguments as an array: a constant where all are. */
-static LLVMValueRef size_array(EntryCode *c, const KernelCall *call) {
+static LLVMValueRef size_array(EntryCode *c, SizeCode *sizes, const KernelCall *call) {
     if (call->n_sizes == 0) return module_null(c->m);
     LLVMValueRef *values = NEW_ARRAY(c->m->arena, LLVMValueRef, call->n_sizes);
     bool constant = true;
     for (int i = 0; i < call->n_sizes; i++) {
-        values[i] = size_code(c->sizes, call->sizes[i]);
+        values[i] = size_code(sizes, call->sizes[i]);
         constant = constant && LLVMIsConstant(values[i]);
     }
     if (constant) return module_array(c->m, c->m->i64, call->n_sizes, values);
@@ -293,8 +307,9 @@ const char *entry_kernel_name(Arena *arena, const char *function, int module) {
 static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, bool last, int module) {
     Module *m = c->m;
     LLVMBasicBlockRef after = NULL;
+    SizeCode *sizes = kernel_sizes(c, mem, k);
     if (call->when) {
-        LLVMValueRef value = size_code(c->sizes, call->when);
+        LLVMValueRef value = size_code(sizes, call->when);
         LLVMValueRef above = LLVMBuildICmp(c->b, LLVMIntSGE, value, module_i64(m, call->low), "");
         LLVMValueRef below = LLVMBuildICmp(c->b, LLVMIntSLT, value, module_i64(m, call->high), "");
         LLVMBasicBlockRef variant = entry_block(c, "variant");
@@ -311,7 +326,7 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
     LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call, last), thunk,
-                                array,    size_array(c, call),     size_code(c->sizes, call->count)};
+                                array,    size_array(c, sizes, call), size_code(sizes, call->count)};
     module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
     if (after) {
         LLVMBuildBr(c->b, after);

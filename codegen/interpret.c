@@ -91,7 +91,7 @@ static const mdl_value *slots_table(Interpreter *it) {
 }
 
 static const mdl_size *sizes_table(Interpreter *it) {
-    int n = size_names(it->program->sizes);
+    int n = size_inputs(it->program->sizes);
     mdl_size *rows = NEW_ARRAY(it->arena, mdl_size, n + 1);
     for (int i = 0; i < n; i++) {
         const SizeName *name = size_name_at(it->program->sizes, i);
@@ -198,7 +198,7 @@ static int session_open(mdl_session **out, const mdl_options *options) {
     s->interpreter = it;
     s->values = arena_new();
     s->slots = calloc((size_t)it->program->slots.n + 1, sizeof *s->slots);
-    s->sizes = calloc((size_t)size_names(it->program->sizes) + 1, sizeof *s->sizes);
+    s->sizes = calloc((size_t)size_inputs(it->program->sizes) + 1, sizeof *s->sizes);
     s->steps = calloc((size_t)it->program->entries.n + 1, sizeof *s->steps);
     s->seed = options ? options->seed : 0;
     int code = s->slots && s->sizes && s->steps ? slots_make(s, NULL) : failed(s, MDL_MEMORY, "no memory for a session");
@@ -429,7 +429,7 @@ Interpreter *interpreter_new(Arena *arena, const Program *program) {
         .target = "",
         .n_entries = program->entries.n,
         .n_values = program->slots.n,
-        .n_sizes = size_names(program->sizes),
+        .n_sizes = size_inputs(program->sizes),
         .run = program->run_json,
         .open = session_open,
         .close = session_close,

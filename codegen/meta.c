@@ -104,7 +104,7 @@ static json_t *value_json(Arena *arena, const char *name, const Type *type) {
 
 static json_t *sizes_json(const Program *p) {
     json_t *list = json_array();
-    for (int i = 0; i < size_names(p->sizes); i++) {
+    for (int i = 0; i < size_inputs(p->sizes); i++) {
         const SizeName *n = size_name_at(p->sizes, i);
         json_t *o = json_object();
         set(o, "name", json_string(n->name));

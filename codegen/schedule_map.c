@@ -565,10 +565,23 @@ static const Hole HOLES[] = {
 
 /* ---- a kernel */
 
+/* Of a row that is looked at in part, the symbol is as long as that part. */
+static void limit_row(Map *m) {
+    const Limit *limit = &m->k->limit;
+    for (int s = 0; limit->seen && s < m->sp->n; s++) {
+        Symbol *symbol = &m->sp->symbol[s];
+        if (symbol->gone || symbol->axis != limit->axis) continue;
+        if (symbol->n != m->k->space.dim[limit->axis]) bug("kernel %d: a row that is looked at in part is not one symbol", m->k->index);
+        symbol->n = limit->seen;
+        return;
+    }
+}
+
 static void emit(Map *m) {
     Work *w = m->w;
     Space *sp = m->sp;
     space_merge(sp, m->class, m->k->row || m->k->kind == KERNEL_REDUCE ? 0 : w->machine->lanes);
+    limit_row(m);
     choose_vector(m);
     set_phases(m);
     m->p = point_new(w, m->items, m->lanes, m->columns ? m->vector : -1);

@@ -115,7 +115,7 @@ static LLVMValueRef value_row(Tables *t, const char *name, int kind, const Type 
 
 static LLVMValueRef sizes_table(Tables *t) {
     Module *m = t->m;
-    int n = size_names(t->program->sizes);
+    int n = size_inputs(t->program->sizes);
     LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
     for (int i = 0; i < n; i++) {
         const SizeName *name = size_name_at(t->program->sizes, i);
@@ -299,7 +299,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         hash_constant(m, t->hashes->weights),
         module_i32(m, p->entries.n),
         module_i32(m, p->slots.n),
-        module_i32(m, size_names(p->sizes)),
+        module_i32(m, size_inputs(p->sizes)),
         entries_table(t),
         t->values,
         sizes,
@@ -464,7 +464,7 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
     }
     LLVMValueRef model = LLVMGetInitializer(t->model), names = LLVMGetOperand(model, 14);
     LLVMValueRef fields[] = {t->model,
-                             module_i32(m, size_names(p->sizes)),
+                             module_i32(m, size_inputs(p->sizes)),
                              module_i32(m, p->slots.n),
                              module_i32(m, p->entries.n),
                              names,

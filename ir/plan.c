@@ -131,6 +131,13 @@ static void write_kernel(Writer *w, const Kernel *k) {
     write_values(w, k->reads.at, k->reads.n);
     fputs(" -> ", w->f);
     write_values(w, k->writes.at, k->writes.n);
+    if (k->limit.seen) {
+        fprintf(w->f, " seen %s", size_text(w->a, k->limit.offset ? k->limit.plus : k->limit.seen));
+        if (k->limit.offset) {
+            fputs(" + ", w->f);
+            write_operand(w, k->limit.offset);
+        }
+    }
     if (k->packed.n) {
         fputs(" packed ", w->f);
         write_values(w, k->packed.at, k->packed.n);
@@ -171,12 +178,36 @@ static void write_plan(Writer *w) {
     }
 }
 
-/* Each axis letter of a product once. */
-static Size contract_flops(const Node *n) {
+const int64_t *kernel_size_values(Arena *a, const Kernel *k, const int64_t *sizes, int64_t offset) {
+    if (!k->limit.offset) return sizes;
+    const SizeName *name = k->limit.seen->term[0].factor[0]->name;
+    SizeTable *t = k->limit.seen->table;
+    int64_t *values = NEW_ARRAY(a, int64_t, size_names(t)), seen;
+    memcpy(values, sizes, sizeof *values * (size_t)size_inputs(t));
+    if (!size_eval(k->limit.plus, sizes, &seen)) bug("a size cannot be computed");
+    seen += offset;
+    values[name->index] = seen < 1 ? 1 : seen > name->high ? name->high : seen;
+    return values;
+}
+
+/* Length of the axis of a contract that is looked at in part, as a whole. */
+static Size limited_axis(const Kernel *k) {
+    const Node *n = k->anchor;
+    if (k->limit.axis >= 0) return n->type.dim[k->limit.axis];
+    for (int i = 0;; i++)
+        if (!strchr(n->attrs.labels[2], n->attrs.labels[0][i])) return n->in[0]->type.dim[i];
+}
+
+/* Each axis letter of a product once. Of an axis that is looked at in part, that part; if data decides, its least. */
+static Size contract_flops(const Kernel *k) {
+    const Node *n = k->anchor;
     Size flops = size_const(n->graph->program->sizes, 2);
     for (int i = 0; i < n->in[0]->type.rank; i++) flops = size_mul(flops, n->in[0]->type.dim[i]);
     for (int i = 0; i < n->in[1]->type.rank; i++)
         if (!strchr(n->attrs.labels[0], n->attrs.labels[1][i])) flops = size_mul(flops, n->in[1]->type.dim[i]);
+    Size all;
+    if (k->limit.seen && size_divides(flops, limited_axis(k), &all))
+        flops = size_mul(all, k->limit.offset ? k->limit.plus : k->limit.seen);
     return flops;
 }
 
@@ -184,7 +215,7 @@ Size plan_flops(const Plan *p) {
     Size total = size_const(p->graph->program->sizes, 0);
     for (int i = 0; i < p->kernels.n; i++) {
         const Kernel *k = p->kernels.at[i];
-        if (k->kind == KERNEL_CONTRACT) total = size_add(total, contract_flops(k->anchor));
+        if (k->kind == KERNEL_CONTRACT) total = size_add(total, contract_flops(k));
         if (k->kind == KERNEL_SCAN) total = size_add(total, size_mul(k->anchor->attrs.extent, plan_flops(k->body)));
     }
     return total;

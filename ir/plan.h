@@ -32,6 +32,16 @@ typedef enum {
 
 typedef struct Plan Plan;
 
+/* Elements that nobody looks at: along the last axis of what a kernel computes row by row, or along the axis that a contract sums over,
+ * those from `seen` on. Attention over a cache: scores of keys that no query sees yet are -inf, their weights 0. The kernels that
+ * make and read such scores need not go there, and what they store is undefined there. */
+typedef struct Limit {
+    Size seen;    /* NULL: no limit. In terms of the call's sizes, or a name of data: then min(*offset + plus, its greatest value) */
+    Node *offset; /* rank 0, i32, stored; NULL: no data */
+    Size plus;
+    int axis;     /* of the space of a map (its last), of the result of a contract (its last); -1: the one that the contract sums over */
+} Limit;
+
 typedef struct Kernel {
     KernelKind kind;
     int index;                  /* place in the plan's order */
@@ -44,6 +54,7 @@ typedef struct Kernel {
                                    an order of its own (codegen/kernel_code.h: Pack) instead. Interpreters read the slot */
     Type space;                 /* iteration space; dtype unused */
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
+    Limit limit;                /* KERNEL_MAP with rows, KERNEL_CONTRACT */
     const Effect *effect;       /* KERNEL_CHECK, KERNEL_PRINT */
     Plan *body;                 /* KERNEL_SCAN */
     int body_buffer;            /* KERNEL_SCAN: outer buffer that holds the body's arena; -1: none */
@@ -112,6 +123,10 @@ struct Plan {
 
 /* What a node's operand is made of: strips views. The stored value, the kernel's own node, or a leaf. */
 Node *plan_base(Node *n);
+
+/* Values of the size names while a kernel runs, in the arena: those of the call, and that of a limit which is data. offset: what
+ * stands at limit.offset. */
+const int64_t *kernel_size_values(Arena *a, const Kernel *k, const int64_t *sizes, int64_t offset);
 
 /* Operations of the products of a call, 2 for each multiplication with its addition; those in loops as often as they run. Nothing else
  * counts: it is what a rate in GFLOP/s is commonly quoted of. */

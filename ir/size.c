@@ -29,14 +29,26 @@ SizeTable *size_table_new(Arena *arena) {
 
 SizeName *size_declare(SizeTable *t, const char *name, int64_t low, int64_t high) {
     SizeName *n = NEW(t->arena, SizeName);
-    *n = (SizeName){arena_copy(t->arena, name, strlen(name)), low, high, t->names.n};
+    *n = (SizeName){arena_copy(t->arena, name, strlen(name)), low, high, t->names.n, false};
     Atom *atom = NEW(t->arena, Atom);
     *atom = (Atom){.kind = ATOM_NAME, .name = n, .id = t->n_atoms++};
     PUSH(t->arena, t->names, atom);
     return n;
 }
 
+SizeName *size_declare_data(SizeTable *t, const char *name, int64_t low, int64_t high) {
+    SizeName *n = size_declare(t, name, low, high);
+    n->data = true;
+    return n;
+}
+
 int size_names(const SizeTable *t) { return t->names.n; }
+
+int size_inputs(const SizeTable *t) {
+    int n = 0;
+    while (n < t->names.n && !t->names.at[n]->name->data) n++;
+    return n;
+}
 
 SizeName *size_name_at(const SizeTable *t, int index) {
     if (index < 0 || index >= t->names.n) bug("size name %d of %d", index, t->names.n);

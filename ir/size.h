@@ -21,6 +21,7 @@ typedef struct SizeName {
     const char *name;
     int64_t low, high; /* range, inclusive; high SIZE_NO_LIMIT: none */
     int index;
+    bool data;         /* not given by a call but read from memory while it runs (Limit in ir/plan.h); declared after all others */
 } SizeName;
 
 typedef enum { ATOM_NAME, ATOM_FLOORDIV, ATOM_MOD, ATOM_MIN, ATOM_MAX } AtomKind;
@@ -48,7 +49,9 @@ struct SizeNode {
 
 SizeTable *size_table_new(Arena *arena);
 SizeName *size_declare(SizeTable *t, const char *name, int64_t low, int64_t high); /* a new name each time */
-int size_names(const SizeTable *t);                                            /* how many */
+SizeName *size_declare_data(SizeTable *t, const char *name, int64_t low, int64_t high);
+int size_names(const SizeTable *t);                                            /* how many, those of data too */
+int size_inputs(const SizeTable *t);                                           /* without those */
 SizeName *size_name_at(const SizeTable *t, int index);
 
 Size size_const(SizeTable *t, int64_t n);

@@ -98,7 +98,7 @@ static void kernel_reads(Planner *p, Kernel *k, Group *g) {
         }
     }
     for (int i = 0; i < reads.n; i++)
-        if (wanted[reads.at[i]->id]) PUSH(p->arena, k->reads, reads.at[i]); /* of an effect */
+        if (wanted[reads.at[i]->id]) PUSH(p->arena, k->reads, reads.at[i]); /* of an effect, a limit */
 }
 
 static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) {
@@ -109,6 +109,7 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
     k->space = g->space;
     k->row = g->row_length ? g->row : 0;
     k->effect = g->effect;
+    k->limit = g->limit;
     k->body_buffer = -1;
     kernel_nodes(p, k, g, stored);
     kernel_reads(p, k, g);
@@ -138,6 +139,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOption
     for (int i = 0; i < nodes; i++) p.must[i] |= p.g->nodes.at[i]->op == OP_GET;
     plan_fuse(&p);
     group_groups_of_effects(&p);
+    plan_limits(&p);
     plan_place(&p);
 
     Plan *plan = NEW(arena, Plan);

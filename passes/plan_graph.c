@@ -124,13 +124,14 @@ static Node *want_memory(Prepare *q, Node *x) {
 static Node *want_contiguous(Prepare *q, Node *x) {
     return node_is_contiguous(x) ? x : copy_shared(q, x);
 }
-/* Operand k of a contract. A weight that changes and is walked in another order than it has, by several axes of the sum (that of
- * a convolution), is copied once, rather than gathered by every block of rows. */
+/* Operand k of a contract. A weight that changes and is walked in another order than it has, by several axes of the sum (that
+ * of a convolution), is copied once, rather than gathered by every block of rows. */
 static Node *want_product(Prepare *q, const Node *n, Node *x, int k) {
     const Node *base = plan_base(x);
     const char *letters = n->attrs.labels[k], *result = n->attrs.labels[2];
     int summed = 0;
-    if (base->op != OP_SLOT || !q->p->plain || !q->p->plain[base->attrs.index] || node_is_contiguous(x)) return want_memory(q, x);
+    if (base->op != OP_SLOT || !q->p->plain || !q->p->plain[base->attrs.index] || node_is_contiguous(x))
+        return want_memory(q, x);
     for (int i = 0; letters[i]; i++) summed += !strchr(result, letters[i]) && !size_is(x->type.dim[i], 1);
     return summed > 1 ? copy_shared(q, x) : x;
 }

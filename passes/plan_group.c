@@ -67,6 +67,7 @@ NodeList group_reads(Planner *p, Group *g) {
         for (int k = 0; k < n->n_in; k++) reads_add(p, &list, n->in[k]);
     }
     if (g->effect && g->effect->value) reads_add(p, &list, g->effect->value);
+    if (g->limit.offset) reads_add(p, &list, g->limit.offset);
     g->reads = list;
     g->reads_known = true;
     return list;

@@ -133,6 +133,12 @@ static void key_make(Planner *p, Plan *plan, Kernel *k) {
         for (int j = 0; j < k->reads.n; j++)
             if (same_memory(plan, w, k->reads.at[j])) fprintf(key.f, " over in%d", key.number[k->reads.at[j]->id]);
     }
+    if (k->limit.seen) {
+        fprintf(key.f, "; limit %d ", k->limit.axis);
+        key_size(&key, k->limit.seen);
+        if (k->limit.offset) fprintf(key.f, " of in%d + ", key.number[k->limit.offset->id]);
+        if (k->limit.offset) key_size(&key, k->limit.plus);
+    }
     for (int i = 0; i < k->packed.n; i++) fprintf(key.f, "; packed in%d", key.number[k->packed.at[i]->id]);
     for (int i = 0; i < k->sizes.n; i++)
         fprintf(key.f, "; n%d %" PRId64 "..%" PRId64, i, k->sizes.at[i]->low, k->sizes.at[i]->high);

@@ -2,6 +2,7 @@
  *
  *   plan_prepare   a copy of the graph in which all that must have memory of its own is a node that a kernel makes
  *   plan_fuse      nodes → groups (level 0: each by itself)
+ *   plan_limits    rows that are looked at in part
  *   plan_place     which stores happen in place; order of the kernels
  *   plan_memory    buffers of the arena
  *   plan_packs     weights that products may read from packed copies
@@ -40,6 +41,7 @@ typedef struct Group {
     Size rows;                  /* count of ROW values; NULL without rows */
     int n_axes, axes[MAX_RANK]; /* KERNEL_REDUCE */
     Size final;                 /* elements of its results */
+    Limit limit;
     uint64_t *ancestors;        /* bit set over ids of groups */
     bool dead;                  /* merged into another */
     NodeList reads;             /* what group_reads found; forgotten by group_changed */
@@ -88,6 +90,7 @@ Size node_bytes(const Graph *g, const Node *n);
 /* ---- stages */
 void plan_prepare(Planner *p, const Graph *from);
 void plan_fuse(Planner *p);
+void plan_limits(Planner *p);
 void plan_place(Planner *p);
 void plan_memory(Planner *p, Plan *plan);
 void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the graph as it was before plan_prepare */

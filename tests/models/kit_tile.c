@@ -99,10 +99,15 @@ static bool run_call(TileRunner *t, PlanRun *run, const KernelCall *c, void *mad
 static bool run_kernel(void *context, PlanRun *run, const Kernel *k) {
     TileRunner *t = context;
     const KernelCode *code = code_of(t, plan_run_plan(run), k);
-    for (int i = 0; i < code->n; i++) {
-        if (!run_call(t, run, &code->calls[i], NULL)) return false;
-    }
-    return true;
+    Eval *e = plan_run_eval(run);
+    const int64_t *sizes = e->sizes;
+    int32_t offset = 0;
+    if (k->limit.offset) memcpy(&offset, plan_run_memory(run, k->limit.offset), sizeof offset);
+    e->sizes = kernel_size_values(e->arena, k, sizes, offset);
+    bool done = true;
+    for (int i = 0; i < code->n && done; i++) done = run_call(t, run, &code->calls[i], NULL);
+    e->sizes = sizes;
+    return done;
 }
 
 TileRunner *tile_runner_new(Arena *arena, Program *p, const Target *target, Diag *d) {

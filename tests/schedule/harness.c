@@ -268,16 +268,30 @@ static bool jumps(const Kernel *k) { /* functions of computed values that may ju
     return false;
 }
 
+/* What lies beyond a limit is undefined: there it counts as right. */
+static void forgive(Run *r, const Kernel *k, Tensor *got, const Tensor *want) {
+    if (!k->limit.seen || k->limit.axis < 0) return;
+    int64_t all = want->dim[want->rank - 1], seen = size_of(r, k->limit.seen);
+    for (int64_t i = 0; i < want->count; i++)
+        if (i % all >= seen) got->f[i] = want->f[i];
+}
+
 static bool run_kernel(Run *r, const Kernel *k) {
     Arena *a = arena_new();
     Expected x = expect(r, a, k);
     const KernelCode *code = r->code[k->index];
+    const int64_t *sizes = r->e.sizes;
+    int32_t offset = 0;
+    if (k->limit.offset) memcpy(&offset, memory_of(r, k->limit.offset), sizeof offset);
+    r->e.sizes = kernel_size_values(a, k, sizes, offset);
     bool ok = true;
     for (int i = 0; i < code->n && ok; i++) ok = run_call(r, &code->calls[i]);
     for (int i = 0; i < k->writes.n && ok; i++) {
         const Node *n = k->writes.at[i];
-        const Tensor *want = x.value[n->id], *got = tensor_of(r, a, n);
+        const Tensor *want = x.value[n->id];
+        Tensor *got = tensor_of(r, a, n);
         int64_t worst;
+        forgive(r, k, got, want);
         if (close_enough(r->h, got, want, &worst)) continue;
         if (jumps(k)) continue;
         ok = false;
@@ -290,6 +304,7 @@ static bool run_kernel(Run *r, const Kernel *k) {
     }
     for (int i = 0; i < k->writes.n; i++)
         tensor_to_bytes(x.value[k->writes.at[i]->id], memory_of(r, k->writes.at[i])); /* errors do not add up */
+    r->e.sizes = sizes;
     if (!ok && r->h->show) {
         for (int i = 0; i < code->n; i++) {
             TileKernel *t = scheduler_tile(r->s, code->calls[i].function);
