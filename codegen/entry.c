@@ -228,7 +228,7 @@ static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall 
 
 /* The number of a pack in the artifact: a new one, or that of an equal one that came up before. */
 static int pack_number(EntryUnit *u, const Pack *pack, int module) {
-    int slot = pack->slot->attrs.index;
+    int slot = pack->slot;
     for (int i = 0; i < u->packs.n; i++) {
         if (u->packs.at[i].slot == slot && !strcmp(u->packs.at[i].text, pack->text)) return i;
     }

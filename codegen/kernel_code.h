@@ -15,7 +15,7 @@ typedef enum {
 /* A copy of a slot in the order in which a product walks it; the kernel that makes it is known, but not generated before scheduler_pack asks
  * for it. Packs of one slot with equal texts are the same memory, in whatever entry and module they come up. */
 typedef struct Pack {
-    Node *slot;        /* an OP_SLOT among the kernel's `packed` */
+    int slot;          /* one of the kernel's packed_slots */
     const char *text;  /* the kernel that makes it, without a name */
     int64_t bytes;
     struct Work *work; /* inside the scheduler */

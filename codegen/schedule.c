@@ -272,7 +272,7 @@ void work_finish(Work *w, KernelCode *code) {
 
 /* ---- packs */
 
-Pack *work_pack(Work *w, Node *slot, int64_t bytes) {
+Pack *work_pack(Work *w, int slot, int64_t bytes) {
     if (w->sizes.n) bug("kernel %d: a pack of run-time sizes", w->k->index);
     Pack *pack = NEW(w->arena, Pack);
     *pack = (Pack){.slot = slot, .text = whole_text(w, "k"), .bytes = bytes, .work = w};

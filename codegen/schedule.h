@@ -46,7 +46,7 @@ const char *work_arg(Work *w, KernelArg arg, const char *type);
 /* Lowers the kernel, or finds the function of an equal text, and appends the call. */
 void work_finish(Work *w, KernelCode *code);
 /* The pack that the kernel w makes of a slot: w is kept, and lowered when scheduler_pack asks for it. */
-Pack *work_pack(Work *w, Node *slot, int64_t bytes);
+Pack *work_pack(Work *w, int slot, int64_t bytes);
 bool work_aliased(const Work *w, const Node *n); /* does n share its memory with another argument of the kernel? */
 
 /* x + y without a summand that is "0". */

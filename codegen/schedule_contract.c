@@ -136,11 +136,16 @@ static void choose_runs(Contract *c) {
     for (int i = 0; i < n; i++) c->run[i] = run[n - 1 - i];
 }
 
+/* The slot that B is, if the plan allows a copy of it; else -1. */
+static int packed_slot(const Contract *c) {
+    for (int i = 0; i < c->k->packed.n; i++)
+        if (c->k->packed.at[i] == c->at_b->base) return c->k->packed_slots.at[i];
+    return -1;
+}
+
 /* May B be read from a copy? It must be a weight that the plan allows, of sizes known now. */
 static bool can_pack(const Contract *c) {
-    bool known = false;
-    for (int i = 0; i < c->k->packed.n; i++) known = known || c->k->packed.at[i] == c->at_b->base;
-    if (!known || !contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
+    if (packed_slot(c) < 0 || c->k->limit.seen || !contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
         return false;
     for (int s = 0; s < c->sp->n; s++)
         if (c->at_b->at.coef[s] && (!size_is_static(c->at_b->at.coef[s]) || !size_is_static(c->sp->symbol[s].n))) return false;
@@ -251,7 +256,7 @@ static void use_copy(Contract *c) {
     template_set(made.t, "masked", k % made.square == 0 ? "" : "masked");
     template_run(made.t, "copy");
     copy_layout(c);
-    const Pack *pack = work_pack(made.w, c->at_b->base, elements * dtype_bytes(c->type));
+    const Pack *pack = work_pack(made.w, packed_slot(c), elements * dtype_bytes(c->type));
     c->pack = copy_argument(c, pack, elements, "");
 }
 

@@ -50,8 +50,10 @@ typedef struct Kernel {
     LIST(Level) levels;         /* beside nodes */
     LIST(Node *) reads;         /* stored values (views stripped), in order of first use; each once */
     LIST(Node *) writes;        /* nodes it stores, in order */
-    LIST(Node *) packed;        /* KERNEL_CONTRACT: slots among its reads that no kept entry changes: a schedule may read a copy of the slot in
-                                   an order of its own (codegen/kernel_code.h: Pack) instead. Interpreters read the slot */
+    LIST(Node *) packed;        /* KERNEL_CONTRACT: slots among its reads (in a body: invariants that are slots) that no kept entry changes: a
+                                   schedule may read a copy of the slot in an order of its own (codegen/kernel_code.h: Pack) instead.
+                                   Interpreters read the slot */
+    LIST(int) packed_slots;     /* beside packed: their indices */
     Type space;                 /* iteration space; dtype unused */
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
     Limit limit;                /* KERNEL_MAP with rows, KERNEL_CONTRACT */

@@ -124,8 +124,11 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
     return k;
 }
 
-Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d) {
-    Planner p = {.arena = arena, .scratch = arena_new(), .scan = scan, .options = o, .diag = d, .sizes = g->program->sizes};
+Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *outer, const PlanOptions *o, Diag *d) {
+    Planner p = {.arena = arena, .scratch = arena_new(), .scan = scan, .outer = outer};
+    p.options = o;
+    p.diag = d;
+    p.sizes = g->program->sizes;
     p.reference = reference_sizes(&p);
     plan_plain(&p, g);
     plan_prepare(&p, g);
@@ -149,7 +152,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOption
     plan_stored(&p, stored);
     for (int i = 0; i < p.n_order; i++) {
         Kernel *k = kernel_make(&p, p.order[i], i, stored);
-        if (k->kind == KERNEL_SCAN) k->body = plan_make(arena, k->anchor->attrs.body, k->anchor, o, d);
+        if (k->kind == KERNEL_SCAN) k->body = plan_make(arena, k->anchor->attrs.body, k->anchor, &p, o, d);
         PUSH(arena, plan->kernels, k);
     }
     for (int i = 0; i < p.copies.n; i++) PUSH(arena, plan->copies, p.copies.at[i]);
@@ -162,7 +165,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOption
 
 Plan *plan_entry(Arena *arena, const Graph *g, const PlanOptions *o, Diag *d) {
     bug_context("planning", NULL);
-    Plan *plan = plan_make(arena, g, NULL, o, d);
+    Plan *plan = plan_make(arena, g, NULL, NULL, o, d);
     const char *message;
     if (!plan_verify(plan, arena, &message)) bug("the plan breaks a promise: %s", message);
     bug_context(NULL, NULL);

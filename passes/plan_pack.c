@@ -5,10 +5,10 @@
  * (Kernel.packed); the order of a copy is the schedule's affair, and the copy the runtime's.
  *
  * Right means:
- *   - the graph is an entry's: initial values are computed once, from slots that still change
+ *   - the graph is an entry's, or the body of a loop in one: initial values are computed once, from slots that still change
  *   - the slot is a parameter or a state of fixed sizes, and no entry stores it
- *   - no entry gathers from it or takes slices at run-time places: such a weight (an embedding that is tied to the last product) is
- *     needed row by row anyway, and is not worth two copies. */
+ *   - no entry gathers from it or takes slices at run-time places: such a weight (an embedding that is tied to the last
+ * product) is needed row by row anyway, and is not worth two copies. */
 #include "passes/planner.h"
 
 /* What stands for the arguments of a body, outside of it: NULL outside of loops. */
@@ -30,14 +30,14 @@ static int slot_behind(const Scope *scope, const Node *n) {
 }
 
 /* Marks the slots that a graph takes parts of, at places known when it runs. */
-static void mark_gathered(const Graph *g, const Scope *scope, bool *not) {
+static void mark_gathered(const Graph *g, const Scope *scope, bool * not ) {
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
         if (n->op == OP_GATHER || n->op == OP_SLICE_AT) {
             int slot = slot_behind(scope, n->in[0]);
-            if (slot >= 0) not[slot] = true;
+            if (slot >= 0) not [slot] = true;
         }
-        if (n->op == OP_SCAN) mark_gathered(n->attrs.body, &(Scope){scope, n}, not);
+        if (n->op == OP_SCAN) mark_gathered(n->attrs.body, &(Scope){scope, n}, not );
     }
 }
 
@@ -74,15 +74,26 @@ static bool is_entry(const Program *p, const Graph *g) {
 
 void plan_plain(Planner *p, const Graph *from) {
     const Program *program = from->program;
-    if (p->options->level > 0 && is_entry(program, from)) p->plain = slots_left_plain(p, program);
+    if (p->outer) p->plain = p->outer->plain;
+    else if (p->options->level > 0 && is_entry(program, from)) p->plain = slots_left_plain(p, program);
+}
+
+/* The slot whose memory an operand of a contract lies in: itself, or what a loop has as an invariant; -1: none. */
+static int slot_of(const Planner *p, const Node *base) {
+    if (base->op == OP_SLOT) return base->attrs.index;
+    bool invariant = p->outer && base->op == OP_ARG && base->attrs.index >= 1 && base->attrs.index <= p->scan->attrs.counts[0];
+    return invariant ? slot_of(p->outer, plan_base(p->scan->in[base->attrs.index - 1])) : -1;
 }
 
 static void pack_operands(Planner *p, Kernel *k) {
     for (int i = 0; i < k->anchor->n_in; i++) {
         Node *base = plan_base(k->anchor->in[i]);
-        bool known = base->op != OP_SLOT || p->plain[base->attrs.index];
+        int slot = slot_of(p, base);
+        bool known = slot < 0 || p->plain[slot];
         for (int j = 0; j < k->packed.n && !known; j++) known = k->packed.at[j] == base;
-        if (!known) PUSH(p->arena, k->packed, base);
+        if (known) continue;
+        PUSH(p->arena, k->packed, base);
+        PUSH(p->arena, k->packed_slots, slot);
     }
 }
 

@@ -153,9 +153,10 @@ static bool check_kernel(Verify *v) {
     }
     for (int i = 0; i < k->packed.n; i++) {
         const Node *x = k->packed.at[i];
-        if (k->kind != KERNEL_CONTRACT || x->op != OP_SLOT || v->read_by[x->id] != k)
+        bool slot = x->op == OP_SLOT && x->attrs.index == k->packed_slots.at[i];
+        if (k->kind != KERNEL_CONTRACT || !(slot || x->op == OP_ARG) || v->read_by[x->id] != k)
             return wrong(v, "node %d (%s) is said to be packed", x->id, op_row(x->op)->name);
-        if (is_stored(v->p->graph, x->attrs.index)) return wrong(v, "slot %d is packed, and it is stored", x->attrs.index);
+        if (slot && is_stored(v->p->graph, x->attrs.index)) return wrong(v, "slot %d is packed, and it is stored", x->attrs.index);
     }
     for (int i = 0; i < k->nodes.n; i++) {
         v->seen[k->nodes.at[i]->id] = k;

@@ -56,7 +56,8 @@ typedef struct Target { /* a value that must end up in a place */
 typedef struct Planner {
     Arena *arena, *scratch; /* of the plan; of planning */
     Graph *g;
-    const Node *scan; /* the scan whose body this is, or NULL */
+    const Node *scan;            /* the scan whose body this is, or NULL */
+    const struct Planner *outer; /* of the graph that the scan stands in */
     const PlanOptions *options;
     Diag *diag;
     SizeTable *sizes;
@@ -97,7 +98,8 @@ void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the grap
 void plan_packs(Planner *p, Plan *plan);
 void plan_keys(Planner *p, Plan *plan);
 Place plan_result_place(const Node *scan, int index); /* where result `index` goes, of an entry or (scan) of a body, carries excepted */
-Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const PlanOptions *o, Diag *d);
+/* scan, outer: of a body; NULL of an entry. */
+Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *outer, const PlanOptions *o, Diag *d);
 
 /* Memory whose old contents a kernel may still read: a place (slot, carry) at the beginning, or the value of a node. */
 typedef struct Old {

@@ -164,11 +164,23 @@ static Node *permute_before_reshape(Simplify *s, const Node *n, Node *reshape) {
     return node_reshape(s->g, node_permute(s->g, reshape->in[0], order), n->type.rank, n->type.dim);
 }
 
+/* Rows of a table, taken in the order in which they are wanted: sequences come time by time then, and a product over all steps
+ * has one axis of rows. NULL: the elements of a row change places, too. */
+static Node *permute_of_rows(Simplify *s, const Node *n, Node *gather) {
+    Node *ids = gather->in[1];
+    if (gather->attrs.flag || gather->attrs.axis || ids->type.rank < 2) return NULL;
+    for (int i = ids->type.rank; i < n->type.rank; i++)
+        if (n->attrs.axes[i] != i) return NULL;
+    Node *in[] = {gather->in[0], node_permute(s->g, ids, n->attrs.axes)};
+    return graph_add(s->g, OP_GATHER, &gather->attrs, 2, in);
+}
+
 static Node *simplify_permute(Simplify *s, const Node *n, Node *x) {
     if (x->op == OP_PERMUTE) return compose_permutes(s, n, x);
     if (keeps_order(n, &x->type)) return node_reshape(s->g, x, n->type.rank, n->type.dim);
     if (x->op == OP_CONCAT && used_once(s, n, 0)) return permute_of_concat(s, n, x);
     if (x->op == OP_CONTRACT && used_once(s, n, 0)) return permute_of_contract(s, n, x);
+    if (x->op == OP_GATHER && used_once(s, n, 0)) return permute_of_rows(s, n, x);
     if (x->op == OP_RESHAPE && used_once(s, n, 0) && (x->in[0]->op == OP_CONTRACT || x->in[0]->op == OP_CONCAT))
         return permute_before_reshape(s, n, x);
     return NULL;
