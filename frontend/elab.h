@@ -198,6 +198,7 @@ struct Inst {
     LIST(InstDim) dims;
     bool has_pack, pack_bound, called;
     bool checkpoint; /* @checkpoint: in training, gradients compute its call again */
+    bool asked, moved; /* in a train entry it asked for `training`; it drew random numbers or set its state (W0805) */
     Pack pack;
     LIST(Member *) members; /* those made so far */
     LIST(Var) args;
@@ -227,6 +228,8 @@ struct Weight {
     Inst *inst; /* or NULL: of the file */
     Env *env;
     LIST(SlotInfo *) slots; /* one; of optimizers one a parameter */
+    bool trained, excepted; /* a minimize selects it; a selection names it after `except` */
+    bool read, written;     /* by a statement of an entry */
 };
 
 /* ---- the dynamic context: saved and restored as a whole */
@@ -248,7 +251,7 @@ typedef struct Context {
     const char *build;  /* path of the instance being made; NULL inside functions */
     Over *over;
     Inst *inherit;      /* `with`: arguments not given come from here */
-    const char *layer;  /* path of the instance whose function runs */
+    Inst *self;         /* the instance whose function runs, or NULL */
     Frame *frame;
     Env *env;           /* scope of the call (patterns look names up here) */
     const char *slot_of; /* parameter for which an optimizer runs */
@@ -294,6 +297,11 @@ typedef struct Top { /* a member of the file: instance, list, weight */
 typedef LIST(Value) Values;
 typedef LIST(Weight *) WeightList;
 
+typedef struct Beside {
+    const Ast *group; /* matrices(net) */
+    Weight *weight;
+} Beside;
+
 struct Elab {
     Arena *arena;
     Diag *diag;
@@ -308,6 +316,9 @@ struct Elab {
     LIST(SlotInfo *) slots;  /* in order of creation */
     LIST(Over *) overs;      /* all replacements, to find those that match nothing */
     LIST(Value) frozen;      /* instances, lists and weights that `freeze` names, in this entry */
+    LIST(Value) ever_frozen; /* the same of all entries */
+    LIST(Beside) beside;     /* vectors of networks of which a minimize names the matrices (W0807) */
+    bool trains, moved;      /* there is a minimize; an instance is `asked` and `moved` */
     LIST(Member *) making;   /* members on the way */
     bool *define_used;
     bool impossible;         /* with these -D an assertion of the file is false: what follows from it is not worth telling */
@@ -470,6 +481,10 @@ void assign(Elab *el, const Ast *target, Value v, Env *env, const Ast *from);
 Node *index_update(Elab *el, const Ast *n, Value b, Value v, Env *env); /* b with the slice that n names replaced */
 void need_condition(Elab *el, const Ast *condition, Value c, const char *statement); /* E0406 unless c is one bool */
 void ev_assert(Elab *el, const Ast *st, Env *env);
+
+/* ---- elaborate_lint.c */
+void lint_moved(Elab *el, Inst *i); /* in training mode: it draws, or its state is set; i may be NULL */
+void lint_program(Elab *el, void *file); /* an Ast; for elab_guard, after the initial values are made */
 
 /* ---- elaborate_minimize.c, elaborate_load.c */
 void ev_minimize(Elab *el, const Ast *st, Env *env);

@@ -654,7 +654,7 @@ static void initial_store(Elab *el, void *arg) {
         }
     el->draws = 0;
     el->cx.slot_of = s->for_path;
-    el->cx.layer = s->weight && s->weight->inst ? s->weight->inst->path : NULL;
+    el->cx.self = s->weight ? s->weight->inst : NULL;
     Node *n = slot_initial(el, s);
     if (el->draws) PUSH(el->arena, el->sites, el->site);
     graph_effect(el->cx.g, (Effect){.kind = EFFECT_STORE, .index = s->slot->index, .value = n, .loc = s->loc});
@@ -719,6 +719,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     make_init(el);
     if (options->load) elab_guard(el, load_given, (void *)options->load);
     if (diag_errors(diag) > errors) return NULL;
+    elab_guard(el, lint_program, file);
     lint_file(file, diag);
     return p;
 }

@@ -473,7 +473,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     el->cx.env = m.env;
     el->cx.collecting = false;
     if (f->inst) {
-        el->cx.layer = f->inst->path;
+        el->cx.self = f->inst;
         if (is_frozen(el, f->inst->path)) el->cx.training = false;
         if (f->inst->checkpoint && el->cx.training && !el->cx.body && !el->cx.region) el->cx.region = ++el->regions;
     }

@@ -17,7 +17,7 @@ static Graph *target(Elab *el) {
         fault_throw(el);
     }
     g->loc = el->cx.user;
-    g->path = el->cx.layer;
+    g->path = el->cx.self ? el->cx.self->path : NULL;
     g->recompute = el->cx.body ? 0 : -el->cx.region; /* a loop is computed again as a whole */
     return g;
 }

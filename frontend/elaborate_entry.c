@@ -149,7 +149,10 @@ static void freeze_list(Elab *el, const Ast *sels, Env *env) {
     for (int i = 0; i < list->n; i++) {
         Values v = {0};
         select_values(el, ast_kid(list, i), env, &v);
-        for (int k = 0; k < v.n; k++) PUSH(el->arena, el->frozen, v.at[k]);
+        for (int k = 0; k < v.n; k++) {
+            PUSH(el->arena, el->frozen, v.at[k]);
+            PUSH(el->arena, el->ever_frozen, v.at[k]);
+        }
     }
 }
 

@@ -148,7 +148,10 @@ static void unknown_name(Elab *el, const Ast *n, Env *env) {
 }
 
 static Value named(Elab *el, const char *name, const Ast *n, Env *env, bool raw) {
-    if (!strcmp(name, "training")) return value_bool(el->cx.training);
+    if (!strcmp(name, "training")) {
+        if (el->cx.training && el->cx.self) el->cx.self->asked = true;
+        return value_bool(el->cx.training);
+    }
     if (!strcmp(name, "_")) {
         fault(el, n, 101, "`_` has no value");
         fault_throw(el);

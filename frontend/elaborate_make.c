@@ -128,6 +128,7 @@ static Value fn_tensor(Elab *el, Call *c) {
 
 static uint32_t next_site(Elab *el, uint64_t *step) {
     uint32_t draw = el->draws++;
+    if (el->cx.training) lint_moved(el, el->cx.self);
     *step = el->initial ? UINT64_MAX - draw : 0;
     return el->initial ? el->site : el->site + draw;
 }

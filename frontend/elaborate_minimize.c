@@ -25,10 +25,25 @@ typedef struct Options {
 
 typedef LIST(Update) Updates;
 
+/* W0807 asks at the end which of them nobody trains. */
+static void note_vectors(Elab *el, const Ast *sels, Env *env) {
+    const Ast *list = ast_kid(sels, 0);
+    for (int i = 0; i < list->n; i++) {
+        const Ast *x = ast_kid(list, i);
+        if (!ast_is(x, AST_CALL) || !ast_is(ast_kid(x, 0), AST_NAME) || strcmp(ast_kid(x, 0)->text, "matrices")) continue;
+        WeightList all = {0};
+        Values base = {0};
+        for (int k = 0; k < ast_kid(x, 1)->n; k++) select_values(el, ast_kid(ast_kid(x, 1), k), env, &base);
+        for (int k = 0; k < base.n; k++) value_weights(el, base.at[k], &all);
+        for (int k = 0; k < all.n; k++) PUSH(el->arena, el->beside, ((Beside){x, all.at[k]}));
+    }
+}
+
 static void add_clause(Elab *el, const Ast *clause, Env *env, Updates *out) {
     const Ast *sels = ast_kid(clause, 0), *using = ast_kid(clause, 1);
     WeightList weights = {0};
     select_weights(el, sels, env, &weights);
+    note_vectors(el, sels, env);
     Value opt = ev(el, using, env);
     if (opt.kind == V_LAYER) {
         fault(el, using, 607, "`%s` is a layer, not an optimizer instance", ast_text(el->arena, using));
@@ -53,6 +68,7 @@ static void add_clause(Elab *el, const Ast *clause, Env *env, Updates *out) {
             fault_help(el, "leave it out: over %s except %s using ...", ast_text(el->arena, first), s->path);
             fault_throw(el);
         }
+        w->trained = true;
         PUSH(el->arena, *out, ((Update){.slot = s, .opt = opt.inst, .clause = clause}));
     }
     if (out->n > before) return;
@@ -209,7 +225,7 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
         fault_throw(el);
     }
     if (el->cx.body) not_yet(el, st, "`minimize` inside a scan");
-    el->minimized = true;
+    el->minimized = el->trains = true;
     Value loss = ev(el, loss_node, env);
     if (loss.kind == V_POISON) fault_silent(el);
     if (!is_strong(loss) || tensor_rank(loss) || tensor_dtype(loss) != DT_F32) {

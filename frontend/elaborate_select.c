@@ -174,6 +174,7 @@ void select_weights(Elab *el, const Ast *sels, Env *env, WeightList *out) {
     WeightList all = {0}, without = {0};
     select_list(el, ast_kid(sels, 0), env, &all);
     select_list(el, ast_kid(sels, 1), env, &without);
+    for (int i = 0; i < without.n; i++) without.at[i]->excepted = true;
     for (int i = 0; i < all.n; i++) {
         bool left_out = all.at[i]->kind == SLOT_CACHE;
         for (int k = 0; k < without.n; k++) left_out = left_out || without.at[k] == all.at[i];

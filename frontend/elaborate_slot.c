@@ -107,6 +107,7 @@ Value weight_value(Elab *el, Weight *w, const Ast *n) {
         fault(el, n, 417, "the value of `%s` is known only at run time", w->path);
         fault_throw(el);
     }
+    w->read = true;
     return value_tensor(slot_get(el, s), s->type.policy);
 }
 

@@ -97,9 +97,15 @@ static void refuse_param(Elab *el, const Ast *target, const Weight *w) {
     fault_throw(el);
 }
 
+static void weight_written(Elab *el, Weight *w) {
+    w->written = true;
+    if (w->kind == SLOT_STATE && el->cx.training) lint_moved(el, w->inst);
+}
+
 static void assign_weight(Elab *el, const Ast *target, Weight *w, Value v, const Ast *from) {
     refuse_param(el, target, w);
     SlotInfo *s = weight_slot(el, w, target);
+    weight_written(el, w);
     check_weight_value(
         el, &s->type, v, from,
         arena_printf(el->arena, "%s `%s`", w->kind == SLOT_STATE ? "state" : "cache", ast_text(el->arena, target)));
@@ -141,6 +147,7 @@ static void assign_slice(Elab *el, const Ast *target, Value v, Env *env) {
     if (b.kind == V_WEIGHT) {
         refuse_param(el, base, b.weight);
         Value old = weight_value(el, b.weight, base);
+        weight_written(el, b.weight);
         slot_set(el, weight_slot(el, b.weight, base), index_update(el, target, old, v, env));
         return;
     }
