@@ -47,7 +47,7 @@
     X(QUANTIZE, "quantize", "SELS, value")                                                                                     \
     X(LOAD, "load", "target, file, ARGS of NAMED, NAME?, BLOCK?")                                                              \
     X(IF, "if", "condition, then, else: ITEMS or BLOCK both; `else if` is a list with one IF; no else: an empty list")         \
-    X(ASSERT, "assert", "text: message or NULL; condition")                                                                    \
+    X(ASSERT, "assert", "condition, message (a STR)?")                                                                         \
     X(ATTRS, "attrs", "ATTR*; stands in `attrs` of its declaration, which is NULL when there are none")                        \
     X(ATTR, "attr", "text: name; ARGS (empty without parentheses)")                                                            \
     X(PARAMS, "params", "ARG*")                                                                                                \

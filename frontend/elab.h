@@ -142,6 +142,8 @@ struct Env {
     Inst *inst; /* ENV_LAYER: whose members are visible here */
     const Source *source;
     const char *prefix; /* ENV_FILE: of -D names: "llama." */
+    LIST(const Ast *) items; /* ENV_FILE: its own, and those imported without a name: what an `if` hides is declared, too */
+    bool open;          /* ENV_FILE: an import failed: names may come from there */
     LIST(Var) vars;
 };
 
@@ -284,7 +286,8 @@ void fault_place(Elab *el, const Ast *at, const char *format, ...) __attribute__
 void fault_throw(Elab *el) __attribute__((noreturn));
 void fault_silent(Elab *el) __attribute__((noreturn)); /* of poison: already reported */
 void not_yet(Elab *el, const Ast *at, const char *what) __attribute__((noreturn)); /* "WHAT is not supported yet" */
-void elab_warn(Elab *el); /* reports the fault begun as a warning and goes on */
+void elab_warn(Elab *el);  /* reports the fault begun as a warning and goes on */
+void elab_error(Elab *el); /* as an error, and goes on */
 /* Runs f(el, arg); false if it failed (the context is as before then). */
 bool elab_guard(Elab *el, void (*f)(Elab *el, void *arg), void *arg);
 
@@ -320,6 +323,7 @@ struct Elab {
     LIST(Beside) beside;     /* vectors of networks of which a minimize names the matrices (W0807) */
     bool trains, moved;      /* there is a minimize; an instance is `asked` and `moved` */
     LIST(Member *) making;   /* members on the way */
+    Names told;              /* names that were reported as unknown */
     bool *define_used;
     bool impossible;         /* with these -D an assertion of the file is false: what follows from it is not worth telling */
     const char **importing;  /* files being read, to find cycles */
@@ -481,6 +485,16 @@ void assign(Elab *el, const Ast *target, Value v, Env *env, const Ast *from);
 Node *index_update(Elab *el, const Ast *n, Value b, Value v, Env *env); /* b with the slice that n names replaced */
 void need_condition(Elab *el, const Ast *condition, Value c, const char *statement); /* E0406 unless c is one bool */
 void ev_assert(Elab *el, const Ast *st, Env *env);
+
+/* ---- elaborate_names.c */
+typedef enum { NAME_VALUE, NAME_TARGET, NAME_SIZE, NAME_NEW_SIZE } NameUse;
+/* Begins the fault E0101 or E0206 of a name that no scope has. Fails silently where it may come from an import that failed. */
+void unknown_name(Elab *el, const Ast *n, Env *env, NameUse use);
+/* The next {name} of a string: where it begins, and where it ends; NULL: there is none. */
+const char *string_brace(const char *text, const char **end);
+const Ast *string_name(Elab *el, const Ast *string, const char *brace, const char *end); /* the name, at its place */
+/* Names that elaboration did not look up, because nobody calls the function or the branch is not taken: E0101, E0206, E0503. */
+void check_names(Elab *el, const Ast *items, Env *file);
 
 /* ---- elaborate_lint.c */
 void lint_moved(Elab *el, Inst *i); /* in training mode: it draws, or its state is set; i may be NULL */

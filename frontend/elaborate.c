@@ -397,7 +397,7 @@ static void import_file(Elab *el, const Ast *it, Env *env) {
     Source *s = source_read(el->arena, path, el->diag);
     Ast *file = s ? parse_file(el->arena, s, el->diag) : NULL;
     if (!file) fault_silent(el);
-    const Ast *alias = ast_kid(it, 0);
+    const Ast *alias = ast_kid(it, 0), *items = ast_kid(file, 0);
     bool named = ast_given(alias);
     Env *inner = env_new(el, el->prelude, ENV_FILE);
     inner->source = s;
@@ -407,13 +407,17 @@ static void import_file(Elab *el, const Ast *it, Env *env) {
     chain[el->n_importing] = path;
     el->importing = chain;
     el->n_importing++;
-    read_items(el, ast_kid(file, 0), inner, true);
+    PUSH(el->arena, inner->items, items);
+    read_items(el, items, inner, true);
+    check_names(el, items, inner);
     el->importing = before;
     el->n_importing--;
     if (named) {
         env_set(el, env, alias->text, (Value){.kind = V_MODULE, .module = inner});
         return;
     }
+    env->open = env->open || inner->open;
+    for (int i = 0; i < inner->items.n; i++) PUSH(el->arena, env->items, inner->items.at[i]);
     for (int i = 0; i < inner->vars.n; i++) {
         Var *v = &inner->vars.at[i];
         if (env_own(env, v->name)) {
@@ -514,6 +518,13 @@ static void declare(Elab *el, void *arg) {
     PUSH(el->arena, el->items, it);
 }
 
+/* What it would have brought is not missed. */
+static void import_failed(Elab *el, const Ast *it, Env *env) {
+    const Ast *alias = ast_kid(it, 0);
+    if (!ast_given(alias)) env->open = true;
+    else if (!env_own(env, alias->text)) env_set(el, env, alias->text, (Value){.kind = V_POISON});
+}
+
 static void read_items(Elab *el, const Ast *items, Env *env, bool imported) {
     for (int i = 0; i < items->n; i++) {
         Declaration d = {ast_kid(items, i), env, imported};
@@ -521,6 +532,7 @@ static void read_items(Elab *el, const Ast *items, Env *env, bool imported) {
         if (!good && ast_is(d.it, AST_ASSERT)) el->impossible = el->options->n_defines > 0;
         bool names = d.it->text && !ast_is(d.it, AST_ENTRY) && !ast_is(d.it, AST_TRAIN) && !ast_is(d.it, AST_ASSERT) &&
                      !ast_is(d.it, AST_IMPORT);
+        if (!good && ast_is(d.it, AST_IMPORT)) import_failed(el, d.it, env);
         if (!good && names && !env_own(env, d.it->text)) env_set(el, env, d.it->text, (Value){.kind = V_POISON});
         for (int k = 0; !good && ast_is(d.it, AST_DIMS) && k < d.it->n; k++)
             if (!env_own(env, ast_kid(d.it, k)->text)) env_set(el, env, ast_kid(d.it, k)->text, (Value){.kind = V_POISON});
@@ -703,10 +715,13 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     el->file->source = source;
     el->importing = NEW_ARRAY(arena, const char *, 1);
     el->importing[el->n_importing++] = source->path;
+    PUSH(el->arena, el->file->items, ast_kid(file, 0));
     read_items(el, ast_kid(file, 0), el->file, false);
     if (el->impossible) return NULL;
     if (diag_errors(diag) == errors) elab_guard(el, unused_defines, NULL);
     elab_entries(el);
+    el->cx = (Context){0};
+    check_names(el, ast_kid(file, 0), el->file);
     if (diag_errors(diag) > errors) return NULL;
     for (int i = 0; i < el->tops.n && p->entries.n; i++)
         elab_guard(el, size_everything, &el->tops.at[i]); /* no entry: sizes are open */

@@ -168,11 +168,7 @@ static void match_dim(Elab *el, Matching *m, const Ast *t, const Ast *x, Size go
             return;
         }
         if (!e) {
-            Names names = {0};
-            env_names(el, m->env, &names);
-            fault_at(el, caret(x), 206, "unknown dimension `%s`", x->text);
-            fault_close(el, &names, x->text);
-            fault_help(el, "new dimensions are listed in brackets: fn name[%s](...)", x->text);
+            unknown_name(el, x, m->env, NAME_NEW_SIZE);
             mismatch(el, m);
         }
     }

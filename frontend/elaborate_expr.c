@@ -53,10 +53,7 @@ Value value_tensor_of(Elab *el, Value v, const Ast *n) {
 
 Size ev_dim(Elab *el, const Ast *n, Env *env) {
     if (ast_is(n, AST_NAME) && !env_find(el, env, n->text)) {
-        Names names = {0};
-        env_names(el, env, &names);
-        fault(el, n, 206, "unknown dimension `%s`", n->text);
-        fault_close(el, &names, n->text);
+        unknown_name(el, n, env, NAME_SIZE);
         fault_throw(el);
     }
     Value v = ev(el, n, env);
@@ -138,15 +135,6 @@ Value ev_type(Elab *el, const Ast *t, Env *env) {
 
 /* ---- names */
 
-static void unknown_name(Elab *el, const Ast *n, Env *env) __attribute__((noreturn));
-static void unknown_name(Elab *el, const Ast *n, Env *env) {
-    Names names = {0};
-    env_names(el, env, &names);
-    fault(el, n, 101, "`%s` is not declared", n->text);
-    fault_close(el, &names, n->text);
-    fault_throw(el);
-}
-
 static Value named(Elab *el, const char *name, const Ast *n, Env *env, bool raw) {
     if (!strcmp(name, "training")) {
         if (el->cx.training && el->cx.self) el->cx.self->asked = true;
@@ -157,7 +145,10 @@ static Value named(Elab *el, const char *name, const Ast *n, Env *env, bool raw)
         fault_throw(el);
     }
     Env *e = env_find(el, env, name);
-    if (!e) unknown_name(el, n, env);
+    if (!e) {
+        unknown_name(el, n, env, NAME_VALUE);
+        fault_throw(el);
+    }
     Var *own = env_own(e, name);
     Value v;
     if (own && own->pending) {
@@ -180,33 +171,18 @@ static Value named(Elab *el, const char *name, const Ast *n, Env *env, bool raw)
 
 /* "h.{i}.attn": {name} is a compile-time value of the scope. */
 static Value string_value(Elab *el, const Ast *n, Env *env) {
-    const char *open = strchr(n->text, '{');
-    if (!open) return value_str(n->text);
-    const char *out = "";
-    const char *p = n->text;
-    while (*p) {
-        const char *brace = strchr(p, '{'), *end = brace ? brace + 1 : NULL;
-        while (end && (isalnum((unsigned char)*end) || *end == '_')) end++;
-        if (!brace || *end != '}' || end == brace + 1) {
-            size_t rest = brace ? (size_t)(brace + 1 - p) : strlen(p);
-            out = arena_printf(el->arena, "%s%.*s", out, (int)rest, p);
-            p += rest;
-            continue;
-        }
-        Ast name = {.kind = AST_NAME,
-                    .loc = n->loc,
-                    .span = n->span,
-                    .text = arena_copy(el->arena, brace + 1, (size_t)(end - brace - 1))};
-        Value v = named(el, name.text, &name, env, false);
+    const char *out = "", *p = n->text, *end;
+    for (const char *brace; (brace = string_brace(p, &end)); p = end) {
+        const Ast *name = string_name(el, n, brace, end);
+        Value v = named(el, name->text, name, env, false);
         if (v.kind == V_TENSOR || v.kind == V_SIZE) {
-            fault(el, n, 405, "`%s` in a string must be known at compile time", name.text);
+            fault(el, name, 405, "`%s` in a string must be known at compile time", name->text);
             fault_label(el, "this is %s", value_a(el, v));
             fault_throw(el);
         }
         out = arena_printf(el->arena, "%s%.*s%s", out, (int)(brace - p), p, value_text(el, v));
-        p = end + 1;
     }
-    return value_str(out);
+    return value_str(*out ? arena_printf(el->arena, "%s%s", out, p) : p);
 }
 
 /* ---- lists: an element knows its place, because layers in it take their path from it */

@@ -144,6 +144,10 @@ void elab_warn(Elab *el) {
     report(el, true);
 }
 
+void elab_error(Elab *el) {
+    report(el, false);
+}
+
 void not_yet(Elab *el, const Ast *at, const char *what) {
     fault(el, at, 900, "%s is not supported yet", what);
     fault_throw(el);

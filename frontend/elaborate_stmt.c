@@ -116,11 +116,7 @@ static void assign_weight(Elab *el, const Ast *target, Weight *w, Value v, const
 static void assign_name(Elab *el, const Ast *target, Value v, Env *env, const Ast *from) {
     Env *e = env_find(el, env, target->text);
     if (!e) {
-        Names names = {0};
-        env_names(el, env, &names);
-        fault(el, target, 101, "`%s` is not declared", target->text);
-        fault_close(el, &names, target->text);
-        fault_help(el, "to make a new local: let %s = ...;", target->text);
+        unknown_name(el, target, env, NAME_TARGET);
         fault_throw(el);
     }
     Var *own = env_own(e, target->text);
@@ -209,17 +205,17 @@ void need_condition(Elab *el, const Ast *condition, Value c, const char *stateme
 void ev_assert(Elab *el, const Ast *st, Env *env) {
     const Ast *condition = ast_kid(st, 0);
     Value c = ev(el, condition, env);
-    const char *text = st->text ? st->text : arena_printf(el->arena, "%s does not hold", ast_text(el->arena, condition));
+    const char *said = ast_given(ast_kid(st, 1)) ? ev(el, ast_kid(st, 1), env).text : NULL;
     if (c.kind == V_BOOL && c.truth) return;
     if (c.kind == V_BOOL) {
-        fault(el, condition, 604, "this assertion is false%s%s", st->text ? ": " : "", st->text ? st->text : "");
+        fault(el, condition, 604, "this assertion is false%s%s", said ? ": " : "", said ? said : "");
         fault_label(el, "%s", ast_text(el->arena, condition));
         fault_throw(el);
     }
     if (c.kind == V_POISON) fault_silent(el);
     need_condition(el, condition, c, "assert");
     at(el, st);
-    emit_check(el, c.node, text);
+    emit_check(el, c.node, said ? said : arena_printf(el->arena, "%s does not hold", ast_text(el->arena, condition)));
 }
 
 static bool exec_for(Elab *el, const Ast *st, Env *env) {

@@ -487,7 +487,7 @@ static Doc *minimize(Formatter *f, const Ast *a) {
 
 static Doc *assertion(Formatter *f, const Ast *a) {
     Doc *out = CAT(TEXT("assert "), fmt_expr(f, a->kid[0]));
-    return a->text ? CAT(out, TEXT(", "), fmt_string(f, a->text), TEXT(";")) : CAT(out, TEXT(";"));
+    return ast_given(a->kid[1]) ? CAT(out, TEXT(", "), fmt_expr(f, a->kid[1]), TEXT(";")) : CAT(out, TEXT(";"));
 }
 
 /* word sels with value; */

@@ -20,7 +20,6 @@ static bool string_names(const char *text, const char *name) {
 static bool reads(const Ast *a, const char *name) {
     if (a->kind == AST_NAME) return !strcmp(a->text, name);
     if (a->kind == AST_STR) return string_names(a->text, name);
-    if (a->kind == AST_ASSERT && a->text && string_names(a->text, name)) return true; /* its message */
     int first = a->kind == AST_LET || (a->kind == AST_ASSIGN && ast_kid(a, 0)->kind == AST_NAME);
     for (int i = first; i < a->n; i++)
         if (reads(ast_kid(a, i), name)) return true;

@@ -135,8 +135,8 @@ decl:       IMPORT STRING ';'                       { $$ = NAMED(IMPORT, $2, @2,
           | INIT sels WITH expr ';'                 { $$ = NODE(INIT, @1, @$, $2, $4); }
           | FREEZE sels ';'                         { $$ = NODE(FREEZE, @1, @$, $2); }
           | QUANTIZE sels WITH expr ';'             { $$ = NODE(QUANTIZE, @1, @$, $2, $4); }
-          | ASSERT expr ';'                         { $$ = NODE(ASSERT, @1, @$, $2); }
-          | ASSERT expr ',' STRING ';'              { $$ = NAMED(ASSERT, $4, @1, @$, $2); }
+          | ASSERT expr ';'                         { $$ = NODE(ASSERT, @1, @$, $2, NONE(@2)); }
+          | ASSERT expr ',' STRING ';'              { $$ = NODE(ASSERT, @1, @$, $2, LEAF(STR, $4, @4)); }
           | LOAD postfix FROM expr load_opts ';'    { $$ = NODE(LOAD, @1, @$, $2, $4, $5, NONE(@5), NONE(@5)); }
           | LOAD postfix FROM expr load_opts AS name block
                                                     { $$ = NODE(LOAD, @1, @$, $2, $4, $5, LEAF(NAME, $7, @7), $8); }
@@ -211,8 +211,8 @@ stmt:       LET pattern '=' rhs ';'                 { $$ = NODE(LET, @1, @$, $2,
           | IF expr block else_opt                  { $$ = NODE(IF, @1, @$, $2, $3, $4); }
           | FOR pattern IN expr block               { $$ = NODE(FOR, @1, @$, $2, $4, $5); }
           | scan
-          | ASSERT expr ';'                         { $$ = NODE(ASSERT, @1, @$, $2); }
-          | ASSERT expr ',' STRING ';'              { $$ = NAMED(ASSERT, $4, @1, @$, $2); }
+          | ASSERT expr ';'                         { $$ = NODE(ASSERT, @1, @$, $2, NONE(@2)); }
+          | ASSERT expr ',' STRING ';'              { $$ = NODE(ASSERT, @1, @$, $2, LEAF(STR, $4, @4)); }
           | FREEZE sels ';'                         { $$ = NODE(FREEZE, @1, @$, $2); }
           | MINIMIZE expr clause min_tail ';'       { $$ = NODE(MINIMIZE, @1, @$, $2, $3, $4); }
 clause:     OVER sels USING expr                    { $$ = NODE(CLAUSE, @1, @$, $2, $4); }
