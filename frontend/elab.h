@@ -324,6 +324,7 @@ struct Elab {
     bool trains, moved;      /* there is a minimize; an instance is `asked` and `moved` */
     LIST(Member *) making;   /* members on the way */
     Names told;              /* names that were reported as unknown */
+    Loc statement;           /* that check_names looks at, or no place */
     bool *define_used;
     bool impossible;         /* with these -D an assertion of the file is false: what follows from it is not worth telling */
     const char **importing;  /* files being read, to find cycles */

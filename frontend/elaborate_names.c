@@ -3,7 +3,7 @@
  *
  * The walk keeps scopes as elaboration does, in Env, but with names alone. Of what only elaboration knows it believes the best: a
  * name declared under any `if` exists, members of locals are not looked up, and after an import that failed every name may exist. A
- * name is told once a file. */
+ * name is told once, and no statement has two errors. */
 #include "frontend/elab.h"
 
 #include <ctype.h>
@@ -110,7 +110,7 @@ static void declare_items(Elab *el, Env *env, const Ast *items, bool branch) {
 
 static void name_used(Elab *el, const Ast *n, Env *env, NameUse how) {
     if (!strcmp(n->text, "training") || !strcmp(n->text, "_") || env_find(el, env, n->text)) return;
-    if (told(el, n->text) || is_open(env)) return;
+    if (told(el, n->text) || is_open(env) || diag_within(el->diag, el->statement)) return;
     begin_unknown(el, n, env, how);
     elab_error(el);
 }
@@ -132,7 +132,7 @@ static void walk_member(Elab *el, const Ast *n, Env *env) {
     walk(el, base, env);
     Env *e = ast_is(base, AST_NAME) ? env_find(el, env, base->text) : NULL;
     Var *own = e ? env_own(e, base->text) : NULL;
-    if (!own || n->text[0] == '*') return;
+    if (!own || n->text[0] == '*' || diag_within(el->diag, el->statement)) return;
     Names names = {0};
     if (own->value.kind == V_MODULE) {
         Env *m = own->value.module;
@@ -169,10 +169,12 @@ static void walk_params(Elab *el, const Ast *params, Env *env) {
     for (int i = 0; i < params->n; i++) declare(el, env, ast_kid(params, i)->text);
     for (int i = 0; i < params->n; i++) {
         const Ast *type = ast_kid(ast_kid(params, i), 0);
+        el->statement = ast_kid(params, i)->span;
         if (ast_is(type, AST_TYPE)) walk_type(el, type, env, NAME_NEW_SIZE);
         else walk(el, type, env);
         walk(el, ast_kid(ast_kid(params, i), 1), env);
     }
+    el->statement = (Loc){0};
 }
 
 static void walk_function(Elab *el, const Ast *f, Env *outer) {
@@ -199,7 +201,39 @@ static void walk_loop(Elab *el, const Ast *n, Env *env) {
     walk(el, ast_kid(n, 2), inner);
 }
 
+/* A statement has one error; so has a declaration that is no block of others, and an argument. */
+static bool is_statement(const Ast *n) {
+    switch (n->kind) {
+    case AST_CONFIG:
+    case AST_CONST:
+    case AST_PARAM:
+    case AST_STATE:
+    case AST_CACHE:
+    case AST_INSTANCE:
+    case AST_INIT:
+    case AST_FREEZE:
+    case AST_ASSERT:
+    case AST_LET:
+    case AST_ASSIGN:
+    case AST_EXPRSTMT:
+    case AST_RETURN:
+    case AST_YIELD:
+    case AST_STOP:
+    case AST_MINIMIZE: return true;
+    default: return false;
+    }
+}
+
+static void walk_kind(Elab *el, const Ast *n, Env *env);
+
 static void walk(Elab *el, const Ast *n, Env *env) {
+    Loc around = el->statement;
+    if (is_statement(n)) el->statement = n->span;
+    walk_kind(el, n, env);
+    el->statement = around;
+}
+
+static void walk_kind(Elab *el, const Ast *n, Env *env) {
     switch (n->kind) {
     case AST_NAME: name_used(el, n, env, NAME_VALUE); return;
     case AST_STR: walk_string(el, n, env); return;

@@ -83,6 +83,15 @@ static bool already_said(const Diag *d, const Report *r) {
     return false;
 }
 
+bool diag_within(const Diag *d, Loc span) {
+    for (int i = 0; i < d->reports.n && span.source; i++) {
+        Loc at = d->reports.at[i]->places.at[0].at;
+        if (d->reports.at[i]->severity != DIAG_ERROR || at.source != span.source) continue;
+        if (at.begin >= span.begin && at.end <= span.end) return true;
+    }
+    return false;
+}
+
 static bool is_disabled(const Diag *d, int code) {
     for (int i = 0; i < d->disabled.n; i++)
         if (d->disabled.at[i] == code) return true;

@@ -41,6 +41,7 @@ void diag_place(Report *r, Loc at, const char *format, ...) __attribute__((forma
 int diag_errors(const Diag *d);   /* errors so far */
 int diag_warnings(const Diag *d);
 bool diag_full(const Diag *d);    /* twenty errors: stop */
+bool diag_within(const Diag *d, Loc span); /* is there an error inside? Not where span has no source */
 void diag_disable(Diag *d, const char *warning_name_or_code); /* -Wno-NAME */
 void diag_warnings_are_errors(Diag *d, bool on);
 /* Prints all messages in order of discovery; color: escape sequences. Returns the number of errors. */
