@@ -145,6 +145,8 @@ struct Env {
     LIST(const Ast *) items; /* ENV_FILE: its own, and those imported without a name: what an `if` hides is declared, too */
     bool open;          /* ENV_FILE: an import failed: names may come from there */
     LIST(Var) vars;
+    int *index; /* of many variables: an open hash table of 1 + their place in vars, n_index entries, a power of two */
+    int n_index;
 };
 
 Env *env_new(Elab *el, Env *up, EnvKind kind);
@@ -450,7 +452,7 @@ typedef struct Matching { /* what one signature binds */
     const char *pack_from;
     const Ast *pack_node;
     Names bound, bound_by;
-    const char *signature;
+    const FnV *of; /* whose signature a message shows, or NULL */
     bool result;
 } Matching;
 Value match(Elab *el, Matching *m, const Ast *type, Value v, const Ast *node, const char *what, bool late, bool *again);

@@ -598,7 +598,8 @@ static void size_everything(Elab *el, void *arg) {
 
 /* ---- 5. the end */
 
-static void order_slots(Elab *el) {
+/* Returns the final number of each slot by the number that it was made with; -1: left out. */
+static int *order_slots(Elab *el) {
     LIST(SlotInfo *) order = {0};
     bool filtered = el->options->n_entries > 0;
     WeightList weights = {0};
@@ -612,6 +613,8 @@ static void order_slots(Elab *el) {
         if (!seen) PUSH(el->arena, order, el->slots.at[i]);
     }
     Program *p = el->program;
+    int *final = NEW_ARRAY(el->arena, int, p->slots.n + 1);
+    for (int i = 0; i < p->slots.n; i++) final[i] = -1;
     p->slots.n = 0;
     el->slots.n = 0;
     for (int i = 0; i < order.n; i++) {
@@ -620,39 +623,39 @@ static void order_slots(Elab *el) {
         if (!wanted) continue;
         s->slot->optimizer = s->optimizer;
         s->slot->frozen = !s->stored;
+        final[s->slot->index] = p->slots.n;
         s->slot->index = p->slots.n;
         s->kept = true;
         PUSH(el->arena, p->slots, s->slot);
         PUSH(el->arena, el->slots, s);
     }
+    return final;
 }
 
-/* Slot nodes and stores name slots by their final number. Names were unique from the start. */
-static void renumber(Elab *el) {
+static int by_slot(const void *a, const void *b) {
+    int x = ((const Effect *)a)->index, y = ((const Effect *)b)->index;
+    return (x > y) - (x < y);
+}
+
+/* Slot nodes and stores name slots by their final number; the stores of a graph stand last, in the order of the slots. */
+static void renumber(Elab *el, const int *final) {
     for (int e = 0; e < el->program->entries.n; e++) {
         Graph *g = el->program->entries.at[e]->graph;
-        for (int i = 0; i < g->nodes.n; i++) {
-            Node *n = g->nodes.at[i];
-            if (n->op != OP_SLOT) continue;
-            for (int k = 0; k < el->slots.n; k++)
-                if (!strcmp(el->slots.at[k]->path, n->attrs.name)) n->attrs.index = k;
-        }
-        LIST(Effect) other = {0}, stores = {0};
+        for (int i = 0; i < g->nodes.n; i++)
+            if (g->nodes.at[i]->op == OP_SLOT) g->nodes.at[i]->attrs.index = final[g->nodes.at[i]->attrs.index];
+        LIST(Effect) stores = {0};
+        int others = 0;
         for (int i = 0; i < g->effects.n; i++) {
             Effect x = g->effects.at[i];
-            if (x.kind != EFFECT_STORE && x.kind != EFFECT_RESET) PUSH(el->arena, other, x);
-            else PUSH(el->arena, stores, x);
-        }
-        g->effects.n = other.n;
-        for (int i = 0; i < other.n; i++) g->effects.at[i] = other.at[i];
-        for (int k = 0; k < el->slots.n; k++)
-            for (int i = 0; i < stores.n; i++) {
-                Effect x = stores.at[i];
-                if (strcmp(x.text, el->slots.at[k]->path)) continue;
-                x.index = k;
-                x.text = NULL;
-                PUSH(el->arena, g->effects, x);
+            if (x.kind != EFFECT_STORE && x.kind != EFFECT_RESET) {
+                g->effects.at[others++] = x;
+                continue;
             }
+            x.index = final[x.index];
+            PUSH(el->arena, stores, x);
+        }
+        if (stores.n) qsort(stores.at, (size_t)stores.n, sizeof *stores.at, by_slot);
+        for (int i = 0; i < stores.n; i++) g->effects.at[others + i] = stores.at[i];
     }
 }
 
@@ -729,8 +732,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     for (int i = 0; i < el->items.n; i++) elab_guard(el, run_directive, (void *)el->items.at[i]);
     elab_overs_used(el);
     if (diag_errors(diag) > errors) return NULL;
-    order_slots(el);
-    renumber(el);
+    renumber(el, order_slots(el));
     make_init(el);
     if (options->load) elab_guard(el, load_given, (void *)options->load);
     if (diag_errors(diag) > errors) return NULL;

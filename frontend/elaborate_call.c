@@ -31,9 +31,13 @@ const char *signature(Elab *el, const Ast *decl, const char *name) {
 
 static const char *shown_type(Elab *el, const Matching *m, const Ast *t);
 
+static void tell_signature(Elab *el, const Matching *m) {
+    if (m->of) fault_fact(el, "%s", signature(el, m->of->decl, m->of->name));
+}
+
 static void mismatch(Elab *el, const Matching *m) __attribute__((noreturn));
 static void mismatch(Elab *el, const Matching *m) {
-    if (m->signature) fault_fact(el, "%s", m->signature);
+    tell_signature(el, m);
     fault_throw(el);
 }
 
@@ -220,7 +224,7 @@ static void match_element_type(Elab *el, Matching *m, const char *kind, Value *v
     fault_label(el, "this is %s", tensor_text(el, *v));
     if (m->result) fault_help(el, "return cast(..., %s), or declare the result %s", kind, have_text);
     else fault_help(el, "convert it: cast(%s, %s)", ast_text(el->arena, node), kind);
-    if (m->signature && !m->result) fault_fact(el, "%s", m->signature);
+    if (!m->result) tell_signature(el, m);
     fault_throw(el);
 }
 
@@ -412,7 +416,7 @@ static Value with_gradient(Elab *el, FnV *f, Env *scope, Value r, const Ast *nod
 static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     const Ast *d = f->decl, *params = fn_params(d);
     const Arg **given = place_args(el, f, args);
-    Matching m = {.env = env_new(el, f->env, ENV_CALL), .signature = signature(el, d, f->name)};
+    Matching m = {.env = env_new(el, f->env, ENV_CALL), .of = f};
     for (int i = 0; i < fn_dims(d)->n; i++) env_set(el, m.env, ast_kid(fn_dims(d), i)->text, value_none())->pending = true;
     if (f->inst && f->inst->has_pack && f->inst->pack_bound) m.pack = &f->inst->pack;
 
@@ -433,7 +437,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
         if (v.kind == V_NONE && !ast_given(preset) && !given[i]) {
             fault(el, node, 304, "%s needs `%s`", f->name, p->text);
             fault_label(el, "missing argument");
-            fault_fact(el, "%s", m.signature);
+            tell_signature(el, &m);
             fault_throw(el);
         }
         if (v.kind == V_NONE && ast_given(preset)) {
@@ -479,7 +483,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     Value r = run_block(el, fn_body(d), m.env);
     r = value_tensor_of(el, r, node);
     if (scope) r = with_gradient(el, f, scope, r, node);
-    m.signature = NULL;
+    m.of = NULL;
     r = match_results(el, fn_result(d), r, &m, f->name);
     if (r.kind == V_TENSOR && (!strcmp(f->name, "softmax") || !strcmp(f->name, "log_softmax"))) r.tag = f->name;
     Context now = el->cx;

@@ -298,10 +298,11 @@ static void run_entry(Elab *el, const Ast *it) {
     for (int i = 0; i < el->slots.n; i++) {
         SlotInfo *s = el->slots.at[i];
         s->kept = s->kept || s->touched;
-        if (s->reset) graph_effect(el->root, (Effect){.kind = EFFECT_RESET, .text = s->path, .loc = s->loc});
+        if (s->reset) graph_effect(el->root, (Effect){.kind = EFFECT_RESET, .index = s->slot->index, .loc = s->loc});
         if (s->reset || !s->now || s->now == s->load) continue;
-        s->stored = true; /* `text` is the path until slots have their final numbers */
-        graph_effect(el->root, (Effect){.kind = EFFECT_STORE, .value = s->now, .text = s->path, .loc = s->now->loc});
+        s->stored = true;
+        graph_effect(el->root,
+                     (Effect){.kind = EFFECT_STORE, .index = s->slot->index, .value = s->now, .loc = s->now->loc});
     }
     PUSH(el->arena, el->program->entries, r.entry);
 }

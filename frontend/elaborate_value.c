@@ -203,7 +203,34 @@ Env *env_new(Elab *el, Env *up, EnvKind kind) {
     return e;
 }
 
+enum { FEW = 16 }; /* variables are found one by one */
+
+/* Where the name stands in the index, or the free entry where it belongs. */
+static int *env_entry(const Env *e, const char *name) {
+    uint64_t h = 14695981039346656037u; /* FNV-1a */
+    for (const char *p = name; *p; p++) h = (h ^ (unsigned char)*p) * 1099511628211u;
+    int i = (int)(h >> 32) & (e->n_index - 1);
+    while (e->index[i] && strcmp(e->vars.at[e->index[i] - 1].name, name)) i = (i + 1) & (e->n_index - 1);
+    return &e->index[i];
+}
+
+/* Half of the entries stay free. */
+static void env_index(Elab *el, Env *e) {
+    if (e->vars.n <= FEW) return;
+    if (e->index && 2 * e->vars.n <= e->n_index) {
+        *env_entry(e, e->vars.at[e->vars.n - 1].name) = e->vars.n;
+        return;
+    }
+    e->n_index = e->n_index ? 2 * e->n_index : 4 * FEW;
+    e->index = NEW_ARRAY(el->arena, int, e->n_index);
+    for (int i = 0; i < e->vars.n; i++) *env_entry(e, e->vars.at[i].name) = i + 1;
+}
+
 Var *env_own(Env *e, const char *name) {
+    if (e->index) {
+        int place = *env_entry(e, name);
+        return place ? &e->vars.at[place - 1] : NULL;
+    }
     for (int i = e->vars.n; i-- > 0;) {
         const char *own = e->vars.at[i].name;
         if (own == name || (own[0] == name[0] && !strcmp(own, name))) return &e->vars.at[i];
@@ -216,6 +243,7 @@ Var *env_set(Elab *el, Env *e, const char *name, Value v) {
     if (!own) {
         PUSH(el->arena, e->vars, (Var){.name = name});
         own = &e->vars.at[e->vars.n - 1];
+        env_index(el, e);
     }
     own->value = v;
     own->pending = false;

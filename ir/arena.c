@@ -1,4 +1,4 @@
-/* arena.c -- chunks of 64 KiB and more in a list; under ASan one chunk per object. */
+/* arena.c -- chunks in a list; under ASan one chunk per object. */
 #include "ir/arena.h"
 
 #include <stdio.h>
@@ -21,6 +21,8 @@ struct Chunk {
     Chunk *next;
     size_t used, size; /* bytes after the header */
 };
+/* A larger chunk comes from the system, and as zeros: calloc need not write them. */
+enum { FIRST_CHUNK = 64 << 10, LATER_CHUNK = 256 << 10 };
 #define HEADER ((sizeof(Chunk) + 15) & ~(size_t)15)
 
 struct Arena {
@@ -51,7 +53,8 @@ void *arena_alloc(Arena *a, size_t bytes) {
     size_t need = (bytes + 15) & ~(size_t)15;
     Chunk *c = a->chunks;
     if (ONE_EACH || !c || c->size - c->used < need) {
-        size_t size = ONE_EACH ? (bytes ? bytes : 1) : need > 65536 - HEADER ? need : 65536 - HEADER;
+        size_t chunk = (c ? LATER_CHUNK : FIRST_CHUNK) - HEADER;
+        size_t size = ONE_EACH ? (bytes ? bytes : 1) : need > chunk ? need : chunk;
         c = must(calloc(1, HEADER + size));
         c->size = size;
         c->next = a->chunks;
