@@ -322,7 +322,7 @@ bool inst_has(Elab *el, Inst *i, const char *name) {
     (void)el;
     if (inst_dim(i, name)) return true;
     Member *m = find_member(i, name);
-    if (m) return !m->busy;
+    if (m) return !m->busy || m->broken;
     return declares(ast_kid(i->layer->decl, 1), name);
 }
 
