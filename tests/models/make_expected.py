@@ -1,8 +1,10 @@
 """make_expected.py -- the values that tests/models/torch_*.test compare with, made by PyTorch (version in tests/requirements.txt).
 
-    make venv && build/venv/bin/python tests/models/make_expected.py        rewrites the .safetensors files beside this script
+    make venv && build/venv/bin/python tests/models/make_expected.py [NAME]...   rewrites the .safetensors files beside this script
 
 Each class is one program of examples/, written down independently, without dropout. All in f32. expected.py says what a file holds."""
+import sys
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -127,6 +129,132 @@ class Transformer:
         return served(self)[1](w) | {'generate.out': self.greedy(w, self.ids[:, :4], 7)}
 
 
+class Seq2Seq:
+    """seq2seq.mdl, by torch.nn.Transformer: norms before, one more behind each stack, padding of the source hidden. The end is
+    word 7, which these weights say after six words at most (vary.sh changes the program likewise)."""
+    pad, bos, eos = 0, 1, 7
+
+    def __init__(self, layers, heads, d, ff, vocab):
+        self.d = d
+        self.transformer = torch.nn.Transformer(d, heads, layers, layers, ff, dropout=0.0, batch_first=True, norm_first=True)
+        shapes = {'embed.weight': (vocab, d)}
+        norm, projections = lambda to: {to + '.weight': (d,), to + '.bias': (d,)}, ('q_proj', 'k_proj', 'v_proj', 'out_proj')
+        for i in range(layers):
+            for block, parts in ((f'encoder.{i}', [f'attn.{p}' for p in projections]),
+                                 (f'decoder.{i}', ['qkv', 'out'] + [f'cross.{p}' for p in projections])):
+                for part in parts:
+                    n = 3 * d if part == 'qkv' else d
+                    shapes |= {f'{block}.{part}.weight': (n, d), f'{block}.{part}.bias': (n,)}
+                shapes |= norm(block + '.norm1') | norm(block + '.norm2')
+                shapes |= {block + '.ffn.up.weight': (ff, d), block + '.ffn.up.bias': (ff,), block + '.ffn.down.weight': (d, ff),
+                           block + '.ffn.down.bias': (d,)}
+            shapes |= norm(f'decoder.{i}.norm3')
+        shapes |= norm('norm_e') | norm('norm_d')
+        self.layers = layers
+        mean = lambda name: float('norm' in name and name.endswith('weight'))
+        scale = lambda name: 0.15 if name.startswith('embed') else 0.6  # so that not every word is followed by itself
+        self.w, self.how = weights({'net.' + k: (v, mean(k), scale(k)) for k, v in shapes.items()})
+        r = np.random.default_rng(5)
+        self.src = torch.tensor(r.integers(3, vocab, (4, 7)).astype(np.int32))
+        self.dst = torch.tensor(r.integers(3, vocab, (4, 6)).astype(np.int32))
+        self.dst[:, 0] = self.bos
+        for row, (s, n) in enumerate(((7, 6), (4, 3), (1, 5), (6, 2))):
+            self.src[row, s:] = self.dst[row, n:] = self.pad
+
+    def named(self, w):
+        """The weights by the names of torch.nn.Transformer."""
+        named = {}
+        def take(to, path):
+            named[to + '.weight'], named[to + '.bias'] = w[f'net.{path}.weight'], w[f'net.{path}.bias']
+        def attention(to, path):
+            for x in ('weight', 'bias'):
+                named[f'{to}.in_proj_{x}'] = torch.cat([w[f'net.{path}.{p}_proj.{x}'] for p in 'qkv'])
+            take(to + '.out_proj', path + '.out_proj')
+        for i in range(self.layers):
+            e, d = f'encoder.layers.{i}', f'decoder.layers.{i}'
+            attention(e + '.self_attn', f'encoder.{i}.attn')
+            attention(d + '.multihead_attn', f'decoder.{i}.cross')
+            for x in ('weight', 'bias'):
+                named[f'{d}.self_attn.in_proj_{x}'] = w[f'net.decoder.{i}.qkv.{x}']
+            take(d + '.self_attn.out_proj', f'decoder.{i}.out')
+            for to, path in ((e, f'encoder.{i}'), (d, f'decoder.{i}')):
+                take(to + '.linear1', path + '.ffn.up')
+                take(to + '.linear2', path + '.ffn.down')
+                take(to + '.norm1', path + '.norm1')
+                take(to + '.norm2', path + '.norm2')
+            take(d + '.norm3', f'decoder.{i}.norm3')
+        take('encoder.norm', 'norm_e')
+        take('decoder.norm', 'norm_d')
+        return named
+
+    def place(self, w, ids):
+        t, i = torch.arange(ids.shape[1])[:, None], torch.arange(0, self.d, 2)
+        angle = t * torch.exp(-i * (np.log(10000.0) / self.d))
+        return w['net.embed.weight'][ids.long()] * self.d ** 0.5 + torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
+
+    def logits(self, w, ids):
+        hidden = self.src == self.pad
+        args = (self.place(w, self.src), self.place(w, ids))
+        causal = torch.nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
+        x = torch.func.functional_call(self.transformer, self.named(w), args,
+                                       {'tgt_mask': causal, 'src_key_padding_mask': hidden, 'memory_key_padding_mask': hidden})
+        return x @ w['net.embed.weight'].T
+
+    def translated(self, w, n):
+        """Greedy: the likeliest word after whole passes, padding behind the end."""
+        ids, done = torch.full((len(self.src), 1), self.bos), torch.zeros(len(self.src), dtype=torch.bool)
+        for _ in range(n):
+            best = self.logits(w, ids)[:, -1].topk(2)
+            assert (done | (best.values[:, 0] - best.values[:, 1] > 0.01)).all()
+            word = torch.where(done, self.pad, best.indices[:, 0])
+            done |= word == self.eos
+            ids = torch.cat([ids, word[:, None]], 1)
+        assert done.all()
+        return ids[:, 1:].to(torch.int32)
+
+    def inputs(self):
+        return {'in.src': self.src, 'in.dst': self.dst, 'in.n': torch.tensor(9, dtype=torch.int32)}
+
+    def loss(self, w, step):
+        logits = self.logits(w, self.dst[:, :-1]).flatten(0, 1)
+        return F.cross_entropy(logits, self.dst[:, 1:].flatten().long(), ignore_index=self.pad, label_smoothing=0.1)
+
+    def results(self, w):
+        return {'translate.out': self.translated(w, 9), 'read.probs': self.logits(w, self.dst).softmax(-1)}
+
+
+class StreamGru:
+    """stream_gru.mdl, by nn.GRU over the whole clip: `hear` gets its frames one by one. The noise of step s is our draw."""
+
+    def __init__(self, hidden, words, bands, batch, frames):
+        shapes = {'norm.weight': (bands,), 'norm.bias': (bands,), 'cell.weight_ih': (3 * hidden, bands), 'cell.weight_hh': (3 * hidden, hidden),
+                  'cell.bias_ih': (3 * hidden,), 'cell.bias_hh': (3 * hidden,), 'out.weight': (words, hidden), 'out.bias': (words,)}
+        self.w, self.how = weights({'net.' + k: (v, float(k == 'norm.weight'), 0.6) for k, v in shapes.items()})
+        self.gru = torch.nn.GRU(bands, hidden, batch_first=True)
+        r = np.random.default_rng(37)
+        self.clip = torch.tensor(r.standard_normal((batch, frames, bands)).astype(np.float32))
+        self.y = torch.tensor(r.integers(0, words, batch).astype(np.int32))
+
+    def logits(self, w, clip):
+        """After each frame."""
+        cell = {k + '_l0': w['net.cell.' + k] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')}
+        x = F.layer_norm(clip, clip.shape[-1:], w['net.norm.weight'], w['net.norm.bias'], 1e-5)
+        return F.linear(torch.func.functional_call(self.gru, cell, (x,))[0], w['net.out.weight'], w['net.out.bias'])
+
+    def inputs(self):
+        return {'in.clip': self.clip, 'in.y': self.y, 'hear.in.frame': self.clip.transpose(0, 1)}
+
+    def loss(self, w, step):
+        noise = philox_normal('step', 0, step, self.clip.numel()).reshape(self.clip.shape)
+        logits = self.logits(w, self.clip + 0.05 * torch.tensor(noise))[:, -1]
+        each = F.cross_entropy(logits, self.y.long(), reduction='none')
+        return ((1 - (-each).exp()) ** 2 * each).mean()  # the focal loss
+
+    def results(self, w):
+        probs = self.logits(w, self.clip).softmax(-1)
+        return {'hear.probs': probs.transpose(0, 1).contiguous(), 'whole.probs': probs[:, -1]}
+
+
 class Bert:
     """bert.mdl: post-norm blocks, padding hidden by the mask."""
 
@@ -247,7 +375,10 @@ class Llama:
         return norm(x, 'norm') @ self.weight(w, 'embed_tokens').T
 
     def inputs(self):
-        return served(self)[0]
+        return served(self)[0] | {'in.ids': self.ids}
+
+    def loss(self, w, step):
+        return next_token_loss(self.logits(w, self.ids[:, :-1]), self.ids[:, 1:])
 
     def results(self, w):
         return served(self)[1](w)
@@ -282,11 +413,18 @@ class Lora(Llama):
         return {'score.loss': next_token_loss(self.logits(w, self.ids[:, :-1]), self.ids[:, 1:])}
 
 
-expected('mlp', Mlp(hidden=9), rows=128)
-expected('lstm_text', Text(vocab=11, width=5, hidden=6), rows=64)
-expected('transformer', Transformer('net', layers=2, heads=2, d=16, vocab=32, context=16), rows=64)
-expected('gpt', Transformer('gpt', layers=2, heads=2, d=16, vocab=59, context=16))
-expected('bert', Bert(layers=2, heads=2, d=16, ff=24, vocab=40, context=16))
-expected('vae', Vae(latent=4), rows=64)
-expected('llama', Llama())
-expected('lora', Lora())
+programs = {
+    'mlp': (lambda: Mlp(hidden=9), 128),
+    'lstm_text': (lambda: Text(vocab=11, width=5, hidden=6), 64),
+    'stream_gru': (lambda: StreamGru(hidden=6, words=5, bands=7, batch=3, frames=12), 64),
+    'transformer': (lambda: Transformer('net', layers=2, heads=2, d=16, vocab=32, context=16), 64),
+    'gpt': (lambda: Transformer('gpt', layers=2, heads=2, d=16, vocab=59, context=16), 16),
+    'seq2seq': (lambda: Seq2Seq(layers=2, heads=2, d=16, ff=24, vocab=12), 8),
+    'bert': (lambda: Bert(layers=2, heads=2, d=16, ff=24, vocab=40, context=16), 16),
+    'vae': (lambda: Vae(latent=4), 64),
+    'llama': (Llama, 16),
+    'lora': (Lora, 16),
+}
+for name in sys.argv[1:] or programs:
+    make, rows = programs[name]
+    expected(name, make(), rows)

@@ -335,7 +335,7 @@ int main(int argc, char **argv) {
         for (int e = 0; argc == 4 && e < model->n_entries; e++) {
             char prefix[128];
             snprintf(prefix, sizeof prefix, "%s.", model->entries[e].name);
-            if (find(prefix, model->entries[e].outputs[0].name)) compare_calls(e, absolute, relative);
+            if (model->entries[e].n_outputs && find(prefix, model->entries[e].outputs[0].name)) compare_calls(e, absolute, relative);
         }
     } else {
         compare_training(mode, !strcmp(mode, "gradient") ? GRADIENT : !strcmp(mode, "sgd") ? SGD : ADAMW);

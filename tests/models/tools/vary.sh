@@ -21,8 +21,33 @@ vary() { # further commands of sed
 
 by_rank='s/over ([a-z]+) using opt/over matrices(\1) using opt, over vectors(\1) using plain/'
 case $1 in
-transformer | gpt | bert | llama) vary "$1" ;;
+transformer | gpt | bert) vary "$1" ;;
 mlp | lstm_text) vary "$1" "$by_rank" ;;
+seq2seq) # the end is word 7: made weights say it; with the chances of every word
+    vary seq2seq "$by_rank; s/^const eos = .*/const eos = 7;/"
+    cat <<'END'
+entry read[b, s in 1..context, n in 1..context](src: i32[b, s], dst: i32[b, n]) -> (probs: f32[b, n, vocab]) {
+    return softmax(net.decode(dst, net.encode(src), src != pad));
+}
+END
+    ;;
+stream_gru) # its noise stays; with a clip at once
+    vary stream_gru "$by_rank"
+    cat <<'END'
+entry whole[b, t in 1..500](clip: float[b, t, bands]) -> (probs: float[b, words]) { return softmax(net(clip)); }
+END
+    ;;
+llama) # with a step of training
+    vary llama
+    echo "opt = $matrices; plain = $vectors;"
+    cat <<'END'
+train step[b, t in 2..context](ids: i32[b, t]) -> (loss: f32) {
+    let loss = cross_entropy(model(ids[:, :-1]), ids[:, 1:]);
+    minimize loss over matrices(model) using opt, over vectors(model) using plain;
+    return loss;
+}
+END
+    ;;
 lora) vary lora ;;
 vae) # the loss is a sum over pixels: scaled, so that steps of 0.1 are small
     vary vae 's/over enc, dec using opt/over matrices(enc, dec) using opt, over vectors(enc, dec) using plain/
