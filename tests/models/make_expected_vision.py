@@ -4,8 +4,9 @@
 
 Each class is one program of examples/, written down independently. Computed in f64 from f32 weights; draws are those that INTRINSICS.md,
 section 9, defines. expected.py says what a file holds; here p.PATH is there for running means and variances too, loss.MODE has a column
-for each loss, made.in.NAME is [mean, scale, size of each axis] of an input made from its name; SGD is at 0.01, since these are deep;
-and where vary.sh leaves a program its own optimizers, the column of AdamW is theirs."""
+for each loss, made.in.NAME is [mean, scale, size of each axis] of an input made from its name; SGD is at 0.01, since these are deep (at
+0.001 for the 50 layers, or PyTorch's own f32 and f64 part); statistics of many thousand values are within bound.statistics; and where
+vary.sh leaves a program its own optimizers, the column of AdamW is theirs."""
 import sys
 
 import numpy as np
@@ -116,12 +117,14 @@ def trained(model, mode, steps):
 
 class Model:
     own = False  # has optimizers of its own, which vary.sh leaves
+    rate = 0.01
+    statistics = None  # the bound on them, where it is not that of weights
 
     def optimizers(self, mode, w):
         return [self.optimizer(mode, [v for v in w.values() if v.requires_grad])]
 
     def optimizer(self, mode, taken):
-        return torch.optim.SGD(taken, lr=1.0 if mode == 'gradient' else 0.01)
+        return torch.optim.SGD(taken, lr=1.0 if mode == 'gradient' else self.rate)
 
     def trains(self, path):
         return True
@@ -132,6 +135,8 @@ def expected(name, model, rows=16):
     with torch.no_grad():
         w = {k: v.double() for k, v in model.w.items()}
         out.update({k: v.numpy().astype(np.int32 if v.dtype == torch.int64 else np.float32) for k, v in model.results(w).items()})
+    if model.statistics:
+        out['bound.statistics'] = np.array(model.statistics, np.float32)
     if hasattr(model, 'step'):
         first, _, losses = trained(model, 'gradient', 1)
         after_sgd, _, out['loss.sgd'] = trained(model, 'sgd', 5)
@@ -221,8 +226,8 @@ class ResNet(Model):
     """examples/resnet.mdl without smoothing changed: only the optimizers are others."""
     plans = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
 
-    def __init__(self, depth, classes, batch, size, mean=0.0, prefix='net', train=True):
-        self.depth, self.prefix = depth, prefix
+    def __init__(self, depth, classes, batch, size, mean=0.0, prefix='net', train=True, rate=0.01, statistics=None):
+        self.depth, self.prefix, self.rate, self.statistics = depth, prefix, rate, statistics
         self.w, self.how = weights(self.shapes(classes))
         self.given, self.x = made_input('x', mean, 1.7, batch, 3, size, size)
         self.y = torch.tensor(np.random.default_rng(3).integers(0, classes, batch))
@@ -464,11 +469,12 @@ class Multitask(Model):
 programs = {
     'fashion_cnn': lambda: calm(lambda mean: FashionCnn(4, 468, 5, int(64 * mean))),
     'resnet': lambda: calm(lambda mean: ResNet(18, 10, 8, 32, mean)),
-    'resnet18': lambda: ResNet(18, 1000, 1, 224, train=False),
+    'resnet18': lambda: ResNet(18, 1000, 2, 224, statistics=1e-4),
     'resnet50': lambda: ResNet(50, 1000, 1, 224, train=False),
+    'resnet50_32': lambda: calm(lambda mean: ResNet(50, 10, 8, 32, mean, rate=0.001), tries=4),
     'mobilenet': lambda: calm(lambda mean: MobileNet(0.1, 64, 10, 8, mean)),
     'gan': lambda: calm(lambda mean: Gan(latent=8, width=4, critic_steps=2, batch=4, mean=mean)),
     'multitask': lambda: calm(lambda mean: Multitask(people=7, batch=4, mean=mean)),
 }
 for name in sys.argv[1:] or programs:
-    expected(name, programs[name]())
+    expected(name, programs[name](), rows=4 if name.startswith('resnet') and name != 'resnet' else 16)

@@ -269,12 +269,14 @@ static void compare_weight(const mdl_value *v, int column) {
         const float *m = (const float *)(const void *)data_of(needed("made.", v->name));
         absolute = 1e-4 * (double)m[2] + 1.2e-7; /* w - (w - g) loses half a unit of w in the last place */
     }
+    const StTensor *bound = find("bound.", "statistics");
+    double statistics = bound ? (double)*(const float *)(const void *)data_of(bound) : 0;
     int64_t rows = p ? p->dims[0] - 1 : -1;
     uint32_t hash = name_hash("p.", v->name);
     for (int64_t r = 0; r <= rows; r++) {
         const float *want = (const float *)(const void *)data_of(p) + r * COLUMNS;
         if (column == ADAMW && want[SURE] == 0.0f) continue;
-        if (v->kind == MDL_STATE) absolute = fmax(absolute, 1e-5 * fabs((double)want[column])); /* statistics are not near 0 */
+        if (v->kind == MDL_STATE) absolute = fmax(absolute, fmax(statistics, 1e-5 * fabs((double)want[column]))); /* not near 0 */
         if (r < rows) {
             int64_t i = rows == n ? r : place(r, n);
             compare("weight", v->name, i, (double)got[i], (double)want[column], absolute);

@@ -2,7 +2,7 @@
 # accumulated, no dropout, nothing frozen. To standard output.
 case $2 in
 gradient) matrices='SGD(lr = 1.0)' vectors=$matrices ;; # one step: the gradient is what the weights lose
-sgd) matrices='SGD(lr = 0.1)' vectors=$matrices ;;
+sgd) matrices="SGD(lr = ${RATE:-0.1})" vectors=$matrices ;;
 adamw) matrices='AdamW(lr = 1e-3, beta2 = 0.99, decay = 0.1)' vectors='AdamW(lr = 1e-3, beta2 = 0.99, decay = 0.0)' ;;
 *) echo "vary.sh: gradient, sgd or adamw?" >&2; exit 2 ;;
 esac
