@@ -237,9 +237,9 @@ $(BUILD)/mdlrun: $(BUILD)/runtime/mdlrun.o $(BUILD)/libmdlrun.a
 	@echo "  link $@"
 	$(Q)$(CC) $(SAN) -o $@ $^ $(MDLRUN_LIBS)
 
-$(UNITS): $(BUILD)/%: $(BUILD)/%.o $(HELPER_O) $(BUILD)/libmodelc.a $(BUILD)/libruntime.a
+$(UNITS): $(BUILD)/%: $(BUILD)/%.o $(HELPER_O) $(BUILD)/libmodelc.a $(BUILD)/libmdlrun.a $(BUILD)/libruntime.a
 	@echo "  link $@"
-	$(Q)$(CC) $(SAN) -o $@ $< $(filter $(@D)/%,$(HELPER_O)) $(BUILD)/libmodelc.a $(BUILD)/libruntime.a $(LIBS)
+	$(Q)$(CC) $(SAN) -o $@ $< $(filter $(@D)/%,$(HELPER_O)) $(filter %.a,$^) $(LIBS) $(MDLRUN_LIBS)
 
 # A fixture stands in for an artifact: with a description in its section .mdl.meta.
 $(FIXTURE_SO): $(BUILD)/%.so: %.c %.json tests/mdlrun/seal.sh | $(DEPS)

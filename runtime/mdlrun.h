@@ -9,6 +9,7 @@
  *   mdlrun_source.c    SOURCE as the user writes it: array files, IDX, CSV, text
  *   mdlrun_token.h     text to tokens and back: its five files
  *   mdlrun_call.c      one call of an entry: sizes follow from arrays, results are allocated, printed, stored; `run`
+ *   mdlrun_batch.c     the next batch, made while the model computes
  *   mdlrun_data.c      data sets: batches of samples or windows, in an order that is a pure function of seed, epoch and step
  *   mdlrun_train.c     `train`      mdlrun_eval.c  `eval`      mdlrun_generate.c  `generate`      mdlrun_bench.c  `bench`
  *   mdlrun_plot.c      curves and a confusion matrix as PNG       mdlrun_image.c  results as pictures: --image, --confusion
@@ -65,6 +66,7 @@ typedef struct Tool {
     mdl_session *session;
     const Pictures *pictures; /* NULL in `modelc run`, which does without libpng */
     struct Tokenizer *tokenizer; /* NULL: none, or not asked for yet: tokenizer_of */
+    struct Data *data;           /* those whose next batch a thread makes */
 } Tool;
 
 /* ---- mdlrun_tool.c ------------------------------------------------------------------------------------------------------- */
@@ -209,15 +211,21 @@ typedef struct Data Data;
 Data *data_open(Tool *t, const char *entry, const Bindings *b, int64_t batch);
 Call *data_call(Data *d);
 int64_t data_epoch_steps(const Data *d); /* calls that go through the data once, at least 1 */
-/* Fills the inputs for a step of training (counted from 0 over all epochs); returns the number of samples. */
-int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step);
-/* Fills the inputs for call i of a pass in order; returns the samples, 0 at the end. */
-int64_t data_next(Tool *t, Data *d, int64_t i);
-/* Calls the entry with the batch. Where that fails it ends the command, and says which sample it was, and which step (-1: none). */
-void data_call_run(Tool *t, Data *d, int64_t step);
 int64_t data_tokens(const Data *d);   /* elements a sample of the stream, 0 where there is none */
 int64_t data_left_out(const Data *d); /* samples (or elements of a stream) that no call of a pass in order sees */
 int64_t data_batch(const Data *d);
+
+/* ---- mdlrun_batch.c ------------------------------------------------------------------------------------------------------ */
+
+/* Fills the inputs for a step of training (counted from 0 over all epochs); returns the number of samples. The batch after it is
+ * made meanwhile by a thread; a fault of that one ends the command when it is asked for. */
+int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step);
+/* Fills the inputs for call i of a pass in order; returns the samples, 0 at the end. The next one is made meanwhile. */
+int64_t data_next(Tool *t, Data *d, int64_t i);
+bool data_ahead(Data *d); /* is the next batch ready? For tests: it may be at any time */
+/* Calls the entry with the batch. Where that fails it ends the command, and says which sample it was, and which step (-1: none). */
+void data_call_run(Tool *t, Data *d, int64_t step);
+void data_close(Tool *t); /* ends the threads of all data sets */
 
 /* ---- the commands -------------------------------------------------------------------------------------------------------- */
 

@@ -11,37 +11,11 @@
  * are shuffled by Fisher and Yates with random numbers philox_word(seed, "mdlrun.shuffle", e, i); window r of step s begins at
  * philox_word(seed, "mdlrun.window", s, r) modulo the possible places (two words, 64 bits). So every batch is a function of
  * seed, epoch and step alone, and a resumed training sees what it would have seen. */
+#include "runtime/mdlrun_data.h"
 #include "runtime/mdlrun_token.h"
-#include "runtime/philox.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Feed {
-    int input; /* which input of the entry */
-    bool constant, stream;
-    Array a;          /* as the file has it */
-    int64_t sample;   /* elements a sample, or the window */
-    const char *text; /* the source as it was given */
-    bool follows;     /* lengths or mask, from a text */
-} Feed;
-
-struct Data {
-    Call call;
-    Feed *feeds;
-    int n_feeds;
-    int64_t samples; /* of every samples source; windows are counted where there are only streams */
-    int64_t length;  /* elements of the streams; 0: none */
-    int64_t window;
-    int64_t batch;
-    bool fixed;     /* batch is fixed by the program: no smaller last one */
-    bool windows;   /* streams only */
-    int64_t *order; /* of the epoch order_epoch */
-    int64_t order_epoch;
-    int64_t *rows;     /* of the batch: samples, or first elements of windows */
-    const Feed *texts; /* whose width each batch has for itself; NULL: none */
-    int width;         /* then: which of the entry's sizes that is */
-};
 
 Call *data_call(Data *d) {
     return &d->call;
@@ -53,8 +27,7 @@ int64_t data_batch(const Data *d) {
     return d->batch;
 }
 
-/* The size that dim k of a value is, as a position in entry->sizes, or -1. */
-static int size_of_dim(const Call *c, const mdl_value *v, int k) {
+int data_size_of_dim(const Call *c, const mdl_value *v, int k) {
     for (int i = 0; i < c->entry->n_sizes; i++)
         if (v->dims[k] == MDL_NAMED - c->entry->sizes[i]) return i;
     return -1;
@@ -63,7 +36,7 @@ static int size_of_dim(const Call *c, const mdl_value *v, int k) {
 /* The window of a stream's input [b, n]: fixed by the program, given as a number, in run { }, or the largest that n may be. */
 static int64_t window_of(Tool *t, Data *d, const mdl_value *v) {
     if (v->dims[1] >= 0) return v->dims[1];
-    int k = size_of_dim(&d->call, v, 1);
+    int k = data_size_of_dim(&d->call, v, 1);
     if (k < 0)
         tool_fail(t, EXIT_INPUT, "%s: the window of %s: %s follows from no size of the entry", d->call.entry->name, v->name,
                   v->shape);
@@ -80,7 +53,7 @@ static int64_t window_of(Tool *t, Data *d, const mdl_value *v) {
 static int64_t sample_wanted(Data *d, const mdl_value *v) {
     int64_t count = 1;
     for (int k = 1; k < v->rank; k++) {
-        int size = size_of_dim(&d->call, v, k);
+        int size = data_size_of_dim(&d->call, v, k);
         int64_t dim = size >= 0 ? d->call.sizes[size] : v->dims[k];
         if (dim < 0 || __builtin_mul_overflow(count, dim, &count)) return -1;
     }
@@ -93,7 +66,7 @@ void texts_widen(Tool *t, const Call *c, Array *rows, const mdl_value *v, const 
     if (v->rank != 2 || v->dtype.code > 1) /* no place for text: a column of numbers was meant */
         tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %s", entry, v->name, v->shape, rows->strange);
     if (k) tokens_fit(t, k, entry, v);
-    int size = size_of_dim(c, v, 1);
+    int size = data_size_of_dim(c, v, 1);
     const mdl_size *z = size >= 0 ? &t->model->sizes[c->entry->sizes[size]] : NULL;
     int64_t longest = rows->shape[1], width = v->dims[1] >= 0 ? v->dims[1] : z ? c->sizes[size] : -1;
     int64_t room = width >= 0 ? width : z && z->high >= 0 ? z->high : INT64_MAX;
@@ -139,7 +112,7 @@ static void feed_samples(Tool *t, Data *d, Feed *f, const mdl_value *v, const ch
     d->samples = f->a.shape[0];
     if (f->a.rank == v->rank) { /* sizes of a sample's own axes follow from the file */
         for (int k = 1; k < v->rank; k++) {
-            int size = size_of_dim(&d->call, v, k);
+            int size = data_size_of_dim(&d->call, v, k);
             if (size >= 0) call_set_size(t, &d->call, t->model->sizes[d->call.entry->sizes[size]].name, f->a.shape[k], text);
         }
     }
@@ -159,7 +132,7 @@ static void batch_settle(Tool *t, Data *d, int64_t asked) {
         const mdl_value *v = &d->call.entry->inputs[f->input];
         if (f->constant) continue;
         int64_t fixed = v->dims[0] >= 0 ? v->dims[0] : -1;
-        int size = size_of_dim(&d->call, v, 0);
+        int size = data_size_of_dim(&d->call, v, 0);
         if (fixed < 0 && size < 0)
             tool_fail(t, EXIT_INPUT, "%s: the first axis of %s: %s is no plain size", d->call.entry->name, v->name, v->shape);
         const mdl_size *z = size >= 0 ? &t->model->sizes[d->call.entry->sizes[size]] : NULL;
@@ -248,7 +221,7 @@ static void width_settle(Data *d, const Bindings *b, const mdl_model *m) {
         if (f->a.lengths) texts = f;
         ends = ends || f->follows;
     }
-    int width = texts && ends ? size_of_dim(&d->call, &e->inputs[texts->input], 1) : -1;
+    int width = texts && ends ? data_size_of_dim(&d->call, &e->inputs[texts->input], 1) : -1;
     if (width < 0 || binding_find(b, m->sizes[e->sizes[width]].name)) return;
     for (int i = 0; i < d->n_feeds; i++) {
         const mdl_value *v = &e->inputs[d->feeds[i].input];
@@ -292,13 +265,7 @@ Data *data_open(Tool *t, const char *entry, const Bindings *b, int64_t batch) {
         tool_fail(t, EXIT_INPUT, "%s: the program fixes a batch of %lld, and there are %lld samples", entry,
                   (long long)d->batch, (long long)d->samples);
     width_settle(d, b, t->model);
-    d->rows = tool_alloc(t, sizeof *d->rows * (size_t)d->batch);
-    for (int i = 0; i < d->n_feeds; i++) { /* the buffers of a whole batch */
-        const mdl_value *v = &e->inputs[d->feeds[i].input];
-        if (d->feeds[i].constant) continue;
-        int64_t shape[RANK_MAX] = {d->batch, d->feeds[i].sample};
-        d->call.inputs[d->feeds[i].input] = array_new(t, v->dtype, 2, shape);
-    }
+    data_batches_new(t, d);
     return d;
 }
 
@@ -310,136 +277,4 @@ int64_t data_epoch_steps(const Data *d) {
 int64_t data_left_out(const Data *d) {
     int64_t rest = d->fixed ? d->samples % d->batch : 0;
     return d->windows ? rest * d->window + d->length % d->window : rest;
-}
-
-/* Elements of feed f in a row of the batch: of a sample that has the batch's width, its beginning. */
-static int64_t row_elements(const Data *d, const Feed *f) {
-    bool wide = d->texts && (f == d->texts || (f->follows && f->a.rank == 2));
-    return wide ? d->call.sizes[d->width] : f->sample;
-}
-
-/* Gives every input the shape of a batch of the n samples of d->rows; the buffers stay. */
-static void batch_shape(Tool *t, Data *d, int64_t n) {
-    if (d->texts) {
-        int64_t longest = t->model->sizes[d->call.entry->sizes[d->width]].low;
-        for (int64_t i = 0; i < n; i++)
-            if (d->texts->a.lengths[d->rows[i]] > longest) longest = d->texts->a.lengths[d->rows[i]];
-        d->call.sizes[d->width] = longest;
-    }
-    for (int i = 0; i < d->n_feeds; i++) {
-        const Feed *f = &d->feeds[i];
-        const mdl_value *v = &d->call.entry->inputs[f->input];
-        if (f->constant) continue;
-        int size = size_of_dim(&d->call, v, 0);
-        if (size >= 0) d->call.sizes[size] = n;
-    }
-    for (int i = 0; i < d->n_feeds; i++) {
-        const Feed *f = &d->feeds[i];
-        const mdl_value *v = &d->call.entry->inputs[f->input];
-        if (f->constant) continue;
-        Array *a = &d->call.inputs[f->input];
-        const char *missing;
-        if (!call_shape(t, &d->call, v, a->shape, &missing))
-            tool_fail(t, EXIT_USAGE, "%s: the size %s is not known; give %s=NUMBER", d->call.entry->name, missing, missing);
-        a->rank = v->rank;
-        a->count = n * row_elements(d, f);
-        int64_t count = 1;
-        for (int k = 0; k < a->rank; k++) count *= a->shape[k];
-        if (count != a->count)
-            tool_fail(t, EXIT_INPUT, "%s: %s is %s, and a sample of the data has %lld elements", d->call.entry->name, v->name,
-                      v->shape, (long long)f->sample);
-    }
-}
-
-/* Copies the elements of feed f for row `row` of the batch from its source. */
-static void row_fill(Tool *t, Data *d, const Feed *f, int64_t row) {
-    const mdl_value *v = &d->call.entry->inputs[f->input];
-    Array *a = &d->call.inputs[f->input];
-    int64_t n = row_elements(d, f), from = f->stream ? d->rows[row] : d->rows[row] * f->sample;
-    char *to = a->data + row * n * element_size(v->dtype);
-    const char *source = f->a.data + from * element_size(f->a.dtype);
-    int64_t done = array_convert(to, v->dtype, source, f->a.dtype, n);
-    if (done < 0)
-        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and the data is %s", d->call.entry->name, v->name, v->shape,
-                  element_type_text(f->a.dtype));
-    if (done < n)
-        tool_fail(t, EXIT_INPUT, "%s: %s is %s, and %.17g in the data does not fit", d->call.entry->name, v->name, v->shape,
-                  element_double(source, f->a.dtype, done));
-}
-
-/* Fills the inputs with the n samples of d->rows. */
-static void batch_fill(Tool *t, Data *d, int64_t n) {
-    batch_shape(t, d, n);
-    for (int64_t row = 0; row < n; row++)
-        for (int i = 0; i < d->n_feeds; i++)
-            if (!d->feeds[i].constant) row_fill(t, d, &d->feeds[i], row);
-}
-
-/* A number below n from two words: the remainder's bias is below n / 2^64. */
-static int64_t random_below(uint64_t seed, const char *what, int64_t step, int64_t element, int64_t n) {
-    uint32_t site = philox_site(what);
-    uint64_t low = philox_word(seed, site, (uint64_t)step, 2 * (uint64_t)element);
-    uint64_t high = philox_word(seed, site, (uint64_t)step, 2 * (uint64_t)element + 1);
-    return (int64_t)((high << 32 | low) % (uint64_t)n);
-}
-
-static void order_shuffle(Tool *t, Data *d, uint64_t seed, int64_t epoch) {
-    if (d->order_epoch == epoch) return;
-    if (!d->order) d->order = tool_alloc(t, sizeof *d->order * (size_t)d->samples);
-    for (int64_t i = 0; i < d->samples; i++) d->order[i] = i;
-    for (int64_t i = d->samples - 1; i > 0; i--) {
-        int64_t k = random_below(seed, "mdlrun.shuffle", epoch, i, i + 1), keep = d->order[i];
-        d->order[i] = d->order[k];
-        d->order[k] = keep;
-    }
-    d->order_epoch = epoch;
-}
-
-int64_t data_train(Tool *t, Data *d, uint64_t seed, int64_t step) {
-    int64_t n = d->batch, at = 0;
-    if (!d->windows) {
-        int64_t steps = data_epoch_steps(d);
-        order_shuffle(t, d, seed, step / steps);
-        at = step % steps * d->batch;
-        if (n > d->samples - at) n = d->samples - at;
-    }
-    for (int64_t row = 0; row < n; row++)
-        d->rows[row] =
-            d->windows ? random_below(seed, "mdlrun.window", step, row, d->length - d->window + 1) : d->order[at + row];
-    batch_fill(t, d, n);
-    return n;
-}
-
-int64_t data_next(Tool *t, Data *d, int64_t i) {
-    int64_t at = i * d->batch, n = d->batch;
-    if (at >= d->samples) return 0;
-    if (n > d->samples - at) n = d->samples - at;
-    if (d->fixed && n < d->batch) return 0;
-    for (int64_t row = 0; row < n; row++) d->rows[row] = d->windows ? (at + row) * d->window : at + row;
-    batch_fill(t, d, n);
-    return n;
-}
-
-/* The message of a failed call, "step: y[6] = 3 is not in 0 to 2", with the place in the source where the first index is a row
- * of the batch: ": row 6 is sample 9 of y.npy". */
-static const char *place_named(Tool *t, const Data *d, const char *message) {
-    const char *bracket = strchr(message, '['), *name = bracket;
-    while (name && name > message && name[-1] != ' ') name--;
-    int64_t row = bracket ? strtoll(bracket + 1, NULL, 10) : -1;
-    for (int i = 0; bracket && i < d->n_feeds; i++) {
-        const Feed *f = &d->feeds[i];
-        const char *input = d->call.entry->inputs[f->input].name;
-        bool this = strlen(input) == (size_t)(bracket - name) && !memcmp(input, name, strlen(input));
-        if (!this || !f->text || row < 0 || row >= d->batch) continue;
-        return tool_printf(t, "%s: row %lld is %s %lld of %s", message, (long long)row,
-                           d->windows ? "the window from element" : "sample", (long long)d->rows[row], f->text);
-    }
-    return message;
-}
-
-void data_call_run(Tool *t, Data *d, int64_t step) {
-    if (call_try(t, &d->call) == MDL_OK) return;
-    const char *why = place_named(t, d, t->model->error(t->session));
-    if (step < 0) tool_fail(t, EXIT_ARTIFACT, "%s", why);
-    tool_fail(t, EXIT_ARTIFACT, "%s, in step %lld of the training", why, (long long)step + 1);
 }

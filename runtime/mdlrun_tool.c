@@ -27,6 +27,7 @@ void tool_init(Tool *t, const char *program) {
 }
 
 void tool_free(Tool *t) {
+    data_close(t);
     mdl_close(t->session);
     json_decref(t->meta);
     json_decref(t->run);
