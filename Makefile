@@ -2,6 +2,7 @@
 #
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
 #   make check      every test but the slow ones       make check-all  the slow ones too
+#   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text make bench      side by side with PyTorch
 #   make examples   trains the examples on real data and prints a table (many minutes); E="one two": these alone
@@ -34,6 +35,9 @@ NEEDS = \
     /usr/bin/bison=bison \
     /usr/include/llvm-c-19/llvm-c/Core.h=llvm-19-dev \
     $(LLVM)/lib/liblldELF.a=liblld-19-dev \
+    /usr/bin/clang-19=clang-19 \
+    $(LLVM)/bin/ld.lld=lld-19 \
+    $(LLVM)/bin/llvm-nm=llvm-19 \
     /usr/include/$(MULTIARCH)/openblas-pthread/cblas.h=libopenblas-pthread-dev \
     /usr/include/png.h=libpng-dev \
     /usr/include/jansson.h=libjansson-dev \
@@ -45,9 +49,14 @@ NEEDS = \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
 NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
+NEEDS_EDGE = \
+    /usr/bin/qemu-aarch64-static=qemu-user-static \
+    /usr/bin/aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
+    /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
 MISSING_CI := $(call missing,$(NEEDS_CI))
+MISSING_EDGE := $(call missing,$(NEEDS_EDGE))
 
 define install
 	@if [ "$$(id -u)" != 0 ]; then \
@@ -65,9 +74,10 @@ define install
 	fi
 endef
 
-.PHONY: all deps deps-ci deps-auto check check-all bless asan demo examples bench venv clean units FORCE
+.PHONY: all deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench venv clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
+deps-edge: deps ; $(if $(MISSING_EDGE),$(call install,$(MISSING_EDGE)),@:)
 deps-auto: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 DEPS = $(if $(MISSING),deps-auto)# the order-only prerequisite of whatever compiles
 
@@ -87,14 +97,18 @@ GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-
 LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
-# The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported. Its core asks
-# nothing of libc. What runs inside a call is compiled for speed, the rest, which is most of it, for size.
+# The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
+# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What runs inside a call is
+# compiled for speed, the rest, which is most of it, for size.
 # -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
+RUNTIME_CC = /usr/bin/clang-19
 RUNTIME_HOT = core/kernels core/memory core/routines host/pool
-RUNTIME_CFLAGS = -std=gnu11 -Os -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-stack-protector \
-    -fno-builtin -U_FORTIFY_SOURCE -ffp-contract=off -fno-asynchronous-unwind-tables $(WARN) -MMD -MP
-$(BUILD)/artifact/runtime/core/%.o $(BUILD)/artifact/runtime/bare/%.o: RUNTIME_CFLAGS += -ffreestanding
-$(RUNTIME_HOT:%=$(BUILD)/artifact/runtime/%.o): RUNTIME_CFLAGS += -O2
+RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
+    -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
+# What the runtime is compiled for (codegen/target.c names these): flags, and which of its two parts there are.
+RUNTIME_TARGETS = x86-64 aarch64
+RUNTIME_FLAGS_x86-64 = --target=x86_64-linux-gnu
+RUNTIME_FLAGS_aarch64 = --target=aarch64-linux-gnu -mno-outline-atomics
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------
 
@@ -112,8 +126,8 @@ TILE := $(sort $(wildcard codegen/*.tile codegen/cpu/*.tile))
 GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
 GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
-RUNTIME_HOSTED_O := $(patsubst %.c,$(BUILD)/artifact/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
-RUNTIME_CORE_O := $(patsubst %.c,$(BUILD)/artifact/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+RUNTIMES := $(foreach t,$(RUNTIME_TARGETS),$(BUILD)/runtime-$(t).o $(BUILD)/runtime-core-$(t).o)
+RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
 HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
@@ -155,21 +169,23 @@ $(BUILD)/frontend/%.gen.o: $(BUILD)/frontend/%.c | $(GRAMMAR_H)
 	@echo "  cc $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(GENERATED) -c $< -o $@
 
-$(BUILD)/artifact/%.o: %.c | $(DEPS)
-	@mkdir -p $(@D)
-	@echo "  cc $< (artifact)"
-	$(Q)$(CC) -D_GNU_SOURCE -I. $(RUNTIME_CFLAGS) -c $< -o $@
+# One relocatable object for each of the two runtimes of a target, checked: what it imports is listed in codegen/libc.def, or nothing.
+define runtime_rules
+$(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
+	@mkdir -p $$(@D)
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_FLAGS_$(1)) $(RUNTIME_CFLAGS) -Os -I. -c $$< -o $$@
+$(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.o): $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
+	@mkdir -p $$(@D)
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_FLAGS_$(1)) $(RUNTIME_CFLAGS) -O2 -I. -c $$< -o $$@
+$(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
+$(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+endef
+$(foreach t,$(RUNTIME_TARGETS),$(eval $(call runtime_rules,$(t))))
 
-# One relocatable object for each of the two runtimes, checked: what it imports is listed in codegen/libc.def, or nothing.
-$(BUILD)/runtime.o: $(RUNTIME_HOSTED_O) $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
-	@echo "  ld -r $@"
-	$(Q)ld -r -o $@ $(RUNTIME_HOSTED_O)
-	$(Q)sh runtime/imports.sh $@ codegen/libc.def
-
-$(BUILD)/runtime-core.o: $(RUNTIME_CORE_O) $(BUILD)/gen/runtime.list runtime/imports.sh | $(DEPS)
-	@echo "  ld -r $@"
-	$(Q)ld -r -o $@ $(RUNTIME_CORE_O)
-	$(Q)sh runtime/imports.sh $@
+$(RUNTIMES): $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
+	@echo "  runtime $@"
+	$(Q)$(LLVM)/bin/ld.lld -r -o $@ $(filter %.o,$^)
+	$(Q)sh runtime/imports.sh $@ $(if $(findstring -core-,$@),,codegen/libc.def)
 
 # ---- files inside the compiler: ir/embed.h -----------------------------------------------------------------------------------
 # A list of names changes when a file comes or goes, and only then; what depends on it is then made anew.
@@ -178,7 +194,7 @@ list = $(BUILD)/gen/$(1).list
 $(call list,std): LIST = $(STD)
 $(call list,pages): LIST = $(PAGES)
 $(call list,tile): LIST = $(TILE)
-$(call list,runtime): LIST = $(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)
+$(call list,runtime): LIST = $(RUNTIME_TARGETS) $(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)
 $(call list,lib): LIST = $(LIB_C) $(LIB_CXX) $(GRAMMAR)
 $(call list,mdlrun): LIST = $(MDLRUN_C)
 $(BUILD)/gen/%.list: FORCE
@@ -204,11 +220,11 @@ $(foreach f,$(2),$(call embed_one,$(1),$(1)_$(subst .,_,$(subst -,_,$(notdir $(f
 .quad 0, 0, 0
 endef
 
-$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(BUILD)/runtime.o $(BUILD)/runtime-core.o $(STD) $(PAGES) $(TILE) runtime/mdl.h
+$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(RUNTIMES) $(STD) $(PAGES) $(TILE) runtime/mdl.h
 	$(file >$@,$(call embed_table,std,$(STD)))
 	$(file >>$@,$(call embed_table,pages,$(PAGES)))
 	$(file >>$@,$(call embed_table,tile,$(TILE)))
-	$(file >>$@,$(call embed_table,runtime,$(BUILD)/runtime.o $(BUILD)/runtime-core.o))
+	$(file >>$@,$(call embed_table,runtime,$(RUNTIMES)))
 	$(file >>$@,$(call embed_table,header,runtime/mdl.h))
 	$(file >>$@,.section .note.GNU-stack,"")
 	@:
@@ -254,6 +270,8 @@ check: all units
 	$(Q)BUILD=$(BUILD) tests/run.sh $(T)
 check-all: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
+check-edge: all deps-edge
+	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=300 tests/run.sh tests/edge
 bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:
@@ -285,5 +303,5 @@ bench: all venv
 clean:
 	rm -rf build build-asan build-clang
 
--include $(LIB_O:.o=.d) $(RUNTIME_HOSTED_O:.o=.d) $(RUNTIME_CORE_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
+-include $(LIB_O:.o=.d) $(RUNTIME_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
     $(HELPER_O:.o=.d) $(FIXTURE_SO:.so=.d)

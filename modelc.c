@@ -34,7 +34,7 @@ static const char help[] =
     "--load=F.safetensors   weights to put inside\n"
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
-    "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4\n"
+    "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64-linux-gnu\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
@@ -332,37 +332,18 @@ static bool write_one(const char *path, Bytes bytes) {
 
 /* ---- targets ------------------------------------------------------------------------------------------------------------- */
 
-static int native_level(void) {
-    __builtin_cpu_init();
-    bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-    bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return v4 ? 4 : v3 ? 3 : 2;
+static const Platform *host_platform(void) {
+    Target host;
+    if (!target_find("native", 0, &host)) bug("no native target");
+    return host.platform;
 }
 
-/* False: not a target that we make code for today, and said so. x86-64 is the least of the levels, which runs everywhere. */
-static bool target_find(const char *name, int optimize, Target *t) {
-    static const Target levels[] = {
-        {.cpu = "x86-64-v2", .features = "", .lanes = 4, .registers = 16, .level = 2},
-        {.cpu = "x86-64-v3", .features = "", .lanes = 8, .registers = 16, .level = 3},
-        {.cpu = "x86-64-v4", .features = "", .lanes = 16, .registers = 32, .level = 4},
-    };
-    int level = 0;
-    if (!name || !strcmp(name, "native") || !strcmp(name, "cpu")) level = native_level();
-    else if (!strcmp(name, "x86-64")) level = 2;
-    for (int i = 0; name && i < 3; i++) {
-        if (!strcmp(name, levels[i].cpu)) level = levels[i].level;
-    }
-    if (!level) {
-        fprintf(stderr,
-                "modelc: the target %s is not supported yet; there are native, x86-64, x86-64-v2, x86-64-v3 and x86-64-v4\n",
-                name);
-        return false;
-    }
-    *t = levels[level - 2];
-    t->optimize = optimize;
-    return true;
+/* False: not a target that we make code for, and said so. */
+static bool target_chosen(Compilation *c) {
+    const char *name = c->o->target ? c->o->target : c->program->target;
+    if (target_find(name, c->o->level, &c->target)) return true;
+    fprintf(stderr, "modelc: the target %s is not supported yet; there are %s\n", name, target_names(c->arena));
+    return false;
 }
 
 /* ---- stages -------------------------------------------------------------------------------------------------------------- */
@@ -607,7 +588,7 @@ static bool pipeline(Compilation *c, const char *path) {
     if (!stage_plan(c)) return false;
     if (o->emit == EMIT_PLANNED || o->emit == EMIT_HEADER) return emit(c);
     /* Kernels become tile IR, and that LLVM IR; entries and tables beside them. */
-    if (!target_find(o->target ? o->target : c->program->target, o->level, &c->target)) return false;
+    if (!target_chosen(c)) return false;
     stage_generate(c);
     if (o->emit != EMIT_LIBRARY) return emit(c);
     /* Machine code. */
@@ -639,7 +620,11 @@ static int command_compile(Command *o) {
 static const mdl_model *model_compiled(Compilation *c) {
     Bytes library;
     if (!stage_passes(c) || !stage_plan(c)) return NULL;
-    if (!target_find(c->o->target ? c->o->target : c->program->target, c->o->level, &c->target)) return NULL;
+    if (!target_chosen(c)) return NULL;
+    if (c->target.platform != host_platform()) {
+        fprintf(stderr, "modelc: code for %s does not run here\n", c->target.name);
+        return NULL;
+    }
     stage_generate(c);
     stage_compile(c);
     if (!stage_link(c, "the library", &library)) return NULL;

@@ -50,8 +50,8 @@ static void parts_new(Artifact *a, int n) {
     for (int i = 0; i < a->n_parts; i++) {
         Part *part = &a->parts[i];
         part->emit = emit_new(i ? arena_printf(a->arena, "%s.%d", a->options.program->name, i) : a->options.program->name,
-                              a->options.target->optimize > 0);
-        if (!part->emit) bug("LLVM has no code generator for this target");
+                              a->options.target->platform, a->options.target->optimize > 0);
+        if (!part->emit) bug("LLVM has no code generator for %s", a->options.target->platform->triple);
         part->scheduler = scheduler_new(a->arena, emit_module(part->emit), a->options.target);
         a->unit.modules[i] = (EntryModule){.scheduler = part->scheduler, .module = emit_module(part->emit)};
     }
@@ -209,17 +209,26 @@ Bytes artifact_model_object(Artifact *a) {
     return joined;
 }
 
+/* The runtime compiled for the target: all of it, or its core alone. */
+static Bytes runtime_object(const Artifact *a) {
+    const char *name =
+        arena_printf(a->arena, "runtime-%s%s.o", a->options.core ? "core-" : "", a->options.target->platform->runtime);
+    for (const Embedded *e = embedded_runtime; e->name; e++) {
+        if (!strcmp(e->name, name)) return (Bytes){e->text, e->length};
+    }
+    bug("this compiler has no %s inside", name);
+}
+
 bool artifact_link(Artifact *a, Bytes *file) {
     Bytes objects[THREADS + 2], object;
     const char *error = NULL;
     int n = 0;
     for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
-    objects[n++] = elf_data(a->arena, a->data, a->n_data, a->meta);
-    const Embedded *runtime = &embedded_runtime[a->options.core];
-    objects[n++] = (Bytes){runtime->text, runtime->length};
+    objects[n++] = elf_data(a->arena, a->options.target->platform, a->data, a->n_data, a->meta);
+    objects[n++] = runtime_object(a);
     bool done = true;
     switch (a->options.kind) {
-    case ARTIFACT_SHARED: done = link_shared(a->arena, objects, n, file, &error); break;
+    case ARTIFACT_SHARED: done = link_shared(a->arena, a->options.target->platform, objects, n, file, &error); break;
     case ARTIFACT_OBJECT: done = link_object(a->arena, objects, n, file, &error); break;
     case ARTIFACT_ARCHIVE:
         done = link_object(a->arena, objects, n, &object, &error) &&

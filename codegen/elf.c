@@ -11,10 +11,11 @@ static size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
 
-static Elf64_Ehdr elf_header(Elf64_Half type, size_t sections_at, Elf64_Half n_sections, Elf64_Half names) {
+static Elf64_Ehdr elf_header(const Platform *platform, Elf64_Half type, size_t sections_at, Elf64_Half n_sections, Elf64_Half names) {
     return (Elf64_Ehdr){.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
                         .e_type = type,
-                        .e_machine = EM_X86_64,
+                        .e_machine = (Elf64_Half)platform->elf_machine,
+                        .e_flags = platform->elf_flags,
                         .e_version = EV_CURRENT,
                         .e_shoff = sections_at,
                         .e_ehsize = sizeof(Elf64_Ehdr),
@@ -47,7 +48,7 @@ static Elf64_Sym hidden_symbol(Elf64_Word name, Elf64_Half section, size_t value
                        .st_size = bytes};
 }
 
-Bytes elf_data(Arena *arena, const ElfData *items, int n, Bytes meta) {
+Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta) {
     size_t *offset = NEW_ARRAY(arena, size_t, n + 1), weights = 0, text = 1;
     for (int i = 0; i < n; i++) {
         offset[i] = weights;
@@ -88,7 +89,7 @@ Bytes elf_data(Arena *arena, const ElfData *items, int n, Bytes meta) {
     };
     for (int i = 0; i < SECTIONS; i++) sections[i].sh_name = section_name[i];
     memcpy(file + sections_at, sections, sizeof sections);
-    Elf64_Ehdr header = elf_header(ET_REL, sections_at, SECTIONS, S_NAMES);
+    Elf64_Ehdr header = elf_header(platform, ET_REL, sections_at, SECTIONS, S_NAMES);
     memcpy(file, &header, sizeof header);
     return (Bytes){file, total};
 }
@@ -101,7 +102,7 @@ static const char names_names[] = "\0.dynsym\0.dynamic\0.dynstr\0.shstrtab";
 static const Elf64_Word names_name[N_SECTIONS] = {0, 1, 9, 18, 26}; /* offsets in names_names */
 
 /* A linker reads of a library its dynamic symbols and its soname, and finds both through the table of sections. */
-Bytes elf_names(Arena *arena, const char *soname, const char *const *names, int n) {
+Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, const char *const *names, int n) {
     size_t text = 1 + strlen(soname) + 1, used = 1;
     for (int i = 0; i < n; i++) text += strlen(names[i]) + 1;
     Elf64_Sym *symbols = NEW_ARRAY(arena, Elf64_Sym, n + 1);
@@ -142,7 +143,7 @@ Bytes elf_names(Arena *arena, const char *soname, const char *const *names, int 
     };
     for (int i = 0; i < N_SECTIONS; i++) sections[i].sh_name = names_name[i];
     memcpy(file + sections_at, sections, sizeof sections);
-    Elf64_Ehdr header = elf_header(ET_DYN, sections_at, N_SECTIONS, N_NAMES);
+    Elf64_Ehdr header = elf_header(platform, ET_DYN, sections_at, N_SECTIONS, N_NAMES);
     memcpy(file, &header, sizeof header);
     return (Bytes){file, total};
 }

@@ -1,9 +1,9 @@
 /* elf.h -- ELF files that we write ourselves: data that LLVM should not have to chew, symbols made local, archives,
  * libraries to link with. Everything
- * is 64-bit, little-endian, x86-64, and the same bytes for the same input. */
+ * is 64-bit, little-endian, for the machine of a platform, and the same bytes for the same input. */
 #ifndef CODEGEN_ELF_H
 #define CODEGEN_ELF_H
-#include "ir/arena.h"
+#include "codegen/target.h"
 
 #include <stdbool.h>
 
@@ -21,14 +21,14 @@ typedef struct ElfData {
 
 /* A relocatable object: section .mdl.weights (page-aligned, each item on 64 bytes), .mdl.meta. The
  * result is in the arena. */
-Bytes elf_data(Arena *arena, const ElfData *items, int n, Bytes meta);
+Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta);
 
 /* The same relocatable object with every hidden symbol that it defines made local, so that two artifacts link into one program.
  * False and *error when the object is not what a linker writes. */
 bool elf_localize(Arena *arena, Bytes object, Bytes *result, const char **error);
 
 /* A shared library that has these names and nothing behind them, to link with: `soname` is what the result will need. */
-Bytes elf_names(Arena *arena, const char *soname, const char *const *names, int n);
+Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, const char *const *names, int n);
 
 /* A static library of one member, with the index of its global symbols. name: of the member, at most 15 characters of it are
  * kept. */

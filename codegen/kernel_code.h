@@ -1,6 +1,7 @@
 /* kernel_code.h -- between the scheduler (a planned kernel → tile kernels → functions in an LLVM module) and the entries that call them. */
 #ifndef CODEGEN_KERNEL_CODE_H
 #define CODEGEN_KERNEL_CODE_H
+#include "codegen/target.h"
 #include "ir/plan.h"
 
 /* What to pass for one pointer of a kernel's argument array. */
@@ -45,14 +46,6 @@ typedef struct KernelCode {
     int n;
     KernelCall *calls;
 } KernelCode;
-
-typedef struct Target {
-    const char *cpu, *features; /* for LLVM: "x86-64-v4", "" */
-    int lanes;                  /* f32 lanes of a vector: 16, 8, 4 */
-    int registers;              /* vector registers: 32, 16 */
-    int level;                  /* x86-64-v: 4, 3, 2, 1 */
-    int optimize;               /* 0: -O0, every op a kernel of its own; 2 */
-} Target;
 
 typedef struct Scheduler Scheduler; /* the functions made so far, by kernel key: equal kernels are generated once */
 

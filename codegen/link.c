@@ -118,12 +118,12 @@ static const char *const libc_names[] = {
 #undef IMPORT
 };
 
-bool link_shared(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {
+bool link_shared(Arena *arena, const Platform *platform, const Bytes *objects, int n, Bytes *result, const char **error) {
     Command c = {.n = 0};
     Bytes all[OBJECTS];
     if (n + 1 > OBJECTS) bug("%d objects to link", n);
     memcpy(all, objects, sizeof *objects * (size_t)n);
-    all[n] = elf_names(arena, "libc.so.6", libc_names, (int)(sizeof libc_names / sizeof *libc_names));
+    all[n] = elf_names(arena, platform, "libc.so.6", libc_names, (int)(sizeof libc_names / sizeof *libc_names));
     add(&c, "ld.lld");
     add(&c, "-shared");
     add(&c, "--gc-sections");

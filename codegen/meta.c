@@ -164,7 +164,7 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const ArtifactHashes
     set(root, "name", json_string(p->name));
     set(root, "version", json_string(version));
     set(root, "compiler", json_string("modelc " MODELC_VERSION));
-    set(root, "target", json_string(artifact_target_text(o->target)));
+    set(root, "target", json_string(o->target->name));
     set(root, "source_hash", hex(hashes->source));
     set(root, "interface_hash", hex(hashes->interface));
     set(root, "weights_hash", hex(hashes->weights));

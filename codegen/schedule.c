@@ -28,8 +28,7 @@ Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target
     s->arena = a;
     s->module = module;
     s->target = *target;
-    s->machine = tile_target(target->level >= 4 ? "x86-64-v4" : target->level == 3 ? "x86-64-v3" : "x86-64-v2");
-    if (!s->machine) bug("no machine for level %d", target->level);
+    s->machine = target->machine;
     return s;
 }
 

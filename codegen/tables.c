@@ -26,15 +26,6 @@ typedef struct Tables {
 
 /* ---- shared by tables, header and description ---------------------------------------------------------------------------- */
 
-const char *artifact_target_text(const Target *t) {
-    switch (t->level) {
-    case 4: return "x86-64-v4";
-    case 3: return "x86-64-v3";
-    case 2: return "x86-64-v2";
-    default: return "x86-64";
-    }
-}
-
 bool artifact_cached(const Entry *e, int result) {
     const Graph *g = e->graph;
     bool *cached = NEW_ARRAY(g->arena, bool, g->nodes.n);
@@ -293,7 +284,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         module_text(m, p->name),
         module_text(m, version),
         module_text(m, "modelc " MODELC_VERSION),
-        module_text(m, artifact_target_text(t->options->target)),
+        module_text(m, t->options->target->name),
         hash_constant(m, t->hashes->source),
         hash_constant(m, t->hashes->interface),
         hash_constant(m, t->hashes->weights),

@@ -18,7 +18,6 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *options, const Artifact
  * the last thing to be written. */
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data);
 
-const char *artifact_target_text(const Target *t);            /* "x86-64-v3" */
 bool artifact_cached(const Entry *e, int result);             /* does the result depend on a cache? */
 int artifact_size_entry(const Program *p, const SizeName *n); /* the entry a size belongs to, -1: several, or a slot's */
 

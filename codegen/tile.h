@@ -222,13 +222,14 @@ typedef struct TileBind {
 /* What a schedule and the verifier know of a machine. */
 typedef struct TileTarget {
     const char *name, *cpu, *tune; /* "x86-64-v4"; LLVM's target-cpu and tune-cpu */
+    const char *features;          /* LLVM's target-features beyond those of the cpu */
     int lanes;                     /* f32 in a register */
     int registers;                 /* vector registers */
     int in_flight;                 /* accumulators that hide the latency of fma */
     int64_t l2;                    /* bytes */
-    bool fma, avx512;
+    bool fma, avx512;              /* avx512: masks cost nothing, and x86-64-v4's instructions */
 } TileTarget;
-extern const TileTarget tile_targets[];          /* x86-64-v4, x86-64-v3, x86-64-v2, then name NULL */
+extern const TileTarget tile_targets[];          /* x86-64-v4, x86-64-v3, x86-64-v2, then others; then name NULL */
 const TileTarget *tile_target(const char *name); /* NULL: unknown */
 
 /* Parses the kernel `name` (NULL: the first) of a text with any number of kernels. NULL and *error (in the arena) on a

@@ -17,10 +17,11 @@ const TileOpRow tile_op_row[TO_COUNT] = {
 };
 
 const TileTarget tile_targets[] = {
-    {"x86-64-v4", "x86-64-v4", "znver4", 16, 32, 8, 1 << 20, true, true},
-    {"x86-64-v3", "x86-64-v3", "haswell", 8, 16, 10, 1 << 18, true, false},
-    {"x86-64-v2", "x86-64-v2", "nehalem", 4, 16, 8, 1 << 18, false, false},
-    {NULL, NULL, NULL, 0, 0, 0, 0, false, false},
+    {"x86-64-v4", "x86-64-v4", "znver4", "", 16, 32, 8, 1 << 20, true, true},
+    {"x86-64-v3", "x86-64-v3", "haswell", "", 8, 16, 10, 1 << 18, true, false},
+    {"x86-64-v2", "x86-64-v2", "nehalem", "", 4, 16, 8, 1 << 18, false, false},
+    {"aarch64", "generic", "cortex-a76", "", 4, 32, 8, 1 << 19, true, false}, /* fma: 4 cycles, two pipes */
+    {NULL, NULL, NULL, NULL, 0, 0, 0, 0, false, false},
 };
 
 const TileTarget *tile_target(const char *name) {

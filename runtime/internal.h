@@ -24,7 +24,7 @@ typedef struct RtCount { /* MDL_PROFILE: one row a kernel */
 } RtCount;
 
 typedef struct RtPart { /* of a parallel region: how many of its chunks have been taken */
-    _Alignas(64) atomic_llong next;
+    _Alignas(64) atomic_int next; /* a part has CHUNKS of them, and each thread asks once too often */
 } RtPart;
 
 struct mdl_session {
@@ -85,7 +85,7 @@ void rt_leave(mdl_session *s);
 const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
 int rt_open_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for error(NULL) */
 
-int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run */
+int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run; 0: no x86-64 */
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
 int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */

@@ -3,6 +3,7 @@
 #include "runtime/mdlrun.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +14,31 @@ static void log_line(void *context, int level, const char *line) {
     fprintf(stderr, "%s%s\n", level ? "warning: " : "", line);
 }
 
+/* What this program runs on, as ELF numbers it. */
+#if defined __x86_64__
+enum { OUR_MACHINE = EM_X86_64 };
+#elif defined __aarch64__
+enum { OUR_MACHINE = EM_AARCH64 };
+#else
+#error "which ELF machine is this?"
+#endif
+
+/* The loader would say no more than that it cannot open the file. */
+static void machine_check(Tool *t, const char *path) {
+    unsigned char head[EI_NIDENT + 4] = {0}; /* up to e_machine, which lies behind e_type */
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (f) fclose(f);
+    if (n != sizeof head || (head[EI_NIDENT + 2] | head[EI_NIDENT + 3] << 8) == OUR_MACHINE) return;
+    const char *target = json_string_value(json_object_get(t->meta, "target"));
+    tool_fail(t, EXIT_INPUT, "%s was compiled for %s, another processor than this one; info reads it, nothing else", path,
+              target ? target : "an unknown target");
+}
+
 void model_load(Tool *t, const char *path) {
     t->artifact = path;
     t->meta = meta_read(t, path);
+    machine_check(t, path);
     char *real = realpath(path, NULL); /* dlopen searches its own folders for a name without a slash */
     if (!real) tool_fail(t, EXIT_INPUT, "cannot open %s", path);
     /* Never closed: threads of a session may outlive it by an instant, and the process ends soon. */

@@ -3,7 +3,7 @@
 #
 # A test is one behaviour. tests/AREA/NAME.test holds commands and exactly what they print:
 #
-#     # comments first; "# slow": only with SLOW=1; "# needs: clang python3": skipped, visibly, where one is missing;
+#     # comments first; "# slow": only with SLOW=1; "# edge": with EDGE=1; "# needs: clang python3": skipped, visibly, where one is missing;
 #     # "# if: COMMAND": skipped, visibly, where the command fails
 #     $ modelc check $DIR/bad.mdl
 #     error[E0204]: ...
@@ -18,7 +18,7 @@
 # tests/AREA/NAME.c with a main is a unit test: it prints what failed and returns 0 when nothing did.
 #
 # Environment of the commands: ROOT, BUILD, DIR (the folder of the test), CC, modelc and mdlrun on the PATH.
-# Of this script: BUILD (build), BLESS=1 rewrite expectations, SLOW=1, JOBS (2), TEST_TIMEOUT in seconds (120).
+# Of this script: BUILD (build), BLESS=1 rewrite expectations, SLOW=1, EDGE=1, JOBS (2), TEST_TIMEOUT in seconds (120).
 
 export LC_ALL=C TZ=UTC
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,7 +27,7 @@ BUILD=${BUILD:-build}
 case $BUILD in /*) ;; *) BUILD=$ROOT/$BUILD ;; esac
 export ROOT BUILD CC=${CC:-gcc}
 export PATH=$BUILD:$PATH
-export TEST_TIMEOUT=${TEST_TIMEOUT:-120} BLESS=${BLESS:-} SLOW=${SLOW:-}
+export TEST_TIMEOUT=${TEST_TIMEOUT:-120} BLESS=${BLESS:-} SLOW=${SLOW:-} EDGE=${EDGE:-}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
@@ -71,7 +71,7 @@ finish() { # runs the command collected so far
     local status
     [ -n "$lines" ] || return 0
     printf '%s\n' "$lines"
-    (cd "$tmp/work" && limited env -u BLESS -u SLOW -u TEST_TIMEOUT sh -c "$command" >"$tmp/output")
+    (cd "$tmp/work" && limited env -u BLESS -u SLOW -u EDGE -u TEST_TIMEOUT sh -c "$command" >"$tmp/output")
     status=$?
     as_written "$tmp/output"
     [ $status = 0 ] || echo "exit $status"
@@ -86,6 +86,7 @@ run_test_file() { # file; sets verdict and report
     condition=$(sed -n 's/^# if: *//p' "$file")
     if ! sh -c "${condition:-:}" >/dev/null 2>&1 </dev/null; then verdict=skip; report="not possible here: $condition"; return; fi
     if [ -z "$SLOW" ] && grep -q '^# slow' "$file"; then verdict=skip; report="slow: make check-all"; return; fi
+    if [ -z "$EDGE" ] && grep -q '^# edge' "$file"; then verdict=skip; report="other machines: make check-edge"; return; fi
     if ! grep -q '^\$ ' "$file"; then verdict=fail; report="no command: a test begins with \$"; return; fi
     mkdir "$tmp/work"
     transcript "$file" >"$tmp/got"

@@ -1,5 +1,5 @@
 /* emit.c -- LLVM modules and machine code: context, module, target machine; objects, assembler and IR as text. Kernels name
- * their own cpu by function attributes, so the machine here is plain x86-64. The only process-wide state is LLVM's own:
+ * their own cpu by function attributes, so the machine here is the least of the platform. The only process-wide state is LLVM's own:
  * targets and two options, set once. */
 #include "codegen/cpu/lower.h"
 
@@ -17,27 +17,43 @@ struct Emit {
     LLVMTargetMachineRef machine;
 };
 
-static const char TRIPLE[] = "x86_64-unknown-linux-gnu";
-
 /* Loop strength reduction and post-allocation scheduling cost a third of the time and gain nothing on this IR (CPU.md,
  * "Compiling"). */
-static void set_up_llvm(void) {
+static void set_up_options(void) {
     const char *options[] = {"modelc", "-disable-lsr", "-disable-post-ra"};
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
-    LLVMInitializeX86AsmParser();
     LLVMParseCommandLineOptions(3, options, NULL);
 }
 
-Emit *emit_new(const char *module_name, bool optimize) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* LLVM's back ends by the first part of their triples; one is set up when it is first asked for. */
+#define BACK_ENDS(X) X(X86, "x86_64") X(AArch64, "aarch64")
+#define X(name, arch) \
+    static void set_up_##name(void) { \
+        LLVMInitialize##name##TargetInfo(); \
+        LLVMInitialize##name##Target(); \
+        LLVMInitialize##name##TargetMC(); \
+        LLVMInitialize##name##AsmPrinter(); \
+        LLVMInitialize##name##AsmParser(); \
+    }
+BACK_ENDS(X)
+#undef X
+
+static void set_up_llvm(const char *triple) {
+    static pthread_once_t options = PTHREAD_ONCE_INIT;
+    pthread_once(&options, set_up_options);
+#define X(name, arch) \
+    if (!strncmp(triple, arch "-", sizeof arch)) { \
+        static pthread_once_t once = PTHREAD_ONCE_INIT; \
+        pthread_once(&once, set_up_##name); \
+    }
+    BACK_ENDS(X)
+#undef X
+}
+
+Emit *emit_new(const char *module_name, const Platform *platform, bool optimize) {
     LLVMTargetRef target;
     char *message = NULL;
-    pthread_once(&once, set_up_llvm);
-    if (LLVMGetTargetFromTriple(TRIPLE, &target, &message)) {
-        fprintf(stderr, "modelc: LLVM: %s\n", message);
+    set_up_llvm(platform->triple);
+    if (LLVMGetTargetFromTriple(platform->triple, &target, &message)) {
         LLVMDisposeMessage(message);
         return NULL;
     }
@@ -46,11 +62,12 @@ Emit *emit_new(const char *module_name, bool optimize) {
     e->context = LLVMContextCreate();
     e->module = LLVMModuleCreateWithNameInContext(module_name, e->context);
     LLVMCodeGenOptLevel level = optimize ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone;
-    e->machine = LLVMCreateTargetMachine(target, TRIPLE, "x86-64", "", level, LLVMRelocPIC, LLVMCodeModelSmall);
+    e->machine = LLVMCreateTargetMachine(target, platform->triple, platform->cpu, platform->features, level, LLVMRelocPIC,
+                                         LLVMCodeModelSmall);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
     LLVMSetModuleDataLayout(e->module, layout);
     LLVMDisposeTargetData(layout);
-    LLVMSetTarget(e->module, TRIPLE);
+    LLVMSetTarget(e->module, platform->triple);
     return e;
 }
 

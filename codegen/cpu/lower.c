@@ -465,6 +465,7 @@ static V new_function(Lower *L, const char *name, T type, bool internal) {
     V fn = LLVMAddFunction(L->m, name, type);
     attribute(L, fn, "target-cpu", L->t->cpu);
     attribute(L, fn, "tune-cpu", L->t->tune);
+    if (*L->t->features) attribute(L, fn, "target-features", L->t->features);
     if (L->t->avx512) attribute(L, fn, "prefer-vector-width", "512");
     enum_attribute(L, fn, LLVMAttributeFunctionIndex, "nounwind");
     LLVMSetLinkage(fn, internal ? LLVMInternalLinkage : LLVMExternalLinkage);

@@ -8,13 +8,14 @@
  * args: in order of declaration, scalars by pointer. */
 #ifndef CODEGEN_CPU_LOWER_H
 #define CODEGEN_CPU_LOWER_H
-#include "codegen/tile.h"
+#include "codegen/target.h"
 
 #include <llvm-c/Core.h>
 
 /* A module under construction with its context and target machine. Two Emits may be used by two threads at once. */
 typedef struct Emit Emit;
-Emit *emit_new(const char *module_name, bool optimize); /* optimize false: fastest compilation, slow code (-O0) */
+/* optimize false: fastest compilation, slow code (-O0). NULL: this LLVM has no code generator for the platform. */
+Emit *emit_new(const char *module_name, const Platform *platform, bool optimize);
 void emit_free(Emit *e);
 LLVMModuleRef emit_module(Emit *e);
 /* Results live in the arena. false and *error: LLVM refused (a fault of ours). emit_object may be called once; nothing else

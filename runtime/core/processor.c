@@ -1,6 +1,9 @@
 /* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later. */
 #include "runtime/internal.h"
 
+#ifndef __x86_64__
+int rt_cpu_level(void) { return 0; }
+#else
 #include <cpuid.h>
 
 /* The micro-architecture levels of the x86-64 psABI; AVX state must be enabled by the system too (XCR0). */
@@ -18,3 +21,4 @@ int rt_cpu_level(void) {
     const unsigned v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX512 F DQ CD BW VL */
     return (xcr & 0xe6) == 0xe6 && (b7 & v4) == v4 ? 4 : 3;
 }
+#endif

@@ -6,13 +6,8 @@
  * out of work; a worker joins by counting itself active and leaves again if the region has been closed meanwhile. So a worker without
  * a processor costs nothing but its help (measured, a step of the demo beside one busy process: 205 ms when all had to take part, with
  * 50 ms on one thread). Who computes what is settled by the work (run_part in kernels.c), and no result depends on it. */
+#include "runtime/host/libc.h"
 #include "runtime/internal.h"
-
-#include <linux/futex.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* Before glibc 2.34 threads are in libpthread, which an artifact does not ask for: a program that has none of its own need not load it.
  * There a session runs on one thread, whatever it wanted. */
@@ -39,10 +34,19 @@ typedef struct Worker {
     int index;
 } Worker;
 
-static void pause_cpu(void) { __builtin_ia32_pause(); }
+/* Tells the processor that this thread waits. */
+static void pause_cpu(void) {
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#elif defined __aarch64__ || defined __arm__
+    __asm__ volatile("yield");
+#elif defined __riscv
+    __asm__ volatile(".word 0x0100000f"); /* pause, of Zihintpause: a fence without effect for processors that have not got it */
+#endif
+}
 
-static void futex_wait(atomic_int *at, int value) { syscall(SYS_futex, at, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
-static void futex_wake(atomic_int *at, int n) { syscall(SYS_futex, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+static void futex_wait(atomic_int *at, int value) { syscall(RT_SYS_FUTEX, at, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+static void futex_wake(atomic_int *at, int n) { syscall(RT_SYS_FUTEX, at, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
 
 static int wait_region(RtPool *p, int seen) {
     for (int i = 0; i < SPINS; i++) {
@@ -122,7 +126,7 @@ int rt_host_threads(int wanted) {
     if (!pthread_create || !pthread_join) return 1;
     if (wanted > 0) return wanted;
     unsigned long set[128]; /* 8192 processors; not sched_getaffinity, whose macros count with another function of libc */
-    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof set, set);
+    long bytes = syscall(RT_SYS_GETAFFINITY, 0, sizeof set, set);
     int n = 0;
     for (long i = 0; i < bytes / (long)sizeof *set; i++)
         for (unsigned long rest = set[i]; rest; rest &= rest - 1) n++;

@@ -2,10 +2,8 @@
  * reader is a cursor that demands what the format says and refuses everything else; artifacts stay free of a JSON library. */
 #include "runtime/host/safetensors.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "runtime/host/libc.h"
+#include "runtime/internal.h"
 
 #define MAX_HEADER ((int64_t)100 << 20) /* the reference implementation's limit */
 

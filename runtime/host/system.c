@@ -1,11 +1,12 @@
 /* system.c -- the seam (runtime/host.h) on Linux: heap and clock. Threads are pool.c, files checkpoint.c.
  *
  * What this part imports is listed in codegen/libc.def, and stays within what glibc 2.17 and musl have in common. */
+#include "runtime/host/libc.h"
 #include "runtime/internal.h"
 
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <time.h>
+struct timespec {
+    long tv_sec, tv_nsec;
+};
 
 void *rt_host_take(int64_t bytes) {
     if (bytes < 0 || bytes > (int64_t)1 << 46) return NULL;

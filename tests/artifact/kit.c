@@ -47,7 +47,8 @@ Kit kit_make(const char *text, ArtifactKind kind, int level) {
     }
     if (diag_print(diag, stderr, false)) exit(1);
     diag_free(diag);
-    Target target = {.cpu = "x86-64-v2", .features = "", .lanes = 4, .registers = 16, .level = 2, .optimize = level};
+    Target target;
+    CHECK(target_find("x86-64-v2", level, &target));
     ArtifactOptions options = {.program = k.program,
                                .entries = k.entries,
                                .inits = k.inits,

@@ -94,21 +94,13 @@ static const struct {
 
 const char *way_name(Way w) { return ways[w].name; }
 
-static int machine_level(void) {
-    __builtin_cpu_init();
-    bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return v4 ? 4 : v3 ? 3 : 2;
-}
-
-bool way_runs(Way w) { return ways[w].interpreted || ways[w].level <= machine_level(); }
+bool way_runs(Way w) { return ways[w].interpreted || ways[w].level <= target_native_level(); }
 
 static Target way_target(Way w) {
-    static const char *const cpu[] = {[2] = "x86-64-v2", [3] = "x86-64-v3", [4] = "x86-64-v4"};
-    int level = ways[w].level ? ways[w].level : machine_level();
-    return (Target){.cpu = cpu[level], .features = "", .lanes = 2 << (level - 1), .registers = level == 4 ? 32 : 16,
-                    .level = level, .optimize = ways[w].optimize};
+    static const char *const name[] = {[0] = "native", [2] = "x86-64-v2", [3] = "x86-64-v3", [4] = "x86-64-v4"};
+    Target target;
+    if (!target_find(name[ways[w].level], ways[w].optimize, &target)) stop("no target %s", name[ways[w].level]);
+    return target;
 }
 
 static void library_load(Model *m, Bytes file) {

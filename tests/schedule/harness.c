@@ -44,15 +44,10 @@ typedef struct Run {
 } Run;
 
 Target harness_target(int level, int optimize) {
-    static const char *const CPU[] = {"", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
-    return (Target){.cpu = CPU[level],
-                    .features = "",
-                    .lanes = level >= 4   ? 16
-                             : level == 3 ? 8
-                                          : 4,
-                    .registers = level >= 4 ? 32 : 16,
-                    .level = level,
-                    .optimize = optimize};
+    static const char *const name[] = {"", "", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    Target target;
+    if (!target_find(name[level], optimize, &target)) abort();
+    return target;
 }
 
 bool harness_can_run(int level) {
@@ -346,7 +341,7 @@ static void time_kernel(Run *r, const Kernel *k) {
 }
 
 static void generate(Run *r) {
-    Emit *emit = r->h->mode == BY_CODE ? emit_new("test", r->h->target.optimize > 0) : NULL;
+    Emit *emit = r->h->mode == BY_CODE ? emit_new("test", r->h->target.platform, r->h->target.optimize > 0) : NULL;
     r->s = scheduler_new(r->arena, emit ? emit_module(emit) : NULL, &r->h->target);
     for (int i = 0; i < r->p->kernels.n; i++) {
         const Kernel *k = r->p->kernels.at[i];

@@ -32,6 +32,7 @@ static inline void die(const char *what, const char *why) {
 /* Can this machine run code for the target? */
 static inline bool host_runs(const TileTarget *t) {
     __builtin_cpu_init();
+    if (strncmp(t->name, "x86-64", 6)) return false;
     if (t->avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq");
@@ -57,7 +58,9 @@ static inline Jit jit_kernel(const char *text, const char *name, const TileBind 
     size_t length;
     j.k = parse_or_die(j.arena, text, name, binds, n);
     if (!tile_verify(j.k, t, NULL, &error)) die("verify", error);
-    Emit *e = emit_new("test", optimize);
+    Target host;
+    if (!target_find("native", 2, &host)) die("target", "native");
+    Emit *e = emit_new("test", host.platform, optimize);
     if (!tile_lower(j.k, t, emit_module(e), "k", &error)) die("lower", error);
     if (!emit_verify(e, j.arena, &error)) {
         puts(emit_ir(e, j.arena));

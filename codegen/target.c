@@ -1,0 +1,61 @@
+/* target.c -- the list of targets. A new one is a row here, a row of tile_targets, and a line of RUNTIME_TARGETS in the Makefile. */
+#include "codegen/target.h"
+
+#include "ir/diag.h"
+
+#include <elf.h>
+#include <string.h>
+
+static const Platform x86_64 = {.name = "x86-64",
+                                .triple = "x86_64-unknown-linux-gnu",
+                                .cpu = "x86-64",
+                                .features = "",
+                                .runtime = "x86-64",
+                                .elf_machine = EM_X86_64};
+static const Platform aarch64 = {.name = "aarch64-linux-gnu",
+                                 .triple = "aarch64-unknown-linux-gnu",
+                                 .cpu = "generic",
+                                 .features = "",
+                                 .runtime = "aarch64",
+                                 .elf_machine = EM_AARCH64};
+
+static const struct {
+    const char *name;
+    const Platform *platform;
+    const char *machine;
+    int level;
+} targets[] = {
+    {"x86-64", &x86_64, "x86-64-v2", 2},
+    {"x86-64-v2", &x86_64, "x86-64-v2", 2},
+    {"x86-64-v3", &x86_64, "x86-64-v3", 3},
+    {"x86-64-v4", &x86_64, "x86-64-v4", 4},
+    {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
+};
+enum { TARGETS = sizeof targets / sizeof *targets };
+
+int target_native_level(void) {
+    __builtin_cpu_init();
+    bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return v4 ? 4 : v3 ? 3 : 2;
+}
+
+bool target_find(const char *name, int optimize, Target *t) {
+    static const char *const native[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    if (!name || !strcmp(name, "native") || !strcmp(name, "cpu")) name = native[target_native_level() - 2];
+    for (int i = 0; i < TARGETS; i++) {
+        if (strcmp(name, targets[i].name)) continue;
+        const TileTarget *machine = tile_target(targets[i].machine);
+        if (!machine) bug("no machine %s", targets[i].machine);
+        *t = (Target){targets[i].level ? machine->name : targets[i].name, targets[i].platform, machine, targets[i].level, optimize};
+        return true;
+    }
+    return false;
+}
+
+const char *target_names(Arena *arena) {
+    const char *text = "native";
+    for (int i = 0; i < TARGETS; i++) text = arena_printf(arena, "%s%s%s", text, i + 1 < TARGETS ? ", " : " and ", targets[i].name);
+    return text;
+}

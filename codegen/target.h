@@ -1,0 +1,31 @@
+/* target.h -- what code is made for: a platform (how a library of it looks) and a machine (what its kernels may use). One row of
+ * `platforms` and one of tile_targets (tile.h) describe a target; nothing else in the compiler knows any by name, but the few
+ * lowerings that have better instructions on one. */
+#ifndef CODEGEN_TARGET_H
+#define CODEGEN_TARGET_H
+#include "codegen/tile.h"
+
+typedef struct Platform {
+    const char *name;           /* "x86-64", "aarch64-linux-gnu" */
+    const char *triple;         /* LLVM's */
+    const char *cpu, *features; /* of entries and tables, which stand beside the kernels */
+    const char *runtime;        /* what the embedded objects are called: runtime-NAME.o, runtime-core-NAME.o */
+    int elf_machine;            /* EM_AARCH64 */
+    unsigned elf_flags;         /* e_flags of its objects */
+} Platform;
+
+typedef struct Target {
+    const char *name; /* "x86-64-v3", "aarch64-linux-gnu" */
+    const Platform *platform;
+    const TileTarget *machine;
+    int level;    /* x86-64-v: 4, 3, 2; 0 elsewhere */
+    int optimize; /* 0: -O0, every op a kernel of its own; 2 */
+} Target;
+
+/* The target of this name; NULL or "native": the processor we run on; "x86-64": the least of its levels that has kernels. False:
+ * there is none. */
+bool target_find(const char *name, int optimize, Target *t);
+const char *target_names(Arena *arena); /* "native, x86-64, ... and aarch64-linux-gnu" */
+int target_native_level(void);          /* x86-64-v of the processor we run on: 2, 3, 4 */
+
+#endif

@@ -1,0 +1,16 @@
+# agree.sh -- one of the examples, compiled for a target and for x86-64-v2, called with the same inputs, compared:
+#     sh agree.sh TARGET MODEL ENTRY:SIZES:TIMES...        in a fresh folder
+target=$1 model=$2
+shift 2
+case $target in
+aarch64-*) gcc=aarch64-linux-gnu-gcc run="qemu-aarch64-static -L /usr/aarch64-linux-gnu" ;;
+*) echo "agree.sh does not know $target"; exit 2 ;;
+esac
+cp "$DIR/call.c.txt" call.c && cp "$ROOT/runtime/mdl.h" . &&
+    { [ -x call ] || gcc -O1 -Wall -Wextra -Werror call.c -o call -ldl -lm; } &&
+    { [ -x call-target ] || $gcc -O1 -Wall -Wextra -Werror call.c -o call-target -ldl -lm; } &&
+    modelc "$ROOT/examples/$model.mdl" --target=x86-64-v2 -o here.so &&
+    modelc "$ROOT/examples/$model.mdl" --target="$target" -o there.so || exit
+./call ./here.so "$@" >here.txt || { cat here.txt; exit 1; }
+$run ./call-target ./there.so "$@" >there.txt || { tail -n 3 there.txt; exit 1; }
+echo "$model: $(./call --compare here.txt there.txt 1e-4)"
