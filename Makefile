@@ -52,7 +52,9 @@ NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
-    /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
+    /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross \
+    /usr/bin/riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu \
+    /usr/riscv64-linux-gnu/include/stdio.h=libc6-dev-riscv64-cross
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
 MISSING_CI := $(call missing,$(NEEDS_CI))
@@ -106,9 +108,10 @@ RUNTIME_HOT = core/kernels core/memory core/routines host/pool
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
     -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
 # What the runtime is compiled for (codegen/target.c names these): flags, and which of its two parts there are.
-RUNTIME_TARGETS = x86-64 aarch64
+RUNTIME_TARGETS = x86-64 aarch64 riscv64
 RUNTIME_FLAGS_x86-64 = --target=x86_64-linux-gnu
 RUNTIME_FLAGS_aarch64 = --target=aarch64-linux-gnu -mno-outline-atomics
+RUNTIME_FLAGS_riscv64 = --target=riscv64-linux-gnu
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------
 

@@ -11,15 +11,91 @@ static size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
 
-static Elf64_Ehdr elf_header(const Platform *platform, Elf64_Half type, size_t sections_at, Elf64_Half n_sections, Elf64_Half names) {
-    return (Elf64_Ehdr){.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+/* ---- 32 and 64 bits ------------------------------------------------------------------------------------------------------ */
+/* Tables are kept in their 64-bit form; a file has them in the form of its class. wide: ELFCLASS64. */
+
+typedef enum { IN_HEADER, IN_SECTION, IN_SYMBOL, IN_DYNAMIC } Part;
+
+static size_t part_bytes(bool wide, Part p) {
+    static const size_t bytes[][2] = {[IN_HEADER] = {sizeof(Elf32_Ehdr), sizeof(Elf64_Ehdr)},
+                                      [IN_SECTION] = {sizeof(Elf32_Shdr), sizeof(Elf64_Shdr)},
+                                      [IN_SYMBOL] = {sizeof(Elf32_Sym), sizeof(Elf64_Sym)},
+                                      [IN_DYNAMIC] = {sizeof(Elf32_Dyn), sizeof(Elf64_Dyn)}};
+    return bytes[p][wide];
+}
+
+static void header_put(char *at, bool wide, Elf64_Ehdr h) {
+    h.e_ident[EI_CLASS] = wide ? ELFCLASS64 : ELFCLASS32;
+    h.e_ehsize = (Elf64_Half)part_bytes(wide, IN_HEADER);
+    h.e_shentsize = (Elf64_Half)part_bytes(wide, IN_SECTION);
+    Elf32_Ehdr n = {.e_type = h.e_type, .e_machine = h.e_machine, .e_version = h.e_version, .e_shoff = (Elf32_Off)h.e_shoff,
+                    .e_flags = h.e_flags, .e_ehsize = h.e_ehsize, .e_shentsize = h.e_shentsize, .e_shnum = h.e_shnum,
+                    .e_shstrndx = h.e_shstrndx};
+    memcpy(n.e_ident, h.e_ident, sizeof n.e_ident);
+    memcpy(at, wide ? (void *)&h : (void *)&n, part_bytes(wide, IN_HEADER));
+}
+
+static Elf64_Ehdr header_get(const char *at, bool wide) {
+    Elf64_Ehdr h;
+    Elf32_Ehdr n;
+    if (wide) {
+        memcpy(&h, at, sizeof h);
+        return h;
+    }
+    memcpy(&n, at, sizeof n);
+    return (Elf64_Ehdr){.e_type = n.e_type, .e_shoff = n.e_shoff, .e_shnum = n.e_shnum};
+}
+
+static void section_put(char *at, bool wide, const Elf64_Shdr *s) {
+    Elf32_Shdr n = {.sh_name = s->sh_name, .sh_type = s->sh_type, .sh_flags = (Elf32_Word)s->sh_flags,
+                    .sh_addr = (Elf32_Addr)s->sh_addr, .sh_offset = (Elf32_Off)s->sh_offset, .sh_size = (Elf32_Word)s->sh_size,
+                    .sh_link = s->sh_link, .sh_info = s->sh_info, .sh_addralign = (Elf32_Word)s->sh_addralign,
+                    .sh_entsize = (Elf32_Word)s->sh_entsize};
+    memcpy(at, wide ? (const void *)s : (const void *)&n, part_bytes(wide, IN_SECTION));
+}
+
+static Elf64_Shdr section_get(const char *at, bool wide) {
+    Elf64_Shdr s;
+    Elf32_Shdr n;
+    if (wide) {
+        memcpy(&s, at, sizeof s);
+        return s;
+    }
+    memcpy(&n, at, sizeof n);
+    return (Elf64_Shdr){n.sh_name, n.sh_type, n.sh_flags, n.sh_addr, n.sh_offset, n.sh_size, n.sh_link, n.sh_info,
+                        n.sh_addralign, n.sh_entsize};
+}
+
+static void symbol_put(char *at, bool wide, const Elf64_Sym *s) {
+    Elf32_Sym n = {.st_name = s->st_name, .st_value = (Elf32_Addr)s->st_value, .st_size = (Elf32_Word)s->st_size,
+                   .st_info = s->st_info, .st_other = s->st_other, .st_shndx = s->st_shndx};
+    memcpy(at, wide ? (const void *)s : (const void *)&n, part_bytes(wide, IN_SYMBOL));
+}
+
+static Elf64_Sym symbol_get(const char *at, bool wide) {
+    Elf64_Sym s;
+    Elf32_Sym n;
+    if (wide) {
+        memcpy(&s, at, sizeof s);
+        return s;
+    }
+    memcpy(&n, at, sizeof n);
+    return (Elf64_Sym){n.st_name, n.st_info, n.st_other, n.st_shndx, n.st_value, n.st_size};
+}
+
+static void dynamic_put(char *at, bool wide, Elf64_Dyn d) {
+    Elf32_Dyn n = {.d_tag = (Elf32_Sword)d.d_tag, .d_un.d_val = (Elf32_Word)d.d_un.d_val};
+    memcpy(at, wide ? (void *)&d : (void *)&n, part_bytes(wide, IN_DYNAMIC));
+}
+
+static Elf64_Ehdr elf_header(const Platform *platform, Elf64_Half type, size_t sections_at, Elf64_Half n_sections,
+                             Elf64_Half names) {
+    return (Elf64_Ehdr){.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, 0, ELFDATA2LSB, EV_CURRENT},
                         .e_type = type,
                         .e_machine = (Elf64_Half)platform->elf_machine,
                         .e_flags = platform->elf_flags,
                         .e_version = EV_CURRENT,
                         .e_shoff = sections_at,
-                        .e_ehsize = sizeof(Elf64_Ehdr),
-                        .e_shentsize = sizeof(Elf64_Shdr),
                         .e_shnum = n_sections,
                         .e_shstrndx = names};
 }
@@ -30,6 +106,14 @@ static Elf64_Word string_add(char *table, size_t *used, const char *text) {
     memcpy(table + at, text, n);
     *used += n;
     return (Elf64_Word)at;
+}
+
+/* The table of sections, with their names. */
+static void sections_put(char *file, size_t at, bool wide, Elf64_Shdr *sections, int n, const Elf64_Word *names) {
+    for (int i = 0; i < n; i++) {
+        sections[i].sh_name = names[i];
+        section_put(file + at + part_bytes(wide, IN_SECTION) * (size_t)i, wide, &sections[i]);
+    }
 }
 
 /* ---- data ---------------------------------------------------------------------------------------------------------------- */
@@ -49,6 +133,7 @@ static Elf64_Sym hidden_symbol(Elf64_Word name, Elf64_Half section, size_t value
 }
 
 Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta) {
+    bool wide = platform->wide;
     size_t *offset = NEW_ARRAY(arena, size_t, n + 1), weights = 0, text = 1;
     for (int i = 0; i < n; i++) {
         offset[i] = weights;
@@ -63,12 +148,13 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
         symbols[1 + i] = hidden_symbol(string_add(strings, &used, items[i].symbol), S_WEIGHTS, offset[i], items[i].bytes);
 
     size_t weights_at = 4096, meta_at = round_up(weights_at + weights, 8), symbols_at = round_up(meta_at + meta.n, 8);
-    size_t strings_at = symbols_at + sizeof *symbols * (size_t)n_symbols, names_at = strings_at + used;
-    size_t sections_at = round_up(names_at + sizeof section_names, 8), total = sections_at + SECTIONS * sizeof(Elf64_Shdr);
+    size_t symbol = part_bytes(wide, IN_SYMBOL), strings_at = symbols_at + symbol * (size_t)n_symbols;
+    size_t names_at = strings_at + used, sections_at = round_up(names_at + sizeof section_names, 8);
+    size_t total = sections_at + SECTIONS * part_bytes(wide, IN_SECTION);
     char *file = arena_alloc(arena, total);
     for (int i = 0; i < n; i++) memcpy(file + weights_at + offset[i], items[i].data, items[i].bytes);
     if (meta.n) memcpy(file + meta_at, meta.at, meta.n);
-    memcpy(file + symbols_at, symbols, sizeof *symbols * (size_t)n_symbols);
+    for (int i = 0; i < n_symbols; i++) symbol_put(file + symbols_at + symbol * (size_t)i, wide, &symbols[i]);
     memcpy(file + strings_at, strings, used);
     memcpy(file + names_at, section_names, sizeof section_names);
 
@@ -78,19 +164,17 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
         [S_META] = {.sh_type = SHT_PROGBITS, .sh_offset = meta_at, .sh_size = meta.n, .sh_addralign = 8},
         [S_SYMBOLS] = {.sh_type = SHT_SYMTAB,
                        .sh_offset = symbols_at,
-                       .sh_size = sizeof *symbols * (size_t)n_symbols,
+                       .sh_size = symbol * (size_t)n_symbols,
                        .sh_link = S_STRINGS,
                        .sh_info = 1,
                        .sh_addralign = 8,
-                       .sh_entsize = sizeof *symbols},
+                       .sh_entsize = symbol},
         [S_STRINGS] = {.sh_type = SHT_STRTAB, .sh_offset = strings_at, .sh_size = used, .sh_addralign = 1},
         [S_NAMES] = {.sh_type = SHT_STRTAB, .sh_offset = names_at, .sh_size = sizeof section_names, .sh_addralign = 1},
         [S_STACK] = {.sh_type = SHT_PROGBITS, .sh_offset = sections_at, .sh_addralign = 1},
     };
-    for (int i = 0; i < SECTIONS; i++) sections[i].sh_name = section_name[i];
-    memcpy(file + sections_at, sections, sizeof sections);
-    Elf64_Ehdr header = elf_header(platform, ET_REL, sections_at, SECTIONS, S_NAMES);
-    memcpy(file, &header, sizeof header);
+    sections_put(file, sections_at, wide, sections, SECTIONS, section_name);
+    header_put(file, wide, elf_header(platform, ET_REL, sections_at, SECTIONS, S_NAMES));
     return (Bytes){file, total};
 }
 
@@ -103,6 +187,7 @@ static const Elf64_Word names_name[N_SECTIONS] = {0, 1, 9, 18, 26}; /* offsets i
 
 /* A linker reads of a library its dynamic symbols and its soname, and finds both through the table of sections. */
 Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, const char *const *names, int n) {
+    bool wide = platform->wide;
     size_t text = 1 + strlen(soname) + 1, used = 1;
     for (int i = 0; i < n; i++) text += strlen(names[i]) + 1;
     Elf64_Sym *symbols = NEW_ARRAY(arena, Elf64_Sym, n + 1);
@@ -113,12 +198,13 @@ Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, cons
                                      .st_shndx = SHN_ABS};
     Elf64_Dyn dynamic[] = {{.d_tag = DT_SONAME, .d_un.d_val = string_add(strings, &used, soname)}, {.d_tag = DT_NULL}};
 
-    size_t symbols_at = sizeof(Elf64_Ehdr), symbols_bytes = sizeof *symbols * (size_t)(n + 1);
-    size_t dynamic_at = symbols_at + symbols_bytes, strings_at = dynamic_at + sizeof dynamic, names_at = strings_at + used;
-    size_t sections_at = round_up(names_at + sizeof names_names, 8), total = sections_at + N_SECTIONS * sizeof(Elf64_Shdr);
+    size_t symbol = part_bytes(wide, IN_SYMBOL), pair = part_bytes(wide, IN_DYNAMIC);
+    size_t symbols_at = sizeof(Elf64_Ehdr), symbols_bytes = symbol * (size_t)(n + 1);
+    size_t dynamic_at = symbols_at + symbols_bytes, strings_at = dynamic_at + 2 * pair, names_at = strings_at + used;
+    size_t sections_at = round_up(names_at + sizeof names_names, 8), total = sections_at + N_SECTIONS * part_bytes(wide, IN_SECTION);
     char *file = arena_alloc(arena, total);
-    memcpy(file + symbols_at, symbols, symbols_bytes);
-    memcpy(file + dynamic_at, dynamic, sizeof dynamic);
+    for (int i = 0; i <= n; i++) symbol_put(file + symbols_at + symbol * (size_t)i, wide, &symbols[i]);
+    for (int i = 0; i < 2; i++) dynamic_put(file + dynamic_at + pair * (size_t)i, wide, dynamic[i]);
     memcpy(file + strings_at, strings, used);
     memcpy(file + names_at, names_names, sizeof names_names);
 
@@ -130,21 +216,19 @@ Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, cons
                        .sh_link = N_STRINGS,
                        .sh_info = 1,
                        .sh_addralign = 8,
-                       .sh_entsize = sizeof *symbols},
+                       .sh_entsize = symbol},
         [N_DYNAMIC] = {.sh_type = SHT_DYNAMIC,
                        .sh_flags = SHF_ALLOC,
                        .sh_offset = dynamic_at,
-                       .sh_size = sizeof dynamic,
+                       .sh_size = 2 * pair,
                        .sh_link = N_STRINGS,
                        .sh_addralign = 8,
-                       .sh_entsize = sizeof *dynamic},
+                       .sh_entsize = pair},
         [N_STRINGS] = {.sh_type = SHT_STRTAB, .sh_flags = SHF_ALLOC, .sh_offset = strings_at, .sh_size = used, .sh_addralign = 1},
         [N_NAMES] = {.sh_type = SHT_STRTAB, .sh_offset = names_at, .sh_size = sizeof names_names, .sh_addralign = 1},
     };
-    for (int i = 0; i < N_SECTIONS; i++) sections[i].sh_name = names_name[i];
-    memcpy(file + sections_at, sections, sizeof sections);
-    Elf64_Ehdr header = elf_header(platform, ET_DYN, sections_at, N_SECTIONS, N_NAMES);
-    memcpy(file, &header, sizeof header);
+    sections_put(file, sections_at, wide, sections, N_SECTIONS, names_name);
+    header_put(file, wide, elf_header(platform, ET_DYN, sections_at, N_SECTIONS, N_NAMES));
     return (Bytes){file, total};
 }
 
@@ -152,6 +236,7 @@ Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, cons
 
 /* A relocatable object taken apart: copies of its tables (the bytes may lie anywhere), checked against its length. */
 typedef struct Object {
+    bool wide;
     Elf64_Ehdr header;
     Elf64_Shdr *sections;
     Elf64_Sym *symbols;
@@ -167,11 +252,12 @@ static bool inside(Bytes file, size_t at, size_t bytes) {
 static bool object_read(Arena *arena, Bytes file, Object *o, const char **error) {
     *error = "it is no ELF object";
     if (file.n < sizeof o->header || memcmp(file.at, ELFMAG, SELFMAG)) return false;
-    memcpy(&o->header, file.at, sizeof o->header);
-    size_t bytes = sizeof(Elf64_Shdr) * o->header.e_shnum;
-    if (o->header.e_type != ET_REL || !inside(file, o->header.e_shoff, bytes)) return false;
-    o->sections = arena_alloc(arena, bytes);
-    memcpy(o->sections, file.at + o->header.e_shoff, bytes);
+    bool wide = o->wide = file.at[EI_CLASS] == ELFCLASS64;
+    o->header = header_get(file.at, wide);
+    size_t n = o->header.e_shnum, section = part_bytes(wide, IN_SECTION), symbol = part_bytes(wide, IN_SYMBOL);
+    if (o->header.e_type != ET_REL || !inside(file, o->header.e_shoff, section * n)) return false;
+    o->sections = NEW_ARRAY(arena, Elf64_Shdr, n);
+    for (size_t i = 0; i < n; i++) o->sections[i] = section_get(file.at + o->header.e_shoff + section * i, wide);
     o->symtab = 0;
     for (int i = 1; i < o->header.e_shnum; i++) {
         if (o->sections[i].sh_type == SHT_SYMTAB) o->symtab = i;
@@ -183,9 +269,9 @@ static bool object_read(Arena *arena, Bytes file, Object *o, const char **error)
     if (!inside(file, strings->sh_offset, strings->sh_size) || strings->sh_size == 0 ||
         file.at[strings->sh_offset + strings->sh_size - 1])
         return false;
-    o->n_symbols = (int)(table->sh_size / sizeof(Elf64_Sym));
-    o->symbols = arena_alloc(arena, table->sh_size);
-    memcpy(o->symbols, file.at + table->sh_offset, table->sh_size);
+    o->n_symbols = (int)(table->sh_size / symbol);
+    o->symbols = NEW_ARRAY(arena, Elf64_Sym, o->n_symbols + 1);
+    for (int i = 0; i < o->n_symbols; i++) o->symbols[i] = symbol_get(file.at + table->sh_offset + symbol * (size_t)i, wide);
     o->strings = file.at + strings->sh_offset;
     o->strings_bytes = strings->sh_size;
     for (int i = 0; i < o->n_symbols; i++) {
@@ -199,6 +285,24 @@ static bool symbol_global(const Elf64_Sym *s) {
 }
 
 /* ---- hidden symbols become local ----------------------------------------------------------------------------------------- */
+
+/* r_info stands behind r_offset, in both classes and with or without an addend. */
+static bool relocations_renumber(char *table, const Elf64_Shdr *section, bool wide, const Elf64_Word *number, int n) {
+    bool addend = section->sh_type == SHT_RELA;
+    size_t bytes = wide ? addend ? sizeof(Elf64_Rela) : sizeof(Elf64_Rel) : addend ? sizeof(Elf32_Rela) : sizeof(Elf32_Rel);
+    for (size_t at = 0; at + bytes <= section->sh_size; at += bytes) {
+        Elf64_Xword long_info = 0;
+        Elf32_Word info = 0;
+        char *place = table + at + (wide ? sizeof(Elf64_Addr) : sizeof(Elf32_Addr));
+        memcpy(wide ? (void *)&long_info : (void *)&info, place, wide ? sizeof long_info : sizeof info);
+        size_t symbol = wide ? ELF64_R_SYM(long_info) : ELF32_R_SYM(info);
+        if (symbol >= (size_t)n) return false;
+        long_info = ELF64_R_INFO((Elf64_Xword)number[symbol], ELF64_R_TYPE(long_info));
+        info = ELF32_R_INFO(number[symbol], ELF32_R_TYPE(info));
+        memcpy(place, wide ? (void *)&long_info : (void *)&info, wide ? sizeof long_info : sizeof info);
+    }
+    return true;
+}
 
 /* Local symbols come first in a table, so making one local renumbers them all, and every relocation with them. */
 bool elf_localize(Arena *arena, Bytes object, Bytes *result, const char **error) {
@@ -218,27 +322,21 @@ bool elf_localize(Arena *arena, Bytes object, Bytes *result, const char **error)
         if (symbol_global(&o.symbols[i])) number[i] = next++;
     }
     char *file = arena_copy(arena, object.at, object.n);
-    for (int i = 0; i < o.n_symbols; i++) {
-        memcpy(file + o.sections[o.symtab].sh_offset + sizeof(Elf64_Sym) * number[i], &o.symbols[i], sizeof(Elf64_Sym));
-    }
+    size_t symbol = part_bytes(o.wide, IN_SYMBOL);
+    for (int i = 0; i < o.n_symbols; i++)
+        symbol_put(file + o.sections[o.symtab].sh_offset + symbol * number[i], o.wide, &o.symbols[i]);
     for (int i = 1; i < o.header.e_shnum; i++) {
         Elf64_Shdr *section = &o.sections[i];
         if (section->sh_type == SHT_GROUP && section->sh_info < (Elf64_Word)o.n_symbols)
             section->sh_info = number[section->sh_info];
-        if (section->sh_type != SHT_RELA) continue;
+        if (section->sh_type != SHT_RELA && section->sh_type != SHT_REL) continue;
         *error = "it has a damaged table of relocations";
         if (!inside(object, section->sh_offset, section->sh_size)) return false;
-        for (size_t at = section->sh_offset; at + sizeof(Elf64_Rela) <= section->sh_offset + section->sh_size;
-             at += sizeof(Elf64_Rela)) {
-            Elf64_Rela r;
-            memcpy(&r, file + at, sizeof r);
-            if (ELF64_R_SYM(r.r_info) >= (size_t)o.n_symbols) return false;
-            r.r_info = ELF64_R_INFO((Elf64_Xword)number[ELF64_R_SYM(r.r_info)], ELF64_R_TYPE(r.r_info));
-            memcpy(file + at, &r, sizeof r);
-        }
+        if (!relocations_renumber(file + section->sh_offset, section, o.wide, number, o.n_symbols)) return false;
     }
     o.sections[o.symtab].sh_info = locals;
-    memcpy(file + o.header.e_shoff, o.sections, sizeof(Elf64_Shdr) * o.header.e_shnum);
+    for (int i = 0; i < o.header.e_shnum; i++)
+        section_put(file + o.header.e_shoff + part_bytes(o.wide, IN_SECTION) * (size_t)i, o.wide, &o.sections[i]);
     *result = (Bytes){file, object.n};
     return true;
 }

@@ -1,6 +1,6 @@
 /* elf.h -- ELF files that we write ourselves: data that LLVM should not have to chew, symbols made local, archives,
  * libraries to link with. Everything
- * is 64-bit, little-endian, for the machine of a platform, and the same bytes for the same input. */
+ * is little-endian, for the machine of a platform, in 32 or 64 bits, and the same bytes for the same input. */
 #ifndef CODEGEN_ELF_H
 #define CODEGEN_ELF_H
 #include "codegen/target.h"

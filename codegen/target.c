@@ -11,13 +11,24 @@ static const Platform x86_64 = {.name = "x86-64",
                                 .cpu = "x86-64",
                                 .features = "",
                                 .runtime = "x86-64",
-                                .elf_machine = EM_X86_64};
+                                .elf_machine = EM_X86_64,
+                                 .wide = true};
 static const Platform aarch64 = {.name = "aarch64-linux-gnu",
                                  .triple = "aarch64-unknown-linux-gnu",
                                  .cpu = "generic",
                                  .features = "",
                                  .runtime = "aarch64",
-                                 .elf_machine = EM_AARCH64};
+                                 .elf_machine = EM_AARCH64,
+                                 .wide = true};
+
+static const Platform riscv64 = {.name = "riscv64-linux-gnu",
+                                 .triple = "riscv64-unknown-linux-gnu",
+                                 .cpu = "generic-rv64",
+                                 .features = "+m,+a,+f,+d,+c",
+                                 .runtime = "riscv64",
+                                 .elf_machine = EM_RISCV,
+                                 .wide = true,
+                                 .elf_flags = EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE};
 
 static const struct {
     const char *name;
@@ -30,6 +41,8 @@ static const struct {
     {"x86-64-v3", &x86_64, "x86-64-v3", 3},
     {"x86-64-v4", &x86_64, "x86-64-v4", 4},
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
+    {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
+    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 

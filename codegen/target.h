@@ -11,6 +11,7 @@ typedef struct Platform {
     const char *cpu, *features; /* of entries and tables, which stand beside the kernels */
     const char *runtime;        /* what the embedded objects are called: runtime-NAME.o, runtime-core-NAME.o */
     int elf_machine;            /* EM_AARCH64 */
+    bool wide;                  /* addresses of 64 bits, else of 32 */
     unsigned elf_flags;         /* e_flags of its objects */
 } Platform;
 
