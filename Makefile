@@ -53,6 +53,8 @@ NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
     /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross \
+    /usr/bin/arm-linux-gnueabihf-gcc=gcc-arm-linux-gnueabihf \
+    /usr/arm-linux-gnueabihf/include/stdio.h=libc6-dev-armhf-cross \
     /usr/bin/riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu \
     /usr/riscv64-linux-gnu/include/stdio.h=libc6-dev-riscv64-cross
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
@@ -108,9 +110,10 @@ RUNTIME_HOT = core/kernels core/memory core/routines host/pool
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
     -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
 # What the runtime is compiled for (codegen/target.c names these): flags, and which of its two parts there are.
-RUNTIME_TARGETS = x86-64 aarch64 riscv64
+RUNTIME_TARGETS = x86-64 aarch64 armv7 riscv64
 RUNTIME_FLAGS_x86-64 = --target=x86_64-linux-gnu
 RUNTIME_FLAGS_aarch64 = --target=aarch64-linux-gnu -mno-outline-atomics
+RUNTIME_FLAGS_armv7 = --target=armv7-linux-gnueabihf -mcpu=cortex-a7 -mfpu=neon-vfpv4
 RUNTIME_FLAGS_riscv64 = --target=riscv64-linux-gnu
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ static const char help[] =
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64-linux-gnu,\n"
-    "                       riscv64-linux-gnu, riscv64-linux-gnu+v\n"
+    "                       armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"

@@ -72,6 +72,12 @@ static void return_if(EntryCode *c, LLVMValueRef status) {
     LLVMPositionBuilderAtEnd(c->b, goes_on);
 }
 
+/* The place of a field of RtFrame on the target, of its place here: pointers come first. */
+static LLVMValueRef frame_offset(const Module *m, size_t here) {
+    size_t pointers = here < offsetof(RtFrame, rng) ? here : offsetof(RtFrame, rng);
+    return module_i64(m, (int64_t)(pointers / sizeof(void *)) * m->pointer_bytes + (int64_t)(here - pointers));
+}
+
 /* ---- where values are ---------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef tensor_pointer(EntryCode *c, Node *n) {
@@ -261,7 +267,7 @@ static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const
     switch (a->kind) {
     case ARG_VALUE: return entry_pointer(c, mem, a->node);
     case ARG_RNG:
-        return LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, (LLVMValueRef[]){module_i64(c->m, offsetof(RtFrame, rng))}, 1,
+        return LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, (LLVMValueRef[]){frame_offset(c->m, offsetof(RtFrame, rng))}, 1,
                                      "");
     case ARG_SITE: return module_constant(c->m, module_i32(c->m, (int32_t)a->site));
     case ARG_NULL: return module_null(c->m);
@@ -459,7 +465,7 @@ static bool kernel_changes(const Plan *plan, const Kernel *k) {
 /* From here on a failure leaves slots half written: the runtime is told. */
 static void note_change(EntryCode *c) {
     if (c->changed) return;
-    LLVMValueRef at = module_i64(c->m, offsetof(RtFrame, changed));
+    LLVMValueRef at = frame_offset(c->m, offsetof(RtFrame, changed));
     LLVMBuildStore(c->b, module_i32(c->m, 1), LLVMBuildInBoundsGEP2(c->b, c->m->i8, c->frame, &at, 1, ""));
     c->changed = true;
 }
@@ -504,7 +510,7 @@ static LLVMValueRef function_new(Module *m, const char *name, LLVMTypeRef type) 
 }
 
 static LLVMValueRef frame_field(EntryCode *c, size_t offset) {
-    LLVMValueRef at = module_i64(c->m, (int64_t)offset);
+    LLVMValueRef at = frame_offset(c->m, offset);
     return LLVMBuildLoad2(c->prologue, c->m->ptr, LLVMBuildInBoundsGEP2(c->prologue, c->m->i8, c->frame, &at, 1, ""), "");
 }
 

@@ -4,6 +4,7 @@
 
 #include "ir/diag.h"
 
+#include <llvm-c/Target.h>
 #include <string.h>
 
 Module *module_new(Arena *arena, LLVMModuleRef module) {
@@ -18,6 +19,8 @@ Module *module_new(Arena *arena, LLVMModuleRef module) {
     m->i16 = LLVMInt16TypeInContext(m->context);
     m->i32 = LLVMInt32TypeInContext(m->context);
     m->i64 = LLVMInt64TypeInContext(m->context);
+    m->pointer_bytes = (int)LLVMPointerSize(LLVMGetModuleDataLayout(module));
+    m->word = m->pointer_bytes == 8 ? m->i64 : m->i32;
     return m;
 }
 

@@ -19,6 +19,8 @@ typedef struct Module {
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMTypeRef ptr, nothing, i1, i8, i16, i32, i64;
+    LLVMTypeRef word;  /* size_t of the target: i32 or i64 */
+    int pointer_bytes; /* 4 or 8 */
     ModuleText *texts; /* open hash table of the strings made so far */
     int n_texts, cap_texts;
 } Module;

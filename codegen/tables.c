@@ -59,7 +59,9 @@ int artifact_size_entry(const Program *p, const SizeName *name) {
     return owner;
 }
 
+/* Where pointers are as large as here, the struct must be as large as the compiler's own. */
 static void struct_check(const Module *m, LLVMValueRef value, size_t size, const char *name) {
+    if (m->pointer_bytes != sizeof(void *)) return;
     unsigned long long ours = LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), LLVMTypeOf(value));
     if (ours != size) bug("table %s has %llu bytes here and %zu in C", name, ours, size);
 }
@@ -280,7 +282,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
     for (int i = 0; i < 6; i++) sprintf(version + 2 * i, "%02x", t->hashes->source[i]);
     LLVMValueRef fields[] = {
         module_i32(m, MDL_ABI),
-        module_i32(m, sizeof(mdl_model)),
+        module_i32(m, 0), /* its own size: below */
         module_text(m, p->name),
         module_text(m, version),
         module_text(m, "modelc " MODELC_VERSION),
@@ -309,10 +311,13 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         runtime_row(t, "rt_error", P, 1, (LLVMTypeRef[]){P}),
         runtime_row(t, "rt_stats", I, 6, (LLVMTypeRef[]){P, I, P, P, P, P}),
         runtime_row(t, "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
-        runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, L}),
+        runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, m->word}),
         flops,
     };
-    LLVMValueRef value = module_struct(m, sizeof fields / sizeof *fields, fields);
+    int n = sizeof fields / sizeof *fields;
+    LLVMTypeRef type = LLVMTypeOf(module_struct(m, n, fields));
+    fields[1] = module_i32(m, (int64_t)LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), type));
+    LLVMValueRef value = module_struct(m, n, fields);
     struct_check(m, value, sizeof(mdl_model), "mdl_model");
     t->model = table_add(t, "model", value);
 }

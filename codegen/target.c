@@ -30,6 +30,14 @@ static const Platform riscv64 = {.name = "riscv64-linux-gnu",
                                  .wide = true,
                                  .elf_flags = EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE};
 
+static const Platform armv7 = {.name = "armv7-linux-gnueabihf",
+                               .triple = "armv7-unknown-linux-gnueabihf",
+                               .cpu = "cortex-a7", /* and newer: NEON with fused products */
+                               .features = "",
+                               .runtime = "armv7",
+                               .elf_machine = EM_ARM,
+                               .elf_flags = EF_ARM_EABI_VER5};
+
 static const struct {
     const char *name;
     const Platform *platform;
@@ -41,6 +49,7 @@ static const struct {
     {"x86-64-v3", &x86_64, "x86-64-v3", 3},
     {"x86-64-v4", &x86_64, "x86-64-v4", 4},
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
+    {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
     {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
 };

@@ -23,19 +23,20 @@ typedef struct RtKernel {
     const RtFloats *floats;
 } RtKernel;
 
-/* One call of an entry. Made by the runtime after every argument was checked. */
+/* One call of an entry. Made by the runtime after every argument was checked. Generated code computes where its fields are, for
+ * pointers of any size: pointers first, then words of 32 bits. */
 typedef struct RtFrame {
     mdl_session *session;
     const int64_t *sizes;   /* values of the program's size names, by index; 0 where the entry does not use one */
     char *const *inputs;    /* scalars too: pointers to their value */
     char *const *outputs;
     char *const *slots;     /* by slot index; NULL for caches this entry does not touch */
+    char *const *packs;     /* by pack index; NULL for those that this call does not use */
     char *arena;            /* at least RtEntry.arena(sizes) bytes, 64-byte aligned */
+    const RtKernel *nan;    /* the first that stored one; no kernel runs after it */
     uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
     int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
-    char *const *packs;     /* by pack index; NULL for those that this call does not use */
     int32_t numbers;        /* 1: what kernels store is looked through for NaN (MDL_CHECK_NUMBERS) */
-    const RtKernel *nan;    /* the first that stored one; no kernel runs after it */
 } RtFrame;
 
 typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */

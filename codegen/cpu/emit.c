@@ -25,7 +25,7 @@ static void set_up_options(void) {
 }
 
 /* LLVM's back ends by the first part of their triples; one is set up when it is first asked for. */
-#define BACK_ENDS(X) X(X86, "x86_64") X(AArch64, "aarch64") X(RISCV, "riscv64")
+#define BACK_ENDS(X) X(X86, "x86_64") X(AArch64, "aarch64") X(ARM, "armv7") X(RISCV, "riscv64")
 #define X(name, arch) \
     static void set_up_##name(void) { \
         LLVMInitialize##name##TargetInfo(); \

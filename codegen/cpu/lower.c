@@ -524,9 +524,10 @@ static V kernel_function(Lower *L, const char *name) {
     return fn;
 }
 
+/* Element i of an array of pointers, or of sizes. */
 static V element_at(Lower *L, T type, V base, int i) {
-    V at = lower_i64(L, 8 * (int64_t)i);
-    return LLVMBuildLoad2(L->b, type, LLVMBuildInBoundsGEP2(L->b, L->i8, base, &at, 1, ""), "");
+    V at = lower_i64(L, i);
+    return LLVMBuildLoad2(L->b, type, LLVMBuildInBoundsGEP2(L->b, type, base, &at, 1, ""), "");
 }
 
 static void thunk_function(Lower *L, const char *name, V callee) {

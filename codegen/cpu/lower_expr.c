@@ -71,7 +71,7 @@ static V float_arithmetic(Lower *L, const TileExpr *e, V a, V b, V c) {
     case TO_SUB: return l_fsub(L, a, b);
     case TO_MUL: return l_fmul(L, a, b);
     case TO_DIV: return l_fdiv(L, a, b);
-    case TO_MOD: return l_fsub(L, a, l_fmul(L, lower_intrinsic1(L, "llvm.floor", l_fdiv(L, a, b)), b));
+    case TO_MOD: return l_fsub(L, a, l_fmul(L, math_floor(L, l_fdiv(L, a, b)), b));
     case TO_MIN: return extreme(L, a, b, false);
     case TO_MAX: return extreme(L, a, b, true);
     case TO_MIN_FAST: return l_select(L, l_fcmp(L, LLVMRealOLT, a, b), a, b);

@@ -80,6 +80,9 @@ V lower_as(Lower *L, Value v, TileType t); /* literals get the element type, one
 V math_fma(Lower *L, V a, V b, V c);       /* fused where the machine can, else two roundings */
 V math_fma_exact(Lower *L, V a, V b, V c); /* one rounding everywhere; f32 */
 V math_op(Lower *L, TileOp op, V x);       /* one argument */
+V math_round(Lower *L, V x); /* half to even */
+V math_floor(Lower *L, V x);
+V math_ceil(Lower *L, V x);
 V math_pow(Lower *L, V a, V b);
 V math_atan2(Lower *L, V y, V x);
 V keep_below(Lower *L, V x, double most); /* NaN stays */

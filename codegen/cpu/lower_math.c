@@ -68,6 +68,28 @@ static V with_sign_of(Lower *L, V x, V sign) {
     return l_bits(L, l_or(L, l_bits(L, x, it), l_and(L, s, top)), t);
 }
 
+/* ------------------------------------------------------------------ whole numbers */
+
+/* Adding and taking away 2^23 (2^52) leaves a whole number, rounded half to even; what is larger is whole already. */
+V math_round(Lower *L, V x) {
+    if (L->t->round) return lower_intrinsic1(L, "llvm.roundeven", x);
+    V size = absolute(L, x), much = like(L, x, lower_is_double(x) ? 0x1p52 : 0x1p23);
+    V whole = with_sign_of(L, l_fsub(L, l_fadd(L, size, much), much), x);
+    return l_select(L, l_fcmp(L, LLVMRealOLT, size, much), whole, x);
+}
+
+V math_floor(Lower *L, V x) {
+    if (L->t->round) return lower_intrinsic1(L, "llvm.floor", x);
+    V r = math_round(L, x);
+    return l_select(L, l_fcmp(L, LLVMRealOGT, r, x), l_fsub(L, r, like(L, x, 1)), r);
+}
+
+V math_ceil(Lower *L, V x) {
+    if (L->t->round) return lower_intrinsic1(L, "llvm.ceil", x);
+    V r = math_round(L, x);
+    return l_select(L, l_fcmp(L, LLVMRealOLT, r, x), with_sign_of(L, l_fadd(L, r, like(L, x, 1)), x), r);
+}
+
 /* ------------------------------------------------------------------ exp and relatives */
 
 typedef struct Reduced {
@@ -206,7 +228,7 @@ static V logarithm_1p(Lower *L, V x) {
 
 /* x = k*pi/2 + (high + low), |high| < 0.8; the quadrant k mod 4 as a float 0..3. All in f64. */
 static void quadrants(Lower *L, V x, int turn, V *high, V *low, V *quadrant) {
-    V k = lower_intrinsic1(L, "llvm.roundeven", l_fmul(L, x, like(L, x, 0.63661977236758134308)));
+    V k = math_round(L, l_fmul(L, x, like(L, x, 0.63661977236758134308)));
     V r = l_fsub(
         L, x, l_fmul(L, k, like(L, x, 1.57079632673412561417e+00))); /* 33 bits of pi/2: the product is exact for |k| < 2^20 */
     V w = l_fmul(L, k, like(L, x, 6.07710050630396597660e-11)), t = r; /* 33 bits more */
@@ -216,7 +238,7 @@ static void quadrants(Lower *L, V x, int turn, V *high, V *low, V *quadrant) {
     *low = l_fsub(L, l_fsub(L, r, h), w);
     *high = keep_above(L, keep_below(L, h, 0.8), -0.8); /* beyond the range of the reduction: somewhere in -1..1 */
     V q = l_fadd(L, k, like(L, x, turn));
-    V whole = lower_intrinsic1(L, "llvm.floor", l_fmul(L, q, like(L, x, 0.25)));
+    V whole = math_floor(L, l_fmul(L, q, like(L, x, 0.25)));
     *quadrant = l_fsub(L, q, l_fmul(L, whole, like(L, x, 4)));
 }
 
@@ -302,13 +324,13 @@ static V gelu(Lower *L, V x) {
 static V power(Lower *L, V a, V b) {
     V one = like(L, a, 1), zero = like(L, a, 0), inf = like(L, a, __builtin_inf());
     V size = absolute(L, a), r = exponential(L, l_fmul(L, b, logarithm(L, size)));
-    V whole = l_fcmp(L, LLVMRealOEQ, lower_intrinsic1(L, "llvm.floor", b), b);
+    V whole = l_fcmp(L, LLVMRealOEQ, math_floor(L, b), b);
     V half = l_fmul(L, b, like(L, b, 0.5));
-    V odd = l_and(L, whole, l_fcmp(L, LLVMRealUNE, lower_intrinsic1(L, "llvm.floor", half), half));
+    V odd = l_and(L, whole, l_fcmp(L, LLVMRealUNE, math_floor(L, half), half));
     T it = int_type_of(L, a);
     V ia = l_bits(L, a, it), negative = l_icmp(L, LLVMIntSLT, ia, ilike(L, ia, 0));
     r = l_select(L, l_and(L, negative, odd), l_fneg(L, r), r);
-    V undefined = l_and(L, l_fcmp(L, LLVMRealOLT, a, zero), l_fcmp(L, LLVMRealONE, lower_intrinsic1(L, "llvm.floor", b), b));
+    V undefined = l_and(L, l_fcmp(L, LLVMRealOLT, a, zero), l_fcmp(L, LLVMRealONE, math_floor(L, b), b));
     undefined = l_and(L, undefined, l_fcmp(L, LLVMRealONE, size, inf)); /* (-inf)**0.5 is inf, as in C */
     r = l_select(L, undefined, like(L, a, __builtin_nan("")), r);
     V flat = l_or(L, l_fcmp(L, LLVMRealOEQ, b, zero), l_fcmp(L, LLVMRealOEQ, a, one));
@@ -360,9 +382,9 @@ static int scalar_width(V x) {
 
 V math_op(Lower *L, TileOp op, V x) {
     switch (op) {
-    case TO_FLOOR: return lower_intrinsic1(L, "llvm.floor", x);
-    case TO_CEIL: return lower_intrinsic1(L, "llvm.ceil", x);
-    case TO_ROUND: return lower_intrinsic1(L, "llvm.roundeven", x);
+    case TO_FLOOR: return math_floor(L, x);
+    case TO_CEIL: return math_ceil(L, x);
+    case TO_ROUND: return math_round(L, x);
     case TO_SQRT: return lower_intrinsic1(L, "llvm.sqrt", x);
     case TO_RSQRT: return l_fdiv(L, like(L, x, 1), lower_intrinsic1(L, "llvm.sqrt", x));
     default: break;

@@ -27,7 +27,7 @@ static size_t aligned(int64_t bytes) {
 }
 
 static bool fits(const mdl_session *s, int64_t bytes) {
-    return bytes >= 0 && bytes < INT64_MAX - 2 * RT_ALIGN && aligned(bytes) <= s->memory_bytes - s->memory_used;
+    return bytes >= 0 && bytes < PTRDIFF_MAX - 2 * RT_ALIGN && aligned(bytes) <= s->memory_bytes - s->memory_used;
 }
 
 void *rt_alloc(mdl_session *s, int64_t bytes) {

@@ -34,7 +34,7 @@ static int read_file(mdl_session *s, const char *path, unsigned char **bytes, in
     *bytes = malloc((size_t)*size + 1);
     int64_t have = 0;
     while (*bytes && have < *size) {
-        long n = read(fd, *bytes + have, (size_t)(*size - have));
+        ptrdiff_t n = read(fd, *bytes + have, (size_t)(*size - have));
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) break;
         have += n;
@@ -236,7 +236,7 @@ static void header_tensors(Text *t, const mdl_session *s, bool optimizer) {
 
 static bool write_all(int fd, const void *data, size_t n) {
     for (const char *p = data; n > 0;) {
-        long k = write(fd, p, n);
+        ptrdiff_t k = write(fd, p, n);
         if (k < 0 && errno == EINTR) continue;
         if (k <= 0) return false;
         p += k;

@@ -22,11 +22,11 @@ int *__errno_location(void);
 #define errno (*__errno_location ())
 #define EINTR 4
 
-/* Files. long is what ssize_t and off_t are, in the functions without a number in their names. */
+/* Files. ptrdiff_t is what ssize_t is, and long what off_t is in the functions without a number in their names. */
 int open(const char *path, int flags, ...);
 int close(int fd);
-long read(int fd, void *to, size_t n);
-long write(int fd, const void *from, size_t n);
+ptrdiff_t read(int fd, void *to, size_t n);
+ptrdiff_t write(int fd, const void *from, size_t n);
 long lseek(int fd, long offset, int from);
 int fsync(int fd);
 int rename(const char *from, const char *to);

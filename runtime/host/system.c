@@ -9,7 +9,7 @@ struct timespec {
 };
 
 void *rt_host_take(int64_t bytes) {
-    if (bytes < 0 || bytes > (int64_t)1 << 46) return NULL;
+    if (bytes < 0 || bytes > (sizeof(size_t) == 8 ? (int64_t)1 << 46 : (int64_t)1 << 31)) return NULL;
     size_t n = ((size_t)(bytes ? bytes : 1) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN, huge = (size_t)2 << 20;
     size_t align = n >= huge ? huge : RT_ALIGN, rounded = (n + align - 1) / align * align;
     void *p = aligned_alloc(align, rounded);

@@ -4,6 +4,7 @@ target=$1 model=$2
 shift 2
 case $target in
 aarch64-*) gcc=aarch64-linux-gnu-gcc run="qemu-aarch64-static -L /usr/aarch64-linux-gnu" ;;
+armv7-*) gcc=arm-linux-gnueabihf-gcc run="qemu-arm-static -cpu cortex-a7 -L /usr/arm-linux-gnueabihf" ;;
 riscv64-*+v) gcc=riscv64-linux-gnu-gcc run="qemu-riscv64-static -cpu rv64,v=true,vlen=128 -L /usr/riscv64-linux-gnu" ;;
 riscv64-*) gcc=riscv64-linux-gnu-gcc run="qemu-riscv64-static -cpu rv64,v=false -L /usr/riscv64-linux-gnu" ;;
 *) echo "agree.sh does not know $target"; exit 2 ;;

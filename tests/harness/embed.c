@@ -37,7 +37,7 @@ int main(void) {
     if (table_check(embedded_std, "frontend/std") < 1) return 1;
     if (table_check(embedded_header, "runtime") != 1) return 1;
     static const char *const runtimes[] = {"runtime-x86-64.o", "runtime-core-x86-64.o", "runtime-aarch64.o",
-                                           "runtime-core-aarch64.o", "runtime-riscv64.o", "runtime-core-riscv64.o"};
+                                           "runtime-core-aarch64.o", "runtime-armv7.o", "runtime-core-armv7.o", "runtime-riscv64.o", "runtime-core-riscv64.o"};
     int n = sizeof runtimes / sizeof *runtimes;
     for (int i = 0; i < n; i++) {
         const Embedded *e = &embedded_runtime[i];

@@ -147,5 +147,12 @@ int main(void) {
         both(t, "uniform01(x)", DT_U32, DT_F32);
         both(t, "normal(x)", DT_U32, DT_F32);
     }
+    TileTarget plain = *tile_target("x86-64-v2"); /* as on a machine that has no instructions to round */
+    plain.round = false;
+    static const char *const rounds[] = {"floor(x)", "ceil(x)", "round(x)", "x % y"};
+    for (int i = 0; i < 4; i++) {
+        both(&plain, rounds[i], DT_F32, DT_F32);
+        both(&plain, rounds[i], DT_F64, DT_F64);
+    }
     return 0;
 }
