@@ -51,6 +51,7 @@ NEEDS = \
 NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
+    /usr/bin/qemu-system-arm=qemu-system-arm \
     /usr/bin/aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
     /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross \
     /usr/bin/arm-linux-gnueabihf-gcc=gcc-arm-linux-gnueabihf \
@@ -109,11 +110,14 @@ RUNTIME_CC = /usr/bin/clang-19
 RUNTIME_HOT = core/kernels core/memory core/routines host/pool
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
     -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
-# What the runtime is compiled for (codegen/target.c names these): flags, and which of its two parts there are.
-RUNTIME_TARGETS = x86-64 aarch64 armv7 riscv64
+# What the runtime is compiled for (codegen/target.c names these): both of its forms, or its core alone; flags.
+RUNTIME_HOSTED = x86-64 aarch64 armv7 riscv64
+RUNTIME_BARE = thumbv7em
+RUNTIME_TARGETS = $(RUNTIME_HOSTED) $(RUNTIME_BARE)
 RUNTIME_FLAGS_x86-64 = --target=x86_64-linux-gnu
 RUNTIME_FLAGS_aarch64 = --target=aarch64-linux-gnu -mno-outline-atomics
 RUNTIME_FLAGS_armv7 = --target=armv7-linux-gnueabihf -mcpu=cortex-a7 -mfpu=neon-vfpv4
+RUNTIME_FLAGS_thumbv7em = --target=thumbv7em-none-eabihf -mcpu=cortex-m4 -fno-pic
 RUNTIME_FLAGS_riscv64 = --target=riscv64-linux-gnu
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------
@@ -132,7 +136,7 @@ TILE := $(sort $(wildcard codegen/*.tile codegen/cpu/*.tile))
 GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
 GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
-RUNTIMES := $(foreach t,$(RUNTIME_TARGETS),$(BUILD)/runtime-$(t).o $(BUILD)/runtime-core-$(t).o)
+RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o)
 RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
 HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
@@ -179,10 +183,10 @@ $(BUILD)/frontend/%.gen.o: $(BUILD)/frontend/%.c | $(GRAMMAR_H)
 define runtime_rules
 $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_FLAGS_$(1)) $(RUNTIME_CFLAGS) -Os -I. -c $$< -o $$@
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -Os -I. -c $$< -o $$@
 $(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.o): $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_FLAGS_$(1)) $(RUNTIME_CFLAGS) -O2 -I. -c $$< -o $$@
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -O2 -I. -c $$< -o $$@
 $(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
 $(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
 endef

@@ -35,7 +35,8 @@ static const char help[] =
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64-linux-gnu,\n"
-    "                       armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v\n"
+    "                       armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
+    "                       thumbv7em-none-eabihf (.a or .o without libc)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
@@ -339,10 +340,19 @@ static const Platform *host_platform(void) {
     return host.platform;
 }
 
+/* A target without a system takes the runtime's core, and has no libraries to load. */
+static bool target_fits(Compilation *c) {
+    if (!c->target.platform->bare) return true;
+    c->o->core = true;
+    if (c->kind != ARTIFACT_SHARED || c->o->emit != EMIT_LIBRARY) return true;
+    fprintf(stderr, "modelc: %s has no shared libraries: the output's name must end in .a or .o\n", c->target.name);
+    return false;
+}
+
 /* False: not a target that we make code for, and said so. */
 static bool target_chosen(Compilation *c) {
     const char *name = c->o->target ? c->o->target : c->program->target;
-    if (target_find(name, c->o->level, &c->target)) return true;
+    if (target_find(name, c->o->level, &c->target)) return target_fits(c);
     fprintf(stderr, "modelc: the target %s is not supported yet; there are %s\n", name, target_names(c->arena));
     return false;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const Platform x86_64 = {.name = "x86-64",
+                                .back_end = "X86",
                                 .triple = "x86_64-unknown-linux-gnu",
                                 .cpu = "x86-64",
                                 .features = "",
@@ -14,6 +15,7 @@ static const Platform x86_64 = {.name = "x86-64",
                                 .elf_machine = EM_X86_64,
                                  .wide = true};
 static const Platform aarch64 = {.name = "aarch64-linux-gnu",
+                                 .back_end = "AArch64",
                                  .triple = "aarch64-unknown-linux-gnu",
                                  .cpu = "generic",
                                  .features = "",
@@ -22,6 +24,7 @@ static const Platform aarch64 = {.name = "aarch64-linux-gnu",
                                  .wide = true};
 
 static const Platform riscv64 = {.name = "riscv64-linux-gnu",
+                                 .back_end = "RISCV",
                                  .triple = "riscv64-unknown-linux-gnu",
                                  .cpu = "generic-rv64",
                                  .features = "+m,+a,+f,+d,+c",
@@ -31,12 +34,23 @@ static const Platform riscv64 = {.name = "riscv64-linux-gnu",
                                  .elf_flags = EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE};
 
 static const Platform armv7 = {.name = "armv7-linux-gnueabihf",
+                               .back_end = "ARM",
                                .triple = "armv7-unknown-linux-gnueabihf",
                                .cpu = "cortex-a7", /* and newer: NEON with fused products */
                                .features = "",
                                .runtime = "armv7",
                                .elf_machine = EM_ARM,
                                .elf_flags = EF_ARM_EABI_VER5};
+
+static const Platform thumbv7em = {.name = "thumbv7em-none-eabihf",
+                                   .back_end = "ARM",
+                                   .triple = "thumbv7em-none-unknown-eabihf",
+                                   .cpu = "cortex-m4",
+                                   .features = "",
+                                   .runtime = "thumbv7em",
+                                   .elf_machine = EM_ARM,
+                                   .elf_flags = EF_ARM_EABI_VER5,
+                                   .bare = true};
 
 static const struct {
     const char *name;
@@ -52,6 +66,7 @@ static const struct {
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
     {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
+    {"thumbv7em-none-eabihf", &thumbv7em, "cortex-m4", 0},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 

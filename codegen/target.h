@@ -7,11 +7,13 @@
 
 typedef struct Platform {
     const char *name;           /* "x86-64", "aarch64-linux-gnu" */
-    const char *triple;         /* LLVM's */
+    const char *back_end;       /* LLVM's: "AArch64" */
+    const char *triple;
     const char *cpu, *features; /* of entries and tables, which stand beside the kernels */
     const char *runtime;        /* what the embedded objects are called: runtime-NAME.o, runtime-core-NAME.o */
     int elf_machine;            /* EM_AARCH64 */
     bool wide;                  /* addresses of 64 bits, else of 32 */
+    bool bare;                  /* no system below: archives and objects with the runtime's core; code stays where it is linked to */
     unsigned elf_flags;         /* e_flags of its objects */
 } Platform;
 

@@ -228,6 +228,7 @@ typedef struct TileTarget {
     int in_flight;                 /* accumulators that hide the latency of fma */
     int64_t l2;                    /* bytes */
     bool fma, round;               /* instructions for a*b + c rounded once; for rounding to whole numbers */
+    bool no_doubles;               /* f64 is computed by functions of the runtime */
     bool avx512;              /* masks cost nothing, and x86-64-v4's instructions */
 } TileTarget;
 extern const TileTarget tile_targets[];          /* x86-64-v4, x86-64-v3, x86-64-v2, then others; then name NULL */

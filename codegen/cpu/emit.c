@@ -24,9 +24,9 @@ static void set_up_options(void) {
     LLVMParseCommandLineOptions(3, options, NULL);
 }
 
-/* LLVM's back ends by the first part of their triples; one is set up when it is first asked for. */
-#define BACK_ENDS(X) X(X86, "x86_64") X(AArch64, "aarch64") X(ARM, "armv7") X(RISCV, "riscv64")
-#define X(name, arch) \
+/* LLVM's back ends; one is set up when it is first asked for. */
+#define BACK_ENDS(X) X(X86) X(AArch64) X(ARM) X(RISCV)
+#define X(name) \
     static void set_up_##name(void) { \
         LLVMInitialize##name##TargetInfo(); \
         LLVMInitialize##name##Target(); \
@@ -37,11 +37,11 @@ static void set_up_options(void) {
 BACK_ENDS(X)
 #undef X
 
-static void set_up_llvm(const char *triple) {
+static void set_up_llvm(const char *back_end) {
     static pthread_once_t options = PTHREAD_ONCE_INIT;
     pthread_once(&options, set_up_options);
-#define X(name, arch) \
-    if (!strncmp(triple, arch "-", sizeof arch)) { \
+#define X(name) \
+    if (!strcmp(back_end, #name)) { \
         static pthread_once_t once = PTHREAD_ONCE_INIT; \
         pthread_once(&once, set_up_##name); \
     }
@@ -52,7 +52,7 @@ static void set_up_llvm(const char *triple) {
 Emit *emit_new(const char *module_name, const Platform *platform, bool optimize) {
     LLVMTargetRef target;
     char *message = NULL;
-    set_up_llvm(platform->triple);
+    set_up_llvm(platform->back_end);
     if (LLVMGetTargetFromTriple(platform->triple, &target, &message)) {
         LLVMDisposeMessage(message);
         return NULL;
@@ -62,8 +62,8 @@ Emit *emit_new(const char *module_name, const Platform *platform, bool optimize)
     e->context = LLVMContextCreate();
     e->module = LLVMModuleCreateWithNameInContext(module_name, e->context);
     LLVMCodeGenOptLevel level = optimize ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone;
-    e->machine = LLVMCreateTargetMachine(target, platform->triple, platform->cpu, platform->features, level, LLVMRelocPIC,
-                                         LLVMCodeModelSmall);
+    e->machine = LLVMCreateTargetMachine(target, platform->triple, platform->cpu, platform->features, level,
+                                         platform->bare ? LLVMRelocStatic : LLVMRelocPIC, LLVMCodeModelSmall);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
     LLVMSetModuleDataLayout(e->module, layout);
     LLVMDisposeTargetData(layout);

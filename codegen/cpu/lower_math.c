@@ -25,7 +25,7 @@ V keep_above(Lower *L, V x, double least) {
 }
 
 V math_fma(Lower *L, V a, V b, V c) {
-    if (!L->t->fma) return l_fadd(L, l_fmul(L, a, b), c);
+    if (!L->t->fma || (L->t->no_doubles && lower_is_double(a))) return l_fadd(L, l_fmul(L, a, b), c);
     T t = LLVMTypeOf(a);
     V x[3] = {a, b, c};
     return lower_intrinsic(L, "llvm.fma", &t, 1, x, 3);

@@ -63,8 +63,10 @@ __asm__(".thumb\n.syntax unified\n");
 DIVIDE("__aeabi_uldivmod", "rt_divide");
 DIVIDE("__aeabi_ldivmod", "rt_divide_signed");
 
+#if __ARM_FP & 8 /* else in double.c */
 HELPER double __aeabi_ul2d(uint64_t v) { return (double)(uint32_t)(v >> 32) * 0x1p32 + (double)(uint32_t)v; }
 HELPER double __aeabi_l2d(int64_t v) { return (double)(int32_t)(v >> 32) * 0x1p32 + (double)(uint32_t)v; }
+#endif
 
 /* Towards zero; what does not fit becomes the nearest number that does. */
 HELPER uint64_t __aeabi_d2ulz(double v) {
