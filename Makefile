@@ -52,6 +52,7 @@ NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/qemu-system-arm=qemu-system-arm \
+    /usr/bin/node=nodejs \
     /usr/bin/aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
     /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross \
     /usr/bin/arm-linux-gnueabihf-gcc=gcc-arm-linux-gnueabihf \
@@ -99,7 +100,7 @@ CXXFLAGS = -std=c++17 -isystem $(LLVM)/include $(OPT) $(SAN) -Wall -Wextra $(if 
 # What flex and bison write is not ours to make pretty.
 GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-shadow -Wno-unused-parameter \
     -Wno-unused-but-set-variable -Wno-unused-variable
-LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
+LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
@@ -112,12 +113,13 @@ RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidde
     -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
 # What the runtime is compiled for (codegen/target.c names these): both of its forms, or its core alone; flags.
 RUNTIME_HOSTED = x86-64 aarch64 armv7 riscv64
-RUNTIME_BARE = thumbv7em
+RUNTIME_BARE = thumbv7em wasm32
 RUNTIME_TARGETS = $(RUNTIME_HOSTED) $(RUNTIME_BARE)
 RUNTIME_FLAGS_x86-64 = --target=x86_64-linux-gnu
 RUNTIME_FLAGS_aarch64 = --target=aarch64-linux-gnu -mno-outline-atomics
 RUNTIME_FLAGS_armv7 = --target=armv7-linux-gnueabihf -mcpu=cortex-a7 -mfpu=neon-vfpv4
 RUNTIME_FLAGS_thumbv7em = --target=thumbv7em-none-eabihf -mcpu=cortex-m4 -fno-pic
+RUNTIME_FLAGS_wasm32 = --target=wasm32-unknown-unknown -msimd128 -fno-pic
 RUNTIME_FLAGS_riscv64 = --target=riscv64-linux-gnu
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ $(foreach t,$(RUNTIME_TARGETS),$(eval $(call runtime_rules,$(t))))
 
 $(RUNTIMES): $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
 	@echo "  runtime $@"
-	$(Q)$(LLVM)/bin/ld.lld -r -o $@ $(filter %.o,$^)
+	$(Q)$(LLVM)/bin/$(if $(findstring wasm,$@),wasm-ld,ld.lld) -r -o $@ $(filter %.o,$^)
 	$(Q)sh runtime/imports.sh $@ $(if $(findstring -core-,$@),,codegen/libc.def)
 
 # ---- files inside the compiler: ir/embed.h -----------------------------------------------------------------------------------

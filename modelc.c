@@ -36,7 +36,7 @@ static const char help[] =
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64-linux-gnu,\n"
     "                       armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
-    "                       thumbv7em-none-eabihf (.a or .o without libc)\n"
+    "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
@@ -342,11 +342,13 @@ static const Platform *host_platform(void) {
 
 /* A target without a system takes the runtime's core, and has no libraries to load. */
 static bool target_fits(Compilation *c) {
-    if (!c->target.platform->bare) return true;
-    c->o->core = true;
-    if (c->kind != ARTIFACT_SHARED || c->o->emit != EMIT_LIBRARY) return true;
-    fprintf(stderr, "modelc: %s has no shared libraries: the output's name must end in .a or .o\n", c->target.name);
-    return false;
+    const Platform *p = c->target.platform;
+    c->o->core = c->o->core || p->bare;
+    bool library = c->o->emit == EMIT_LIBRARY && c->o->output;
+    const char *suffix = !library ? NULL : p->wasm && c->kind != ARTIFACT_MODULE ? ".wasm" : p->bare && c->kind == ARTIFACT_SHARED ? ".a or .o" : NULL;
+    if (c->kind == ARTIFACT_MODULE && !p->wasm) suffix = p->bare ? ".a or .o" : ".so, .a or .o";
+    if (suffix) fprintf(stderr, "modelc: for %s the name of the output ends in %s\n", c->target.name, suffix);
+    return !suffix;
 }
 
 /* False: not a target that we make code for, and said so. */
@@ -621,6 +623,7 @@ static int command_compile(Command *o) {
     Compilation *c = compilation_new(o);
     if (o->output && has_suffix(o->output, ".a")) c->kind = ARTIFACT_ARCHIVE;
     else if (o->output && has_suffix(o->output, ".o")) c->kind = ARTIFACT_OBJECT;
+    else if (o->output && has_suffix(o->output, ".wasm")) c->kind = ARTIFACT_MODULE;
     else if (!text && !has_suffix(o->output, ".so")) usage("%s: the name of a library ends in .so, .a or .o", o->output);
     return compilation_end(c, pipeline(c, o->files.at[0]) ? EXIT_DONE : EXIT_INPUT);
 }

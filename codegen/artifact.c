@@ -12,6 +12,7 @@
 #include "codegen/entry.h"
 #include "codegen/initial.h"
 #include "codegen/tables.h"
+#include "codegen/wasm.h"
 #include "ir/embed.h"
 
 #include <pthread.h>
@@ -224,11 +225,14 @@ bool artifact_link(Artifact *a, Bytes *file) {
     const char *error = NULL;
     int n = 0;
     for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
-    objects[n++] = elf_data(a->arena, a->options.target->platform, a->data, a->n_data, a->meta);
+    const Platform *platform = a->options.target->platform;
+    if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta);
+    else if (!wasm_data(a->arena, platform, a->data, a->n_data, a->meta, &objects[n++])) return false;
     objects[n++] = runtime_object(a);
     bool done = true;
     switch (a->options.kind) {
-    case ARTIFACT_SHARED: done = link_shared(a->arena, a->options.target->platform, objects, n, file, &error); break;
+    case ARTIFACT_SHARED: done = link_shared(a->arena, platform, objects, n, file, &error); break;
+    case ARTIFACT_MODULE: done = link_module(a->arena, objects, n, file, &error); break;
     case ARTIFACT_OBJECT: done = link_object(a->arena, objects, n, file, &error); break;
     case ARTIFACT_ARCHIVE:
         done = link_object(a->arena, objects, n, &object, &error) &&

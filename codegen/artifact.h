@@ -12,7 +12,7 @@
 
 #define MODELC_VERSION "0.1"
 
-typedef enum { ARTIFACT_SHARED, ARTIFACT_ARCHIVE, ARTIFACT_OBJECT } ArtifactKind;
+typedef enum { ARTIFACT_SHARED, ARTIFACT_ARCHIVE, ARTIFACT_OBJECT, ARTIFACT_MODULE } ArtifactKind; /* a module of WebAssembly */
 
 typedef struct ArtifactOptions {
     const Program *program;

@@ -68,13 +68,13 @@ static void add(Command *c, const char *argument) {
 }
 
 /* Runs lld with its standard output, and so the result, in a memory file. */
-static bool lld_run(Arena *arena, Command *c, Bytes *result, const char **error) {
+static bool lld_to_memory(Arena *arena, Command *c, Bytes *result, const char **error) {
     char messages[16384] = "";
     fflush(stdout);
     int out = memfd_create("linked", MFD_CLOEXEC), before = dup(STDOUT_FILENO), status = -1;
     bool closed = before < 0 && errno == EBADF; /* the compiler was started without a standard output */
     bool ready = out >= 0 && (before >= 0 || closed) && dup2(out, STDOUT_FILENO) >= 0;
-    if (ready) status = lld_elf(c->n, c->argument, messages, sizeof messages);
+    if (ready) status = lld_run(c->n, c->argument, messages, sizeof messages);
     int reason = errno;
     if (before >= 0) {
         dup2(before, STDOUT_FILENO);
@@ -104,7 +104,7 @@ static bool link_run(Arena *arena, Command *c, const Bytes *objects, int n, Byte
     }
     add(c, "-o");
     add(c, "-");
-    bool done = ready && lld_run(arena, c, result, error);
+    bool done = ready && lld_to_memory(arena, c, result, error);
     int reason = errno;
     for (int i = 0; i < opened; i++) close(fd[i]);
     errno = reason;
@@ -144,6 +144,24 @@ bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const
     add(&c, "--threads=1");
     Bytes joined;
     return link_run(arena, &c, objects, n, &joined, error) && elf_localize(arena, joined, result, error);
+}
+
+/* Memory is the module's own and grows; what is above __heap_base is the program's that loads it. */
+bool link_module(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {
+    Command c = {.n = 0};
+    add(&c, "wasm-ld");
+    add(&c, "--no-entry");
+    add(&c, "--export-dynamic");
+    add(&c, "--export-table");
+    add(&c, "--export=__heap_base");
+    add(&c, "--stack-first");
+    add(&c, "-z");
+    add(&c, "stack-size=1048576");
+    add(&c, "--gc-sections");
+    add(&c, "--fatal-warnings");
+    add(&c, "--strip-debug");
+    add(&c, "--threads=1");
+    return link_run(arena, &c, objects, n, result, error);
 }
 
 /* ---- files --------------------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,9 @@
  * *error (in the arena) is a fault of ours, or NULL where the system refused memory or a file, and errno says why. */
 bool link_shared(Arena *arena, const Platform *platform, const Bytes *objects, int n, Bytes *result, const char **error);
 
+/* A module of WebAssembly of the objects, that imports nothing. */
+bool link_module(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
+
 /* One relocatable object of the objects, hidden symbols made local. */
 bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
 

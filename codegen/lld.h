@@ -6,11 +6,11 @@
 extern "C" {
 #endif
 
-/* ld.lld with these arguments (arguments[0] is the program's name). Returns its exit status; what it said is in messages,
+/* ld.lld or wasm-ld, by the name in arguments[0], with these arguments. Returns its exit status; what it said is in messages,
  * 0-terminated and cut to `size`. -1: lld cannot run again in this process. LLD_REFUSED: the system refused to write the
  * result, errno says why. */
 #define LLD_REFUSED (-2)
-int lld_elf(int n, const char **arguments, char *messages, size_t size);
+int lld_run(int n, const char **arguments, char *messages, size_t size);
 
 #ifdef __cplusplus
 }

@@ -52,6 +52,15 @@ static const Platform thumbv7em = {.name = "thumbv7em-none-eabihf",
                                    .elf_flags = EF_ARM_EABI_VER5,
                                    .bare = true};
 
+static const Platform wasm32 = {.name = "wasm32",
+                                .back_end = "WebAssembly",
+                                .triple = "wasm32-unknown-unknown",
+                                .cpu = "generic",
+                                .features = "+simd128",
+                                .runtime = "wasm32",
+                                .wasm = true,
+                                .bare = true};
+
 static const struct {
     const char *name;
     const Platform *platform;
@@ -67,6 +76,7 @@ static const struct {
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
     {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
     {"thumbv7em-none-eabihf", &thumbv7em, "cortex-m4", 0},
+    {"wasm32", &wasm32, "wasm32", 0},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 

@@ -13,6 +13,7 @@ typedef struct Platform {
     const char *runtime;        /* what the embedded objects are called: runtime-NAME.o, runtime-core-NAME.o */
     int elf_machine;            /* EM_AARCH64 */
     bool wide;                  /* addresses of 64 bits, else of 32 */
+    bool wasm;                  /* modules of WebAssembly, no ELF */
     bool bare;                  /* no system below: archives and objects with the runtime's core; code stays where it is linked to */
     unsigned elf_flags;         /* e_flags of its objects */
 } Platform;

@@ -26,6 +26,7 @@ const TileTarget tile_targets[] = {
     {"cortex-m4", "cortex-m4", "cortex-m4", "", 4, 8, 1, 1 << 14, true, false, true, false},
     {"riscv64", "generic-rv64", "generic-rv64", "+m,+a,+f,+d,+c", 4, 8, 2, 1 << 19, true, true, false, false},
     {"riscv64+v", "generic-rv64", "generic-rv64", "+m,+a,+f,+d,+c,+v", 4, 32, 8, 1 << 19, true, true, false, false},
+    {"wasm32", "generic", "generic", "+simd128", 4, 16, 8, 1 << 18, false, true, false, false},
     {NULL, NULL, NULL, NULL, 0, 0, 0, 0, false, false, false, false},
 };
 

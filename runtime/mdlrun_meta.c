@@ -1,7 +1,7 @@
 /* mdlrun_meta.c -- what an artifact says about itself, read from the file without loading it: `info` works for artifacts of any
  * architecture, and nothing is loaded whose .mdl.meta does not hold together.
  *
- * The section .mdl.meta, in a little-endian ELF64 file:
+ * The section .mdl.meta, in a little-endian ELF file, or the custom section mdl.meta of a module of WebAssembly:
  *
  *     8 bytes   "MDLMETA1"
  *     8 bytes   length of the JSON, little-endian
@@ -33,24 +33,52 @@ static void not_artifact(Tool *t, const char *path, const char *why) {
     tool_fail(t, EXIT_INPUT, "%s is not an artifact of modelc: %s", path, why);
 }
 
-/* The bytes of section .mdl.meta inside the file; every offset is checked against the file's length. */
-static const char *section_find(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
+static uint64_t number_at(const char *at, int bytes) {
+    uint64_t v = 0;
+    for (int i = bytes; i-- > 0;) v = v << 8 | (unsigned char)at[i];
+    return v;
+}
+
+/* The tables of ELF, in the form of 64 bits whatever the file's is. */
+static Elf64_Ehdr elf_header(const char *file, bool wide) {
     Elf64_Ehdr head;
-    if (length < sizeof head || memcmp(file, ELFMAG, SELFMAG)) not_artifact(t, path, "it is no ELF file");
+    Elf32_Ehdr narrow;
     memcpy(&head, file, sizeof head);
-    if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB)
-        not_artifact(t, path, "it is no 64-bit little-endian ELF file");
+    if (wide) return head;
+    memcpy(&narrow, file, sizeof narrow);
+    return (Elf64_Ehdr){.e_type = narrow.e_type, .e_shoff = narrow.e_shoff, .e_shentsize = narrow.e_shentsize,
+                        .e_shnum = narrow.e_shnum, .e_shstrndx = narrow.e_shstrndx};
+}
+
+static Elf64_Shdr elf_section(const char *at, bool wide) {
+    Elf64_Shdr section;
+    Elf32_Shdr narrow;
+    if (wide) {
+        memcpy(&section, at, sizeof section);
+        return section;
+    }
+    memcpy(&narrow, at, sizeof narrow);
+    return (Elf64_Shdr){.sh_name = narrow.sh_name, .sh_type = narrow.sh_type, .sh_offset = narrow.sh_offset, .sh_size = narrow.sh_size};
+}
+
+/* The bytes of section .mdl.meta inside the file; every offset is checked against the file's length. */
+static const char *elf_meta(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
+    if (length < sizeof(Elf64_Ehdr)) not_artifact(t, path, "it is no ELF file");
+    if ((file[EI_CLASS] != ELFCLASS64 && file[EI_CLASS] != ELFCLASS32) || file[EI_DATA] != ELFDATA2LSB)
+        not_artifact(t, path, "it is no little-endian ELF file");
+    bool wide = file[EI_CLASS] == ELFCLASS64;
+    size_t row = wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
+    Elf64_Ehdr head = elf_header(file, wide);
     if (head.e_type != ET_DYN) not_artifact(t, path, "it is no shared library (compile with -o NAME.so)");
-    if (head.e_shentsize != sizeof(Elf64_Shdr) || head.e_shoff > length ||
-        (length - head.e_shoff) / sizeof(Elf64_Shdr) < head.e_shnum || head.e_shstrndx >= head.e_shnum)
+    if (head.e_shentsize != row || head.e_shoff > length || (length - head.e_shoff) / row < head.e_shnum ||
+        head.e_shstrndx >= head.e_shnum)
         not_artifact(t, path, "its table of sections is damaged or missing");
-    Elf64_Shdr names, section;
-    memcpy(&names, file + head.e_shoff + head.e_shstrndx * sizeof names, sizeof names);
+    Elf64_Shdr names = elf_section(file + head.e_shoff + head.e_shstrndx * row, wide);
     if (names.sh_offset > length || length - names.sh_offset < names.sh_size)
         not_artifact(t, path, "its table of sections is damaged or missing");
     const char wanted[] = ".mdl.meta";
     for (int i = 0; i < head.e_shnum; i++) {
-        memcpy(&section, file + head.e_shoff + (size_t)i * sizeof section, sizeof section);
+        Elf64_Shdr section = elf_section(file + head.e_shoff + (size_t)i * row, wide);
         if (section.sh_name > names.sh_size || names.sh_size - section.sh_name < sizeof wanted) continue;
         if (memcmp(file + names.sh_offset + section.sh_name, wanted, sizeof wanted)) continue;
         if (section.sh_type == SHT_NOBITS || section.sh_offset > length || length - section.sh_offset < section.sh_size)
@@ -61,13 +89,46 @@ static const char *section_find(Tool *t, const char *path, const char *file, siz
     not_artifact(t, path, "it has no section .mdl.meta");
 }
 
+/* A number of WebAssembly: seven bits a byte, lowest first. False: it does not end where it must. */
+static bool leb_read(const char *file, size_t length, size_t *at, uint64_t *v) {
+    *v = 0;
+    for (int shift = 0; shift < 35 && *at < length; shift += 7) {
+        unsigned char byte = (unsigned char)file[(*at)++];
+        *v |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128) return true;
+    }
+    return false;
+}
+
+/* The custom section mdl.meta of a module: sections follow a head of 8 bytes, each with a number, its length, and, if custom (0), a name. */
+static const char *wasm_meta(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
+    const char wanted[] = "mdl.meta";
+    uint64_t bytes, n;
+    for (size_t at = 8; at < length;) {
+        bool custom = file[at++] == 0;
+        if (!leb_read(file, length, &at, &bytes) || bytes > length - at) not_artifact(t, path, "one of its sections is cut off");
+        size_t name = at, end = at + bytes;
+        if (custom && leb_read(file, end, &name, &n) && n == sizeof wanted - 1 && n <= end - name && !memcmp(file + name, wanted, n)) {
+            *size = end - name - n;
+            return file + name + n;
+        }
+        at = end;
+    }
+    not_artifact(t, path, "it has no section mdl.meta");
+}
+
+static const char *section_find(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
+    if (length >= 8 && !memcmp(file, "\0asm", 4)) return wasm_meta(t, path, file, length, size);
+    if (length < SELFMAG || memcmp(file, ELFMAG, SELFMAG)) not_artifact(t, path, "it is no ELF file and no module of WebAssembly");
+    return elf_meta(t, path, file, length, size);
+}
+
 json_t *meta_read(Tool *t, const char *path) {
     size_t length, size;
     char *file = tool_file_read(t, path, &length);
     const unsigned char *at = (const unsigned char *)section_find(t, path, file, length, &size);
     if (size < 48 || memcmp(at, "MDLMETA1", 8)) not_artifact(t, path, "its section .mdl.meta does not begin with MDLMETA1");
-    uint64_t n = 0;
-    for (int i = 7; i >= 0; i--) n = n << 8 | at[8 + i];
+    uint64_t n = number_at((const char *)at + 8, 8);
     if (n > size - 48) not_artifact(t, path, "its section .mdl.meta is cut off");
     unsigned char hash[EVP_MAX_MD_SIZE];
     unsigned int hash_length = 0;

@@ -25,7 +25,7 @@ static void set_up_options(void) {
 }
 
 /* LLVM's back ends; one is set up when it is first asked for. */
-#define BACK_ENDS(X) X(X86) X(AArch64) X(ARM) X(RISCV)
+#define BACK_ENDS(X) X(X86) X(AArch64) X(ARM) X(RISCV) X(WebAssembly)
 #define X(name) \
     static void set_up_##name(void) { \
         LLVMInitialize##name##TargetInfo(); \

@@ -38,7 +38,7 @@ static int runtime_there(const char *kind, const char *target) {
     char name[64];
     snprintf(name, sizeof name, "%s-%s.o", kind, target);
     for (const Embedded *e = embedded_runtime; e->name; e++)
-        if (!strcmp(e->name, name) && !memcmp(e->text, "\177ELF", 4)) return 1;
+        if (!strcmp(e->name, name) && !memcmp(e->text, strcmp(target, "wasm32") ? "\177ELF" : "\0asm", 4)) return 1;
     printf("%s is not in embedded_runtime\n", name);
     exit(1);
 }
@@ -46,7 +46,7 @@ static int runtime_there(const char *kind, const char *target) {
 int main(void) {
     if (table_check(embedded_std, "frontend/std") < 1) return 1;
     if (table_check(embedded_header, "runtime") != 1) return 1;
-    static const char *const hosted[] = {"x86-64", "aarch64", "armv7", "riscv64"}, *const bare[] = {"thumbv7em"};
+    static const char *const hosted[] = {"x86-64", "aarch64", "armv7", "riscv64"}, *const bare[] = {"thumbv7em", "wasm32"};
     int n = 0, n_hosted = sizeof hosted / sizeof *hosted, n_bare = sizeof bare / sizeof *bare;
     for (int i = 0; i < n_hosted; i++) n += runtime_there("runtime", hosted[i]) + runtime_there("runtime-core", hosted[i]);
     for (int i = 0; i < n_bare; i++) n += runtime_there("runtime-core", bare[i]);
