@@ -34,7 +34,7 @@ typedef struct Part {
 struct Artifact {
     Arena *arena;
     ArtifactOptions options;
-    EntryUnit unit;
+    EntryUnit units[TARGET_VARIANTS]; /* all that is generated, once for each variant of the target */
     Part parts[THREADS];
     int n_parts;
     ElfData *data; /* values of slots, then constant tensors */
@@ -44,20 +44,29 @@ struct Artifact {
 
 /* ---- generating ---------------------------------------------------------------------------------------------------------- */
 
-static void parts_new(Artifact *a, int n) {
-    a->n_parts = n < 1 ? 1 : n > THREADS ? THREADS : n;
-    a->unit.modules = NEW_ARRAY(a->arena, EntryModule, a->n_parts);
-    a->unit.n_modules = a->n_parts;
-    for (int i = 0; i < a->n_parts; i++) {
-        Part *part = &a->parts[i];
-        part->emit = emit_new(i ? arena_printf(a->arena, "%s.%d", a->options.program->name, i) : a->options.program->name,
-                              a->options.target->platform, a->options.target->optimize > 0);
-        if (!part->emit) bug("LLVM has no code generator for %s", a->options.target->platform->triple);
-        part->scheduler = scheduler_new(a->arena, emit_module(part->emit), a->options.target);
-        a->unit.modules[i] = (EntryModule){.scheduler = part->scheduler, .module = emit_module(part->emit)};
+static void part_new(Artifact *a, int number, const Target *target) {
+    Part *part = &a->parts[number];
+    const char *name = a->options.program->name;
+    part->emit =
+        emit_new(number ? arena_printf(a->arena, "%s.%d", name, number) : name, target->platform, target->optimize > 0);
+    if (!part->emit) bug("LLVM has no code generator for %s", target->platform->triple);
+    part->scheduler = scheduler_new(a->arena, emit_module(part->emit), target);
+}
+
+/* The modules of one variant. */
+static void unit_new(Artifact *a, int variant, int n) {
+    EntryUnit *unit = &a->units[variant];
+    Target target = target_variant(a->options.target, variant);
+    unit->first = a->n_parts;
+    unit->modules = NEW_ARRAY(a->arena, EntryModule, n);
+    unit->n_modules = n;
+    for (int i = 0; i < n; i++) {
+        part_new(a, a->n_parts, &target);
+        const Part *part = &a->parts[a->n_parts++];
+        unit->modules[i] = (EntryModule){.scheduler = part->scheduler, .module = emit_module(part->emit)};
     }
-    a->unit.module = module_new(a->arena, emit_module(a->parts[0].emit));
-    a->unit.program = a->options.program;
+    unit->module = module_new(a->arena, unit->modules[0].module);
+    unit->program = a->options.program;
 }
 
 /* Functions of the other modules get the names that the entries call them by. */
@@ -89,10 +98,11 @@ static const char **data_collect(Artifact *a) {
 
 /* Constant tensors that the code refers to. */
 static void data_tensors(Artifact *a) {
-    int n = a->unit.tensors.n;
-    a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)a->n_data, sizeof *a->data * (size_t)(a->n_data + n + 1));
-    for (int i = 0; i < n; i++) {
-        const Node *t = a->unit.tensors.at[i];
+    const EntryUnit *last = &a->units[a->options.target->variants - 1]; /* each went on with the tensors of the one before */
+    a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)a->n_data,
+                         sizeof *a->data * (size_t)(a->n_data + last->tensors.n + 1));
+    for (int i = 0; i < last->tensors.n; i++) {
+        const Node *t = last->tensors.at[i];
         int64_t count = 1;
         for (int k = 0; k < t->type.rank; k++) count *= size_value(t->type.dim[k]);
         a->data[a->n_data++] =
@@ -104,10 +114,16 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     Artifact *a = NEW(arena, Artifact);
     a->arena = arena;
     a->options = *options;
-    parts_new(a, options->threads);
+    int variants = options->target->variants, most = THREADS / variants;
+    int n = options->threads < 1 ? 1 : options->threads < most ? options->threads : most;
     ArtifactHashes hashes = artifact_hashes(arena, options);
     a->meta = artifact_meta(arena, options, &hashes);
-    artifact_tables(&a->unit, options, &hashes, data_collect(a));
+    const char **data = data_collect(a);
+    for (int i = 0; i < variants; i++) {
+        unit_new(a, i, n);
+        if (i) a->units[i].tensors = a->units[i - 1].tensors;
+        artifact_tables(&a->units[i], options, &hashes, data, i);
+    }
     data_tensors(a);
     parts_rename(a);
     return a;
@@ -144,7 +160,7 @@ const char *artifact_asm(Artifact *a) {
 }
 
 int artifact_kernel_calls(const Artifact *a) {
-    return a->unit.kernels;
+    return a->units[0].kernels;
 }
 
 int artifact_kernel_functions(const Artifact *a) {

@@ -232,6 +232,11 @@ static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall 
     return module_constant(c->m, module_struct(c->m, 5, fields));
 }
 
+/* The name to call a kernel by from the unit's first module: in that one, it has not been renamed yet. */
+static const char *kernel_name(const EntryUnit *u, const char *function, int module) {
+    return entry_kernel_name(u->module->arena, function, module ? u->first + module : 0);
+}
+
 /* The number of a pack in the artifact: a new one, or that of an equal one that came up before. */
 static int pack_number(EntryUnit *u, const Pack *pack, int module) {
     int slot = pack->slot;
@@ -240,7 +245,7 @@ static int pack_number(EntryUnit *u, const Pack *pack, int module) {
     }
     const KernelCall *call = scheduler_pack(u->modules[module].scheduler, pack);
     EntryPack made = {.slot = slot, .text = pack->text, .said = call->text, .bytes = pack->bytes};
-    made.thunk = entry_kernel_name(u->module->arena, call->function, module);
+    made.thunk = kernel_name(u, call->function, module);
     if (!size_is_const(call->count, &made.count)) bug("the size of a pack is not fixed");
     PUSH(u->module->arena, u->packs, made);
     return u->packs.n - 1;
@@ -324,7 +329,7 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
         LLVMPositionBuilderAtEnd(c->b, variant);
     }
     LLVMTypeRef thunk_types[] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64};
-    const char *name = entry_kernel_name(m->arena, call->function, module);
+    const char *name = kernel_name(c->unit, call->function, module);
     LLVMValueRef thunk = module_function(m, name, module_type(m, m->nothing, 5, thunk_types));
     LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
     for (int i = 0; i < call->n_args; i++) {

@@ -41,6 +41,7 @@ typedef struct EntryUnit {
     EntryModule
         *modules; /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
     int n_modules;
+    int first; /* number of the first one among all of the artifact */
     LIST(EntryKey) keys;    /* kernels dealt out so far */
     LIST(EntryPack) packs;
     LIST(EntryPackUse) uses; /* of packs, by the function that entry_code made last */
@@ -56,8 +57,8 @@ typedef struct EntryUnit {
 
 const char *entry_place_text(Arena *arena, Loc at); /* "gpt.mdl:29"; "" without a place */
 
-/* Schedulers number their functions alone: those of another module than the first are renamed at the end, by this rule.
- * Functions of the runtime keep their names. */
+/* Schedulers number their functions alone: those of all modules but the artifact's first are renamed at the end, by this rule.
+ * Functions of the runtime keep their names. module: its number in the artifact. */
 const char *entry_kernel_name(Arena *arena, const char *function, int module);
 
 /* int NAME(RtFrame *), internal. `entry`: what messages begin with. */

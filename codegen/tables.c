@@ -20,7 +20,8 @@ typedef struct Tables {
     const ArtifactOptions *options;
     const Program *program;
     const ArtifactHashes *hashes;
-    LLVMValueRef model, values; /* the public table, its slots' rows */
+    int variant, level;                /* of the target's; the level of its machine */
+    LLVMValueRef model, values, names; /* the public table, its rows of slots and of sizes: those of variant 0 */
     LLVMTypeRef value_type, size_type;
 } Tables;
 
@@ -184,21 +185,23 @@ static LLVMBuilderRef body_begin(const Tables *t, LLVMValueRef function) {
     return b;
 }
 
-/* function(...) { return runtime(program, ...); } */
-static void forward(Tables *t, LLVMValueRef function, const char *runtime, LLVMValueRef program) {
+/* function(...) { return runtime(program, ...); }; the program is chosen at the call where there are several. */
+static void forward(Tables *t, LLVMValueRef function, const char *runtime, LLVMValueRef programs) {
     Module *m = t->m;
     unsigned n = LLVMCountParams(function);
     LLVMTypeRef types[8], type = LLVMGlobalGetValueType(function);
     LLVMValueRef arguments[8];
     if (n > 7) bug("%s has %u parameters", runtime, n);
     types[0] = m->ptr;
-    arguments[0] = program;
+    LLVMBuilderRef b = body_begin(t, function);
+    arguments[0] = programs;
+    if (t->options->target->variants > 1)
+        arguments[0] = module_call(m, b, module_function(m, "rt_choose", module_type(m, m->ptr, 1, types)), 1, &programs);
     for (unsigned i = 0; i < n; i++) {
         arguments[i + 1] = LLVMGetParam(function, i);
         types[i + 1] = LLVMTypeOf(arguments[i + 1]);
     }
     LLVMTypeRef runtime_type = module_type(m, LLVMGetReturnType(type), (int)n + 1, types);
-    LLVMBuilderRef b = body_begin(t, function);
     LLVMBuildRet(b, module_call(m, b, module_function(m, runtime, runtime_type), (int)n + 1, arguments));
     LLVMDisposeBuilder(b);
 }
@@ -272,12 +275,36 @@ static LLVMValueRef table_add(Tables *t, const char *name, LLVMValueRef value) {
     return global;
 }
 
+/* Other modules of the artifact refer to it by this name. */
+static LLVMValueRef table_named(LLVMValueRef table, const char *name) {
+    LLVMSetValueName2(table, name, strlen(name));
+    LLVMSetLinkage(table, LLVMExternalLinkage);
+    LLVMSetVisibility(table, LLVMHiddenVisibility);
+    return table;
+}
+
+/* A table of variant 0 that the others refer to, by a name of its own; in the others, the reference. */
+static LLVMValueRef table_shared(Tables *t, const char *name, LLVMValueRef table) {
+    if (t->variant) return module_external(t->m, name);
+    if (t->options->target->variants == 1 || LLVMIsNull(table)) return table;
+    return table_named(table, name);
+}
+
+/* What model_table leaves behind, where another variant has made it. */
+static void model_refer(Tables *t) {
+    const Program *p = t->program;
+    t->model = table_shared(t, "mdl.model", NULL);
+    t->values = p->slots.n ? table_shared(t, "mdl.values", NULL) : module_null(t->m);
+    t->names = size_names(p->sizes) ? table_shared(t, "mdl.names", NULL) : module_null(t->m);
+    if (p->slots.n) value_row(t, "", 0, &p->slots.at[0]->type); /* for the type of a row */
+}
+
 static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMValueRef bytes, LLVMValueRef flops) {
     Module *m = t->m;
     const Program *p = t->program;
     LLVMTypeRef P = m->ptr, I = m->i32, L = m->i64;
-    LLVMValueRef sizes = sizes_table(t);
-    t->values = slot_values(t);
+    t->names = table_shared(t, "mdl.names", sizes_table(t));
+    t->values = table_shared(t, "mdl.values", slot_values(t));
     char *version = arena_alloc(m->arena, 13);
     for (int i = 0; i < 6; i++) sprintf(version + 2 * i, "%02x", t->hashes->source[i]);
     LLVMValueRef fields[] = {
@@ -295,7 +322,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         module_i32(m, size_inputs(p->sizes)),
         entries_table(t),
         t->values,
-        sizes,
+        t->names,
         module_text(m, p->run_json),
         open,
         runtime_row(t, "rt_close", m->nothing, 1, (LLVMTypeRef[]){P}),
@@ -319,7 +346,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
     fields[1] = module_i32(m, (int64_t)LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), type));
     LLVMValueRef value = module_struct(m, n, fields);
     struct_check(m, value, sizeof(mdl_model), "mdl_model");
-    t->model = table_add(t, "model", value);
+    t->model = table_shared(t, "mdl.model", table_add(t, "model", value));
 }
 
 /* ---- the runtime's tables ------------------------------------------------------------------------------------------------ */
@@ -444,6 +471,10 @@ static LLVMValueRef slot_runtime_row(Tables *t, int i, const char *data) {
     return row;
 }
 
+static const char *program_name(const Tables *t, int variant) {
+    return arena_printf(t->m->arena, "mdl.program.%d", variant);
+}
+
 static LLVMValueRef program_table(Tables *t, const char *const *data) {
     Module *m = t->m;
     const Program *p = t->program;
@@ -458,29 +489,44 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
         int64_t bytes = scheduler_scratch(t->unit->modules[i].scheduler);
         if (bytes > scratch) scratch = bytes;
     }
-    LLVMValueRef model = LLVMGetInitializer(t->model), names = LLVMGetOperand(model, 14);
     LLVMValueRef fields[] = {t->model,
                              module_i32(m, size_inputs(p->sizes)),
                              module_i32(m, p->slots.n),
                              module_i32(m, p->entries.n),
-                             names,
+                             t->names,
                              p->slots.n ? module_array(m, LLVMTypeOf(slots[0]), p->slots.n, slots) : module_null(m),
                              p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
                              module_i64(m, scratch),
-                             module_i32(m, t->options->target->level),
+                             module_i32(m, t->level),
                              module_array(m, m->ptr, p->slots.n, dims),
                              module_i32(m, t->unit->packs.n),
                              packs_table(t)};
     LLVMValueRef value = module_struct(m, 12, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
-    return table_add(t, "program", value);
+    LLVMValueRef program = table_add(t, "program", value);
+    return t->variant ? table_named(program, program_name(t, t->variant)) : program;
 }
 
-void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data) {
-    Tables tables = {.unit = u, .m = u->module, .options = options, .program = options->program, .hashes = hashes},
+/* An array of the programs of all variants, the least first, then NULL. */
+static LLVMValueRef programs_table(Tables *t, LLVMValueRef program) {
+    LLVMValueRef programs[TARGET_VARIANTS + 1] = {program};
+    int n = t->options->target->variants;
+    for (int i = 1; i < n; i++) programs[i] = module_external(t->m, program_name(t, i));
+    programs[n] = module_null(t->m);
+    return module_array(t->m, t->m->ptr, n + 1, programs);
+}
+
+void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data, int variant) {
+    Tables tables = {.unit = u, .m = u->module, .options = options, .program = options->program, .hashes = hashes,
+                     .variant = variant, .level = target_variant(options->target, variant).level},
            *t = &tables;
     Module *m = u->module;
     LLVMTypeRef P = m->ptr;
+    if (variant) {
+        model_refer(t);
+        program_table(t, data);
+        return;
+    }
     LLVMValueRef open =
         exported(t, arena_printf(m->arena, "%s_open", t->program->name), module_type(m, m->i32, 2, (LLVMTypeRef[]){P, P}));
     LLVMValueRef shape = internal_function(t, "value.shape", m->i32, 3, (LLVMTypeRef[]){P, P, P});
@@ -488,10 +534,11 @@ void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const Artifac
     LLVMValueRef flops = internal_function(t, "entry.flops", m->i64, 2, (LLVMTypeRef[]){m->i32, P});
     model_table(t, open, shape, bytes, flops);
     LLVMValueRef program = program_table(t, data);
-    forward(t, open, "rt_open", program);
-    forward(t, shape, "rt_shape", program);
-    forward(t, bytes, "rt_bytes", program);
-    forward(t, flops, "rt_flops", program);
+    LLVMValueRef programs = options->target->variants > 1 ? programs_table(t, program) : program;
+    forward(t, open, "rt_open", programs);
+    forward(t, shape, "rt_shape", programs);
+    forward(t, bytes, "rt_bytes", programs);
+    forward(t, flops, "rt_flops", programs);
     model_function(t, arena_printf(m->arena, "%s_model", t->program->name));
     if (options->kind == ARTIFACT_SHARED) model_function(t, MDL_MODEL_SYMBOL);
     for (int i = 0; i < t->program->entries.n; i++) entry_function(t, i, program);

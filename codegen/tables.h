@@ -15,8 +15,8 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *options, const Artifact
 
 /* Everything but the kernels, into the unit's module: entries, initial values, tables, exported functions. data[i]: the address
  * of the value of slot i inside the artifact, or NULL. Scratch of the schedulers is known when all entries have been generated:
- * the last thing to be written. */
-void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data);
+ * the last thing to be written. variant 0 has all tables and exports; the others only what differs, the runtime's. */
+void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data, int variant);
 
 bool artifact_cached(const Entry *e, int result);             /* does the result depend on a cache? */
 int artifact_size_entry(const Program *p, const SizeName *n); /* the entry a size belongs to, -1: several, or a slot's */

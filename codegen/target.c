@@ -88,17 +88,28 @@ int target_native_level(void) {
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
+/* The levels of x86-64 that there are kernels for, each a target too. */
+static const char *const levels[TARGET_VARIANTS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+
 bool target_find(const char *name, int optimize, Target *t) {
-    static const char *const native[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
-    if (!name || !strcmp(name, "native") || !strcmp(name, "cpu")) name = native[target_native_level() - 2];
+    if (!name || !strcmp(name, "native") || !strcmp(name, "cpu")) name = levels[target_native_level() - 2];
     for (int i = 0; i < TARGETS; i++) {
         if (strcmp(name, targets[i].name)) continue;
         const TileTarget *machine = tile_target(targets[i].machine);
         if (!machine) bug("no machine %s", targets[i].machine);
-        *t = (Target){targets[i].level ? machine->name : targets[i].name, targets[i].platform, machine, targets[i].level, optimize};
+        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize};
+        if (strcmp(name, x86_64.name)) return true;
+        t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
+        t->variants = TARGET_VARIANTS;
         return true;
     }
     return false;
+}
+
+Target target_variant(const Target *t, int i) {
+    Target one = *t;
+    if (t->variants > 1 && !target_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
+    return one;
 }
 
 const char *target_names(Arena *arena) {

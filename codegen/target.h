@@ -19,16 +19,20 @@ typedef struct Platform {
 } Platform;
 
 typedef struct Target {
-    const char *name; /* "x86-64-v3", "aarch64-linux-gnu" */
+    const char *name; /* "x86-64-v3", "aarch64-linux-gnu"; of several: "x86-64-v2 x86-64-v3 x86-64-v4" */
     const Platform *platform;
-    const TileTarget *machine;
+    const TileTarget *machine; /* of several: the least */
     int level;    /* x86-64-v: 4, 3, 2; 0 elsewhere */
+    int variants; /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
     int optimize; /* 0: -O0, every op a kernel of its own; 2 */
 } Target;
 
-/* The target of this name; NULL or "native": the processor we run on; "x86-64": the least of its levels that has kernels. False:
- * there is none. */
+enum { TARGET_VARIANTS = 3 }; /* at most */
+
+/* The target of this name; NULL or "native": the processor we run on; "x86-64": all its levels that have kernels. False: there
+ * is none. */
 bool target_find(const char *name, int optimize, Target *t);
+Target target_variant(const Target *t, int i); /* one of them: 0 is the least */
 const char *target_names(Arena *arena); /* "native, x86-64, ... and aarch64-linux-gnu" */
 int target_native_level(void);          /* x86-64-v of the processor we run on: 2, 3, 4 */
 

@@ -28,6 +28,8 @@ void rt_host_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *c
 int rt_load(mdl_session *s, const char *path);
 int rt_save(mdl_session *s, const char *path, int32_t optimizer);
 
+const char *rt_host_cpu(void); /* the environment's MDL_CPU: x86-64-v2 and so on, the most that may be used; NULL: not set */
+
 int64_t rt_host_now(void); /* ns, of a clock that only rises; -1: there is none */
 
 /* RT_ERROR bytes in which to leave why an open failed: of this thread; without threads, the one there is. */

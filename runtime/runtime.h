@@ -126,6 +126,10 @@ void rt_categorical_f32(void *const *args, const int64_t *sizes, char *scratch, 
                                                                                                     out i32[rows] */
 void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1); /* sizes = {outer, n, inner, from_end}: x, out */
 
+/* Of an artifact's programs for several processors, the least first, then NULL: the best one that this processor runs and that MDL_CPU
+ * allows. */
+const RtProgram *rt_choose(const RtProgram *const *programs);
+
 /* ---- what the runtime implements for the model's table */
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);
 void rt_close(mdl_session *s);

@@ -40,6 +40,8 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
     return no_files(s, "save");
 }
 
+const char *rt_host_cpu(void) { return NULL; }
+
 int64_t rt_host_now(void) { return -1; }
 
 char *rt_host_open_error(void) {

@@ -52,7 +52,7 @@ int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t
     const mdl_entry *e = &p->model->entries[entry];
     int64_t values[p->n_names + 1];
     memset(values, 0, sizeof values);
-    int code = s->program == p ? check_sizes(s, e, sizes, values) : rt_fail(s, MDL_ARGUMENT, "%s: the session is another model's", e->name);
+    int code = s->model == p->model ? check_sizes(s, e, sizes, values) : rt_fail(s, MDL_ARGUMENT, "%s: the session is another model's", e->name);
     for (int i = 0; i < e->n_inputs && !code; i++)
         if (!inputs[i]) code = rt_fail(s, MDL_ARGUMENT, "%s: %s is NULL", e->name, e->inputs[i].name);
     for (int i = 0; i < e->n_outputs && !code; i++)

@@ -2,12 +2,12 @@
 #include "runtime/internal.h"
 
 #ifndef __x86_64__
-int rt_cpu_level(void) { return 0; }
+static int processor(void) { return 0; }
 #else
 #include <cpuid.h>
 
 /* The micro-architecture levels of the x86-64 psABI; AVX state must be enabled by the system too (XCR0). */
-int rt_cpu_level(void) {
+static int processor(void) {
     unsigned a, b, c, d, b7, c7, d7, xcr = 0, high = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 1;
     const unsigned v2 = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23; /* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT */
@@ -22,3 +22,28 @@ int rt_cpu_level(void) {
     return (xcr & 0xe6) == 0xe6 && (b7 & v4) == v4 ? 4 : 3;
 }
 #endif
+
+/* -1: MDL_CPU names no level. */
+static int allowed(void) {
+    const char *most = rt_host_cpu();
+    if (!most) return 4;
+    for (int level = 2; level <= 4; level++) {
+        char name[16];
+        rt_text(name, sizeof name, "x86-64-v%d", level);
+        if (rt_text_order(most, name) == 0) return level;
+    }
+    return -1;
+}
+
+int rt_cpu_level(void) {
+    int here = processor(), most = here ? allowed() : 0;
+    return here < most ? here : most;
+}
+
+const RtProgram *rt_choose(const RtProgram *const *programs) {
+    int level = rt_cpu_level();
+    const RtProgram *best = *programs;
+    for (; *programs; programs++)
+        if ((*programs)->cpu_level <= level) best = *programs;
+    return best;
+}

@@ -18,6 +18,8 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strerror(int code);
 
+char *getenv(const char *name);
+
 int *__errno_location(void);
 #define errno (*__errno_location ())
 #define EINTR 4

@@ -20,6 +20,8 @@ void *rt_host_take(int64_t bytes) {
 
 void rt_host_give(void *p) { free(p); }
 
+const char *rt_host_cpu(void) { return getenv("MDL_CPU"); }
+
 int64_t rt_host_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
