@@ -117,6 +117,9 @@ RUNTIME_BARE = thumbv7em wasm32
 RUNTIME_TARGETS = $(RUNTIME_HOSTED) $(RUNTIME_BARE)
 RUNTIME_FLAGS_x86-64 = --target=x86_64-linux-gnu
 RUNTIME_FLAGS_aarch64 = --target=aarch64-linux-gnu -mno-outline-atomics
+# -Oz calls functions to shift 64 bits.
+RUNTIME_SMALL_armv7 = -Os
+RUNTIME_SMALL_thumbv7em = -Os
 RUNTIME_FLAGS_armv7 = --target=armv7-linux-gnueabihf -mcpu=cortex-a7 -mfpu=neon-vfpv4
 RUNTIME_FLAGS_thumbv7em = --target=thumbv7em-none-eabihf -mcpu=cortex-m4 -fno-pic
 RUNTIME_FLAGS_wasm32 = --target=wasm32-unknown-unknown -msimd128 -fno-pic
@@ -185,7 +188,7 @@ $(BUILD)/frontend/%.gen.o: $(BUILD)/frontend/%.c | $(GRAMMAR_H)
 define runtime_rules
 $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -Os -I. -c $$< -o $$@
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz) -I. -c $$< -o $$@
 $(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.o): $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
 	@mkdir -p $$(@D)
 	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -O2 -I. -c $$< -o $$@

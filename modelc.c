@@ -38,6 +38,7 @@ static const char help[] =
     "                       aarch64-linux-gnu, armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
     "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
+    "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
@@ -75,7 +76,7 @@ typedef struct Command {
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
     int level; /* 0 or 2 */
-    bool core, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool core, strip, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -173,6 +174,7 @@ static bool option_flag(Command *o, const char *a) {
     if (!strcmp(a, "-O0")) o->level = 0;
     else if (!strcmp(a, "-O1") || !strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
     else if (!strcmp(a, "--time")) o->time = true;
+    else if (!strcmp(a, "--strip")) o->strip = true;
     else if (!strcmp(a, "-MD")) o->depfile_wanted = true;
     else if (!strcmp(a, "-v")) o->verbose = true;
     else if (!strcmp(a, "-q")) o->quiet = true;
@@ -453,6 +455,7 @@ static void stage_generate(Compilation *c) {
                                .source = c->source,
                                .kind = c->kind,
                                .core = c->o->core,
+                               .strip = c->o->strip,
                                .threads = 2};
     c->artifact = artifact_new(c->arena, &options);
     stage_done(c, "generate",

@@ -247,7 +247,7 @@ bool artifact_link(Artifact *a, Bytes *file) {
     objects[n++] = runtime_object(a);
     bool done = true;
     switch (a->options.kind) {
-    case ARTIFACT_SHARED: done = link_shared(a->arena, platform, objects, n, file, &error); break;
+    case ARTIFACT_SHARED: done = link_shared(a->arena, platform, a->options.strip, objects, n, file, &error); break;
     case ARTIFACT_MODULE: done = link_module(a->arena, objects, n, file, &error); break;
     case ARTIFACT_OBJECT: done = link_object(a->arena, objects, n, file, &error); break;
     case ARTIFACT_ARCHIVE:

@@ -22,6 +22,7 @@ typedef struct ArtifactOptions {
     const Source *source; /* the program's text, for its hash; NULL: none */
     ArtifactKind kind;
     bool core;   /* the runtime's core alone: nothing of libc, and the caller brings the memory */
+    bool strip;  /* a shared library without the names of kernels and functions, which only debuggers and profilers read */
     int threads; /* for code generation: 1 or more */
 } ArtifactOptions;
 

@@ -118,7 +118,7 @@ static const char *const libc_names[] = {
 #undef IMPORT
 };
 
-bool link_shared(Arena *arena, const Platform *platform, const Bytes *objects, int n, Bytes *result, const char **error) {
+bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes *objects, int n, Bytes *result, const char **error) {
     Command c = {.n = 0};
     Bytes all[OBJECTS];
     if (n + 1 > OBJECTS) bug("%d objects to link", n);
@@ -134,6 +134,7 @@ bool link_shared(Arena *arena, const Platform *platform, const Bytes *objects, i
     add(&c, "now");
     add(&c, "--no-undefined");
     add(&c, "--as-needed");
+    if (strip) add(&c, "--strip-all");
     return link_run(arena, &c, all, n + 1, result, error);
 }
 

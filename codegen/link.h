@@ -3,10 +3,10 @@
 #define CODEGEN_LINK_H
 #include "codegen/elf.h"
 
-/* A shared library of the objects: only symbols of default visibility are exported, sections that nobody needs are left out,
+/* A shared library of the objects, without the names of what it does not export if `strip`: only symbols of default visibility are exported, sections that nobody needs are left out,
  * and libc.so.6 is needed at most, in no particular version (libc.def). It has no soname: who links it needs it by the path that it was linked by. False:
  * *error (in the arena) is a fault of ours, or NULL where the system refused memory or a file, and errno says why. */
-bool link_shared(Arena *arena, const Platform *platform, const Bytes *objects, int n, Bytes *result, const char **error);
+bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes *objects, int n, Bytes *result, const char **error);
 
 /* A module of WebAssembly of the objects, that imports nothing. */
 bool link_module(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
