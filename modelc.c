@@ -349,8 +349,14 @@ static bool target_fits(Compilation *c) {
     bool library = c->o->emit == EMIT_LIBRARY && c->o->output;
     const char *suffix = !library ? NULL : p->wasm && c->kind != ARTIFACT_MODULE ? ".wasm" : p->bare && c->kind == ARTIFACT_SHARED ? ".a or .o" : NULL;
     if (c->kind == ARTIFACT_MODULE && !p->wasm) suffix = p->bare ? ".a or .o" : ".so, .a or .o";
-    if (suffix) fprintf(stderr, "modelc: for %s the name of the output ends in %s\n", c->target.name, suffix);
-    return !suffix;
+    if (suffix) {
+        fprintf(stderr, "modelc: for %s the name of the output ends in %s\n", c->target.name, suffix);
+        return false;
+    }
+    const char *why;
+    if (artifact_possible(c->arena, &c->target, c->o->core, &why)) return true;
+    fprintf(stderr, "modelc: the target %s is not possible: %s\n", c->target.name, why);
+    return false;
 }
 
 /* False: not a target that we make code for, and said so. */

@@ -42,6 +42,27 @@ struct Artifact {
     Bytes meta;
 };
 
+/* ---- what the compiler has inside ----------------------------------------------------------------------------------------- */
+
+/* The runtime compiled for the platform: all of it, or its core alone. NULL: there is none. */
+static const Embedded *runtime_find(Arena *arena, const Platform *platform, bool core) {
+    const char *name = arena_printf(arena, "runtime-%s%s.o", core ? "core-" : "", platform->runtime);
+    for (const Embedded *e = embedded_runtime; e->name; e++) {
+        if (!strcmp(e->name, name)) return e;
+    }
+    return NULL;
+}
+
+bool artifact_possible(Arena *arena, const Target *target, bool core, const char **why) {
+    const Platform *platform = target->platform;
+    Emit *e = emit_new("", platform, false);
+    *why = NULL;
+    if (!e) *why = arena_printf(arena, "the LLVM of this modelc has no code generator for %s", platform->triple);
+    else if (!runtime_find(arena, platform, core)) *why = arena_printf(arena, "this modelc was built without a runtime for it");
+    emit_free(e);
+    return !*why;
+}
+
 /* ---- generating ---------------------------------------------------------------------------------------------------------- */
 
 static void part_new(Artifact *a, int number, const Target *target) {
@@ -226,16 +247,6 @@ Bytes artifact_model_object(Artifact *a) {
     return joined;
 }
 
-/* The runtime compiled for the target: all of it, or its core alone. */
-static Bytes runtime_object(const Artifact *a) {
-    const char *name =
-        arena_printf(a->arena, "runtime-%s%s.o", a->options.core ? "core-" : "", a->options.target->platform->runtime);
-    for (const Embedded *e = embedded_runtime; e->name; e++) {
-        if (!strcmp(e->name, name)) return (Bytes){e->text, e->length};
-    }
-    bug("this compiler has no %s inside", name);
-}
-
 bool artifact_link(Artifact *a, Bytes *file) {
     Bytes objects[THREADS + 2], object;
     const char *error = NULL;
@@ -244,7 +255,9 @@ bool artifact_link(Artifact *a, Bytes *file) {
     const Platform *platform = a->options.target->platform;
     if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta);
     else if (!wasm_data(a->arena, platform, a->data, a->n_data, a->meta, &objects[n++])) return false;
-    objects[n++] = runtime_object(a);
+    const Embedded *runtime = runtime_find(a->arena, platform, a->options.core);
+    if (!runtime) bug("this compiler has no runtime for %s inside", platform->name);
+    objects[n++] = (Bytes){runtime->text, runtime->length};
     bool done = true;
     switch (a->options.kind) {
     case ARTIFACT_SHARED: done = link_shared(a->arena, platform, a->options.strip, objects, n, file, &error); break;

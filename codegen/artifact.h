@@ -32,6 +32,9 @@ typedef struct Artifact Artifact;
  * everywhere, or is a small constant. */
 Graph *artifact_init_graph(const Program *program, int slot);
 
+/* Can this compiler make code for the target, and has it the runtime for it inside? False: *why says what is missing. */
+bool artifact_possible(Arena *arena, const Target *target, bool core, const char **why);
+
 Artifact *artifact_new(Arena *arena, const ArtifactOptions *options); /* code of all entries, and the tables */
 void artifact_free(Artifact *a);
 void artifact_print_tiles(const Artifact *a, FILE *f);

@@ -1,5 +1,6 @@
 /* elf.c -- four small writers of ELF: an object of raw data (500 MB of weights in 0.2 s: nothing but copies), a shared library
- * of names to link with, a relocatable object whose hidden symbols become local, and an archive around it. Formats: System V gABI, chapters 4 and 5; ar(5). */
+ * of names to link with, a relocatable object whose hidden symbols become local, and an archive around it. Formats: System V
+ * gABI, chapters 4 and 5; ar(5). */
 #include "codegen/elf.h"
 
 #include <elf.h>
@@ -28,8 +29,14 @@ static void header_put(char *at, bool wide, Elf64_Ehdr h) {
     h.e_ident[EI_CLASS] = wide ? ELFCLASS64 : ELFCLASS32;
     h.e_ehsize = (Elf64_Half)part_bytes(wide, IN_HEADER);
     h.e_shentsize = (Elf64_Half)part_bytes(wide, IN_SECTION);
-    Elf32_Ehdr n = {.e_type = h.e_type, .e_machine = h.e_machine, .e_version = h.e_version, .e_shoff = (Elf32_Off)h.e_shoff,
-                    .e_flags = h.e_flags, .e_ehsize = h.e_ehsize, .e_shentsize = h.e_shentsize, .e_shnum = h.e_shnum,
+    Elf32_Ehdr n = {.e_type = h.e_type,
+                    .e_machine = h.e_machine,
+                    .e_version = h.e_version,
+                    .e_shoff = (Elf32_Off)h.e_shoff,
+                    .e_flags = h.e_flags,
+                    .e_ehsize = h.e_ehsize,
+                    .e_shentsize = h.e_shentsize,
+                    .e_shnum = h.e_shnum,
                     .e_shstrndx = h.e_shstrndx};
     memcpy(n.e_ident, h.e_ident, sizeof n.e_ident);
     memcpy(at, wide ? (void *)&h : (void *)&n, part_bytes(wide, IN_HEADER));
@@ -47,9 +54,15 @@ static Elf64_Ehdr header_get(const char *at, bool wide) {
 }
 
 static void section_put(char *at, bool wide, const Elf64_Shdr *s) {
-    Elf32_Shdr n = {.sh_name = s->sh_name, .sh_type = s->sh_type, .sh_flags = (Elf32_Word)s->sh_flags,
-                    .sh_addr = (Elf32_Addr)s->sh_addr, .sh_offset = (Elf32_Off)s->sh_offset, .sh_size = (Elf32_Word)s->sh_size,
-                    .sh_link = s->sh_link, .sh_info = s->sh_info, .sh_addralign = (Elf32_Word)s->sh_addralign,
+    Elf32_Shdr n = {.sh_name = s->sh_name,
+                    .sh_type = s->sh_type,
+                    .sh_flags = (Elf32_Word)s->sh_flags,
+                    .sh_addr = (Elf32_Addr)s->sh_addr,
+                    .sh_offset = (Elf32_Off)s->sh_offset,
+                    .sh_size = (Elf32_Word)s->sh_size,
+                    .sh_link = s->sh_link,
+                    .sh_info = s->sh_info,
+                    .sh_addralign = (Elf32_Word)s->sh_addralign,
                     .sh_entsize = (Elf32_Word)s->sh_entsize};
     memcpy(at, wide ? (const void *)s : (const void *)&n, part_bytes(wide, IN_SECTION));
 }
@@ -62,13 +75,17 @@ static Elf64_Shdr section_get(const char *at, bool wide) {
         return s;
     }
     memcpy(&n, at, sizeof n);
-    return (Elf64_Shdr){n.sh_name, n.sh_type, n.sh_flags, n.sh_addr, n.sh_offset, n.sh_size, n.sh_link, n.sh_info,
-                        n.sh_addralign, n.sh_entsize};
+    return (Elf64_Shdr){n.sh_name, n.sh_type, n.sh_flags, n.sh_addr,      n.sh_offset,
+                        n.sh_size, n.sh_link, n.sh_info,  n.sh_addralign, n.sh_entsize};
 }
 
 static void symbol_put(char *at, bool wide, const Elf64_Sym *s) {
-    Elf32_Sym n = {.st_name = s->st_name, .st_value = (Elf32_Addr)s->st_value, .st_size = (Elf32_Word)s->st_size,
-                   .st_info = s->st_info, .st_other = s->st_other, .st_shndx = s->st_shndx};
+    Elf32_Sym n = {.st_name = s->st_name,
+                   .st_value = (Elf32_Addr)s->st_value,
+                   .st_size = (Elf32_Word)s->st_size,
+                   .st_info = s->st_info,
+                   .st_other = s->st_other,
+                   .st_shndx = s->st_shndx};
     memcpy(at, wide ? (const void *)s : (const void *)&n, part_bytes(wide, IN_SYMBOL));
 }
 
@@ -201,7 +218,8 @@ Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, cons
     size_t symbol = part_bytes(wide, IN_SYMBOL), pair = part_bytes(wide, IN_DYNAMIC);
     size_t symbols_at = sizeof(Elf64_Ehdr), symbols_bytes = symbol * (size_t)(n + 1);
     size_t dynamic_at = symbols_at + symbols_bytes, strings_at = dynamic_at + 2 * pair, names_at = strings_at + used;
-    size_t sections_at = round_up(names_at + sizeof names_names, 8), total = sections_at + N_SECTIONS * part_bytes(wide, IN_SECTION);
+    size_t sections_at = round_up(names_at + sizeof names_names, 8),
+           total = sections_at + N_SECTIONS * part_bytes(wide, IN_SECTION);
     char *file = arena_alloc(arena, total);
     for (int i = 0; i <= n; i++) symbol_put(file + symbols_at + symbol * (size_t)i, wide, &symbols[i]);
     for (int i = 0; i < 2; i++) dynamic_put(file + dynamic_at + pair * (size_t)i, wide, dynamic[i]);
@@ -224,7 +242,8 @@ Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, cons
                        .sh_link = N_STRINGS,
                        .sh_addralign = 8,
                        .sh_entsize = pair},
-        [N_STRINGS] = {.sh_type = SHT_STRTAB, .sh_flags = SHF_ALLOC, .sh_offset = strings_at, .sh_size = used, .sh_addralign = 1},
+        [N_STRINGS] =
+            {.sh_type = SHT_STRTAB, .sh_flags = SHF_ALLOC, .sh_offset = strings_at, .sh_size = used, .sh_addralign = 1},
         [N_NAMES] = {.sh_type = SHT_STRTAB, .sh_offset = names_at, .sh_size = sizeof names_names, .sh_addralign = 1},
     };
     sections_put(file, sections_at, wide, sections, N_SECTIONS, names_name);

@@ -118,7 +118,8 @@ static const char *const libc_names[] = {
 #undef IMPORT
 };
 
-bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes *objects, int n, Bytes *result, const char **error) {
+bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes *objects, int n, Bytes *result,
+                 const char **error) {
     Command c = {.n = 0};
     Bytes all[OBJECTS];
     if (n + 1 > OBJECTS) bug("%d objects to link", n);

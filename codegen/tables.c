@@ -516,9 +516,15 @@ static LLVMValueRef programs_table(Tables *t, LLVMValueRef program) {
     return module_array(t->m, t->m->ptr, n + 1, programs);
 }
 
-void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data, int variant) {
-    Tables tables = {.unit = u, .m = u->module, .options = options, .program = options->program, .hashes = hashes,
-                     .variant = variant, .level = target_variant(options->target, variant).level},
+void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data,
+                     int variant) {
+    Tables tables = {.unit = u,
+                     .m = u->module,
+                     .options = options,
+                     .program = options->program,
+                     .hashes = hashes,
+                     .variant = variant,
+                     .level = target_variant(options->target, variant).level},
            *t = &tables;
     Module *m = u->module;
     LLVMTypeRef P = m->ptr;

@@ -1,4 +1,5 @@
-/* target.c -- the list of targets. A new one is a row here, a row of tile_targets, and a line of RUNTIME_TARGETS in the Makefile. */
+/* target.c -- the list of targets. A new one is a row here, a row of tile_targets, and a line of RUNTIME_TARGETS in the
+ * Makefile. */
 #include "codegen/target.h"
 
 #include "ir/diag.h"
@@ -13,7 +14,7 @@ static const Platform x86_64 = {.name = "x86-64",
                                 .features = "",
                                 .runtime = "x86-64",
                                 .elf_machine = EM_X86_64,
-                                 .wide = true};
+                                .wide = true};
 static const Platform aarch64 = {.name = "aarch64-linux-gnu",
                                  .back_end = "AArch64",
                                  .triple = "aarch64-unknown-linux-gnu",
@@ -114,6 +115,7 @@ Target target_variant(const Target *t, int i) {
 
 const char *target_names(Arena *arena) {
     const char *text = "native";
-    for (int i = 0; i < TARGETS; i++) text = arena_printf(arena, "%s%s%s", text, i + 1 < TARGETS ? ", " : " and ", targets[i].name);
+    for (int i = 0; i < TARGETS; i++)
+        text = arena_printf(arena, "%s%s%s", text, i + 1 < TARGETS ? ", " : " and ", targets[i].name);
     return text;
 }

@@ -1,30 +1,30 @@
-/* target.h -- what code is made for: a platform (how a library of it looks) and a machine (what its kernels may use). One row of
- * `platforms` and one of tile_targets (tile.h) describe a target; nothing else in the compiler knows any by name, but the few
- * lowerings that have better instructions on one. */
+/* target.h -- what code is made for: a platform (how a library of it looks) and a machine (what its kernels may use). One row
+ * of `platforms` and one of tile_targets (tile.h) describe a target; nothing else in the compiler knows any by name, but the
+ * few lowerings that have better instructions on one. */
 #ifndef CODEGEN_TARGET_H
 #define CODEGEN_TARGET_H
 #include "codegen/tile.h"
 
 typedef struct Platform {
-    const char *name;           /* "x86-64", "aarch64-linux-gnu" */
-    const char *back_end;       /* LLVM's: "AArch64" */
+    const char *name;     /* "x86-64", "aarch64-linux-gnu" */
+    const char *back_end; /* LLVM's: "AArch64" */
     const char *triple;
     const char *cpu, *features; /* of entries and tables, which stand beside the kernels */
     const char *runtime;        /* what the embedded objects are called: runtime-NAME.o, runtime-core-NAME.o */
     int elf_machine;            /* EM_AARCH64 */
     bool wide;                  /* addresses of 64 bits, else of 32 */
     bool wasm;                  /* modules of WebAssembly, no ELF */
-    bool bare;                  /* no system below: archives and objects with the runtime's core; code stays where it is linked to */
-    unsigned elf_flags;         /* e_flags of its objects */
+    bool bare;          /* no system below: archives and objects with the runtime's core; code stays where it is linked to */
+    unsigned elf_flags; /* e_flags of its objects */
 } Platform;
 
 typedef struct Target {
     const char *name; /* "x86-64-v3", "aarch64-linux-gnu"; of several: "x86-64-v2 x86-64-v3 x86-64-v4" */
     const Platform *platform;
     const TileTarget *machine; /* of several: the least */
-    int level;    /* x86-64-v: 4, 3, 2; 0 elsewhere */
-    int variants; /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
-    int optimize; /* 0: -O0, every op a kernel of its own; 2 */
+    int level;                 /* x86-64-v: 4, 3, 2; 0 elsewhere */
+    int variants;              /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
+    int optimize;              /* 0: -O0, every op a kernel of its own; 2 */
 } Target;
 
 enum { TARGET_VARIANTS = 3 }; /* at most */
@@ -33,7 +33,7 @@ enum { TARGET_VARIANTS = 3 }; /* at most */
  * is none. */
 bool target_find(const char *name, int optimize, Target *t);
 Target target_variant(const Target *t, int i); /* one of them: 0 is the least */
-const char *target_names(Arena *arena); /* "native, x86-64, ... and aarch64-linux-gnu" */
-int target_native_level(void);          /* x86-64-v of the processor we run on: 2, 3, 4 */
+const char *target_names(Arena *arena);        /* "native, x86-64, ... and aarch64-linux-gnu" */
+int target_native_level(void);                 /* x86-64-v of the processor we run on: 2, 3, 4 */
 
 #endif

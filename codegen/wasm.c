@@ -1,5 +1,5 @@
-/* wasm.c -- what elf.c does for other targets: weights and description as an object. LLVM's assembler reads them from memory files,
- * so the bytes are copied, never turned into constants. */
+/* wasm.c -- what elf.c does for other targets: weights and description as an object. LLVM's assembler reads them from memory
+ * files, so the bytes are copied, never turned into constants. */
 #include "codegen/wasm.h"
 
 #include "codegen/cpu/lower.h"

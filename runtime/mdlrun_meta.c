@@ -46,8 +46,11 @@ static Elf64_Ehdr elf_header(const char *file, bool wide) {
     memcpy(&head, file, sizeof head);
     if (wide) return head;
     memcpy(&narrow, file, sizeof narrow);
-    return (Elf64_Ehdr){.e_type = narrow.e_type, .e_shoff = narrow.e_shoff, .e_shentsize = narrow.e_shentsize,
-                        .e_shnum = narrow.e_shnum, .e_shstrndx = narrow.e_shstrndx};
+    return (Elf64_Ehdr){.e_type = narrow.e_type,
+                        .e_shoff = narrow.e_shoff,
+                        .e_shentsize = narrow.e_shentsize,
+                        .e_shnum = narrow.e_shnum,
+                        .e_shstrndx = narrow.e_shstrndx};
 }
 
 static Elf64_Shdr elf_section(const char *at, bool wide) {
@@ -58,7 +61,8 @@ static Elf64_Shdr elf_section(const char *at, bool wide) {
         return section;
     }
     memcpy(&narrow, at, sizeof narrow);
-    return (Elf64_Shdr){.sh_name = narrow.sh_name, .sh_type = narrow.sh_type, .sh_offset = narrow.sh_offset, .sh_size = narrow.sh_size};
+    return (Elf64_Shdr){
+        .sh_name = narrow.sh_name, .sh_type = narrow.sh_type, .sh_offset = narrow.sh_offset, .sh_size = narrow.sh_size};
 }
 
 /* The bytes of section .mdl.meta inside the file; every offset is checked against the file's length. */
@@ -100,15 +104,18 @@ static bool leb_read(const char *file, size_t length, size_t *at, uint64_t *v) {
     return false;
 }
 
-/* The custom section mdl.meta of a module: sections follow a head of 8 bytes, each with a number, its length, and, if custom (0), a name. */
+/* The custom section mdl.meta of a module: sections follow a head of 8 bytes, each with a number, its length, and, if custom
+ * (0), a name. */
 static const char *wasm_meta(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
     const char wanted[] = "mdl.meta";
     uint64_t bytes, n;
     for (size_t at = 8; at < length;) {
         bool custom = file[at++] == 0;
-        if (!leb_read(file, length, &at, &bytes) || bytes > length - at) not_artifact(t, path, "one of its sections is cut off");
+        if (!leb_read(file, length, &at, &bytes) || bytes > length - at)
+            not_artifact(t, path, "one of its sections is cut off");
         size_t name = at, end = at + bytes;
-        if (custom && leb_read(file, end, &name, &n) && n == sizeof wanted - 1 && n <= end - name && !memcmp(file + name, wanted, n)) {
+        if (custom && leb_read(file, end, &name, &n) && n == sizeof wanted - 1 && n <= end - name &&
+            !memcmp(file + name, wanted, n)) {
             *size = end - name - n;
             return file + name + n;
         }
@@ -119,7 +126,8 @@ static const char *wasm_meta(Tool *t, const char *path, const char *file, size_t
 
 static const char *section_find(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
     if (length >= 8 && !memcmp(file, "\0asm", 4)) return wasm_meta(t, path, file, length, size);
-    if (length < SELFMAG || memcmp(file, ELFMAG, SELFMAG)) not_artifact(t, path, "it is no ELF file and no module of WebAssembly");
+    if (length < SELFMAG || memcmp(file, ELFMAG, SELFMAG))
+        not_artifact(t, path, "it is no ELF file and no module of WebAssembly");
     return elf_meta(t, path, file, length, size);
 }
 

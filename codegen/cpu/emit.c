@@ -1,6 +1,6 @@
 /* emit.c -- LLVM modules and machine code: context, module, target machine; objects, assembler and IR as text. Kernels name
- * their own cpu by function attributes, so the machine here is the least of the platform. The only process-wide state is LLVM's own:
- * targets and two options, set once. */
+ * their own cpu by function attributes, so the machine here is the least of the platform. The only process-wide state is LLVM's
+ * own: targets and two options, set once. */
 #include "codegen/cpu/lower.h"
 
 #include <llvm-c/Analysis.h>
@@ -26,13 +26,13 @@ static void set_up_options(void) {
 
 /* LLVM's back ends; one is set up when it is first asked for. */
 #define BACK_ENDS(X) X(X86) X(AArch64) X(ARM) X(RISCV) X(WebAssembly)
-#define X(name) \
-    static void set_up_##name(void) { \
-        LLVMInitialize##name##TargetInfo(); \
-        LLVMInitialize##name##Target(); \
-        LLVMInitialize##name##TargetMC(); \
-        LLVMInitialize##name##AsmPrinter(); \
-        LLVMInitialize##name##AsmParser(); \
+#define X(name)                                                                                                                \
+    static void set_up_##name(void) {                                                                                          \
+        LLVMInitialize##name##TargetInfo();                                                                                    \
+        LLVMInitialize##name##Target();                                                                                        \
+        LLVMInitialize##name##TargetMC();                                                                                      \
+        LLVMInitialize##name##AsmPrinter();                                                                                    \
+        LLVMInitialize##name##AsmParser();                                                                                     \
     }
 BACK_ENDS(X)
 #undef X
@@ -40,10 +40,10 @@ BACK_ENDS(X)
 static void set_up_llvm(const char *back_end) {
     static pthread_once_t options = PTHREAD_ONCE_INIT;
     pthread_once(&options, set_up_options);
-#define X(name) \
-    if (!strcmp(back_end, #name)) { \
-        static pthread_once_t once = PTHREAD_ONCE_INIT; \
-        pthread_once(&once, set_up_##name); \
+#define X(name)                                                                                                                \
+    if (!strcmp(back_end, #name)) {                                                                                            \
+        static pthread_once_t once = PTHREAD_ONCE_INIT;                                                                        \
+        pthread_once(&once, set_up_##name);                                                                                    \
     }
     BACK_ENDS(X)
 #undef X
