@@ -286,7 +286,7 @@ check: all units
 check-all: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
 check-edge: all deps-edge
-	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=300 tests/run.sh tests/edge
+	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
 bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:
