@@ -57,14 +57,32 @@ typedef struct Contract {
 /* The product of kernel k: operands as they stand, or in the other order if that gives better vectors. */
 void contract_start(Contract *c, Work *w, const Kernel *k);
 void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap); /* in that order */
-Size contract_stride(const Access *x, int symbol); /* of the access along the symbol; NULL: none, or symbol < 0 */
+/* The same with the operands as they stand, and a symbol for each axis. */
+void contract_start_apart(Contract *c, Work *w, const Kernel *k);
+Size contract_stride(const Access *x, int symbol);     /* of the access along the symbol; NULL: none, or symbol < 0 */
 bool contract_contiguous(const Access *x, int symbol); /* is that 1? */
-bool contract_epilogue_indirect(const Contract *c); /* does a map behind the product divide or look up a column? */
+bool contract_epilogue_indirect(const Contract *c);    /* does a map behind the product divide or look up a column? */
 
 /* ---- contract_fill.c: the holes of contract.tile */
 
 /* Starts the template, with the parameters of every form. Lanes, width and the choices of the form are set. */
 void contract_begin(Contract *c);
-int64_t contract_symbol_size(const Contract *c, int s); /* of a static one */
+const char *contract_fill_scalars(void *context, const char *const *args);
+const char *contract_fill_epilogue(void *context, const char *const *args); /* row, column, sums */
+int64_t contract_symbol_size(const Contract *c, int s);                     /* of a static one */
+
+/* ---- schedule_contract.c: choices */
+
+bool contract_can_pack(const Contract *c);   /* may B be read from a copy? */
+int contract_packed_slot(const Contract *c); /* the slot that B is, if the plan allows a copy of it; else -1 */
+int64_t contract_estimate(Size n, int64_t usual);
+/* The register tile of the least cost for m rows and n columns, of `least` to `most` vectors and at most `rows` rows. */
+void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows);
+
+/* ---- schedule_winograd.c */
+
+/* Convolutions by 3 x 3 windows without a stride, where fewer multiplications pay for the transforms. Appends calls that hold
+ * from so many columns of tiles on (*columns) as it returns: INT64_MIN: always; INT64_MAX: never, there are none. */
+int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns);
 
 #endif

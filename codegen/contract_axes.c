@@ -164,13 +164,15 @@ static void limit_symbol(Contract *c, const char *axes, const char *la, const ch
     if (limit->axis < 0) bug("kernel %d: the axis that is summed over in part is not one symbol", c->k->index);
 }
 
-void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
+static void start_as(Contract *c, Work *w, const Kernel *k, bool swap, bool apart) {
     char axes[2 * MAX_RANK + 1];
     const char *la, *lb;
     *c = (Contract){.w = w, .k = k, .swap = swap};
     set_axes(c, k->anchor, swap, axes, &la, &lb);
     make_accesses(c, axes, la, lb);
-    space_merge(c->sp, c->class, 0);
+    int each[MAX_SYMBOLS];
+    for (int i = 0; i < MAX_SYMBOLS; i++) each[i] = i;
+    space_merge(c->sp, apart ? each : c->class, 0);
     limit_symbol(c, axes, la, lb);
     c->type = dtype_arithmetic(k->anchor->type.dtype);
     c->type_name = dtype_name(c->type);
@@ -190,4 +192,12 @@ void contract_start(Contract *c, Work *w, const Kernel *k) {
     }
     bool swap = value[1] > value[0] + 1e-9 || (value[1] > value[0] - 1e-9 && last[1] > last[0]);
     if (!swap) contract_start_as(c, w, k, false);
+}
+
+void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap) {
+    start_as(c, w, k, swap, false);
+}
+
+void contract_start_apart(Contract *c, Work *w, const Kernel *k) {
+    start_as(c, w, k, false, true);
 }

@@ -79,7 +79,7 @@ static const char *fill_m_loops(void *context, const char *const *args) {
     return "";
 }
 
-static const char *fill_scalars(void *context, const char *const *args) {
+const char *contract_fill_scalars(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
     for (int i = 0; i < c->items->at.n; i++)
@@ -281,7 +281,7 @@ static const char *fill_total(void *context, const char *const *args) {
 }
 
 /* The maps behind the product for the sums `args[2]` from row and column on; stores. */
-static const char *fill_epilogue(void *context, const char *const *args) {
+const char *contract_fill_epilogue(void *context, const char *const *args) {
     Contract *c = context;
     Work *w = c->w;
     Point p = point_inside(&c->p);
@@ -308,13 +308,13 @@ static const char *fill_epilogue(void *context, const char *const *args) {
 }
 
 static const Hole HOLES[] = {
-    {"nest", 0, fill_nest},       {"copy_nest", 0, fill_copy_nest}, {"scalars", 0, fill_scalars},
+    {"nest", 0, fill_nest},       {"copy_nest", 0, fill_copy_nest}, {"scalars", 0, contract_fill_scalars},
     {"outer_k", 0, fill_outer_k}, {"m_loops", 0, fill_m_loops},     {"pack_loops", 1, fill_pack_loops},
     {"k_loops", 1, fill_k_loops}, {"k_lanes", 0, fill_k_lanes},     {"a", 2, fill_a},
     {"a_tile", 3, fill_a_tile},   {"a_rows", 2, fill_a_rows},       {"b", 2, fill_b},
     {"panel", 3, fill_panel},     {"b_one", 2, fill_b_one},         {"b_square", 2, fill_b_square},
     {"a_dot", 1, fill_a_dot},     {"b_dot", 2, fill_b_dot},         {"fma", 3, fill_fma},
-    {"total", 1, fill_total},     {"epilogue", 3, fill_epilogue},   {NULL, 0, NULL},
+    {"total", 1, fill_total},     {"epilogue", 3, contract_fill_epilogue},   {NULL, 0, NULL},
 };
 
 /* Parameters of every form. */

@@ -17,6 +17,7 @@
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
 #define SQUARE     8          /* most lanes of a transposed square */
+#define ROWS_MOST  8          /* of a register tile */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
 
@@ -45,7 +46,7 @@ static void emit_rows(Contract *c) {
 
 /* ---- panels */
 
-static int64_t estimate(Size n, int64_t usual) {
+int64_t contract_estimate(Size n, int64_t usual) {
     int64_t low, high;
     size_range(n, &low, &high);
     if (low == high) return low;
@@ -77,7 +78,7 @@ static int64_t part_of(Size n, int64_t most) {
  * is static and short, all of it and a part of the symbols before. */
 static void choose_block(Contract *c, int64_t m, int64_t n) {
     int64_t panels = tiles(n, c->width), rows = 1, whole;
-    for (int i = 0; i < c->n[GROUP_M]; i++) rows *= estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
+    for (int i = 0; i < c->n[GROUP_M]; i++) rows *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
     c->mb = tiles(m, c->mr) * c->mr;
     c->mq = c->n[GROUP_M] - 1;
@@ -137,15 +138,15 @@ static void choose_runs(Contract *c) {
 }
 
 /* The slot that B is, if the plan allows a copy of it; else -1. */
-static int packed_slot(const Contract *c) {
+int contract_packed_slot(const Contract *c) {
     for (int i = 0; i < c->k->packed.n; i++)
         if (c->k->packed.at[i] == c->at_b->base) return c->k->packed_slots.at[i];
     return -1;
 }
 
 /* May B be read from a copy? It must be a weight that the plan allows, of sizes known now. */
-static bool can_pack(const Contract *c) {
-    if (packed_slot(c) < 0 || c->k->limit.seen || !contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
+bool contract_can_pack(const Contract *c) {
+    if (contract_packed_slot(c) < 0 || c->k->limit.seen || !contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
         return false;
     for (int s = 0; s < c->sp->n; s++)
         if (c->at_b->at.coef[s] && (!size_is_static(c->at_b->at.coef[s]) || !size_is_static(c->sp->symbol[s].n))) return false;
@@ -153,12 +154,12 @@ static bool can_pack(const Contract *c) {
 }
 
 /* The tile of the least cost for m rows and n columns, of `least` to `most` vectors. */
-static void pick_tile(Contract *c, int64_t m, int64_t n, int least, int most) {
+void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows) {
     const TileTarget *t = c->w->machine;
     int registers = t->registers - (t->registers > 16);
     double best = 1e30;
     for (int nv = least; nv <= most; nv++) {
-        for (int mr = 1; mr <= 8; mr++) {
+        for (int mr = 1; mr <= rows; mr++) {
             if (mr * nv + nv + 1 > registers) continue;
             double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * step_cost(t, mr, nv);
             if (cost >= best - 1e-9) continue;
@@ -170,9 +171,10 @@ static void pick_tile(Contract *c, int64_t m, int64_t n, int least, int most) {
 }
 
 static void choose_tile(Contract *c) {
-    int64_t m = estimate(c->size_m, 512), n = estimate(c->size_n, 64);
-    pick_tile(c, can_pack(c) ? 512 : m, n, 1, 4);
-    if (can_pack(c)) pick_tile(c, m, n, c->nv, c->nv); /* products of any number of rows share the panels of a weight */
+    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
+    contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, 4, ROWS_MOST);
+    if (contract_can_pack(c))
+        contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
     c->width = (int64_t)c->nv * c->lanes;
     choose_k(c);
     choose_block(c, m, n);
@@ -183,8 +185,9 @@ static void choose_tile(Contract *c) {
 static int64_t choose_columns(Contract *c, int64_t rows) {
     int64_t n, beside = 1;
     for (int g = 0; g < GROUP_K; g++)
-        for (int i = 0; i < c->n[g] - (g != GROUP_BATCH); i++) beside *= estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
-    beside *= tiles(estimate(c->size_n, 64), c->width);
+        for (int i = 0; i < c->n[g] - (g != GROUP_BATCH); i++)
+            beside *= contract_estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
+    beside *= tiles(contract_estimate(c->size_n, 64), c->width);
     for (; c->nq > 0 && c->direct && !(c->kq == 0 && c->k_whole); c->nq--) {
         Size size = c->sp->symbol[c->symbol[GROUP_N][c->nq - 1]].n;
         if (!size_is_const(size, &n) || rows * n * c->width > SUMS || beside / n < ENOUGH) break;
@@ -256,7 +259,7 @@ static void use_copy(Contract *c) {
     template_set(made.t, "masked", k % made.square == 0 ? "" : "masked");
     template_run(made.t, "copy");
     copy_layout(c);
-    const Pack *pack = work_pack(made.w, packed_slot(c), elements * dtype_bytes(c->type));
+    const Pack *pack = work_pack(made.w, contract_packed_slot(c), elements * dtype_bytes(c->type));
     c->pack = copy_argument(c, pack, elements, "");
 }
 
@@ -274,7 +277,7 @@ static void emit_panels(Contract *c) {
     bool inside;
     choose_tile(c);
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
-    if (can_pack(c)) use_copy(c);
+    if (contract_can_pack(c)) use_copy(c);
     else c->direct = is_direct(c);
     c->pack_a = wants_packing(c);
     choose_runs(c);
@@ -331,7 +334,18 @@ static bool is_rows(const Contract *c) {
  * lanes if that is long, and its ten columns one by one if it is short. */
 void schedule_contract(Work *w, KernelCode *code) {
     Contract c, few;
+    Size columns;
+    int64_t from = schedule_winograd(w, code, &columns);
+    if (from == INT64_MIN) return;
     contract_start(&c, w, w->k);
+    if (from < INT64_MAX) { /* for pictures that are narrower */
+        w->when = columns;
+        w->low = INT64_MIN;
+        w->high = from;
+        emit_panels(&c);
+        work_finish(w, code);
+        return;
+    }
     if (is_rows(&c)) {
         emit_rows(&c);
         work_finish(w, code);

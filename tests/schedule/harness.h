@@ -13,6 +13,10 @@ typedef struct Harness {
     HarnessMode mode;
     Target target;
     double tolerance;       /* |a - b| <= tolerance * (0.1 + |b| + largest |b| of the tensor / 100) */
+    double of_largest;      /* .. or <= of_largest * largest |b| */
+    double worst;           /* found so far: |a - b| / largest |b|, by kernels that called a function named like `like` */
+    const char *like;       /* NULL: any */
+    int calls_like;         /* calls of such functions so far */
     bool show;              /* print kernels and tiles of what fails */
     bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */

@@ -1,0 +1,139 @@
+/* winograd.c -- convolutions by 3 x 3 windows without a stride, forward and by the input, over weights that the session packs:
+ * pictures of 1 to 60 rows and columns, known now or at run time, 8 to 100 channels, padding from 0 to 2 on each side, maps
+ * behind. Those that become F(4x4, 3x3) agree with the interpreter within 2e-5 of the largest result; three machines. Small
+ * ones stay direct.
+ *
+ *     winograd [FROM [TO]]     SHOW=1 prints what fails */
+#include "tests/passes/graphs.h"
+#include "tests/schedule/harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ERROR_MOST 2e-5 /* of the largest result: a fifth of what is promised */
+
+typedef struct Case {
+    Arena *a;
+    Program *p;
+    Graph *g;
+    Entry *e;
+    Rng r;
+    int64_t sizes[3]; /* values of run-time sizes */
+    int names;
+} Case;
+
+static Size number(const Case *c, int64_t n) {
+    return size_const(c->p->sizes, n);
+}
+
+/* n, known now or at run time. */
+static Size size(Case *c, int64_t n, int64_t most) {
+    if (rng_below(&c->r, 2)) return number(c, n);
+    c->sizes[c->names] = n;
+    return size_named(c->p->sizes, size_declare(c->p->sizes, arena_printf(c->a, "s%d", c->names++), 1, most));
+}
+
+static Node *input(Case *c, int rank, const Size *dim) {
+    int i = c->e->n_inputs++;
+    c->e->inputs[i] = (EntryInput){.name = arena_printf(c->a, "x%d", i), .type = type_of(DT_F32, rank, dim)};
+    return node_leaf(c->g, OP_INPUT, &(Attrs){.index = i, .name = c->e->inputs[i].name}, c->e->inputs[i].type);
+}
+
+static Node *weight(Case *c, int rank, const Size *dim) {
+    Slot *s = NEW(c->a, Slot);
+    *s = (Slot){.path = arena_printf(c->a, "w%d", c->p->slots.n), .kind = SLOT_PARAM, .index = c->p->slots.n};
+    s->type = type_of(DT_F32, rank, dim);
+    PUSH(c->a, c->p->slots, s);
+    return node_leaf(c->g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, s->type);
+}
+
+static Tensor *values_of(Case *c, const Type *type) {
+    int64_t dim[MAX_RANK];
+    for (int k = 0; k < type->rank; k++) size_eval(type->dim[k], c->sizes, &dim[k]);
+    Tensor *x = tensor_new(c->a, type->dtype, type->rank, dim);
+    for (int64_t k = 0; k < x->count; k++) x->f[k] = (float)rng_unit(&c->r);
+    return x;
+}
+
+/* y or x of a convolution with `channels` of the operand that is given and `outputs` of the result. */
+static Node *convolution(Case *c, int64_t channels, int64_t outputs, Size batch) {
+    Rng *r = &c->r;
+    bool backward = rng_below(r, 3) == 0, small = rng_below(r, 3) == 0;
+    Window w = {.taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    Size given[2], made[2];
+    for (int k = 0; k < 2; k++) {
+        w.before[k] = rng_below(r, 3);
+        int after = rng_below(r, 3), both = w.before[k] + after;
+        given[k] = size(c, (backward ? 1 : 3) + rng_below(r, small ? 6 : 24), 64);
+        made[k] = size_add(given[k], number(c, backward ? 2 - both : both - 2));
+        if (backward && both > 2) made[k] = given[k], w.before[k] = 1;
+    }
+    Attrs a = {
+        .fn = backward ? CONV_X : CONV_Y, .window = w, .n_shape = 4, .shape = {batch, number(c, outputs), made[0], made[1]}};
+    Node *x = input(c, 4, (Size[]){batch, number(c, channels), given[0], given[1]});
+    Size taps[4] = {number(c, outputs), number(c, channels), number(c, 3), number(c, 3)};
+    if (backward) taps[0] = number(c, channels), taps[1] = number(c, outputs);
+    return graph_add(c->g, OP_CONV, &a, 2, (Node *[]){x, weight(c, 4, taps)});
+}
+
+/* Bias, an operand of the same shape and a function behind y, or a part of them. */
+static void maps_behind(Case *c, Node *y) {
+    Graph *g = c->g;
+    int what = rng_below(&c->r, 4);
+    if (what & 1) {
+        Size channel[3] = {y->type.dim[1], number(c, 1), number(c, 1)};
+        Node *bias = node_reshape(g, weight(c, 1, &y->type.dim[1]), 3, channel);
+        y = node_map2(g, OP_ADD, y, node_expand_like(g, bias, y));
+    }
+    if (what & 2) y = node_map2(g, OP_ADD, node_map2(g, OP_MAX, y, node_const(g, y->type, 0)), input(c, 4, y->type.dim));
+    graph_result(g, "y", y);
+}
+
+static bool agrees(Harness *h, uint64_t seed) {
+    static const int64_t CHANNELS[] = {8, 16, 17, 32, 48, 64, 70, 100};
+    Arena *a = arena_new();
+    Diag *d = diag_new();
+    Case c = {.a = a, .p = NEW(a, Program), .g = NULL, .r = {seed * 31 + 7}};
+    c.p->arena = a;
+    c.p->name = "winograd";
+    c.p->sizes = size_table_new(a);
+    c.g = graph_new(a, c.p);
+    c.e = NEW(a, Entry);
+    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
+    PUSH(a, c.p->entries, c.e);
+    int64_t channels = CHANNELS[rng_below(&c.r, 8)], outputs = CHANNELS[rng_below(&c.r, 8)], pictures = 1 + rng_below(&c.r, 3);
+    maps_behind(&c, convolution(&c, channels, outputs, size(&c, pictures, 9)));
+    Eval values = {
+        .arena = a, .program = c.p, .sizes = c.sizes, .slots = NEW_ARRAY(a, Tensor *, 4), .inputs = NEW_ARRAY(a, Tensor *, 8)};
+    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = values_of(&c, &c.e->inputs[i].type);
+    for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = values_of(&c, &c.p->slots.at[i]->type);
+    Tensor *x = values.inputs[0];
+    bool ok = true;
+    if (x->count * 9 * outputs < (int64_t)2e7) {
+        const char *name = arena_printf(a, "seed %llu: v%d, %lld x %lld x %lld x %lld to %lld", (unsigned long long)seed,
+                                        h->target.level, (long long)x->dim[0], (long long)x->dim[1], (long long)x->dim[2],
+                                        (long long)x->dim[3], (long long)outputs);
+        ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
+    }
+    diag_free(d);
+    arena_free(a);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
+                                                                     : argc > 1 ? from + 1
+                                                                                : 60;
+    int failures = 0;
+    Harness h = {.tolerance = 2e-5, .of_largest = ERROR_MOST, .like = "winograd", .show = getenv("SHOW") != NULL};
+    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
+        int level = 2 + (int)(seed % 3);
+        h.mode = seed % 8 && harness_can_run(level) ? BY_CODE : BY_TILE;
+        h.target = harness_target(level, 2);
+        failures += !agrees(&h, seed);
+    }
+    if (h.show) printf("%d kernels, %d by tiles, largest error %.1e of the largest result\n", h.kernels, h.calls_like, h.worst);
+    if (to - from >= 60 && h.calls_like < (int)(to - from) / 4)
+        failures++, printf("only %d were computed by tiles\n", h.calls_like);
+    return failures != 0;
+}
