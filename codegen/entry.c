@@ -277,6 +277,7 @@ static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const
     case ARG_SITE: return module_constant(c->m, module_i32(c->m, (int32_t)a->site));
     case ARG_NULL: return module_null(c->m);
     case ARG_PACK: return pack_pointer(c, call, a->pack, module);
+    case ARG_SHARED: return c->shared;
     }
     bug("argument of kind %d", (int)a->kind);
 }
@@ -535,6 +536,7 @@ LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const
     c->outputs = frame_field(c, offsetof(RtFrame, outputs));
     c->slots = frame_field(c, offsetof(RtFrame, slots));
     c->packs = frame_field(c, offsetof(RtFrame, packs));
+    c->shared = frame_field(c, offsetof(RtFrame, shared));
     u->uses.n = 0;
     c->sizes = size_code_new(m, c->prologue, frame_field(c, offsetof(RtFrame, sizes)), u->program->sizes, false);
     c->args = entry_stack(c, m->ptr, ARGUMENTS);

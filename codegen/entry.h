@@ -87,7 +87,7 @@ typedef struct EntryCode {
     EntryUnit *unit;
     Module *m;
     const char *entry;
-    LLVMValueRef function, frame, session, inputs, outputs, slots, packs;
+    LLVMValueRef function, frame, session, inputs, outputs, slots, packs, shared;
     LLVMBuilderRef prologue;   /* end of the first block: stack, sizes, offsets; it dominates everything */
     LLVMBuilderRef b;          /* end of the code */
     SizeCode *sizes;           /* at the end of the prologue */

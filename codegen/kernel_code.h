@@ -10,7 +10,8 @@ typedef enum {
     ARG_RNG,   /* RtFrame.rng: u32[4] */
     ARG_SITE,  /* a u32 in constant memory: `site` */
     ARG_NULL,
-    ARG_PACK   /* memory of a packed copy: `pack` */
+    ARG_PACK,  /* memory of a packed copy: `pack` */
+    ARG_SHARED /* scheduler_shared() bytes that all threads see, free for the calls of one kernel */
 } ArgKind;
 
 /* A copy of a slot in the order in which a product walks it; the kernel that makes it is known, but not generated before scheduler_pack asks
@@ -56,6 +57,7 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k);
 /* The call that makes a pack: its arguments are the copy (ARG_PACK) and the slot (ARG_VALUE), in this order; no sizes. */
 const KernelCall *scheduler_pack(Scheduler *s, const Pack *pack);
 int64_t scheduler_scratch(const Scheduler *s);                  /* most bytes of scratch a function wants */
+int64_t scheduler_shared(const Scheduler *s);                   /* most bytes that the calls of a kernel hand on to each other */
 void scheduler_print_tiles(const Scheduler *s, FILE *f);        /* --emit=tile */
 int scheduler_functions(const Scheduler *s);
 void scheduler_free(Scheduler *s);

@@ -20,7 +20,7 @@ struct Scheduler {
     Target target;
     const TileTarget *machine;
     LIST(Made) made;
-    int64_t scratch;
+    int64_t scratch, shared;
 };
 
 Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target *target) {
@@ -34,6 +34,9 @@ Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target
 
 int64_t scheduler_scratch(const Scheduler *s) {
     return s->scratch;
+}
+int64_t scheduler_shared(const Scheduler *s) {
+    return s->shared;
 }
 int scheduler_functions(const Scheduler *s) {
     return s->made.n;
@@ -189,6 +192,11 @@ const char *work_arg(Work *w, KernelArg arg, const char *type) {
 
 static bool same_place(Place a, Place b) {
     return a.kind != PLACE_NONE && a.kind == b.kind && a.index == b.index;
+}
+
+const char *work_shared(Work *w, int64_t bytes, const char *type) {
+    if (bytes > w->s->shared) w->s->shared = bytes;
+    return work_arg(w, (KernelArg){.kind = ARG_SHARED}, type);
 }
 
 bool work_aliased(const Work *w, const Node *n) {

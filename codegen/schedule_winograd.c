@@ -24,6 +24,7 @@ enum {
     BLOCKS_WISHED = 6,  /* so that threads share the work evenly */
     OUTPUTS_LEAST = 64, /* of a block: its transforms of the input are paid by them */
     ROWS_MOST = 14,     /* tiles of a register tile */
+    PICTURES = 8,       /* of a batch whose size is not known, among which the weights' transform is divided */
     TRANSFORM = 300,    /* vector instructions of either transform, per tile and vector */
     CACHED = 16 << 20,  /* bytes of weights that stay in the last level cache */
     NEAR = 24,
@@ -39,6 +40,7 @@ typedef struct Winograd {
     int64_t channels, outputs, panels, group;
     int64_t row;           /* elements from tile to tile */
     int64_t rn, ri, rj;    /* of pictures, rows, columns of tiles in a block */
+    bool kept;             /* the transformed weights are a pack */
     bool cut;              /* rows of tiles may end outside of a block */
     bool whole_i, whole_j; /* no tile reaches beyond the last row, column */
     const char *x, *u;     /* arguments */
@@ -51,6 +53,10 @@ static int64_t tiles(int64_t n, int64_t of) {
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
+}
+
+static int64_t weight_bytes(const Winograd *g) {
+    return 4 * POINTS * g->panels * g->c.width * g->channels;
 }
 
 /* ---- is it one? */
@@ -86,7 +92,10 @@ static bool is_convolution(Winograd *g) {
         if (c->symbol[GROUP_K][i] != g->su && c->symbol[GROUP_K][i] != g->sv) c->sk = c->symbol[GROUP_K][i];
     c->sm = g->sj;
     c->size_k = c->sp->symbol[c->sk].n;
-    return contract_contiguous(c->at_a, c->sk) && size_is_static(c->size_k) && size_is_static(c->size_n);
+    bool known = size_is_static(c->size_k) && size_is_static(c->size_n) && size_is_static(c->at_b->at.c);
+    for (int s = 0; s < c->sp->n; s++) known = known && (!c->at_b->at.coef[s] || size_is_static(c->at_b->at.coef[s]));
+    g->kept = contract_can_pack(c);
+    return known && contract_contiguous(c->at_a, c->sk);
 }
 
 /* ---- blocks */
@@ -141,6 +150,8 @@ static bool pays(const Winograd *g, int64_t columns) {
     double weights = POINTS * 4 * channels * (double)(g->panels * c->width);
     double moved = weights / (weights > CACHED ? FAR : NEAR) * (double)blocks / (double)g->rn;
     double work = (double)(rows * columns) * products;
+    int64_t pictures = g->sb < 0 ? 1 : contract_estimate(c->sp->symbol[g->sb].n, PICTURES);
+    if (!g->kept) transforms += TRANSFORM * channels * vectors / (double)(pictures * rows * columns);
     bool small = size_is_const(g->rows, &n) && size_is_const(g->columns, &m) && n * m == 1;
     return !small && GAIN * ((work > moved ? work : moved) + (double)(rows * columns) * transforms) < direct;
 }
@@ -342,23 +353,26 @@ static void begin(Winograd *g) {
     template_number(c->t, "outputs_divide", g->outputs % c->width == 0);
 }
 
+/* The transformed weights: kept by the session (pack: which copy, NULL where it is made), or made by a call before. */
 static const char *weights_argument(Winograd *g, const Pack *pack, const char *suffix) {
-    return work_arg(g->c.w, (KernelArg){.kind = ARG_PACK, .pack = pack},
-                    arena_printf(g->c.w->arena, "f32[%lld, %d, %lld, %lld]%s", (long long)g->panels, POINTS,
-                                 (long long)g->channels, (long long)g->c.width, suffix));
+    Work *w = g->c.w;
+    const char *type = arena_printf(w->arena, "f32[%lld, %d, %lld, %lld]%s", (long long)g->panels, POINTS,
+                                    (long long)g->channels, (long long)g->c.width, suffix);
+    if (g->kept) return work_arg(w, (KernelArg){.kind = ARG_PACK, .pack = pack}, type);
+    return work_shared(w, weight_bytes(g), type);
 }
 
-/* The transformed weights, which the session keeps. */
-static const Pack *transformed(const Winograd *g) {
+/* The kernel that transforms the weights. */
+static Work *transform(const Winograd *g) {
     Winograd made;
-    start(&made, work_new(g->c.w->s, g->c.w->plan, g->c.k, "pack"), g->c.k);
-    made.c.w->text = "pack";
+    start(&made, work_new(g->c.w->s, g->c.w->plan, g->c.k, g->kept ? "pack" : "weights"), g->c.k);
+    made.c.w->text = g->kept ? "pack" : "weights of 3 x 3 windows";
     made.c.width = g->c.width;
     made.panels = g->panels;
     begin(&made);
     made.u = weights_argument(&made, NULL, " out");
     template_run(made.c.t, "weights");
-    return work_pack(made.c.w, contract_packed_slot(&made.c), 4 * POINTS * g->panels * g->c.width * g->channels);
+    return made.c.w;
 }
 
 /* Pictures as they lie: what precedes rows in m, then rows and columns with the frame that windows meet, channels. */
@@ -410,6 +424,20 @@ static void emit(Winograd *g, const Pack *pack) {
     template_run(c->t, "convolution");
 }
 
+/* Appends the convolution for from <= columns < to; *pack: its weights, once they are known. */
+static void finish(Winograd *g, int64_t from, int64_t to, const Pack **pack, KernelCode *code) {
+    Work *weights = g->kept && *pack ? NULL : transform(g), *works[2] = {g->kept ? NULL : weights, g->c.w};
+    if (g->kept && weights) *pack = work_pack(weights, contract_packed_slot(&g->c), weight_bytes(g));
+    emit(g, *pack);
+    for (int i = 0; i < 2; i++) {
+        if (!works[i]) continue;
+        works[i]->when = from > INT64_MIN || to < INT64_MAX ? g->columns : NULL;
+        works[i]->low = from;
+        works[i]->high = to;
+        work_finish(works[i], code);
+    }
+}
+
 static void choose_tile(Winograd *g, int vectors) {
     int64_t block = g->rn * g->ri * g->rj;
     contract_pick_tile(&g->c, block, g->outputs, vectors ? vectors : 1, vectors ? vectors : 4, ROWS_MOST);
@@ -421,11 +449,11 @@ static void choose_tile(Winograd *g, int vectors) {
 /* One kernel for all sizes. */
 static bool known_width(Winograd *g, KernelCode *code) {
     int64_t columns = size_value(g->columns);
+    const Pack *pack = NULL;
     choose_block(g, most_tiles(g));
     choose_tile(g, 0);
     if (!pays(g, columns)) return false;
-    emit(g, transformed(g));
-    work_finish(g->c.w, code);
+    finish(g, INT64_MIN, INT64_MAX, &pack, code);
     return true;
 }
 
@@ -439,8 +467,7 @@ static int64_t several_widths(Winograd *g, KernelCode *code) {
     for (int64_t most = 16; most >= 4; most /= 2) { /* wide ones first: if they do not pay, others do not */
         int64_t from = most == 4 ? 1 : most / 2 + 1;
         if (high < from || (most < 16 && low > most)) continue;
-        Work *w = pack ? work_new(g->c.w->s, g->c.w->plan, k, "winograd") : g->c.w;
-        if (pack) start(g, w, k);
+        if (served < INT64_MAX) start(g, work_new(g->c.w->s, g->c.w->plan, k, "winograd"), k);
         g->rj = most;
         g->cut = most == 16;
         g->rn = 1;
@@ -449,12 +476,8 @@ static int64_t several_widths(Winograd *g, KernelCode *code) {
         choose_tile(g, vectors);
         if (!pays(g, most * 3 / 4)) break;
         vectors = g->c.nv;
-        if (!pack) pack = transformed(g);
-        emit(g, pack);
-        w->when = g->columns;
-        w->low = served = from > low ? from : INT64_MIN;
-        w->high = most < 16 ? most + 1 : INT64_MAX;
-        work_finish(w, code);
+        served = from > low ? from : INT64_MIN;
+        finish(g, served, most < 16 ? most + 1 : INT64_MAX, &pack, code);
     }
     return served;
 }
@@ -463,7 +486,7 @@ int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns) {
     Winograd g;
     if (!w->optimize) return INT64_MAX;
     Work *own = work_new(w->s, w->plan, w->k, "winograd");
-    if (!start(&g, own, w->k) || !contract_can_pack(&g.c)) return INT64_MAX;
+    if (!start(&g, own, w->k)) return INT64_MAX;
     *columns = g.columns;
     if (size_is_static(g.columns)) return known_width(&g, code) ? INT64_MIN : INT64_MAX;
     return several_widths(&g, code);

@@ -484,10 +484,11 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
     for (int i = 0; i < p->slots.n; i++) slots[i] = slot_runtime_row(t, i, data[i]);
     for (int i = 0; i < p->slots.n; i++) dims[i] = shape_function(t->unit, &p->slots.at[i]->type);
     for (int i = 0; i < p->entries.n; i++) entries[i] = entry_runtime_row(t, i);
-    int64_t scratch = 0;
+    int64_t scratch = 0, shared = 0;
     for (int i = 0; i < t->unit->n_modules; i++) {
-        int64_t bytes = scheduler_scratch(t->unit->modules[i].scheduler);
-        if (bytes > scratch) scratch = bytes;
+        const Scheduler *s = t->unit->modules[i].scheduler;
+        if (scheduler_scratch(s) > scratch) scratch = scheduler_scratch(s);
+        if (scheduler_shared(s) > shared) shared = scheduler_shared(s);
     }
     LLVMValueRef fields[] = {t->model,
                              module_i32(m, size_inputs(p->sizes)),
@@ -497,11 +498,12 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
                              p->slots.n ? module_array(m, LLVMTypeOf(slots[0]), p->slots.n, slots) : module_null(m),
                              p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
                              module_i64(m, scratch),
+                             module_i64(m, shared),
                              module_i32(m, t->level),
                              module_array(m, m->ptr, p->slots.n, dims),
                              module_i32(m, t->unit->packs.n),
                              packs_table(t)};
-    LLVMValueRef value = module_struct(m, 12, fields);
+    LLVMValueRef value = module_struct(m, 13, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;

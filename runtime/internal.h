@@ -47,6 +47,7 @@ struct mdl_session {
     int64_t arena_bytes;
     char *scratch;          /* threads * scratch_stride */
     int64_t scratch_stride;
+    char *shared;           /* RtProgram.shared bytes; NULL: none */
     RtPart *parts;          /* by thread */
     int threads;
     RtPool *pool;           /* NULL: one thread, or the caller's pool */

@@ -33,6 +33,7 @@ typedef struct RtFrame {
     char *const *slots;     /* by slot index; NULL for caches this entry does not touch */
     char *const *packs;     /* by pack index; NULL for those that this call does not use */
     char *arena;            /* at least RtEntry.arena(sizes) bytes, 64-byte aligned */
+    char *shared;           /* RtProgram.shared bytes, 64-byte aligned */
     const RtKernel *nan;    /* the first that stored one; no kernel runs after it */
     uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
     int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
@@ -95,6 +96,7 @@ typedef struct RtProgram {
     const RtSlot *slots;
     const RtEntry *entries;
     int64_t scratch;            /* bytes a thread, the most that a kernel wants */
+    int64_t shared;             /* bytes that the calls of one kernel hand on to each other, the most that one wants */
     int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2.. */
     RtShapeFunction *const *slot_dims;
     int32_t n_packs;

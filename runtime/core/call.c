@@ -28,6 +28,7 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     if (code) return code;
     uint64_t step = s->steps[index];
     RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .packs = s->packs, .arena = s->arena,
+                 .shared = s->shared,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)},
                  .numbers = (s->flags & MDL_CHECK_NUMBERS) != 0};
     code = f.numbers ? rt_check_inputs(&f, e, &s->model->entries[index]) : MDL_OK;

@@ -79,8 +79,9 @@ static int open_threads(mdl_session *s, const mdl_options *o) {
     }
     s->scratch_stride = (s->program->scratch + 4095) / 4096 * 4096 + RT_ALIGN; /* no two threads share a cache set pattern exactly */
     s->scratch = rt_alloc(s, s->scratch_stride * s->threads);
+    s->shared = s->program->shared ? rt_alloc(s, s->program->shared) : NULL;
     s->parts = rt_alloc(s, (int64_t)sizeof *s->parts * s->threads);
-    return s->scratch && s->parts ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
+    return s->scratch && s->parts && (s->shared || !s->program->shared) ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
 }
 
 static int open_tables(mdl_session *s) {
@@ -176,6 +177,7 @@ void rt_close(mdl_session *s) {
     rt_release(s, s->fixed);
     rt_release(s, s->steps);
     rt_release(s, s->scratch);
+    rt_release(s, s->shared);
     rt_release(s, s->parts);
     rt_release(s, s->arena);
     for (RtNote *n = s->notes, *next; n; n = next) {
@@ -231,6 +233,7 @@ int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
         if (p->slots[i].value->kind != MDL_CACHE) total += (p->slots[i].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
     total += (int64_t)p->n_slots * (int64_t)(sizeof(char *) + sizeof(bool) + sizeof(int64_t) * RT_MAX_RANK) + (p->n_names + p->n_entries) * 8 + 5 * RT_ALIGN;
     total += ((p->scratch + 4095) / 4096 * 4096 + RT_ALIGN + (int64_t)sizeof(RtPart)) * rt_host_threads(0);
+    total += (p->shared + round) / RT_ALIGN * RT_ALIGN;
     total += p->n_packs * (int64_t)(sizeof(char *) + sizeof(bool)) + 2 * RT_ALIGN;
     if (entry < 0) return total;
     const RtEntry *e = &p->entries[entry];

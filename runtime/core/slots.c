@@ -55,7 +55,7 @@ int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
     if (!r->init || (s->flags & MDL_NO_INIT && r->value->kind == MDL_PARAM)) return MDL_OK;
     int code = rt_arena_need(s, r->init_arena ? r->init_arena(sizes) : 0);
     if (code) return code;
-    RtFrame f = {.session = s, .sizes = sizes, .slots = s->slots, .arena = s->arena,
+    RtFrame f = {.session = s, .sizes = sizes, .slots = s->slots, .arena = s->arena, .shared = s->shared,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), 0xffffffffu, 0xffffffffu}};
     return r->init(&f);
 }

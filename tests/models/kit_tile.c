@@ -20,6 +20,7 @@ struct TileRunner {
     Plan **plans; /* by entry */
     Scheduler *scheduler;
     LIST(Scheduled) done;
+    char *shared;
 };
 
 static KernelCode *code_of(TileRunner *t, const Plan *p, const Kernel *k) {
@@ -65,6 +66,7 @@ static void *argument(TileRunner *t, PlanRun *run, const KernelArg *a, uint32_t 
     case ARG_SITE: return (void *)&a->site;
     case ARG_NULL: return NULL;
     case ARG_PACK: return a->pack ? pack_make(t, run, a->pack) : made;
+    case ARG_SHARED: return t->shared;
     }
     return NULL;
 }
@@ -104,6 +106,7 @@ static bool run_kernel(void *context, PlanRun *run, const Kernel *k) {
     int32_t offset = 0;
     if (k->limit.offset) memcpy(&offset, plan_run_memory(run, k->limit.offset), sizeof offset);
     e->sizes = kernel_size_values(e->arena, k, sizes, offset);
+    t->shared = arena_alloc(e->arena, (size_t)scheduler_shared(t->scheduler));
     bool done = true;
     for (int i = 0; i < code->n && done; i++) done = run_call(t, run, &code->calls[i], NULL);
     e->sizes = sizes;

@@ -39,7 +39,7 @@ typedef struct Run {
     LIST(PackMemory) packs;
     PackMemory *making; /* whose kernel is running */
     LLVMOrcLLJITRef jit;
-    char *scratch;
+    char *scratch, *shared;
     const char *name;
 } Run;
 
@@ -181,6 +181,7 @@ static void *argument(Run *r, const KernelArg *a, uint32_t *rng) {
     case ARG_SITE: return (void *)&a->site;
     case ARG_NULL: return NULL;
     case ARG_PACK: return pack_memory(r, a->pack);
+    case ARG_SHARED: return r->shared;
     }
     return NULL;
 }
@@ -402,6 +403,7 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
         printf("%d functions in %.1f ms\n", scheduler_functions(r.s),
                (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6);
     r.scratch = aligned_alloc(64, (size_t)((scheduler_scratch(r.s) + 127) / 64 * 64));
+    r.shared = aligned_alloc(64, (size_t)((scheduler_shared(r.s) + 127) / 64 * 64));
     bool ok = true;
     for (int i = 0; i < r.p->kernels.n && ok; i++)
         if (r.p->kernels.at[i]->kind <= KERNEL_ROUTINE) {
@@ -423,6 +425,7 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
         seen_write("code", seen);
     }
     free(r.scratch);
+    free(r.shared);
     for (int i = 0; i < r.packs.n; i++) free(r.packs.at[i].at);
     for (int k = 0; k < 8; k++)
         for (int i = 0; i < r.n[k]; i++) free(r.memory[k][i].at);
