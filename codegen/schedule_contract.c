@@ -336,7 +336,7 @@ void schedule_contract(Work *w, KernelCode *code) {
     Contract c, few;
     Size columns;
     int64_t from = schedule_winograd(w, code, &columns);
-    if (from == INT64_MIN) return;
+    if (from == INT64_MIN || schedule_winograd_gradient(w, code)) return;
     contract_start(&c, w, w->k);
     if (from < INT64_MAX) { /* for pictures that are narrower */
         w->when = columns;

@@ -11,49 +11,18 @@
  *
  * The error is about that of the direct form times 10, by the size of the results around (tests/schedule/winograd.c). An input
  * that is not finite spoils its tiles, 16 outputs each, and not only the outputs whose windows hold it. */
-#include "codegen/contract.h"
+#include "codegen/winograd.h"
 
 #include <string.h>
 
 enum {
-    TAPS = 3,
-    SIDE = 4,           /* outputs of a tile */
-    POINTS = 36,        /* products */
-    TILES_MOST = 32,    /* of a block: more do not make the products faster */
-    TILES_LEAST = 8,    /* .. fewer wait for weights */
+    TILES_LEAST = 8,    /* of a block: fewer wait for weights */
     BLOCKS_WISHED = 6,  /* so that threads share the work evenly */
     OUTPUTS_LEAST = 64, /* of a block: its transforms of the input are paid by them */
-    ROWS_MOST = 14,     /* tiles of a register tile */
-    PICTURES = 8,       /* of a batch whose size is not known, among which the weights' transform is divided */
-    TRANSFORM = 300,    /* vector instructions of either transform, per tile and vector */
     CACHED = 16 << 20,  /* bytes of weights that stay in the last level cache */
     NEAR = 24,
     FAR = 6 /* bytes a vector instruction from there, and from memory */
 };
-#define GAIN 1.2 /* the transforms must promise so much */
-
-typedef struct Winograd {
-    Contract c; /* first: what fills contract.tile's holes is used here, too */
-    int si, sj, su, sv;
-    int sb;             /* the symbol of m whose parts share a block, or -1 */
-    Size rows, columns; /* of tiles */
-    int64_t channels, outputs, panels, group;
-    int64_t row;           /* elements from tile to tile */
-    int64_t rn, ri, rj;    /* of pictures, rows, columns of tiles in a block */
-    bool kept;             /* the transformed weights are a pack */
-    bool cut;              /* rows of tiles may end outside of a block */
-    bool whole_i, whole_j; /* no tile reaches beyond the last row, column */
-    const char *x, *u;     /* arguments */
-    const char *first_n, *first_i, *first_j;
-} Winograd;
-
-static int64_t tiles(int64_t n, int64_t of) {
-    return (n + of - 1) / of;
-}
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 static int64_t weight_bytes(const Winograd *g) {
     return 4 * POINTS * g->panels * g->c.width * g->channels;
@@ -61,35 +30,14 @@ static int64_t weight_bytes(const Winograd *g) {
 
 /* ---- is it one? */
 
-static bool is_size(const Winograd *g, int s, int64_t n) {
-    return size_is(g->c.sp->symbol[s].n, n);
-}
-
-/* The symbol of k whose stride in A is that of s, of 3 elements; -1: none. */
-static int taps_along(const Winograd *g, int s) {
-    const Contract *c = &g->c;
-    for (int i = 0; i < c->n[GROUP_K]; i++) {
-        int u = c->symbol[GROUP_K][i];
-        if (is_size(g, u, TAPS) && c->at_a->at.coef[u] == c->at_a->at.coef[s]) return u;
-    }
-    return -1;
-}
-
 static bool is_convolution(Winograd *g) {
     Contract *c = &g->c;
     if (c->k->limit.seen || c->n[GROUP_BATCH] || c->n[GROUP_M] < 2 || c->n[GROUP_N] != 1 || c->n[GROUP_K] != 3 || c->lanes == 1) return false;
     if (c->type != DT_F32 || c->a->type.dtype != DT_F32 || c->b->type.dtype != DT_F32) return false;
-    for (int s = 0; s < c->sp->n; s++) { /* outermost first: the last two of m are those of a picture */
-        if (c->sp->symbol[s].axis < 0 || c->sp->symbol[s].gone || c->class[c->sp->symbol[s].axis] != GROUP_M) continue;
-        g->sb = g->si;
-        g->si = g->sj;
-        g->sj = s;
-    }
-    g->su = taps_along(g, g->si);
-    g->sv = taps_along(g, g->sj);
-    if (g->su < 0 || g->sv < 0 || g->su == g->sv) return false;
+    g->from = c->at_a;
+    if (!winograd_windows(g, GROUP_M, GROUP_K)) return false;
     for (int i = 0; i < 3; i++)
-        if (c->symbol[GROUP_K][i] != g->su && c->symbol[GROUP_K][i] != g->sv) c->sk = c->symbol[GROUP_K][i];
+        if (c->symbol[GROUP_K][i] != g->su && c->symbol[GROUP_K][i] != g->sv) g->sc = c->sk = c->symbol[GROUP_K][i];
     c->sm = g->sj;
     c->size_k = c->sp->symbol[c->sk].n;
     bool known = size_is_static(c->size_k) && size_is_static(c->size_n) && size_is_static(c->at_b->at.c);
@@ -100,53 +48,36 @@ static bool is_convolution(Winograd *g) {
 
 /* ---- blocks */
 
-/* Parts of at most `most`, as equal as they can be. */
-static int64_t even(int64_t n, int64_t most) {
-    return tiles(n, tiles(n, most));
-}
-
 /* Tiles whose transformed input stays in the cache beside the weights that pass by. */
 static int64_t most_tiles(const Winograd *g) {
     int64_t most = g->c.w->machine->l2 * 7 / 10 / (POINTS * 4 * g->row);
-    return most < TILES_LEAST ? TILES_LEAST : least(most, TILES_MOST);
-}
-
-static void choose_block(Winograd *g, int64_t most) {
-    int64_t rows, columns, pictures;
-    g->rn = g->ri = 1;
-    if (!size_is_const(g->columns, &columns)) return;
-    g->rj = even(columns, most);
-    g->cut = g->rj < columns;
-    if (g->cut) return;
-    g->ri = most / columns;
-    if (!size_is_const(g->rows, &rows)) return;
-    g->ri = even(rows, least(g->ri, rows));
-    if (g->ri < rows || g->sb < 0) return;
-    g->rn = most / (rows * columns);
-    if (g->rn > 1 && size_is_const(g->c.sp->symbol[g->sb].n, &pictures)) g->rn = even(pictures, g->rn);
+    return most < TILES_LEAST ? TILES_LEAST : winograd_least(most, TILES_MOST);
 }
 
 /* Panels of a block: all, unless there are few blocks. */
 static void choose_group(Winograd *g) {
-    int64_t blocks = tiles(contract_estimate(g->columns, g->rj), g->rj) * tiles(contract_estimate(g->rows, g->rj), g->ri);
-    if (g->sb >= 0) blocks *= tiles(contract_estimate(g->c.sp->symbol[g->sb].n, 1), g->rn);
-    int64_t parts = least(least(tiles(BLOCKS_WISHED, blocks), tiles(g->outputs, OUTPUTS_LEAST)), g->panels);
-    g->group = tiles(g->panels, parts < 1 ? 1 : parts);
+    int64_t blocks =
+        winograd_tiles(contract_estimate(g->columns, g->rj), g->rj) * winograd_tiles(contract_estimate(g->rows, g->rj), g->ri);
+    if (g->sb >= 0) blocks *= winograd_tiles(contract_estimate(g->c.sp->symbol[g->sb].n, 1), g->rn);
+    int64_t parts = winograd_least(
+        winograd_least(winograd_tiles(BLOCKS_WISHED, blocks), winograd_tiles(g->outputs, OUTPUTS_LEAST)), g->panels);
+    g->group = winograd_tiles(g->panels, parts < 1 ? 1 : parts);
 }
 
 /* Does it pay, for pictures of so many columns (and rows, if they are not known) of tiles? Costs are vector instructions of a
  * picture. */
 static bool pays(const Winograd *g, int64_t columns) {
     const Contract *c = &g->c;
-    int64_t rows = contract_estimate(g->rows, columns), blocks = tiles(rows, g->ri) * tiles(columns, g->rj);
-    int64_t block = least(g->ri, rows) * least(g->rj, columns) * g->rn, n, m;
+    int64_t rows = contract_estimate(g->rows, columns), blocks = winograd_tiles(rows, g->ri) * winograd_tiles(columns, g->rj);
+    int64_t block = winograd_least(g->ri, rows) * winograd_least(g->rj, columns) * g->rn, n, m;
     double height = (double)contract_estimate(c->sp->symbol[g->si].n, SIDE * rows - 2);
     double width = (double)contract_estimate(c->sp->symbol[g->sj].n, SIDE * columns - 2);
-    double channels = (double)g->channels, vectors = (double)tiles(g->outputs, c->lanes);
+    double channels = (double)g->channels, vectors = (double)winograd_tiles(g->outputs, c->lanes);
     double direct = height * width * TAPS * TAPS * channels * vectors;
-    double filled = (double)(tiles(block, c->mr) * c->mr) / (double)block, parts = (double)tiles(g->panels, g->group);
+    double filled = (double)(winograd_tiles(block, c->mr) * c->mr) / (double)block,
+           parts = (double)winograd_tiles(g->panels, g->group);
     double products = POINTS * channels * (double)(g->panels * c->nv) * filled;
-    double transforms = TRANSFORM * ((double)tiles(g->channels, c->lanes) * parts + vectors);
+    double transforms = TRANSFORM * ((double)winograd_tiles(g->channels, c->lanes) * parts + vectors);
     double weights = POINTS * 4 * channels * (double)(g->panels * c->width);
     double moved = weights / (weights > CACHED ? FAR : NEAR) * (double)blocks / (double)g->rn;
     double work = (double)(rows * columns) * products;
@@ -158,21 +89,6 @@ static bool pays(const Winograd *g, int64_t columns) {
 
 /* ---- holes */
 
-/* Parts of a block: `by`, or what is left of n behind `first`. */
-static const char *part(Winograd *g, const char *name, Size n, int64_t by, const char *first) {
-    Work *w = g->c.w;
-    int64_t whole;
-    if (by == 1 || (size_is_const(n, &whole) && whole % by == 0)) return arena_printf(w->arena, "%lld", (long long)by);
-    const char *left = strcmp(first, "0") ? arena_printf(w->arena, "%s - %s", work_size(w, n), first) : work_size(w, n);
-    text_line(&w->body, "index %s = clamp(min(%s, %lld)) in 1..%lld", name, left, (long long)by, (long long)by + 1);
-    return name;
-}
-
-static const char *open_blocks(Winograd *g, const char *name, Size n, int64_t by) {
-    bool opened;
-    return open_parts(g->c.w, name, n, by, false, &opened);
-}
-
 static const char *fill_nest(void *context, const char *const *args) {
     (void)args;
     Winograd *g = context;
@@ -182,18 +98,13 @@ static const char *fill_nest(void *context, const char *const *args) {
         const Symbol *symbol = &c->sp->symbol[s];
         if (symbol->axis < 0 || symbol->gone || c->class[symbol->axis] != GROUP_M || s == g->sb || s == g->si || s == g->sj)
             continue;
-        c->p.text[s] = open_blocks(g, arena_printf(c->w->arena, "x%d", s), symbol->n, 1);
+        c->p.text[s] = winograd_open(g, arena_printf(c->w->arena, "x%d", s), symbol->n, 1);
     }
-    g->first_n = open_blocks(g, "nb", pictures, g->rn);
-    g->first_i = open_blocks(g, "ib", g->rows, g->ri);
-    g->first_j = g->cut ? open_blocks(g, "jb", g->columns, g->rj) : "0";
-    template_set(c->t, "p0", open_blocks(g, "pb", size_const(c->w->table, g->panels), g->group));
-    template_set(c->t, "hn", part(g, "hn", pictures, g->rn, g->first_n));
-    template_set(c->t, "hi", part(g, "hi", g->rows, g->ri, g->first_i));
-    template_set(c->t, "hj", part(g, "hj", g->columns, g->rj, g->first_j));
-    template_set(
-        c->t, "live",
-        arena_printf(c->w->arena, "%s*%s*%s", template_get(c->t, "hn"), template_get(c->t, "hi"), template_get(c->t, "hj")));
+    g->first_n = winograd_open(g, "nb", pictures, g->rn);
+    g->first_i = winograd_open(g, "ib", g->rows, g->ri);
+    g->first_j = g->cut ? winograd_open(g, "jb", g->columns, g->rj) : "0";
+    template_set(c->t, "p0", winograd_open(g, "pb", size_const(c->w->table, g->panels), g->group));
+    winograd_live(g);
     return "";
 }
 
@@ -202,71 +113,11 @@ static const char *fill_weight_nest(void *context, const char *const *args) {
     (void)args;
     Winograd *g = context;
     Contract *c = &g->c;
-    const char *p = open_blocks(g, "pb", size_const(c->w->table, g->panels), 1);
-    c->p.text[c->sk] = open_blocks(g, "kb", c->size_k, 1);
+    const char *p = winograd_open(g, "pb", size_const(c->w->table, g->panels), 1);
+    c->p.text[c->sk] = winograd_open(g, "kb", c->size_k, 1);
     template_set(c->t, "p", p);
     template_set(c->t, "j0", strcmp(p, "0") ? arena_printf(c->w->arena, "%lld*%s", (long long)c->width, p) : p);
     return "";
-}
-
-static const char *fill_tile(void *context, const char *const *args) {
-    Winograd *g = context;
-    Contract *c = &g->c;
-    int64_t n;
-    template_set(c->t, "ti", text_plus(c->w, g->first_i, args[1]));
-    template_set(c->t, "tj", text_plus(c->w, g->first_j, args[2]));
-    if (g->sb < 0) return "";
-    c->p.text[g->sb] = g->rn == 1 ? g->first_n : text_plus(c->w, g->first_n, args[0]);
-    if (g->rn == 1 || (size_is_const(c->sp->symbol[g->sb].n, &n) && n % g->rn == 0)) return "";
-    return arena_printf(c->w->arena, "if %s < %s {", c->p.text[g->sb], work_size(c->w, c->sp->symbol[g->sb].n));
-}
-
-/* Places 4 * tile + 0 .. 5 along a symbol, those beyond the last brought back: only outputs that are dropped see them. */
-static void edge(Winograd *g, const char *tile, int s, bool whole, const char *name) {
-    Work *w = g->c.w;
-    const char *n = work_size(w, g->c.sp->symbol[s].n);
-    for (int i = 0; i < SIDE + TAPS - 1; i++) {
-        const char *place = arena_printf(w->arena, "%d*(%s) + %d", SIDE, template_get(g->c.t, tile), i);
-        const char *at = arena_printf(w->arena, "%s%d", name, i);
-        if (!whole) text_line(&w->body, "index %s = min(%s, %s + 1) in 0..%s + 2", at, place, n, n);
-        template_set(g->c.t, at, whole ? place : at);
-    }
-}
-
-static const char *fill_edges(void *context, const char *const *args) {
-    (void)args;
-    Winograd *g = context;
-    edge(g, "ti", g->si, g->whole_i, "ri");
-    edge(g, "tj", g->sj, g->whole_j, "rj");
-    return "";
-}
-
-static const char *fill_channels(void *context, const char *const *args) {
-    (void)args;
-    Winograd *g = context;
-    template_set(g->c.t, "c", open_lanes(g->c.w, "c", g->c.size_k, g->c.lanes));
-    return "";
-}
-
-static const char *limit(const Winograd *g, Size n, int64_t by) {
-    int64_t whole;
-    if (size_is_const(n, &whole) && whole % by == 0) return "";
-    return arena_printf(g->c.w->arena, " < %s", work_size(g->c.w, n));
-}
-
-static const char *fill_x(void *context, const char *const *args) {
-    Winograd *g = context;
-    Contract *c = &g->c;
-    Arena *a = c->w->arena;
-    Text t = {.arena = a};
-    text_add(&t, "%s[", g->x);
-    for (int s = 0; s < c->sp->n; s++)
-        if (c->at_a->at.coef[s] && c->sp->symbol[s].axis >= 0 && c->class[c->sp->symbol[s].axis] == GROUP_M && s != g->si &&
-            s != g->sj)
-            text_add(&t, "%s, ", c->p.text[s]);
-    text_add(&t, "%s, %s, %s : %d%s]", template_get(c->t, arena_printf(a, "ri%s", args[0])),
-             template_get(c->t, arena_printf(a, "rj%s", args[1])), args[2], c->lanes, limit(g, c->size_k, c->lanes));
-    return t.at;
 }
 
 static const char *fill_u(void *context, const char *const *args) {
@@ -311,10 +162,10 @@ static const Hole HOLES[] = {
     {"nest", 0, fill_nest},
     {"weight_nest", 0, fill_weight_nest},
     {"scalars", 0, contract_fill_scalars},
-    {"tile", 3, fill_tile},
-    {"edges", 0, fill_edges},
-    {"channels", 0, fill_channels},
-    {"x", 3, fill_x},
+    {"tile", 3, winograd_fill_tile},
+    {"edges", 0, winograd_fill_edges},
+    {"channels", 0, winograd_fill_channels},
+    {"x", 3, winograd_fill_x},
     {"u", 4, fill_u},
     {"weight", 3, fill_weight},
     {"transformed", 2, fill_transformed},
@@ -327,15 +178,13 @@ static const Hole HOLES[] = {
 
 /* The convolution k in work w; false: it is none. The sizes of blocks are to be chosen. */
 static bool start(Winograd *g, Work *w, const Kernel *k) {
-    *g = (Winograd){.si = -1, .sj = -1, .sb = -1};
+    *g = (Winograd){.from = NULL};
     contract_start_apart(&g->c, w, k);
     if (!is_convolution(g)) return false;
-    Size side = size_const(w->table, SIDE);
-    g->rows = size_ceildiv(g->c.sp->symbol[g->si].n, side);
-    g->columns = size_ceildiv(g->c.sp->symbol[g->sj].n, side);
     g->channels = size_value(g->c.size_k);
     g->outputs = size_value(g->c.size_n);
-    g->row = tiles(g->channels, g->c.lanes) * g->c.lanes;
+    g->limited = g->channels % g->c.lanes != 0;
+    g->row = winograd_tiles(g->channels, g->c.lanes) * g->c.lanes;
     if (g->row % (2 * g->c.lanes) == 0) g->row += g->c.lanes; /* neighbours in other sets of the cache */
     return true;
 }
@@ -375,37 +224,15 @@ static Work *transform(const Winograd *g) {
     return made.c.w;
 }
 
-/* Pictures as they lie: what precedes rows in m, then rows and columns with the frame that windows meet, channels. */
-static const char *input_argument(Winograd *g) {
-    Contract *c = &g->c;
-    Work *w = c->w;
-    Text dims = {.arena = w->arena}, strides = {.arena = w->arena};
-    for (int s = 0; s < c->sp->n; s++) {
-        if (!c->at_a->at.coef[s] || c->class[c->sp->symbol[s].axis] != GROUP_M) continue;
-        bool picture = s == g->si || s == g->sj;
-        text_add(&dims, "%s%s, ", work_size(w, c->sp->symbol[s].n), picture ? " + 2" : "");
-        text_add(&strides, "%s, ", work_size(w, c->at_a->at.coef[s]));
-    }
-    const char *offset = size_is(c->at_a->at.c, 0) ? "" : arena_printf(w->arena, " offset(%s)", work_size(w, c->at_a->at.c));
-    return work_arg(w, (KernelArg){.kind = ARG_VALUE, .node = c->at_a->base},
-                    arena_printf(w->arena, "f32[%s%lld] stride(%s1)%s%s", dims.at, (long long)g->channels, strides.at, offset,
-                                 work_aliased(w, c->at_a->base) ? " alias" : ""));
-}
-
-/* n is a multiple of `by`, and of them there are a multiple of `part`. */
-static bool divides(Size n, int64_t by, int64_t part) {
-    int64_t whole;
-    return size_is_const(n, &whole) && whole % (by * part) == 0;
-}
-
 static void emit(Winograd *g, const Pack *pack) {
     Contract *c = &g->c;
-    int64_t most = g->rn * g->ri * g->rj, room = tiles(most, c->mr) * c->mr;
+    int64_t most = g->rn * g->ri * g->rj, room = winograd_tiles(most, c->mr) * c->mr;
     begin(g);
-    g->whole_i = divides(c->sp->symbol[g->si].n, SIDE, g->ri);
-    g->whole_j = divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
-    bool whole_n = g->rn == 1 || divides(c->sp->symbol[g->sb].n, 1, g->rn);
-    bool rows = g->ri == 1 || divides(g->rows, 1, g->ri), columns = g->rj == 1 || divides(g->columns, 1, g->rj);
+    g->whole_i = winograd_divides(c->sp->symbol[g->si].n, SIDE, g->ri);
+    g->whole_j = winograd_divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
+    bool whole_n = g->rn == 1 || winograd_divides(c->sp->symbol[g->sb].n, 1, g->rn);
+    bool rows = g->ri == 1 || winograd_divides(g->rows, 1, g->ri),
+         columns = g->rj == 1 || winograd_divides(g->columns, 1, g->rj);
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "NV", c->nv);
     template_number(c->t, "TILES", most);
@@ -419,7 +246,7 @@ static void emit(Winograd *g, const Pack *pack) {
     template_number(c->t, "whole", whole_n && rows && columns && room == most);
     template_number(c->t, "EL", c->map_lanes);
     template_number(c->t, "scalar_maps", c->map_lanes == 1);
-    g->x = input_argument(g);
+    g->x = winograd_input(g);
     g->u = weights_argument(g, pack, "");
     template_run(c->t, "convolution");
 }
@@ -440,9 +267,9 @@ static void finish(Winograd *g, int64_t from, int64_t to, const Pack **pack, Ker
 
 static void choose_tile(Winograd *g, int vectors) {
     int64_t block = g->rn * g->ri * g->rj;
-    contract_pick_tile(&g->c, block, g->outputs, vectors ? vectors : 1, vectors ? vectors : 4, ROWS_MOST);
+    contract_pick_tile(&g->c, block, g->outputs, vectors ? vectors : 1, vectors ? vectors : 4, TILE_ROWS);
     g->c.width = (int64_t)g->c.nv * g->c.lanes;
-    g->panels = tiles(g->outputs, g->c.width);
+    g->panels = winograd_tiles(g->outputs, g->c.width);
     choose_group(g);
 }
 
@@ -450,7 +277,7 @@ static void choose_tile(Winograd *g, int vectors) {
 static bool known_width(Winograd *g, KernelCode *code) {
     int64_t columns = size_value(g->columns);
     const Pack *pack = NULL;
-    choose_block(g, most_tiles(g));
+    winograd_block(g, most_tiles(g));
     choose_tile(g, 0);
     if (!pays(g, columns)) return false;
     finish(g, INT64_MIN, INT64_MAX, &pack, code);

@@ -1,7 +1,7 @@
-/* winograd.c -- convolutions by 3 x 3 windows without a stride, forward and by the input, over weights that the session packs
- * or that are inputs: pictures of 1 to 60 rows and columns, known now or at run time, 8 to 100 channels, padding from 0 to 2 on
- * each side, maps behind. Those that become F(4x4, 3x3) agree with the interpreter within 2e-5 of the largest result; three
- * machines. Small ones stay direct.
+/* winograd.c -- convolutions by 3 x 3 windows without a stride and their gradients by the input and by the weights, over
+ * weights that the session packs or that are inputs: pictures of 1 to 60 rows and columns, known now or at run time, 8 to 100
+ * channels, padding from 0 to 2 on each side, maps behind. Those that become F(4x4, 3x3) agree with the interpreter within 2e-5
+ * of the largest result; three machines. Small ones stay direct.
  *
  *     winograd [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -57,25 +57,29 @@ static Tensor *values_of(Case *c, const Type *type) {
     return x;
 }
 
-/* y or x of a convolution with `channels` of the operand that is given and `outputs` of the result. */
+/* y, x or w of a convolution with `channels` of the first operand and `outputs` of the result (of w: of the other operand). */
 static Node *convolution(Case *c, int64_t channels, int64_t outputs, Size batch) {
     Rng *r = &c->r;
-    bool backward = rng_below(r, 3) == 0, small = rng_below(r, 3) == 0;
+    ConvSlot slot = (ConvSlot)rng_below(r, 3);
+    bool small = rng_below(r, 3) == 0;
     Window w = {.taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
-    Size given[2], made[2];
+    Size x[2], y[2];
     for (int k = 0; k < 2; k++) {
         w.before[k] = rng_below(r, 3);
-        int after = rng_below(r, 3), both = w.before[k] + after;
-        given[k] = size(c, (backward ? 1 : 3) + rng_below(r, small ? 6 : 24), 64);
-        made[k] = size_add(given[k], number(c, backward ? 2 - both : both - 2));
-        if (backward && both > 2) made[k] = given[k], w.before[k] = 1;
+        int both = w.before[k] + rng_below(r, 3);
+        x[k] = size(c, 3 + rng_below(r, small ? 6 : 24), 64);
+        y[k] = size_add(x[k], number(c, both - 2));
     }
-    Attrs a = {
-        .fn = backward ? CONV_X : CONV_Y, .window = w, .n_shape = 4, .shape = {batch, number(c, outputs), made[0], made[1]}};
-    Node *x = input(c, 4, (Size[]){batch, number(c, channels), given[0], given[1]});
-    Size taps[4] = {number(c, outputs), number(c, channels), number(c, 3), number(c, 3)};
-    if (backward) taps[0] = number(c, channels), taps[1] = number(c, outputs);
-    return graph_add(c->g, OP_CONV, &a, 2, (Node *[]){x, weight(c, 4, taps)});
+    Size dim[3][4] = {{batch, number(c, slot == CONV_Y ? outputs : channels), y[0], y[1]},
+                      {batch, number(c, slot == CONV_Y ? channels : outputs), x[0], x[1]},
+                      {NULL, NULL, number(c, 3), number(c, 3)}};
+    dim[2][0] = dim[0][1];
+    dim[2][1] = dim[1][1];
+    Attrs a = {.fn = slot, .window = w, .n_shape = 4};
+    memcpy(a.shape, dim[slot], sizeof dim[slot]);
+    Node *first = input(c, 4, dim[slot == CONV_Y ? 1 : 0]);
+    Node *second = slot == CONV_W ? input(c, 4, dim[1]) : weight(c, 4, dim[2]);
+    return graph_add(c->g, OP_CONV, &a, 2, (Node *[]){first, second});
 }
 
 /* Bias, an operand of the same shape and a function behind y, or a part of them. */
