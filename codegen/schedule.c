@@ -123,9 +123,21 @@ static Size atom_size(Work *w, const Atom *a) {
     bug("atom kind %d", a->kind);
 }
 
+/* Is a part of the size negative for some values? The whole is not, and sizes of the tile IR must not be. */
+static bool has_negative_part(Work *w, Size s) {
+    int64_t low, high;
+    for (int i = 0; i < s->n; i++)
+        for (int f = 0; f < s->term[i].n; f++) {
+            size_range(atom_size(w, s->term[i].factor[f]), &low, &high);
+            if (low < 0) return true;
+        }
+    return false;
+}
+
 const char *work_size(Work *w, Size s) {
     int64_t value;
     if (size_is_const(s, &value)) return arena_printf(w->arena, "%lld", (long long)value);
+    if (has_negative_part(w, s)) return size_symbol(w, s);
     Text t = {.arena = w->arena};
     bool several = s->n + (s->constant != 0) > 1;
     if (several) text_add(&t, "(");

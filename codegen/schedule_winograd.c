@@ -6,8 +6,8 @@
  * blocks, and what fills the holes.
  *
  * A block of tiles keeps its transformed input in the second level cache, and the weights go by once for each block. Tiles of
- * short rows come together, several rows and pictures of them: by a size known now, or in one kernel for each class of widths.
- * A tile's sums do not depend on its block, so neither blocks nor threads change a bit of the result.
+ * short rows come together, several rows and pictures of them. A tile's sums do not depend on its block, so neither blocks nor
+ * threads change a bit of the result.
  *
  * The error is about that of the direct form times 10, by the size of the results around (tests/schedule/winograd.c). An input
  * that is not finite spoils its tiles, 16 outputs each, and not only the outputs whose windows hold it. */
@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum {
+    WIDE = 16,          /* columns of tiles from which on width makes no difference */
     TILES_LEAST = 8,    /* of a block: fewer wait for weights */
     BLOCKS_WISHED = 6,  /* so that threads share the work evenly */
     OUTPUTS_LEAST = 64, /* of a block: its transforms of the input are paid by them */
@@ -56,12 +57,14 @@ static int64_t most_tiles(const Winograd *g) {
 
 /* Panels of a block: all, unless there are few blocks. */
 static void choose_group(Winograd *g) {
-    int64_t blocks =
-        winograd_tiles(contract_estimate(g->columns, g->rj), g->rj) * winograd_tiles(contract_estimate(g->rows, g->rj), g->ri);
-    if (g->sb >= 0) blocks *= winograd_tiles(contract_estimate(g->c.sp->symbol[g->sb].n, 1), g->rn);
-    int64_t parts = winograd_least(
-        winograd_least(winograd_tiles(BLOCKS_WISHED, blocks), winograd_tiles(g->outputs, OUTPUTS_LEAST)), g->panels);
-    g->group = winograd_tiles(g->panels, parts < 1 ? 1 : parts);
+    SizeTable *t = g->c.w->table;
+    int64_t low, high, parts = winograd_least(winograd_tiles(g->outputs, OUTPUTS_LEAST), g->panels);
+    Size blocks = size_mul(size_ceildiv(g->rows, g->by_i), size_ceildiv(g->columns, g->by_j));
+    if (g->sb >= 0) blocks = size_mul(blocks, size_ceildiv(g->c.sp->symbol[g->sb].n, size_const(t, g->rn)));
+    Size shared = size_min(size_const(t, parts), size_ceildiv(size_const(t, BLOCKS_WISHED), blocks));
+    g->group = size_ceildiv(size_const(t, g->panels), shared);
+    size_range(g->group, &low, &high);
+    g->groups = winograd_tiles(g->panels, low > 0 ? low : 1);
 }
 
 /* Does it pay, for pictures of so many columns (and rows, if they are not known) of tiles? Costs are vector instructions of a
@@ -74,8 +77,7 @@ static bool pays(const Winograd *g, int64_t columns) {
     double width = (double)contract_estimate(c->sp->symbol[g->sj].n, SIDE * columns - 2);
     double channels = (double)g->channels, vectors = (double)winograd_tiles(g->outputs, c->lanes);
     double direct = height * width * TAPS * TAPS * channels * vectors;
-    double filled = (double)(winograd_tiles(block, c->mr) * c->mr) / (double)block,
-           parts = (double)winograd_tiles(g->panels, g->group);
+    double filled = (double)(winograd_tiles(block, c->mr) * c->mr) / (double)block, parts = (double)g->groups;
     double products = POINTS * channels * (double)(g->panels * c->nv) * filled;
     double transforms = TRANSFORM * ((double)winograd_tiles(g->channels, c->lanes) * parts + vectors);
     double weights = POINTS * 4 * channels * (double)(g->panels * c->width);
@@ -98,11 +100,11 @@ static const char *fill_nest(void *context, const char *const *args) {
         const Symbol *symbol = &c->sp->symbol[s];
         if (symbol->axis < 0 || symbol->gone || c->class[symbol->axis] != GROUP_M || s == g->sb || s == g->si || s == g->sj)
             continue;
-        c->p.text[s] = winograd_open(g, arena_printf(c->w->arena, "x%d", s), symbol->n, 1);
+        c->p.text[s] = winograd_open(g, arena_printf(c->w->arena, "x%d", s), symbol->n, one);
     }
-    g->first_n = winograd_open(g, "nb", pictures, g->rn);
-    g->first_i = winograd_open(g, "ib", g->rows, g->ri);
-    g->first_j = g->cut ? winograd_open(g, "jb", g->columns, g->rj) : "0";
+    g->first_n = winograd_open(g, "nb", pictures, size_const(c->w->table, g->rn));
+    g->first_i = winograd_open(g, "ib", g->rows, g->by_i);
+    g->first_j = winograd_open(g, "jb", g->columns, g->by_j);
     template_set(c->t, "p0", winograd_open(g, "pb", size_const(c->w->table, g->panels), g->group));
     winograd_live(g);
     return "";
@@ -113,8 +115,9 @@ static const char *fill_weight_nest(void *context, const char *const *args) {
     (void)args;
     Winograd *g = context;
     Contract *c = &g->c;
-    const char *p = winograd_open(g, "pb", size_const(c->w->table, g->panels), 1);
-    c->p.text[c->sk] = winograd_open(g, "kb", c->size_k, 1);
+    Size one = size_const(c->w->table, 1);
+    const char *p = winograd_open(g, "pb", size_const(c->w->table, g->panels), one);
+    c->p.text[c->sk] = winograd_open(g, "kb", c->size_k, one);
     template_set(c->t, "p", p);
     template_set(c->t, "j0", strcmp(p, "0") ? arena_printf(c->w->arena, "%lld*%s", (long long)c->width, p) : p);
     return "";
@@ -226,24 +229,25 @@ static Work *transform(const Winograd *g) {
 
 static void emit(Winograd *g, const Pack *pack) {
     Contract *c = &g->c;
-    int64_t most = g->rn * g->ri * g->rj, room = winograd_tiles(most, c->mr) * c->mr;
+    int64_t room = winograd_tiles(g->most, c->mr) * c->mr, group;
     begin(g);
-    g->whole_i = winograd_divides(c->sp->symbol[g->si].n, SIDE, g->ri);
-    g->whole_j = winograd_divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
+    g->whole_i = !g->flows && winograd_divides(c->sp->symbol[g->si].n, SIDE, g->ri);
+    g->whole_j = !g->flows && winograd_divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
     bool whole_n = g->rn == 1 || winograd_divides(c->sp->symbol[g->sb].n, 1, g->rn);
     bool rows = g->ri == 1 || winograd_divides(g->rows, 1, g->ri),
          columns = g->rj == 1 || winograd_divides(g->columns, 1, g->rj);
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "NV", c->nv);
-    template_number(c->t, "TILES", most);
+    template_number(c->t, "TILES", g->most);
     template_number(c->t, "ROOM", room);
     template_number(c->t, "ROW", g->row);
     template_number(c->t, "V", room * g->row + c->lanes);
     template_number(c->t, "M", room * c->width + c->lanes);
     template_number(c->t, "PANELS", g->panels);
-    template_number(c->t, "GROUP", g->group);
-    template_number(c->t, "groups", g->panels % g->group != 0);
-    template_number(c->t, "whole", whole_n && rows && columns && room == most);
+    template_number(c->t, "OUTPUTS", g->panels * c->width);
+    template_set(c->t, "GROUP", work_size(c->w, g->group));
+    template_number(c->t, "groups", !size_is_const(g->group, &group) || g->panels % group != 0);
+    template_number(c->t, "whole", !g->flows && whole_n && rows && columns && room == g->most);
     template_number(c->t, "EL", c->map_lanes);
     template_number(c->t, "scalar_maps", c->map_lanes == 1);
     g->x = winograd_input(g);
@@ -251,70 +255,43 @@ static void emit(Winograd *g, const Pack *pack) {
     template_run(c->t, "convolution");
 }
 
-/* Appends the convolution for from <= columns < to; *pack: its weights, once they are known. */
-static void finish(Winograd *g, int64_t from, int64_t to, const Pack **pack, KernelCode *code) {
-    Work *weights = g->kept && *pack ? NULL : transform(g), *works[2] = {g->kept ? NULL : weights, g->c.w};
-    if (g->kept && weights) *pack = work_pack(weights, contract_packed_slot(&g->c), weight_bytes(g));
-    emit(g, *pack);
-    for (int i = 0; i < 2; i++) {
-        if (!works[i]) continue;
-        works[i]->when = from > INT64_MIN || to < INT64_MAX ? g->columns : NULL;
-        works[i]->low = from;
-        works[i]->high = to;
-        work_finish(works[i], code);
-    }
-}
-
-static void choose_tile(Winograd *g, int vectors) {
-    int64_t block = g->rn * g->ri * g->rj;
-    contract_pick_tile(&g->c, block, g->outputs, vectors ? vectors : 1, vectors ? vectors : 4, TILE_ROWS);
+static void choose_tile(Winograd *g) {
+    contract_pick_tile(&g->c, g->most, g->outputs, 1, 4, TILE_ROWS);
     g->c.width = (int64_t)g->c.nv * g->c.lanes;
     g->panels = winograd_tiles(g->outputs, g->c.width);
     choose_group(g);
 }
 
-/* One kernel for all sizes. */
-static bool known_width(Winograd *g, KernelCode *code) {
-    int64_t columns = size_value(g->columns);
-    const Pack *pack = NULL;
-    winograd_block(g, most_tiles(g));
-    choose_tile(g, 0);
-    if (!pays(g, columns)) return false;
-    finish(g, INT64_MIN, INT64_MAX, &pack, code);
-    return true;
-}
-
-/* A kernel for each class of widths: rows of up to 4, 8, and of more tiles. Returns the least number of tiles they serve. */
-static int64_t several_widths(Winograd *g, KernelCode *code) {
-    int64_t low, high, served = INT64_MAX;
-    const Pack *pack = NULL;
-    const Kernel *k = g->c.k;
+/* From how many columns of tiles on it pays; INT64_MAX: for none. */
+static int64_t pays_from(Winograd *g) {
+    int64_t low, high, from = INT64_MAX;
     size_range(g->columns, &low, &high);
-    int vectors = 0;
-    for (int64_t most = 16; most >= 4; most /= 2) { /* wide ones first: if they do not pay, others do not */
-        int64_t from = most == 4 ? 1 : most / 2 + 1;
-        if (high < from || (most < 16 && low > most)) continue;
-        if (served < INT64_MAX) start(g, work_new(g->c.w->s, g->c.w->plan, k, "winograd"), k);
-        g->rj = most;
-        g->cut = most == 16;
-        g->rn = 1;
-        g->ri = most_tiles(g) / most;
-        if (g->ri < 1) g->ri = 1;
-        choose_tile(g, vectors);
-        if (!pays(g, most * 3 / 4)) break;
-        vectors = g->c.nv;
-        served = from > low ? from : INT64_MIN;
-        finish(g, served, most < 16 ? most + 1 : INT64_MAX, &pack, code);
+    if (low == high) return pays(g, low) ? INT64_MIN : INT64_MAX;
+    for (int64_t columns = winograd_least(high, WIDE); columns >= low && columns > 1; columns--) {
+        g->rj = winograd_least(columns, g->rj);
+        g->ri = g->most / g->rj;
+        if (!pays(g, columns)) break;
+        from = columns;
     }
-    return served;
+    return from <= low ? INT64_MIN : from;
 }
 
 int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns) {
     Winograd g;
-    if (!w->optimize) return INT64_MAX;
-    Work *own = work_new(w->s, w->plan, w->k, "winograd");
-    if (!start(&g, own, w->k)) return INT64_MAX;
+    if (!w->optimize || !start(&g, work_new(w->s, w->plan, w->k, "winograd"), w->k)) return INT64_MAX;
+    winograd_block(&g, most_tiles(&g));
+    choose_tile(&g);
+    int64_t from = pays_from(&g);
+    if (from == INT64_MAX) return from;
     *columns = g.columns;
-    if (size_is_static(g.columns)) return known_width(&g, code) ? INT64_MIN : INT64_MAX;
-    return several_widths(&g, code);
+    Work *weights = transform(&g), *works[2] = {g.kept ? NULL : weights, g.c.w};
+    emit(&g, g.kept ? work_pack(weights, contract_packed_slot(&g.c), weight_bytes(&g)) : NULL);
+    for (int i = 0; i < 2; i++) {
+        if (!works[i]) continue;
+        works[i]->when = from > INT64_MIN ? g.columns : NULL;
+        works[i]->low = from;
+        works[i]->high = INT64_MAX;
+        work_finish(works[i], code);
+    }
+    return from;
 }

@@ -55,14 +55,6 @@ static void choose_weights(Gradient *d) {
     contract_pick_tile(c, d->cg, d->og, c->nv, c->nv, TILE_ROWS);
 }
 
-static void choose_tiles(Winograd *g) {
-    winograd_block(g, TILES_MOST);
-    if (size_is_static(g->columns)) return;
-    g->rj = 8;
-    g->ri = TILES_MOST / g->rj;
-    g->cut = true;
-}
-
 /* Costs are vector instructions of a picture. */
 static bool pays(const Gradient *d) {
     const Winograd *g = &d->g;
@@ -76,7 +68,7 @@ static bool pays(const Gradient *d) {
     double transforms =
         TRANSFORM * (channels / c->lanes * (double)winograd_tiles(g->outputs, d->og) + vectors * channels / (double)d->cg);
     double sums = 2 * POINTS * channels * vectors; /* read and written for each block of tiles */
-    double blocks = (double)winograd_least(g->rn * g->ri * g->rj, TILES_MOST);
+    double blocks = (double)g->most;
     double pictures = g->sb < 0 ? 1 : (double)contract_estimate(c->sp->symbol[g->sb].n, PICTURES),
            last = 2 * TRANSFORM * channels * vectors;
     return all > 1 && GAIN * (all * (products + transforms + sums / blocks) + last / pictures) < direct;
@@ -89,23 +81,24 @@ static const char *fill_weight_blocks(void *context, const char *const *args) {
     Gradient *d = context;
     Contract *c = &d->g.c;
     Work *w = c->w;
+    Size one = size_const(w->table, 1);
     for (int i = 0; i < c->n[GROUP_BATCH]; i++) {
         int s = c->symbol[GROUP_BATCH][i];
-        c->p.text[s] = winograd_open(&d->g, arena_printf(w->arena, "x%d", s), c->sp->symbol[s].n, 1);
+        c->p.text[s] = winograd_open(&d->g, arena_printf(w->arena, "x%d", s), c->sp->symbol[s].n, one);
     }
-    const char *cb = winograd_open(&d->g, "cb", size_const(w->table, winograd_tiles(d->g.channels, d->cg)), 1);
-    const char *ob = winograd_open(&d->g, "ob", size_const(w->table, winograd_tiles(d->g.outputs, d->og)), 1);
+    const char *cb = winograd_open(&d->g, "cb", size_const(w->table, winograd_tiles(d->g.channels, d->cg)), one);
+    const char *ob = winograd_open(&d->g, "ob", size_const(w->table, winograd_tiles(d->g.outputs, d->og)), one);
     template_set(c->t, "c0", arena_printf(w->arena, "%lld*%s", (long long)d->cg, cb));
     template_set(c->t, "o0", arena_printf(w->arena, "%lld*%s", (long long)d->og, ob));
     return "";
 }
 
 /* A loop over parts of n; the text of a part's first index. */
-static const char *open_loop(Work *w, const char *name, Size n, int64_t by) {
-    Size parts = size_ceildiv(n, size_const(w->table, by));
+static const char *open_loop(Work *w, const char *name, Size n, Size by) {
+    Size parts = size_ceildiv(n, by);
     if (size_is(parts, 1)) return "0";
     text_line(&w->body, "for %s in 0..%s {", name, work_size(w, parts));
-    return by == 1 ? name : arena_printf(w->arena, "%lld*%s", (long long)by, name);
+    return size_is(by, 1) ? name : arena_printf(w->arena, "%s*%s", work_size(w, by), name);
 }
 
 static const char *fill_picture_blocks(void *context, const char *const *args) {
@@ -113,14 +106,15 @@ static const char *fill_picture_blocks(void *context, const char *const *args) {
     Gradient *d = context;
     Winograd *g = &d->g;
     Contract *c = &g->c;
+    Size one = size_const(c->w->table, 1);
     for (int i = 0; i < c->n[GROUP_K]; i++) {
         int s = c->symbol[GROUP_K][i];
         if (s != g->sb && s != g->si && s != g->sj)
-            c->p.text[s] = open_loop(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, 1);
+            c->p.text[s] = open_loop(c->w, arena_printf(c->w->arena, "x%d", s), c->sp->symbol[s].n, one);
     }
-    g->first_n = g->sb < 0 ? "0" : open_loop(c->w, "nb", c->sp->symbol[g->sb].n, g->rn);
-    g->first_i = open_loop(c->w, "ib", g->rows, g->ri);
-    g->first_j = open_loop(c->w, "jb", g->columns, g->rj);
+    g->first_n = g->sb < 0 ? "0" : open_loop(c->w, "nb", c->sp->symbol[g->sb].n, size_const(c->w->table, g->rn));
+    g->first_i = open_loop(c->w, "ib", g->rows, g->by_i);
+    g->first_j = open_loop(c->w, "jb", g->columns, g->by_j);
     winograd_live(g);
     return "";
 }
@@ -191,12 +185,12 @@ static void emit(Gradient *d) {
     Winograd *g = &d->g;
     Contract *c = &g->c;
     Work *w = c->w;
-    int64_t lanes = c->lanes, most = g->rn * g->ri * g->rj, room = winograd_tiles(d->cg, c->mr) * c->mr;
+    int64_t lanes = c->lanes, room = winograd_tiles(d->cg, c->mr) * c->mr;
     c->p = point_new(w, c->items, 1, -1);
     c->t = template_new(&w->body, "winograd.tile", HOLES, d);
     c->map_lanes = c->lanes;
-    g->whole_i = winograd_divides(c->sp->symbol[g->si].n, SIDE, g->ri);
-    g->whole_j = winograd_divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
+    g->whole_i = !g->flows && winograd_divides(c->sp->symbol[g->si].n, SIDE, g->ri);
+    g->whole_j = !g->flows && winograd_divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
     g->limited = g->channels % d->cg != 0;
     g->row = winograd_tiles(room, lanes) * lanes;
     if (g->row % (2 * lanes) == 0) g->row += lanes; /* neighbours in other sets of the cache */
@@ -212,8 +206,8 @@ static void emit(Gradient *d) {
     template_number(c->t, "OG", d->og);
     template_number(c->t, "ROW", g->row);
     template_number(c->t, "YROW", d->yrow);
-    template_number(c->t, "V", most * g->row + lanes);
-    template_number(c->t, "Y", most * d->yrow + lanes);
+    template_number(c->t, "V", g->most * g->row + lanes);
+    template_number(c->t, "Y", g->most * d->yrow + lanes);
     template_number(c->t, "U", room * d->og + lanes);
     template_number(c->t, "channels_divide", g->channels % d->cg == 0);
     template_number(c->t, "outputs_divide", g->outputs % d->og == 0);
@@ -229,7 +223,7 @@ bool schedule_winograd_gradient(Work *w, KernelCode *code) {
     d.g.channels = size_value(d.g.c.size_m);
     d.g.outputs = size_value(d.g.c.size_n);
     choose_weights(&d);
-    choose_tiles(&d.g);
+    winograd_block(&d.g, TILES_MOST);
     if (!pays(&d)) return false;
     emit(&d);
     work_finish(d.g.c.w, code);

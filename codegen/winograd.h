@@ -8,7 +8,7 @@ enum {
     TAPS = 3,
     SIDE = 4,        /* outputs of a tile */
     POINTS = 36,     /* products */
-    TILES_MOST = 32, /* of a block: more do not make the products faster */
+    TILES_MOST = 28, /* of a block: more do not make the products faster */
     TILE_ROWS = 14,  /* of a register tile */
     PICTURES = 8,    /* of a batch whose size is not known */
     TRANSFORM = 300  /* vector instructions of a transform, per tile and vector */
@@ -21,12 +21,16 @@ typedef struct Winograd {
     int si, sj, sc, su, sv; /* rows and columns, channels, taps */
     int sb;                 /* outside of rows: whose parts share a block, or -1 */
     Size rows, columns;     /* of tiles */
-    int64_t channels, outputs, panels, group;
+    int64_t channels, outputs, panels;
+    Size group;            /* panels of a block, which are a part of them where there are few blocks .. */
+    int64_t groups;        /* .. of at most so many parts */
     int64_t row;           /* elements from tile to tile */
     int64_t rn, ri, rj;    /* of pictures, rows, columns of tiles in a block */
     bool limited;          /* channels may end inside a vector */
     bool kept;             /* the transformed weights are a pack */
-    bool cut;              /* rows of tiles may end outside of a block */
+    int64_t most;          /* tiles of a block */
+    Size by_i, by_j;       /* ri and rj, or what they are at run time .. */
+    bool flows;            /* .. so that a block has at most `most` tiles */
     bool whole_i, whole_j; /* no tile reaches beyond the last row, column */
     const char *x, *u;     /* arguments */
     const char *first_n, *first_i, *first_j;
@@ -39,12 +43,12 @@ int64_t winograd_even(int64_t n, int64_t most); /* parts of at most `most`, as e
 /* Are the last two symbols of group `pixels` rows and columns through which g->from steps as 3 x 3 windows of group `taps` do?
  * Sets si, sj, su, sv, sb, and the tiles in rows and columns. */
 bool winograd_windows(Winograd *g, Group pixels, Group taps);
-void winograd_block(Winograd *g, int64_t most); /* rn, ri, rj, cut, for so many tiles */
+void winograd_block(Winograd *g, int64_t most); /* for so many tiles at most */
 bool winograd_divides(Size n, int64_t by,
                       int64_t part);     /* n is a multiple of `by`, and of them there are a multiple of `part` */
 const char *winograd_input(Winograd *g); /* declares the pictures */
 /* Opens parallel parts of a symbol; the text of a part's first index. */
-const char *winograd_open(Winograd *g, const char *name, Size n, int64_t by);
+const char *winograd_open(Winograd *g, const char *name, Size n, Size by);
 /* Sets hn, hi, hj and live: what there is of the block at first_n, first_i, first_j. */
 void winograd_live(Winograd *g);
 

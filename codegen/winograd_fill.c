@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { ROW_MOST = 16 }; /* tiles of a row that may be longer than a block */
+
 int64_t winograd_tiles(int64_t n, int64_t of) {
     return (n + of - 1) / of;
 }
@@ -48,45 +50,72 @@ int64_t winograd_even(int64_t n, int64_t most) {
     return winograd_tiles(n, winograd_tiles(n, most));
 }
 
+/* Rows of tiles of a length known at run time: as much of one as fits well, and as many as fit then. */
+static void flowing_block(Winograd *g, int64_t most) {
+    SizeTable *t = g->c.w->table;
+    g->flows = true;
+    g->most = most;
+    g->rj = most < ROW_MOST ? most : ROW_MOST;
+    g->by_j = size_min(g->columns, size_const(t, g->rj));
+    g->by_i = size_max(size_const(t, 1), size_floordiv(size_const(t, most), g->by_j));
+}
+
 void winograd_block(Winograd *g, int64_t most) {
+    SizeTable *t = g->c.w->table;
     int64_t rows, columns, pictures;
+    g->flows = false;
     g->rn = g->ri = 1;
-    if (!size_is_const(g->columns, &columns)) return;
+    if (!size_is_const(g->columns, &columns)) {
+        flowing_block(g, most);
+        return;
+    }
     g->rj = winograd_even(columns, most);
-    g->cut = g->rj < columns;
-    if (g->cut) return;
-    g->ri = most / columns;
-    if (!size_is_const(g->rows, &rows)) return;
-    g->ri = winograd_even(rows, winograd_least(g->ri, rows));
-    if (g->ri < rows || g->sb < 0) return;
-    g->rn = most / (rows * columns);
-    if (g->rn > 1 && size_is_const(g->c.sp->symbol[g->sb].n, &pictures)) g->rn = winograd_even(pictures, g->rn);
+    bool cut = g->rj < columns;
+    if (!cut) g->ri = most / columns;
+    if (size_is_const(g->rows, &rows)) {
+        g->ri = winograd_even(rows, winograd_least(g->ri, rows));
+        if (!cut && g->ri == rows && g->sb >= 0) g->rn = most / (rows * columns);
+        if (g->rn > 1 && size_is_const(g->c.sp->symbol[g->sb].n, &pictures)) g->rn = winograd_even(pictures, g->rn);
+    }
+    g->most = g->rn * g->ri * g->rj;
+    g->by_i = size_const(t, g->ri);
+    g->by_j = size_const(t, g->rj);
 }
 
 /* Parts of a block: `by`, or what is left of n behind `first`. */
-static const char *part(Winograd *g, const char *name, Size n, int64_t by, const char *first) {
+static const char *part(Winograd *g, const char *name, Size n, Size by, const char *first) {
     Work *w = g->c.w;
-    int64_t whole;
-    if (by == 1 || (size_is_const(n, &whole) && whole % by == 0)) return arena_printf(w->arena, "%lld", (long long)by);
+    int64_t whole, step;
+    bool fixed = size_is_const(by, &step);
+    if (fixed && (step == 1 || (size_is_const(n, &whole) && whole % step == 0))) return work_size(w, by);
     const char *left = strcmp(first, "0") ? arena_printf(w->arena, "%s - %s", work_size(w, n), first) : work_size(w, n);
-    text_line(&w->body, "index %s = clamp(min(%s, %lld)) in 1..%lld", name, left, (long long)by, (long long)by + 1);
+    text_line(&w->body, "index %s = clamp(min(%s, %s)) in 1..%s + 1", name, left, work_size(w, by), work_size(w, by));
     return name;
 }
 
 void winograd_live(Winograd *g) {
     const Contract *c = &g->c;
-    Size pictures = g->sb < 0 ? size_const(c->w->table, 1) : c->sp->symbol[g->sb].n;
-    const char *hn = part(g, "hn", pictures, g->rn, g->first_n), *hi = part(g, "hi", g->rows, g->ri, g->first_i);
-    const char *hj = part(g, "hj", g->columns, g->rj, g->first_j);
+    Work *w = c->w;
+    Size one = size_const(w->table, 1), pictures = g->sb < 0 ? one : c->sp->symbol[g->sb].n;
+    const char *hn = part(g, "hn", pictures, size_const(w->table, g->rn), g->first_n);
+    const char *hi = part(g, "hi", g->rows, g->by_i, g->first_i), *hj = part(g, "hj", g->columns, g->by_j, g->first_j);
+    const char *live = arena_printf(w->arena, "%s*%s*%s", hn, hi, hj);
+    if (g->flows) text_line(&w->body, "index live = clamp(%s) in 1..%lld", live, (long long)g->most + 1);
     template_set(c->t, "hn", hn);
     template_set(c->t, "hi", hi);
     template_set(c->t, "hj", hj);
-    template_set(c->t, "live", arena_printf(c->w->arena, "%s*%s*%s", hn, hi, hj));
+    template_set(c->t, "live", g->flows ? "live" : live);
 }
 
-const char *winograd_open(Winograd *g, const char *name, Size n, int64_t by) {
+const char *winograd_open(Winograd *g, const char *name, Size n, Size by) {
+    Work *w = g->c.w;
     bool opened;
-    return open_parts(g->c.w, name, n, by, false, &opened);
+    int64_t step;
+    if (size_is_const(by, &step)) return open_parts(w, name, n, step, false, &opened);
+    Size parts = size_ceildiv(n, by);
+    w->count = size_mul(w->count, parts);
+    text_line(&w->body, "parallel %s in 0..%s {", name, work_size(w, parts));
+    return arena_printf(w->arena, "%s*%s", work_size(w, by), name);
 }
 
 const char *winograd_fill_tile(void *context, const char *const *args) {
@@ -95,6 +124,10 @@ const char *winograd_fill_tile(void *context, const char *const *args) {
     int64_t n;
     template_set(c->t, "ti", text_plus(c->w, g->first_i, args[1]));
     template_set(c->t, "tj", text_plus(c->w, g->first_j, args[2]));
+    const char *row = arena_printf(c->w->arena, "((%s*%s + %s)*%s + %s)", args[0], template_get(c->t, "hi"), args[1],
+                                   template_get(c->t, "hj"), args[2]);
+    if (g->flows) text_line(&c->w->body, "index row = clamp(%s) in 0..%lld", row, (long long)g->most);
+    template_set(c->t, "row", g->flows ? "row" : row);
     if (g->sb < 0) return "";
     c->p.text[g->sb] = g->rn == 1 ? g->first_n : text_plus(c->w, g->first_n, args[0]);
     if (g->rn == 1 || (size_is_const(c->sp->symbol[g->sb].n, &n) && n % g->rn == 0)) return "";
