@@ -39,7 +39,8 @@ static const char help[] =
     "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
-    "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
+    "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
+    "                       rounds otherwise); -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
     "--time                 a table of stages with times and sizes\n"
@@ -75,7 +76,7 @@ typedef struct Command {
     Words entries, silenced; /* --entries, -Wno-NAME */
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
-    int level; /* 0 or 2 */
+    int level; /* 0, 1 or 2 */
     bool core, strip, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
@@ -172,7 +173,8 @@ static bool option_long(Command *o, const char *a) {
 
 static bool option_flag(Command *o, const char *a) {
     if (!strcmp(a, "-O0")) o->level = 0;
-    else if (!strcmp(a, "-O1") || !strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
+    else if (!strcmp(a, "-O1")) o->level = 1;
+    else if (!strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
     else if (!strcmp(a, "--time")) o->time = true;
     else if (!strcmp(a, "--strip")) o->strip = true;
     else if (!strcmp(a, "-MD")) o->depfile_wanted = true;

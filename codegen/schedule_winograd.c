@@ -278,7 +278,7 @@ static int64_t pays_from(Winograd *g) {
 
 int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns) {
     Winograd g;
-    if (!w->optimize || !start(&g, work_new(w->s, w->plan, w->k, "winograd"), w->k)) return INT64_MAX;
+    if (!w->by_tiles || !start(&g, work_new(w->s, w->plan, w->k, "winograd"), w->k)) return INT64_MAX;
     winograd_block(&g, most_tiles(&g));
     choose_tile(&g);
     int64_t from = pays_from(&g);

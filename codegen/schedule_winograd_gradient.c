@@ -217,7 +217,7 @@ static void emit(Gradient *d) {
 
 bool schedule_winograd_gradient(Work *w, KernelCode *code) {
     Gradient d = {.cg = 0};
-    if (!w->optimize) return false;
+    if (!w->by_tiles) return false;
     contract_start_apart(&d.g.c, work_new(w->s, w->plan, w->k, "winograd"), w->k);
     if (!is_gradient(&d)) return false;
     d.g.channels = size_value(d.g.c.size_m);
