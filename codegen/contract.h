@@ -82,7 +82,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
 /* ---- schedule_winograd.c */
 
 /* Convolutions by 3 x 3 windows without a stride, where fewer multiplications pay for the transforms. Appends calls that hold
- * from so many columns of tiles on (*columns) as it returns: INT64_MIN: always; INT64_MAX: never, there are none. */
+ * from so many *columns of a picture on as it returns: INT64_MIN: always; INT64_MAX: never, there are none. */
 int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns);
 /* Gradients of such convolutions by their weights. False: it is none, or does not pay. */
 bool schedule_winograd_gradient(Work *w, KernelCode *code);

@@ -1,5 +1,6 @@
 /* schedule_winograd.c -- convolutions by 3 x 3 windows as F(4x4, 3x3): 36 products over tiles of 4 x 4 outputs instead of 9
- * over single outputs, a quarter of the multiplications.
+ * over single outputs, a quarter of the multiplications; or as F(2x2, 3x3), 16 products, 4 ninths of them, where the weights of
+ * the first would take longer to come from memory than the products save: many channels, small pictures.
  *
  * A product is such a convolution when its rows and columns step through A as its windows do: strides of i and u, of j and v
  * are equal, channels lie side by side. winograd.tile holds the loops; here are the choice against the direct form, the size of
@@ -9,8 +10,8 @@
  * short rows come together, several rows and pictures of them. A tile's sums do not depend on its block, so neither blocks nor
  * threads change a bit of the result.
  *
- * The error is about that of the direct form times 10, by the size of the results around (tests/schedule/winograd.c). An input
- * that is not finite spoils its tiles, 16 outputs each, and not only the outputs whose windows hold it. */
+ * Errors are ten times those of a sum, by the size of the results around (tests/schedule/winograd.c). An input that is not
+ * finite spoils its tiles, and not only the outputs whose windows hold it. */
 #include "codegen/winograd.h"
 
 #include <string.h>
@@ -26,7 +27,7 @@ enum {
 };
 
 static int64_t weight_bytes(const Winograd *g) {
-    return 4 * POINTS * g->panels * g->c.width * g->channels;
+    return 4 * g->points * g->panels * g->c.width * g->channels;
 }
 
 /* ---- is it one? */
@@ -49,10 +50,10 @@ static bool is_convolution(Winograd *g) {
 
 /* ---- blocks */
 
-/* Tiles whose transformed input stays in the cache beside the weights that pass by. */
+/* Tiles whose transformed input stays in the cache beside the weights that pass by; in register tiles of 14 or 8. */
 static int64_t most_tiles(const Winograd *g) {
-    int64_t most = g->c.w->machine->l2 * 7 / 10 / (POINTS * 4 * g->row);
-    return most < TILES_LEAST ? TILES_LEAST : winograd_least(most, TILES_MOST);
+    int64_t most = g->c.w->machine->l2 * 7 / 10 / (g->points * 4 * g->row);
+    return most >= TILES_MOST ? TILES_MOST : most >= 2 * TILES_LEAST ? 2 * TILES_LEAST : TILES_LEAST;
 }
 
 /* Panels of a block: all, unless there are few blocks. */
@@ -64,7 +65,7 @@ static void choose_group(Winograd *g) {
     Size shared = size_min(size_const(t, parts), size_ceildiv(size_const(t, BLOCKS_WISHED), blocks));
     g->group = size_ceildiv(size_const(t, g->panels), shared);
     size_range(g->group, &low, &high);
-    g->groups = winograd_tiles(g->panels, low > 0 ? low : 1);
+    g->groups = winograd_least(winograd_tiles(g->panels, low > 0 ? low : 1), parts);
 }
 
 /* Does it pay, for pictures of so many columns (and rows, if they are not known) of tiles? Costs are vector instructions of a
@@ -73,18 +74,18 @@ static bool pays(const Winograd *g, int64_t columns) {
     const Contract *c = &g->c;
     int64_t rows = contract_estimate(g->rows, columns), blocks = winograd_tiles(rows, g->ri) * winograd_tiles(columns, g->rj);
     int64_t block = winograd_least(g->ri, rows) * winograd_least(g->rj, columns) * g->rn, n, m;
-    double height = (double)contract_estimate(c->sp->symbol[g->si].n, SIDE * rows - 2);
-    double width = (double)contract_estimate(c->sp->symbol[g->sj].n, SIDE * columns - 2);
+    double height = (double)contract_estimate(c->sp->symbol[g->si].n, g->side * rows - 1);
+    double width = (double)contract_estimate(c->sp->symbol[g->sj].n, g->side * columns - 1);
     double channels = (double)g->channels, vectors = (double)winograd_tiles(g->outputs, c->lanes);
     double direct = height * width * TAPS * TAPS * channels * vectors;
     double filled = (double)(winograd_tiles(block, c->mr) * c->mr) / (double)block, parts = (double)g->groups;
-    double products = POINTS * channels * (double)(g->panels * c->nv) * filled;
-    double transforms = TRANSFORM * ((double)winograd_tiles(g->channels, c->lanes) * parts + vectors);
-    double weights = POINTS * 4 * channels * (double)(g->panels * c->width);
+    double products = g->points * channels * (double)(g->panels * c->nv) * filled;
+    double transforms = TRANSFORM * g->points * ((double)winograd_tiles(g->channels, c->lanes) * parts + vectors);
+    double weights = g->points * 4 * channels * (double)(g->panels * c->width);
     double moved = weights / (weights > CACHED ? FAR : NEAR) * (double)blocks / (double)g->rn;
     double work = (double)(rows * columns) * products;
     int64_t pictures = g->sb < 0 ? 1 : contract_estimate(c->sp->symbol[g->sb].n, PICTURES);
-    if (!g->kept) transforms += TRANSFORM * channels * vectors / (double)(pictures * rows * columns);
+    if (!g->kept) transforms += TRANSFORM * g->points * channels * vectors / (double)(pictures * rows * columns);
     bool small = size_is_const(g->rows, &n) && size_is_const(g->columns, &m) && n * m == 1;
     return !small && GAIN * ((work > moved ? work : moved) + (double)(rows * columns) * transforms) < direct;
 }
@@ -150,8 +151,8 @@ static const char *fill_pixel(void *context, const char *const *args) {
     Winograd *g = context;
     Contract *c = &g->c;
     Work *w = c->w;
-    const char *i = arena_printf(w->arena, "%d*(%s) + %s", SIDE, template_get(c->t, "ti"), args[0]);
-    const char *j = arena_printf(w->arena, "%d*(%s) + %s", SIDE, template_get(c->t, "tj"), args[1]);
+    const char *i = arena_printf(w->arena, "%d*(%s) + %s", g->side, template_get(c->t, "ti"), args[0]);
+    const char *j = arena_printf(w->arena, "%d*(%s) + %s", g->side, template_get(c->t, "tj"), args[1]);
     if (!g->whole_i) text_line(&w->body, "if %s < %s {", i, work_size(w, c->sp->symbol[g->si].n));
     if (!g->whole_j) text_line(&w->body, "if %s < %s {", j, work_size(w, c->sp->symbol[g->sj].n));
     c->p.text[g->si] = i;
@@ -180,8 +181,8 @@ static const Hole HOLES[] = {
 /* ---- kernels */
 
 /* The convolution k in work w; false: it is none. The sizes of blocks are to be chosen. */
-static bool start(Winograd *g, Work *w, const Kernel *k) {
-    *g = (Winograd){.from = NULL};
+static bool start(Winograd *g, int side, Work *w, const Kernel *k) {
+    *g = (Winograd){.side = side, .points = (side + TAPS - 1) * (side + TAPS - 1)};
     contract_start_apart(&g->c, w, k);
     if (!is_convolution(g)) return false;
     g->channels = size_value(g->c.size_k);
@@ -198,6 +199,10 @@ static void begin(Winograd *g) {
     c->p = point_new(w, c->items, 1, -1);
     c->t = template_new(&w->body, "winograd.tile", HOLES, g);
     c->map_lanes = contract_epilogue_indirect(c) ? 1 : c->lanes;
+    template_number(c->t, "S", g->side);
+    template_number(c->t, "E", g->side + TAPS - 1);
+    template_number(c->t, "POINTS", g->points);
+    template_number(c->t, "four", g->side == 4);
     template_number(c->t, "L", c->lanes);
     template_set(c->t, "N", work_size(w, c->size_n));
     template_number(c->t, "C", g->channels);
@@ -208,7 +213,7 @@ static void begin(Winograd *g) {
 /* The transformed weights: kept by the session (pack: which copy, NULL where it is made), or made by a call before. */
 static const char *weights_argument(Winograd *g, const Pack *pack, const char *suffix) {
     Work *w = g->c.w;
-    const char *type = arena_printf(w->arena, "f32[%lld, %d, %lld, %lld]%s", (long long)g->panels, POINTS,
+    const char *type = arena_printf(w->arena, "f32[%lld, %d, %lld, %lld]%s", (long long)g->panels, g->points,
                                     (long long)g->channels, (long long)g->c.width, suffix);
     if (g->kept) return work_arg(w, (KernelArg){.kind = ARG_PACK, .pack = pack}, type);
     return work_shared(w, weight_bytes(g), type);
@@ -217,7 +222,7 @@ static const char *weights_argument(Winograd *g, const Pack *pack, const char *s
 /* The kernel that transforms the weights. */
 static Work *transform(const Winograd *g) {
     Winograd made;
-    start(&made, work_new(g->c.w->s, g->c.w->plan, g->c.k, g->kept ? "pack" : "weights"), g->c.k);
+    start(&made, g->side, work_new(g->c.w->s, g->c.w->plan, g->c.k, g->kept ? "pack" : "weights"), g->c.k);
     made.c.w->text = g->kept ? "pack" : "weights of 3 x 3 windows";
     made.c.width = g->c.width;
     made.panels = g->panels;
@@ -231,8 +236,8 @@ static void emit(Winograd *g, const Pack *pack) {
     Contract *c = &g->c;
     int64_t room = winograd_tiles(g->most, c->mr) * c->mr, group;
     begin(g);
-    g->whole_i = !g->flows && winograd_divides(c->sp->symbol[g->si].n, SIDE, g->ri);
-    g->whole_j = !g->flows && winograd_divides(c->sp->symbol[g->sj].n, SIDE, g->rj);
+    g->whole_i = !g->flows && winograd_divides(c->sp->symbol[g->si].n, g->side, g->ri);
+    g->whole_j = !g->flows && winograd_divides(c->sp->symbol[g->sj].n, g->side, g->rj);
     bool whole_n = g->rn == 1 || winograd_divides(c->sp->symbol[g->sb].n, 1, g->rn);
     bool rows = g->ri == 1 || winograd_divides(g->rows, 1, g->ri),
          columns = g->rj == 1 || winograd_divides(g->columns, 1, g->rj);
@@ -262,11 +267,12 @@ static void choose_tile(Winograd *g) {
     choose_group(g);
 }
 
-/* From how many columns of tiles on it pays; INT64_MAX: for none. */
-static int64_t pays_from(Winograd *g) {
+/* From how many columns of tiles on it pays, if there are less than `below`; INT64_MAX: for none. */
+static int64_t pays_from(Winograd *g, int64_t below) {
     int64_t low, high, from = INT64_MAX;
     size_range(g->columns, &low, &high);
-    if (low == high) return pays(g, low) ? INT64_MIN : INT64_MAX;
+    if (low == high) return low < below && pays(g, low) ? INT64_MIN : INT64_MAX;
+    if (high >= below) high = below - 1;
     for (int64_t columns = winograd_least(high, WIDE); columns >= low && columns > 1; columns--) {
         g->rj = winograd_least(columns, g->rj);
         g->ri = g->most / g->rj;
@@ -276,22 +282,33 @@ static int64_t pays_from(Winograd *g) {
     return from <= low ? INT64_MIN : from;
 }
 
-int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns) {
+/* Appends the form with tiles of `side` for pictures narrower than `below`; returns from how many columns on there is one now.
+ */
+static int64_t form(Work *w, KernelCode *code, int side, int64_t below, Size columns) {
     Winograd g;
-    if (!w->by_tiles || !start(&g, work_new(w->s, w->plan, w->k, "winograd"), w->k)) return INT64_MAX;
+    int64_t unit;
+    if (!start(&g, side, work_new(w->s, w->plan, w->k, side == 4 ? "winograd4" : "winograd2"), w->k)) return below;
     winograd_block(&g, most_tiles(&g));
     choose_tile(&g);
-    int64_t from = pays_from(&g);
-    if (from == INT64_MAX) return from;
-    *columns = g.columns;
+    int64_t from = pays_from(&g, below < INT64_MAX ? (below - 1) / side + 1 : below);
+    if (from == INT64_MAX) return below;
+    unit = from > INT64_MIN ? (from - 1) * side + 1 : from; /* the least number of columns with so many tiles */
     Work *weights = transform(&g), *works[2] = {g.kept ? NULL : weights, g.c.w};
     emit(&g, g.kept ? work_pack(weights, contract_packed_slot(&g.c), weight_bytes(&g)) : NULL);
     for (int i = 0; i < 2; i++) {
         if (!works[i]) continue;
-        works[i]->when = from > INT64_MIN ? g.columns : NULL;
-        works[i]->low = from;
-        works[i]->high = INT64_MAX;
+        works[i]->when = unit > INT64_MIN || below < INT64_MAX ? columns : NULL;
+        works[i]->low = unit;
+        works[i]->high = below;
         work_finish(works[i], code);
     }
-    return from;
+    return unit;
+}
+
+int64_t schedule_winograd(Work *w, KernelCode *code, Size *columns) {
+    Winograd g;
+    if (!w->by_tiles || !start(&g, 4, work_new(w->s, w->plan, w->k, "winograd"), w->k)) return INT64_MAX;
+    *columns = g.c.sp->symbol[g.sj].n;
+    int64_t from = form(w, code, 4, INT64_MAX, *columns);
+    return from == INT64_MIN ? from : form(w, code, 2, from, *columns);
 }

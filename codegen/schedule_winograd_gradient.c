@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { SIDE = 4, POINTS = 36 };
+
 typedef struct Gradient {
     Winograd g; /* first: its holes and those of contract.tile are used here, too */
     int64_t cg, og;
@@ -23,6 +25,7 @@ static bool is_gradient(Gradient *d) {
     if (c->n[GROUP_M] != 1 || c->n[GROUP_N] != 3 || c->n[GROUP_K] < 2 || c->lanes == 1) return false;
     if (c->type != DT_F32 || c->a->type.dtype != DT_F32 || c->b->type.dtype != DT_F32 || contract_epilogue_indirect(c))
         return false;
+    g->side = SIDE;
     g->from = c->at_b;
     if (!winograd_windows(g, GROUP_K, GROUP_N)) return false;
     for (int i = 0; i < 3; i++)
@@ -65,12 +68,12 @@ static bool pays(const Gradient *d) {
     double channels = (double)(winograd_tiles(g->channels, c->lanes) * c->lanes), vectors = (double)(g->panels * c->nv);
     double direct = height * width * TAPS * TAPS * (double)g->channels * (double)winograd_tiles(g->outputs, c->lanes);
     double products = POINTS * (double)(winograd_tiles(d->cg, c->mr) * c->mr) * channels / (double)d->cg * vectors;
-    double transforms =
-        TRANSFORM * (channels / c->lanes * (double)winograd_tiles(g->outputs, d->og) + vectors * channels / (double)d->cg);
+    double transforms = (TRANSFORM * POINTS) *
+                        (channels / c->lanes * (double)winograd_tiles(g->outputs, d->og) + vectors * channels / (double)d->cg);
     double sums = 2 * POINTS * channels * vectors; /* read and written for each block of tiles */
     double blocks = (double)g->most;
     double pictures = g->sb < 0 ? 1 : (double)contract_estimate(c->sp->symbol[g->sb].n, PICTURES),
-           last = 2 * TRANSFORM * channels * vectors;
+           last = 2 * (TRANSFORM * POINTS) * channels * vectors;
     return all > 1 && GAIN * (all * (products + transforms + sums / blocks) + last / pictures) < direct;
 }
 
@@ -126,7 +129,7 @@ static void places(Winograd *g, const char *tile, int s, bool whole, const char 
     for (int i = 0; i < SIDE; i++) {
         const char *place = arena_printf(w->arena, "%d*(%s) + %d", SIDE, template_get(g->c.t, tile), i);
         const char *at = arena_printf(w->arena, "%s%d", name, i);
-        if (!whole) text_line(&w->body, "index %s = min(%s, %s - 1) in 0..%s", at, place, n, n);
+        if (!whole) text_line(&w->body, "index %s = clamp(min(%s, %s - 1)) in 0..%s", at, place, n, n);
         template_set(g->c.t, at, whole ? place : at);
     }
 }
@@ -195,6 +198,8 @@ static void emit(Gradient *d) {
     g->row = winograd_tiles(room, lanes) * lanes;
     if (g->row % (2 * lanes) == 0) g->row += lanes; /* neighbours in other sets of the cache */
     d->yrow = d->og % (2 * lanes) ? d->og : d->og + lanes;
+    template_number(c->t, "E", SIDE + TAPS - 1);
+    template_number(c->t, "four", true);
     template_number(c->t, "L", lanes);
     template_number(c->t, "C", g->channels);
     template_number(c->t, "N", g->outputs);
@@ -218,7 +223,7 @@ static void emit(Gradient *d) {
 bool schedule_winograd_gradient(Work *w, KernelCode *code) {
     Gradient d = {.cg = 0};
     if (!w->by_tiles) return false;
-    contract_start_apart(&d.g.c, work_new(w->s, w->plan, w->k, "winograd"), w->k);
+    contract_start_apart(&d.g.c, work_new(w->s, w->plan, w->k, "winograd_w"), w->k);
     if (!is_gradient(&d)) return false;
     d.g.channels = size_value(d.g.c.size_m);
     d.g.outputs = size_value(d.g.c.size_n);

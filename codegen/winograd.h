@@ -6,17 +6,16 @@
 
 enum {
     TAPS = 3,
-    SIDE = 4,        /* outputs of a tile */
-    POINTS = 36,     /* products */
     TILES_MOST = 28, /* of a block: more do not make the products faster */
     TILE_ROWS = 14,  /* of a register tile */
     PICTURES = 8,    /* of a batch whose size is not known */
-    TRANSFORM = 300  /* vector instructions of a transform, per tile and vector */
+    TRANSFORM = 8,   /* vector instructions of a transform, per point of a tile and vector */
 };
 #define GAIN 1.2 /* the transforms must promise so much */
 
 typedef struct Winograd {
     Contract c;             /* first: what fills contract.tile's holes is used here, too */
+    int side, points;       /* outputs along a side of a tile: 4 or 2; products: 36 or 16 */
     Access *from;           /* how it reads pictures: A forward, B of a gradient by the weights */
     int si, sj, sc, su, sv; /* rows and columns, channels, taps */
     int sb;                 /* outside of rows: whose parts share a block, or -1 */
@@ -41,7 +40,7 @@ int64_t winograd_least(int64_t a, int64_t b);
 int64_t winograd_even(int64_t n, int64_t most); /* parts of at most `most`, as equal as they can be */
 
 /* Are the last two symbols of group `pixels` rows and columns through which g->from steps as 3 x 3 windows of group `taps` do?
- * Sets si, sj, su, sv, sb, and the tiles in rows and columns. */
+ * Sets si, sj, su, sv, sb, and the tiles in rows and columns, of g->side. */
 bool winograd_windows(Winograd *g, Group pixels, Group taps);
 void winograd_block(Winograd *g, int64_t most); /* for so many tiles at most */
 bool winograd_divides(Size n, int64_t by,

@@ -39,7 +39,7 @@ bool winograd_windows(Winograd *g, Group pixels, Group taps) {
     if (g->si < 0) return false;
     g->su = taps_along(g, taps, g->si);
     g->sv = taps_along(g, taps, g->sj);
-    Size side = size_const(c->w->table, SIDE);
+    Size side = size_const(c->w->table, g->side);
     g->rows = size_ceildiv(c->sp->symbol[g->si].n, side);
     g->columns = size_ceildiv(c->sp->symbol[g->sj].n, side);
     return g->su >= 0 && g->sv >= 0 && g->su != g->sv;
@@ -134,12 +134,13 @@ const char *winograd_fill_tile(void *context, const char *const *args) {
     return arena_printf(c->w->arena, "if %s < %s {", c->p.text[g->sb], work_size(c->w, c->sp->symbol[g->sb].n));
 }
 
-/* Places 4 * tile + 0 .. 5 along a symbol, those beyond the last brought back: only outputs that are dropped see them. */
+/* Places side * tile + 0 .. side + 1 along a symbol, those beyond the last brought back: only outputs that are dropped see
+ * them. */
 static void edge(Winograd *g, const char *tile, int s, bool whole, const char *name) {
     Work *w = g->c.w;
     const char *n = work_size(w, g->c.sp->symbol[s].n);
-    for (int i = 0; i < SIDE + TAPS - 1; i++) {
-        const char *place = arena_printf(w->arena, "%d*(%s) + %d", SIDE, template_get(g->c.t, tile), i);
+    for (int i = 0; i < g->side + TAPS - 1; i++) {
+        const char *place = arena_printf(w->arena, "%d*(%s) + %d", g->side, template_get(g->c.t, tile), i);
         const char *at = arena_printf(w->arena, "%s%d", name, i);
         if (!whole) text_line(&w->body, "index %s = min(%s, %s + 1) in 0..%s + 2", at, place, n, n);
         template_set(g->c.t, at, whole ? place : at);

@@ -14,9 +14,9 @@ typedef struct Harness {
     Target target;
     double tolerance;       /* |a - b| <= tolerance * (0.1 + |b| + largest |b| of the tensor / 100) */
     double of_largest;      /* .. or <= of_largest * largest |b| */
-    double worst;           /* found so far: |a - b| / largest |b|, by kernels that called a function named like `like` */
-    const char *like;       /* NULL: any */
-    int calls_like;         /* calls of such functions so far */
+    const char *like[4];    /* parts of names of functions; NULL ends them */
+    int calls_like[4];      /* calls of such functions so far */
+    double worst;           /* |a - b| / largest |b| of kernels that called one */
     bool show;              /* print kernels and tiles of what fails */
     bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */
