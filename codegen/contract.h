@@ -57,7 +57,7 @@ typedef struct Contract {
 /* The product of kernel k: operands as they stand, or in the other order if that gives better vectors. */
 void contract_start(Contract *c, Work *w, const Kernel *k);
 void contract_start_as(Contract *c, Work *w, const Kernel *k, bool swap); /* in that order */
-/* The same with the operands as they stand, and a symbol for each axis. */
+/* The same with the operands as they stand, and no symbol that stands for several axes. */
 void contract_start_apart(Contract *c, Work *w, const Kernel *k);
 Size contract_stride(const Access *x, int symbol);     /* of the access along the symbol; NULL: none, or symbol < 0 */
 bool contract_contiguous(const Access *x, int symbol); /* is that 1? */

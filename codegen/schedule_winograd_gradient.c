@@ -22,7 +22,7 @@ typedef struct Gradient {
 static bool is_gradient(Gradient *d) {
     Winograd *g = &d->g;
     Contract *c = &g->c;
-    if (c->n[GROUP_M] != 1 || c->n[GROUP_N] != 3 || c->n[GROUP_K] < 2 || c->lanes == 1) return false;
+    if (c->k->limit.seen || c->n[GROUP_M] != 1 || c->n[GROUP_N] != 3 || c->n[GROUP_K] < 2 || c->lanes == 1) return false;
     if (c->type != DT_F32 || c->a->type.dtype != DT_F32 || c->b->type.dtype != DT_F32 || contract_epilogue_indirect(c))
         return false;
     g->side = SIDE;

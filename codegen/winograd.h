@@ -1,5 +1,4 @@
-/* winograd.h -- what the two schedules of 3 x 3 convolutions by tiles share (winograd_fill.c): pictures, seen as tiles of 4 x 4
- * places. */
+/* winograd.h -- what the two schedules of 3 x 3 convolutions by tiles share (winograd_fill.c): pictures, seen as tiles. */
 #ifndef CODEGEN_WINOGRAD_H
 #define CODEGEN_WINOGRAD_H
 #include "codegen/contract.h"
@@ -43,8 +42,8 @@ int64_t winograd_even(int64_t n, int64_t most); /* parts of at most `most`, as e
  * Sets si, sj, su, sv, sb, and the tiles in rows and columns, of g->side. */
 bool winograd_windows(Winograd *g, Group pixels, Group taps);
 void winograd_block(Winograd *g, int64_t most); /* for so many tiles at most */
-bool winograd_divides(Size n, int64_t by,
-                      int64_t part);     /* n is a multiple of `by`, and of them there are a multiple of `part` */
+/* n is a multiple of `by`, and of them there are a multiple of `part`. */
+bool winograd_divides(Size n, int64_t by, int64_t part);
 const char *winograd_input(Winograd *g); /* declares the pictures */
 /* Opens parallel parts of a symbol; the text of a part's first index. */
 const char *winograd_open(Winograd *g, const char *name, Size n, Size by);

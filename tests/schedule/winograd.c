@@ -1,7 +1,7 @@
 /* winograd.c -- convolutions by 3 x 3 windows without a stride and their gradients by the input and by the weights, over
  * weights that the session packs or that are inputs: pictures of 1 to 60 rows and columns, known now or at run time, 8 to 100
- * channels, padding from 0 to 2 on each side, maps behind. Those that become F(4x4, 3x3) or F(2x2, 3x3) agree with the
- * interpreter within 2e-5 of the largest result; three machines. Small ones stay direct.
+ * channels, padding from 0 to 2 on each side, maps behind. In groups, too. Those that become F(4x4, 3x3) or F(2x2, 3x3) agree
+ * with the interpreter within 2e-5 of the largest result; three machines. Small ones stay direct.
  *
  *     winograd [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -77,11 +77,13 @@ static Node *convolution(Case *c, int64_t channels, int64_t outputs, Size batch)
         else x[k] = size(c, small ? 3 + rng_below(r, 6) : 9 + rng_below(r, 28), 64);
         y[k] = size_add(x[k], number(c, both - 2));
     }
+    if (!c->large && rng_below(r, 5) == 0) w.groups = 2;
     Size dim[3][4] = {{batch, number(c, slot == CONV_Y ? outputs : channels), y[0], y[1]},
                       {batch, number(c, slot == CONV_Y ? channels : outputs), x[0], x[1]},
                       {NULL, NULL, number(c, 3), number(c, 3)}};
-    dim[2][0] = dim[0][1];
+    dim[2][0] = dim[0][1] = size_scale(dim[0][1], w.groups);
     dim[2][1] = dim[1][1];
+    dim[1][1] = size_scale(dim[1][1], w.groups);
     Attrs a = {.fn = slot, .window = w, .n_shape = 4};
     memcpy(a.shape, dim[slot], sizeof dim[slot]);
     Node *first = pictures_of(c, dim[slot == CONV_Y ? 1 : 0]);
