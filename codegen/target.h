@@ -24,7 +24,7 @@ typedef struct Target {
     const TileTarget *machine; /* of several: the least */
     int level;                 /* x86-64-v: 4, 3, 2; 0 elsewhere */
     int variants;              /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
-    int optimize;              /* 0: -O0, every op a kernel of its own; 2 */
+    int optimize;              /* 0: -O0, every op a kernel of its own; 1: convolutions as they are written; 2 */
 } Target;
 
 enum { TARGET_VARIANTS = 3 }; /* at most */
