@@ -4,9 +4,10 @@
 #   make check      every test but the slow ones       make check-all  the slow ones too
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
-#   make demo       from a description to written text make bench      side by side with PyTorch
+#   make demo       from a description to written text
+#   make bench      side by side with PyTorch, ONNX Runtime ... (ten minutes); bench-quick: a minute; B="--only GPT-2 --rounds 9"
 #   make examples   trains the examples on real data and prints a table (many minutes); E="one two": these alone
-#   make venv       Python with pinned packages, for tests/bench and scripts that make expected values
+#   make venv       Python with pinned packages, for scripts that make expected values; venv-bench: the rivals too
 #   make clean
 #
 # Variables: CC=gcc|clang  BUILD=folder of everything generated  WERROR=1  SANITIZE=1  T="tests to run".
@@ -80,7 +81,8 @@ define install
 	fi
 endef
 
-.PHONY: all deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench venv clean units FORCE
+.PHONY: all deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench bench-quick venv venv-bench \
+    clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
 deps-edge: deps ; $(if $(MISSING_EDGE),$(call install,$(MISSING_EDGE)),@:)
@@ -308,12 +310,17 @@ build/venv/stamp: tests/requirements.txt
 	$(Q)build/venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-bench: all venv
-	$(Q)for b in tests/bench/*.py tests/bench/*.sh; do \
-	    [ -e "$$b" ] || continue; \
-	    echo "== $$b"; \
-	    case $$b in *.py) BUILD=$(BUILD) build/venv/bin/python $$b ;; *) BUILD=$(BUILD) sh $$b ;; esac || exit 1; \
-	done
+# A rival that cannot be installed is left out, and said.
+venv-bench: build/venv/bench
+build/venv/bench: tests/bench/requirements.txt build/venv/stamp
+	$(Q)for p in $$(sed 's/#.*//' $<); do \
+	    build/venv/bin/pip install -q --disable-pip-version-check $$p || echo "could not install $$p" >&2; done
+	@touch $@
+
+bench: all venv-bench
+	$(Q)BUILD=$(BUILD) build/venv/bin/python tests/bench/run.py $(B)
+bench-quick: all venv-bench
+	$(Q)BUILD=$(BUILD) build/venv/bin/python tests/bench/run.py --quick $(B)
 
 clean:
 	rm -rf build build-asan build-clang
