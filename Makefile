@@ -318,8 +318,10 @@ build/venv/bench: tests/bench/requirements.txt build/venv/stamp
 	@touch $@
 
 bench: all venv-bench
+	$(Q)BUILD=$(BUILD) build/venv/bin/python tests/bench/products.py
 	$(Q)BUILD=$(BUILD) build/venv/bin/python tests/bench/run.py $(B)
 bench-quick: all venv-bench
+	$(Q)BUILD=$(BUILD) build/venv/bin/python tests/bench/products.py --shapes 40
 	$(Q)BUILD=$(BUILD) build/venv/bin/python tests/bench/run.py --quick $(B)
 
 clean:

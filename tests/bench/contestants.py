@@ -177,13 +177,16 @@ class LiteRt:
     name = 'litert'
 
     def __init__(self, w, path, inputs):
-        import ai_edge_litert
+        from importlib.metadata import version
+
         import litert
         from ai_edge_litert.interpreter import Interpreter
         from safetensors.numpy import load_file
         self.interpreter, self.input = Interpreter, inputs_of(w, inputs, w.model_inputs)[0]
+        if self.input.ndim == 4 and self.input.dtype == np.float32:
+            self.input = np.ascontiguousarray(self.input.transpose(0, 2, 3, 1))
         self.content = litert.build(w.program, self.input, load_file(path + '.safetensors'))
-        self.version = 'LiteRT ' + getattr(ai_edge_litert, '__version__', '')
+        self.version = 'LiteRT ' + version('ai-edge-litert')
 
     def open(self, threads):
         i = self.interpreter(model_content=self.content, num_threads=threads)
@@ -202,12 +205,11 @@ class Jax:
 
     def __init__(self, w, path, inputs):
         self.w, self.path, self.inputs = w, path, inputs
-        self.version = 'JAX'
+        import models_jax
+        self.open_model, self.version = models_jax.open, 'JAX ' + models_jax.jax.__version__
 
     def open(self, threads):
-        import models_jax
-        self.version = 'JAX ' + models_jax.jax.__version__
-        call, self.results = models_jax.open(self.w, self.path, self.inputs)
+        call, self.results = self.open_model(self.w, self.path, self.inputs)
         return call
 
     def before(self):

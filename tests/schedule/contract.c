@@ -2,7 +2,7 @@
  * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product, weights that
  * are read from packed copies; three machines.
  *
- *     contract [FROM [TO]]     SHOW=1 prints what fails */
+ *     contract [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
 #include "tests/passes/graphs.h"
 #include "tests/schedule/harness.h"
 
@@ -186,16 +186,18 @@ int main(int argc, char **argv) {
     uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
                                                                      : argc > 1 ? from + 1
                                                                                 : 90;
-    int failures = 0;
+    int failures = 0, chosen = argc > 3 ? atoi(argv[3]) : 0;
+    if (chosen && !harness_can_run(chosen)) return printf("this processor has no level %d\n", chosen), 1;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
     for (uint64_t seed = from; seed < to && failures < 8; seed++) {
-        int level = 2 + (int)(seed % 3);
-        h.mode = seed % 4 && harness_can_run(level) ? BY_CODE : BY_TILE;
+        int level = chosen ? chosen : 2 + (int)(seed % 3);
+        h.mode = chosen || (seed % 4 && harness_can_run(level)) ? BY_CODE : BY_TILE;
         h.target = harness_target(level, 2);
         failures += !agrees(&h, seed);
     }
     if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2)
         failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     if (to - from >= 60 && h.packs < (int)(to - from) / 45) failures++, printf("only %d weights were packed\n", h.packs);
+    if (chosen && !failures) printf("%d kernels with a product\n", h.kinds[KERNEL_CONTRACT]);
     return failures != 0;
 }
