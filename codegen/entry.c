@@ -217,7 +217,7 @@ static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCal
 }
 
 /* The constant RtKernel of a call: for messages and profiles. */
-static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall *call, bool last) {
+static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, bool last) {
     Node *n = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
     LLVMValueRef fields[] = {
         module_text(c->m, call->text ? call->text : call->function),
@@ -225,11 +225,17 @@ static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall 
         module_text(c->m, n ? entry_place_text(c->m->arena, n->loc) : ""),
         NULL,
         NULL,
+        module_null(c->m),
+        module_null(c->m),
     };
     int floats;
     fields[4] = kernel_floats(c, k, call, last, &floats);
     fields[3] = module_i64(c->m, floats);
-    return module_constant(c->m, module_struct(c->m, 5, fields));
+    if (last || call->when) {
+        if (k->kind == KERNEL_CONTRACT) fields[5] = bytes_function(c->unit, plan_kernel_flops(k));
+        fields[6] = bytes_function(c->unit, plan_kernel_bytes(mem->plan, k));
+    }
+    return module_constant(c->m, module_struct(c->m, 7, fields));
 }
 
 /* The name to call a kernel by from the unit's first module: in that one, it has not been renamed yet. */
@@ -337,8 +343,8 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
         LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
     }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
-    LLVMValueRef arguments[] = {c->frame, kernel_info(c, k, call, last), thunk,
-                                array,    size_array(c, sizes, call), size_code(sizes, call->count)};
+    LLVMValueRef arguments[] = {c->frame, kernel_info(c, mem, k, call, last), thunk,
+                                array,    size_array(c, sizes, call),      size_code(sizes, call->count)};
     module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
     if (after) {
         LLVMBuildBr(c->b, after);

@@ -340,6 +340,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         runtime_row(t, "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
         runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, m->word}),
         flops,
+        runtime_row(t, "rt_work", I, 5, (LLVMTypeRef[]){P, I, P, P, P}),
     };
     int n = sizeof fields / sizeof *fields;
     LLVMTypeRef type = LLVMTypeOf(module_struct(m, n, fields));
@@ -393,10 +394,11 @@ static LLVMValueRef packs_table(Tables *t) {
     for (int i = 0; i < n; i++) {
         const EntryPack *pack = &t->unit->packs.at[i];
         LLVMValueRef info[] = {module_text(m, pack->said), module_text(m, t->program->slots.at[pack->slot]->path),
-                               module_text(m, ""), module_i64(m, 0), module_null(m)};
+                               module_text(m, ""), module_i64(m, 0), module_null(m), module_null(m),
+                               bytes_function(t->unit, size_const(t->program->sizes, 2 * pack->bytes))};
         LLVMValueRef fields[] = {module_i32(m, pack->slot), module_i64(m, pack->bytes), module_i64(m, pack->count),
                                  module_function(m, pack->thunk, module_type(m, m->nothing, 5, thunk_types)),
-                                 module_constant(m, module_struct(m, 5, info))};
+                                 module_constant(m, module_struct(m, 7, info))};
         rows[i] = module_struct(m, 5, fields);
         struct_check(m, rows[i], sizeof(RtPack), "RtPack");
     }

@@ -211,6 +211,48 @@ static Size contract_flops(const Kernel *k) {
     return flops;
 }
 
+Size plan_kernel_flops(const Kernel *k) {
+    return k->kind == KERNEL_CONTRACT ? contract_flops(k->anchor) : size_const(k->anchor->graph->program->sizes, 0);
+}
+
+static Size type_bytes(const Graph *g, const Type *t) {
+    return size_scale(type_count(g, t), dtype_bytes(t->dtype));
+}
+
+/* The part of stored value v that operand `in` of n takes: NULL where it is all of it, or the operand is another value. */
+static const Node *part_taken(const Node *n, int in, const Node *v, bool *all) {
+    const Node *part = NULL;
+    if (plan_base(n->in[in]) != v) return NULL;
+    for (const Node *view = n->in[in]; view != v; view = view->in[0])
+        if (view->op == OP_SLICE) part = view;
+    if ((n->op == OP_GATHER || n->op == OP_SLICE_AT || n->op == OP_DIAGONAL) && in == 0) part = n;
+    if (!part) *all = true;
+    return part;
+}
+
+static Size bytes_read(const Plan *p, const Kernel *k, const Node *v) {
+    Size sum = size_const(p->graph->program->sizes, 0);
+    bool all = false;
+    for (int i = 0; i < k->nodes.n; i++) {
+        const Node *n = k->nodes.at[i];
+        for (int in = n->op == OP_UPDATE_AT; in < n->n_in; in++) { /* an update leaves the rest of its first operand alone */
+            const Node *part = part_taken(n, in, v, &all);
+            if (part) sum = size_add(sum, size_scale(type_count(p->graph, &part->type), dtype_bytes(v->type.dtype)));
+        }
+    }
+    return all ? type_bytes(p->graph, &v->type) : sum;
+}
+
+Size plan_kernel_bytes(const Plan *p, const Kernel *k) {
+    Size sum = size_const(p->graph->program->sizes, 0);
+    for (int i = 0; i < k->reads.n; i++) sum = size_add(sum, bytes_read(p, k, k->reads.at[i]));
+    for (int i = 0; i < k->writes.n; i++) {
+        const Node *w = k->writes.at[i];
+        sum = size_add(sum, type_bytes(p->graph, w->op == OP_UPDATE_AT ? &w->in[1]->type : &w->type));
+    }
+    return sum;
+}
+
 Size plan_flops(const Plan *p) {
     Size total = size_const(p->graph->program->sizes, 0);
     for (int i = 0; i < p->kernels.n; i++) {

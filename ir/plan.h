@@ -134,6 +134,13 @@ const int64_t *kernel_size_values(Arena *a, const Kernel *k, const int64_t *size
  * counts: it is what a rate in GFLOP/s is commonly quoted of. */
 Size plan_flops(const Plan *p);
 
+/* The same of one kernel, without what runs in its body. */
+Size plan_kernel_flops(const Kernel *k);
+
+/* Bytes that one kernel must move at least: what it reads of stored values and what it stores, each once; of gathered and sliced values
+ * only the part that is taken. */
+Size plan_kernel_bytes(const Plan *p, const Kernel *k);
+
 /* Peak of the arena and lower bound (largest sum of live buffers) in bytes for given values of the size names. */
 void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound);
 

@@ -20,11 +20,12 @@ typedef struct RtNote {
 
 typedef struct RtCount { /* MDL_PROFILE: one row a kernel */
     const RtKernel *kernel;
-    int64_t calls, ns;
+    int64_t calls, ns, flops, bytes;
 } RtCount;
 
 typedef struct RtPart { /* of a parallel region: how many of its chunks have been taken */
     _Alignas(64) atomic_int next; /* a part has CHUNKS of them, and each thread asks once too often */
+    int64_t begin, end;     /* of the thread, where a trace is wanted; begin 0: it took no part */
 } RtPart;
 
 struct mdl_session {
@@ -53,6 +54,8 @@ struct mdl_session {
     RtPool *pool;           /* NULL: one thread, or the caller's pool */
     mdl_parallel *parallel; /* the caller's pool */
     void *parallel_pool;
+    mdl_trace *trace;       /* NULL: nobody wants to know */
+    void *trace_context;
     mdl_log *log;
     void *log_context;
     char *memory;           /* the caller's memory: a rising mark, nothing is given back; NULL: the system's */

@@ -55,6 +55,8 @@ typedef struct mdl_model mdl_model;
 
 /* Runs body(context, i) for all i in 0..n-1, from any threads, and returns when all are done. Need not be reentrant. */
 typedef void mdl_parallel(void *pool, int32_t n, void (*body)(void *context, int32_t i), void *context);
+/* The part of one thread that had one in a kernel, told after the kernel has ended, by the thread that called; begin and end in nanoseconds of CLOCK_MONOTONIC. */
+typedef void mdl_trace(void *context, const char *name, const char *path, const char *source, int32_t thread, int64_t begin, int64_t end);
 typedef void mdl_log(void *context, int level, const char *line); /* 0 note, 1 warning; also what `print` of the program says */
 
 enum mdl_flags {
@@ -78,6 +80,8 @@ typedef struct {
     void *pool;
     mdl_log *log;
     void *log_context;
+    mdl_trace *trace;    /* NULL: none */
+    void *trace_context;
 } mdl_options;
 
 /* ---- what an artifact says about itself: constant data, readable without a session ----------------------------------------- */
@@ -138,6 +142,8 @@ struct mdl_model {
      * to out, cut to out_size with its final 0; a key never set: MDL_ARGUMENT. */
     int (*note)(mdl_session *, const char *key, const char *value_or_null, char *out, size_t out_size);
     int64_t (*flops)(int32_t entry, const int64_t *sizes); /* additions and multiplications of the products in a call */
+    /* Beside stats: the layer, and over all calls the operations of its products and the bytes that it had to move at least. */
+    int (*work)(const mdl_session *, int32_t kernel, const char **path, int64_t *flops, int64_t *bytes);
 };
 
 /* Every shared artifact exports this beside NAME_model(), so that tools find the table without knowing the name. */

@@ -43,7 +43,7 @@ typedef struct Array {
 
 /* Options of all commands; a field keeps its initial value (options_init) where the user said nothing. */
 typedef struct Options {
-    const char *load, *save, *only, *out, *image, *confusion, *look, *log, *plot, *resume, *test, *test_data, *data, *keep_best, *prompt, *prompt_file;
+    const char *load, *save, *only, *out, *image, *confusion, *look, *log, *plot, *trace, *resume, *test, *test_data, *data, *keep_best, *prompt, *prompt_file;
     const char *tokenizer;
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
@@ -54,6 +54,8 @@ typedef struct Options {
 
 typedef struct Block Block;
 typedef struct Pictures Pictures;
+typedef struct Trace Trace;
+typedef struct Profile Profile;
 
 typedef struct Tool {
     const char *program;  /* what messages begin with */
@@ -64,6 +66,8 @@ typedef struct Tool {
     json_t *run;  /* the program's run { }, or NULL */
     const mdl_model *model;
     mdl_session *session;
+    Profile *profile;     /* NULL: no profile (yet) */
+    Trace *trace;         /* NULL: nothing is recorded (yet) */
     const Pictures *pictures; /* NULL in `modelc run`, which does without libpng */
     struct Tokenizer *tokenizer; /* NULL: none, or not asked for yet: tokenizer_of */
     struct Data *data;           /* those whose next batch a thread makes */
@@ -156,6 +160,17 @@ bool text_words(Tool *t, const char *text, Array *a); /* text:WORDS as one row; 
 bool text_follows(Tool *t, const Array *rows, const char *name, Array *a);
 /* Row i of rows of text becomes n elements and padding. */
 void text_row_set(Array *a, int64_t i, const void *elements, int64_t n);
+
+/* ---- mdlrun_profile.c ---------------------------------------------------------------------------------------------------- */
+
+void profile_begin(Tool *t); /* of a session with MDL_PROFILE: what follows counts */
+void profile_print(Tool *t, int64_t calls); /* calls: of the entry */
+json_t *profile_json(Tool *t, int64_t calls);
+/* --trace: kernels are recorded from trace_begin on, calls (seconds, monotonic) as they are told, and all is written at the end. */
+mdl_trace trace_kernel; /* its context is the tool */
+void trace_begin(Tool *t);
+void trace_call(Tool *t, const char *entry, double begin, double end);
+void trace_write(Tool *t);
 
 /* ---- mdlrun_call.c ------------------------------------------------------------------------------------------------------- */
 

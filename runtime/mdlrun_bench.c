@@ -1,6 +1,6 @@
 /* mdlrun_bench.c -- `bench`: how long a call of an entry takes. Inputs that are not given are made up: floats from the normal
  * distribution, integers 0. Caches that run full are reset between calls, outside the clock. With --profile the session counts
- * the time of each kernel, over all calls, the warming one too. */
+ * the time of each kernel; mdlrun_profile.c prints it, and writes --trace. */
 #include "runtime/mdlrun.h"
 #include "runtime/philox.h"
 
@@ -46,38 +46,6 @@ static void input_make(Tool *t, Call *c, int i) {
     c->inputs[i] = a;
 }
 
-typedef struct Row {
-    const char *name, *source;
-    int64_t calls, ns;
-} Row;
-
-static int row_compare(const void *a, const void *b) {
-    const Row *x = a, *y = b;
-    return (x->ns < y->ns) - (x->ns > y->ns);
-}
-
-/* Kernels by time; calls: of the entry. */
-static void profile_print(Tool *t, int64_t calls) {
-    int n = 0;
-    int64_t all = 0;
-    Row *rows = NULL;
-    for (Row r; t->model->stats(t->session, n, &r.name, &r.source, &r.calls, &r.ns) == MDL_OK; n++) {
-        if (n % 64 == 0) {
-            Row *more = tool_alloc(t, sizeof *rows * (size_t)(n + 64));
-            if (n) memcpy(more, rows, sizeof *rows * (size_t)n);
-            rows = more;
-        }
-        rows[n] = r;
-        all += r.ns;
-    }
-    if (n) qsort(rows, (size_t)n, sizeof *rows, row_compare);
-    printf("%10s  %6s  %6s  kernel\n", "us", "share", "calls");
-    for (int i = 0; i < n; i++)
-        printf("%10.1f  %5.1f%%  %6.4g  %s%s%s\n", 1e-3 * (double)rows[i].ns / (double)calls,
-               all ? 100.0 * (double)rows[i].ns / (double)all : 0.0, (double)rows[i].calls / (double)calls, rows[i].name,
-               *rows[i].source ? "  // " : "", rows[i].source);
-}
-
 int command_bench(Tool *t, int n, char **words) {
     if (n == 0) tool_fail(t, EXIT_USAGE, "bench: which entry?");
     Call c = call_new(t, words[0]);
@@ -101,9 +69,12 @@ int command_bench(Tool *t, int n, char **words) {
     for (int i = 0; i < c.entry->n_inputs; i++)
         if (!c.inputs[i].data) input_make(t, &c, i);
 
-    int64_t most = t->o.rounds > 0 ? t->o.rounds : 100000, rounds = 0;
+    enum { TRACED = 10 }; /* calls in a trace, where nobody says how many: enough to look at */
+    int64_t most = t->o.rounds > 0 ? t->o.rounds : t->o.trace ? TRACED : 100000, rounds = 0;
     double *seconds = tool_alloc(t, sizeof *seconds * (size_t)most);
     call_run(t, &c); /* warm: caches made, pages touched */
+    if (t->o.profile) profile_begin(t);
+    trace_begin(t);
     double begin = tool_now();
     bool fresh = true; /* nothing but a reset since the last success: a second failure is real */
     while (rounds < most && (t->o.rounds > 0 || rounds < 10 || tool_now() - begin < 1.0)) {
@@ -113,12 +84,13 @@ int command_bench(Tool *t, int n, char **words) {
         if (code != MDL_OK && fresh) tool_check(t, code, NULL);
         fresh = code != MDL_OK;
         if (fresh) tool_check(t, t->model->reset(t->session), NULL);
-        else seconds[rounds++] = end - start;
+        else seconds[rounds++] = end - start, trace_call(t, words[0], start, end);
     }
+    trace_write(t);
     qsort(seconds, (size_t)rounds, sizeof *seconds, double_compare);
     double median = rounds % 2 ? seconds[rounds / 2] : 0.5 * (seconds[rounds / 2 - 1] + seconds[rounds / 2]);
     int64_t bytes = t->model->bytes ? t->model->bytes(c.index, c.sizes) : -1;
-    int64_t flops = t->model->size >= sizeof(mdl_model) && t->model->flops ? t->model->flops(c.index, c.sizes) : -1;
+    int64_t flops = t->model->size > offsetof(mdl_model, flops) && t->model->flops ? t->model->flops(c.index, c.sizes) : -1;
     char *sizes = tool_printf(t, "%s", "");
     for (int i = 0; i < c.entry->n_sizes; i++)
         sizes =
@@ -127,6 +99,7 @@ int command_bench(Tool *t, int n, char **words) {
         json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:I}", "model", t->model->name, "entry", words[0], "sizes", sizes,
                               "rounds", (json_int_t)rounds, "median_ms", 1e3 * median, "min_ms", 1e3 * seconds[0], "bytes",
                               (json_int_t)bytes, "flops", (json_int_t)flops);
+        if (o && t->o.profile) json_object_set_new(o, "profile", profile_json(t, rounds));
         char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
         json_decref(o);
         if (!text) tool_fail(t, EXIT_INPUT, "not enough memory");
@@ -138,7 +111,7 @@ int command_bench(Tool *t, int n, char **words) {
         if (flops > 0) printf(", %.4g GFLOP/s", (double)flops / median * 1e-9);
         if (bytes >= 0) printf(", %.1f MiB", (double)bytes / 1048576);
         putchar('\n');
-        if (t->o.profile) profile_print(t, rounds + 1);
+        if (t->o.profile) profile_print(t, rounds);
     }
     return EXIT_DONE;
 }

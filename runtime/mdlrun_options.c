@@ -12,7 +12,7 @@ static const char help[] =
     "mdlrun MODEL.so train [STEP] NAME=SOURCE ... [--test ENTRY] [--batch N] [--epochs N | --steps N] [--resume CKPT]\n"
     "mdlrun MODEL.so eval ENTRY NAME=SOURCE ... [--batch N]\n"
     "mdlrun MODEL.so generate [ENTRY] --prompt TEXT | --prompt-file F [-n N] [--temperature T] [--top-k K] [--top-p P]\n"
-    "mdlrun MODEL.so bench ENTRY [NAME=VALUE ...] [--rounds N] [--profile] [--json]\n"
+    "mdlrun MODEL.so bench ENTRY [NAME=VALUE ...] [--rounds N] [--profile] [--trace FILE] [--json]\n"
     "\n"
     "VALUE    a number, FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME; sizes follow from arrays, or are given like numbers;\n"
     "         \"text:WORDS\" is a row of text\n"
@@ -37,7 +37,9 @@ static const char help[] =
     "  --look \"ENTRY NAME=VALUE ...\"  is called when a test is due, for --image; {epoch} in names of pictures is the epoch\n"
     "  --log F.csv      a row a step                      --plot F.png     the curves of the losses\n"
     "bench:\n"
-    "  --profile        the time of each kernel, its share, and the place in the source it came from\n"
+    "  --profile        each kernel: time, share, GFLOP/s of its products, MB that it must move at least, its share of this machine's\n"
+    "                   floor (arithmetic at the FMA peak, or reading as much as a call moves, both measured now), layer, source line\n"
+    "  --trace F.json   every kernel of 10 calls (--rounds) on each thread's line of time; ui.perfetto.dev opens it\n"
     "\n"
     "Exit status: 0 done, 1 wrong input, 2 wrong usage, 3 the artifact reported an error, 130 interrupted\n";
 
@@ -61,6 +63,7 @@ static const struct Row {
     ROW("look", OPT_TEXT, look, 0),
     ROW("log", OPT_TEXT, log, 0),
     ROW("plot", OPT_TEXT, plot, 0),
+    ROW("trace", OPT_TEXT, trace, 0),
     ROW("resume", OPT_TEXT, resume, 0),
     ROW("test", OPT_TEXT, test, 0),
     ROW("test-data", OPT_TEXT, test_data, 0),

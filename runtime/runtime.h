@@ -21,6 +21,7 @@ typedef struct RtKernel {
     const char *source; /* "gpt.mdl:29" or "" */
     int64_t n_floats;
     const RtFloats *floats;
+    RtBytesFunction *flops, *bytes; /* of a call, at least: mdl_model.work; NULL: none, or another call of the same kernel counts them */
 } RtKernel;
 
 /* One call of an entry. Made by the runtime after every argument was checked. Generated code computes where its fields are, for
@@ -150,6 +151,7 @@ int rt_seed(mdl_session *s, uint64_t seed);
 const char *rt_error(const mdl_session *s);
 int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_t out_size);
 int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns);
+int rt_work(const mdl_session *s, int32_t kernel, const char **path, int64_t *flops, int64_t *bytes);
 int rt_selftest(mdl_session *s, const char **first_wrong_layer, double *error);
 
 /* The session begins with the model (mdl_of), then the program: generated functions find it there. */

@@ -15,6 +15,8 @@ typedef struct Region {
 /* Thread i works through part i, so that it finds in its cache what it wrote before, then helps with the others' parts. */
 static void run_part(void *context, int32_t i) {
     const Region *r = context;
+    RtPart *own = &r->session->parts[i];
+    if (r->session->trace) own->begin = rt_host_now();
     char *scratch = r->session->scratch + r->session->scratch_stride * i;
     for (int v = 0; v < r->threads; v++) {
         int part = (i + v) % r->threads;
@@ -23,9 +25,11 @@ static void run_part(void *context, int32_t i) {
         for (int64_t p0; begin < end && (p0 = begin + chunk * atomic_fetch_add(&r->session->parts[part].next, 1)) < end;)
             r->thunk(r->args, r->sizes, scratch, p0, p0 + chunk < end ? p0 + chunk : end);
     }
+    if (r->session->trace) own->end = rt_host_now();
 }
 
-static void count_kernel(mdl_session *s, const RtKernel *k, int64_t ns) {
+static void count_kernel(const RtFrame *f, const RtKernel *k, int64_t ns) {
+    mdl_session *s = f->session;
     int i = 0;
     while (i < s->n_counts && s->counts[i].kernel != k) i++;
     if (i == s->n_counts) {
@@ -42,21 +46,35 @@ static void count_kernel(mdl_session *s, const RtKernel *k, int64_t ns) {
     }
     s->counts[i].calls++;
     s->counts[i].ns += ns;
+    if (k->flops) s->counts[i].flops += k->flops(f->sizes);
+    if (k->bytes) s->counts[i].bytes += k->bytes(f->sizes);
+}
+
+static void trace_kernel(const mdl_session *s, const RtKernel *k, bool shared, int64_t begin, int64_t end) {
+    if (!shared) s->trace(s->trace_context, k->name, k->path, k->source, 0, begin, end);
+    for (int i = 0; shared && i < s->threads; i++)
+        if (s->parts[i].begin) s->trace(s->trace_context, k->name, k->path, k->source, i, s->parts[i].begin, s->parts[i].end);
 }
 
 void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *args, const int64_t *sizes, int64_t count) {
     mdl_session *s = f->session;
     if (count <= 0 || f->nan) return;
-    int64_t start = s->flags & MDL_PROFILE ? rt_host_now() : 0;
+    bool timed = s->flags & MDL_PROFILE || s->trace, shared = count > 1 && s->threads > 1;
+    int64_t start = timed ? rt_host_now() : 0;
     Region r = {thunk, args, sizes, count, s->threads, s};
-    if (count == 1 || s->threads == 1) {
+    if (!shared) {
         thunk(args, sizes, s->scratch, 0, count);
     } else {
-        for (int i = 0; i < s->threads; i++) atomic_store_explicit(&s->parts[i].next, 0, memory_order_relaxed);
+        for (int i = 0; i < s->threads; i++) {
+            atomic_store_explicit(&s->parts[i].next, 0, memory_order_relaxed);
+            s->parts[i].begin = 0; /* it may come too late to take part */
+        }
         if (s->parallel) s->parallel(s->parallel_pool, s->threads, run_part, &r);
         else rt_host_pool_run(s->pool, run_part, &r);
     }
-    if (s->flags & MDL_PROFILE) count_kernel(s, k, rt_host_now() - start);
+    int64_t end = timed ? rt_host_now() : 0;
+    if (s->flags & MDL_PROFILE) count_kernel(f, k, end - start);
+    if (s->trace) trace_kernel(s, k, shared, start, end);
     if (f->numbers) rt_check_kernel(f, k, args);
 }
 
@@ -67,5 +85,14 @@ int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char
     if (source) *source = c->kernel->source;
     if (calls) *calls = c->calls;
     if (ns) *ns = c->ns;
+    return MDL_OK;
+}
+
+int rt_work(const mdl_session *s, int32_t kernel, const char **path, int64_t *flops, int64_t *bytes) {
+    if (!s || kernel < 0 || kernel >= s->n_counts) return MDL_ARGUMENT;
+    const RtCount *c = &s->counts[kernel];
+    if (path) *path = c->kernel->path;
+    if (flops) *flops = c->flops;
+    if (bytes) *bytes = c->bytes;
     return MDL_OK;
 }

@@ -113,8 +113,8 @@ static int check_options(const RtProgram *p, const mdl_options *o) {
         return rt_open_failed(MDL_TARGET, "%s was compiled for x86-64-v%d, and this processor runs x86-64-v%d at most%s", name, p->cpu_level,
                               rt_cpu_level(), rt_cpu_level() < 2 ? "" : "; compile with --target=x86-64");
     if (o->device.type > 1) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
-    if (o->flags & MDL_PROFILE && rt_host_now() < 0)
-        return rt_open_failed(MDL_ARGUMENT, "MDL_PROFILE wants a clock, and this artifact has none: it was compiled with --runtime=core");
+    if ((o->flags & MDL_PROFILE || o->trace) && rt_host_now() < 0)
+        return rt_open_failed(MDL_ARGUMENT, "%s wants a clock, and this artifact has none: it was compiled with --runtime=core", o->trace ? "a trace" : "MDL_PROFILE");
     if (o->memory && (uintptr_t)o->memory % RT_ALIGN)
         return rt_open_failed(MDL_ARGUMENT, "the caller's memory is not aligned to %d bytes", RT_ALIGN);
     return MDL_OK;
@@ -129,6 +129,8 @@ static mdl_session *session_new(const RtProgram *p, const mdl_options *o) {
     s->program = p;
     s->flags = o->flags;
     s->seed = o->seed;
+    s->trace = o->trace;
+    s->trace_context = o->trace_context;
     s->log = o->log;
     s->log_context = o->log_context;
     s->memory = outline.memory;
