@@ -55,10 +55,27 @@ typedef struct Verify {
 static void block(Verify *v, const TileStmt *s);
 static TileType expression(Verify *v, const TileExpr *e);
 
+/* How often term i of the fact is in p: the place in a panel of 16 columns moves by 16 where the condition's symbol moves by 1. */
+static int64_t times_in(TilePoly p, TilePoly fact, int i) {
+    const TileTerm *f = &fact.t[i];
+    for (int j = 0; j < p.n; j++) {
+        const TileTerm *t = &p.t[j];
+        if (t->n == f->n && !memcmp(t->v, f->v, sizeof *t->v * (size_t)t->n) && t->c % f->c == 0) return t->c / f->c;
+    }
+    return 0;
+}
+
+/* p >= 0, if need be because p - times * fact is, for an enclosing condition. */
 static bool follows(Verify *v, TilePoly p) {
     if (poly_nonneg(v->w, p)) return true;
-    for (int i = 0; i < v->facts.n; i++)
-        if (poly_nonneg(v->w, poly_add(v->w, p, v->facts.at[i], -1))) return true;
+    for (int i = 0; i < v->facts.n; i++) {
+        TilePoly fact = v->facts.at[i];
+        if (poly_nonneg(v->w, poly_add(v->w, p, fact, -1))) return true;
+        for (int k = 0; k < fact.n; k++) {
+            int64_t times = times_in(p, fact, k);
+            if (times > 1 && poly_nonneg(v->w, poly_add(v->w, p, fact, -times))) return true;
+        }
+    }
     return false;
 }
 

@@ -25,6 +25,12 @@ static const Rule RULES[] = {
      "kernel k, line 1: index 0 of x may leave the buffer: n * m - m + 2"},
     {"kernel k<n>(x: f32[n], y: f32[n] out) { parallel i in 0..n { if i > 0 { y[i] = x[i - 1] } } }", NULL},
     {"kernel k<n>(x: f32[n], y: f32[n] out) { parallel i in 0..n { if and(2 <= i, x[0] > 1) { y[i] = x[i - 2] } } }", NULL},
+    {"kernel k(x: f32[961 * 48], y: f32[961] out) { parallel i in 0..961 by 512 masked { for k in 0..512 { if i + k < 961 { "
+     "y[i + k] = x[48 * (i + k) + 47] } } } }",
+     NULL},
+    {"kernel k(x: f32[961 * 48], y: f32[961] out) { parallel i in 0..961 by 512 masked { for k in 0..512 { if i + k < 961 { "
+     "y[i + k] = x[48 * (i + k) + 48] } } } }",
+     "kernel k, line 1: index 0 of x may leave the buffer: 48 * (i + k) + 48"},
     {"kernel k<n>(x: f32[n], y: f32[n] out) { parallel i in 0..n { if or(2 <= i, x[0] > 1) { y[i] = x[i - 2] } } }",
      "kernel k, line 1: index 0 of x may leave the buffer: i - 2"},
     {"kernel k<n>(x: f32[n], y: f32[n] out) { parallel i in 0..n by 8 { y[i : 8] = x[i : 8] } }",
