@@ -212,11 +212,18 @@ static Size contract_flops(const Kernel *k) {
 }
 
 Size plan_kernel_flops(const Kernel *k) {
-    return k->kind == KERNEL_CONTRACT ? contract_flops(k->anchor) : size_const(k->anchor->graph->program->sizes, 0);
+    return contract_flops(k);
 }
 
-static Size type_bytes(const Graph *g, const Type *t) {
-    return size_scale(type_count(g, t), dtype_bytes(t->dtype));
+/* Bytes of all elements of a type; of an axis that the kernel looks at in part, that part. */
+static Size type_bytes(const Graph *g, const Kernel *k, const Type *t) {
+    Size bytes = size_scale(type_count(g, t), dtype_bytes(t->dtype)), rest;
+    if (!k->limit.seen) return bytes;
+    Size whole = k->kind == KERNEL_CONTRACT ? limited_axis(k) : k->space.dim[k->limit.axis];
+    for (int i = 0; i < t->rank; i++)
+        if (t->dim[i] == whole && size_divides(bytes, whole, &rest))
+            return size_mul(rest, k->limit.offset ? k->limit.plus : k->limit.seen);
+    return bytes;
 }
 
 /* The part of stored value v that operand `in` of n takes: NULL where it is all of it, or the operand is another value. */
@@ -237,10 +244,10 @@ static Size bytes_read(const Plan *p, const Kernel *k, const Node *v) {
         const Node *n = k->nodes.at[i];
         for (int in = n->op == OP_UPDATE_AT; in < n->n_in; in++) { /* an update leaves the rest of its first operand alone */
             const Node *part = part_taken(n, in, v, &all);
-            if (part) sum = size_add(sum, size_scale(type_count(p->graph, &part->type), dtype_bytes(v->type.dtype)));
+            if (part) sum = size_add(sum, type_bytes(p->graph, k, &part->type));
         }
     }
-    return all ? type_bytes(p->graph, &v->type) : sum;
+    return all ? type_bytes(p->graph, k, &v->type) : sum;
 }
 
 Size plan_kernel_bytes(const Plan *p, const Kernel *k) {
@@ -248,7 +255,7 @@ Size plan_kernel_bytes(const Plan *p, const Kernel *k) {
     for (int i = 0; i < k->reads.n; i++) sum = size_add(sum, bytes_read(p, k, k->reads.at[i]));
     for (int i = 0; i < k->writes.n; i++) {
         const Node *w = k->writes.at[i];
-        sum = size_add(sum, type_bytes(p->graph, w->op == OP_UPDATE_AT ? &w->in[1]->type : &w->type));
+        sum = size_add(sum, type_bytes(p->graph, k, w->op == OP_UPDATE_AT ? &w->in[1]->type : &w->type));
     }
     return sum;
 }

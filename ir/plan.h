@@ -134,7 +134,7 @@ const int64_t *kernel_size_values(Arena *a, const Kernel *k, const int64_t *size
  * counts: it is what a rate in GFLOP/s is commonly quoted of. */
 Size plan_flops(const Plan *p);
 
-/* The same of one kernel, without what runs in its body. */
+/* The same of one kernel, a contract. */
 Size plan_kernel_flops(const Kernel *k);
 
 /* Bytes that one kernel must move at least: what it reads of stored values and what it stores, each once; of gathered and sliced values
