@@ -257,23 +257,31 @@ static int power(const TileTerm *t, const TileSym *s) {
     return n;
 }
 
-bool poly_split(TileWalk *w, TilePoly p, TileSym *s, TilePoly *c, TilePoly *r) {
+/* p = c * s + r, r without s; c still has it where p has its square. */
+static void factor_out(TileWalk *w, TilePoly p, TileSym *s, TilePoly *c, TilePoly *r) {
     *c = poly_const(0);
     *r = poly_const(p.c);
     for (int i = 0; i < p.n; i++) {
         TileTerm t = p.t[i];
-        int n = power(&t, s);
-        if (n > 1) return false;
-        if (n == 0) {
+        if (power(&t, s) == 0) {
             *r = poly_add(w, *r, (TilePoly){0, 1, &t}, 1);
             continue;
         }
         int kept = 0;
-        for (int j = 0; j < t.n; j++)
-            if (t.v[j] != s) t.v[kept++] = t.v[j];
+        bool out = false;
+        for (int j = 0; j < t.n; j++) {
+            if (t.v[j] == s && !out) out = true;
+            else t.v[kept++] = t.v[j];
+        }
         t.n = kept;
         *c = kept ? poly_add(w, *c, (TilePoly){0, 1, &t}, 1) : poly_add(w, *c, poly_const(t.c), 1);
     }
+}
+
+bool poly_split(TileWalk *w, TilePoly p, TileSym *s, TilePoly *c, TilePoly *r) {
+    for (int i = 0; i < p.n; i++)
+        if (power(&p.t[i], s) > 1) return false;
+    factor_out(w, p, s, c, r);
     return true;
 }
 
@@ -320,7 +328,8 @@ static bool sizes_nonneg(TileWalk *w, TilePoly p) {
         for (int j = 0; j < p.t[i].n; j++) {
             TileSym *s = p.t[i].v[j];
             TilePoly c, r;
-            if (s->max < 0 || !poly_split(w, p, s, &c, &r)) continue;
+            if (s->max < 0) continue;
+            factor_out(w, p, s, &c, &r);
             if (sizes_nonneg(w, poly_add(w, poly_const(0), c, -1))) return sizes_nonneg(w, poly_add(w, r, c, s->max));
         }
     return false;
