@@ -191,8 +191,8 @@ const char *entry_place_text(Arena *arena, Loc at) {
     return arena_printf(arena, "%s:%d", name ? name + 1 : at.source->name, line);
 }
 
-/* The constant RtFloats of a call, *n of them: what it has stored when it returns. Of several calls, each of which stores a part, it
- * is the last. */
+/* The constant RtFloats of a call, *n of them: what it has stored when it returns. Of several calls, each of which stores a
+ * part, it is the last. */
 static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCall *call, bool last, int *n) {
     Module *m = c->m;
     LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, k->writes.n + 1);
@@ -207,7 +207,8 @@ static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCal
         rows[(*n)++] = module_struct(m, 3, fields);
     }
     if (*n == 0) return module_null(m);
-    LLVMValueRef value = LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)*n); /* equal ones are one: those of equal layers */
+    LLVMValueRef value =
+        LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)*n); /* equal ones are one: those of equal layers */
     EntryUnit *u = c->unit;
     for (int i = 0; i < u->floats_known.n; i++)
         if (u->floats_known.at[i] == value) return u->floats.at[i];
@@ -344,7 +345,7 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
     LLVMValueRef arguments[] = {c->frame, kernel_info(c, mem, k, call, last), thunk,
-                                array,    size_array(c, sizes, call),      size_code(sizes, call->count)};
+                                array,    size_array(c, sizes, call),         size_code(sizes, call->count)};
     module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
     if (after) {
         LLVMBuildBr(c->b, after);

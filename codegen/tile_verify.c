@@ -55,7 +55,8 @@ typedef struct Verify {
 static void block(Verify *v, const TileStmt *s);
 static TileType expression(Verify *v, const TileExpr *e);
 
-/* How often term i of the fact is in p: the place in a panel of 16 columns moves by 16 where the condition's symbol moves by 1. */
+/* How often term i of the fact is in p: the place in a panel of 16 columns moves by 16 where the condition's symbol moves by 1.
+ */
 static int64_t times_in(TilePoly p, TilePoly fact, int i) {
     const TileTerm *f = &fact.t[i];
     for (int j = 0; j < p.n; j++) {

@@ -96,9 +96,9 @@ int command_bench(Tool *t, int n, char **words) {
         sizes =
             tool_printf(t, "%s%s%s=%lld", sizes, i ? " " : "", t->model->sizes[c.entry->sizes[i]].name, (long long)c.sizes[i]);
     if (t->o.json) {
-        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:I}", "model", t->model->name, "entry", words[0], "sizes", sizes,
-                              "rounds", (json_int_t)rounds, "median_ms", 1e3 * median, "min_ms", 1e3 * seconds[0], "bytes",
-                              (json_int_t)bytes, "flops", (json_int_t)flops);
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:I}", "model", t->model->name, "entry", words[0], "sizes",
+                              sizes, "rounds", (json_int_t)rounds, "median_ms", 1e3 * median, "min_ms", 1e3 * seconds[0],
+                              "bytes", (json_int_t)bytes, "flops", (json_int_t)flops);
         if (o && t->o.profile) json_object_set_new(o, "profile", profile_json(t, rounds));
         char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
         json_decref(o);

@@ -1,5 +1,6 @@
-/* mdlrun_probe.c -- see mdlrun_probe.h. Each of the threads works for some milliseconds, several times; the best time counts: noise only
- * ever adds to it. One body serves all widths of vectors, compiled for each of them; which one runs is asked of the processor. */
+/* mdlrun_probe.c -- see mdlrun_probe.h. Each of the threads works for some milliseconds, several times; the best time counts:
+ * noise only ever adds to it. One body serves all widths of vectors, compiled for each of them; which one runs is asked of the
+ * processor. */
 #include "runtime/mdlrun_probe.h"
 
 #include <pthread.h>
@@ -28,28 +29,28 @@ typedef float Vector16 __attribute__((vector_size(64), aligned(64)));
 static volatile float sink;
 
 /* fma_N: `times` steps of CHAINS independent multiply-adds; read_N: `times` readings of n floats, a multiple of 8 vectors. */
-#define BODIES(N, TARGET, FMA)                                                                                         \
-    TARGET static void fma_##N(int64_t times) {                                                                        \
-        Vector##N a[CHAINS], x, y;                                                                                     \
-        for (int i = 0; i < N; i++) x[i] = 1.0000001f, y[i] = 1e-9f;                                                   \
-        for (int i = 0; i < CHAINS; i++) a[i] = x;                                                                     \
-        for (int64_t k = 0; k < times; k++) {                                                                          \
-            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) a[i] = FMA;                                      \
-        }                                                                                                              \
-        for (int i = 1; i < CHAINS; i++) a[0] += a[i];                                                                 \
-        sink = a[0][0];                                                                                                \
-    }                                                                                                                  \
-    TARGET static void read_##N(const float *at, int64_t n, int64_t times) {                                           \
-        Vector##N a[8] = {0};                                                                                          \
-        for (int64_t k = 0; k < times; k++) {                                                                          \
-            const Vector##N *p = (const Vector##N *)at, *end = p + n / N;                                              \
-            __asm__ volatile("" ::: "memory");                                                                         \
-            for (; p < end; p += 8) {                                                                                  \
-                _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) a[i] += p[i];                                      \
-            }                                                                                                          \
-        }                                                                                                              \
-        for (int i = 1; i < 8; i++) a[0] += a[i];                                                                      \
-        sink = a[0][0];                                                                                                \
+#define BODIES(N, TARGET, FMA)                                                                                                 \
+    TARGET static void fma_##N(int64_t times) {                                                                                \
+        Vector##N a[CHAINS], x, y;                                                                                             \
+        for (int i = 0; i < N; i++) x[i] = 1.0000001f, y[i] = 1e-9f;                                                           \
+        for (int i = 0; i < CHAINS; i++) a[i] = x;                                                                             \
+        for (int64_t k = 0; k < times; k++) {                                                                                  \
+            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) a[i] = FMA;                                              \
+        }                                                                                                                      \
+        for (int i = 1; i < CHAINS; i++) a[0] += a[i];                                                                         \
+        sink = a[0][0];                                                                                                        \
+    }                                                                                                                          \
+    TARGET static void read_##N(const float *at, int64_t n, int64_t times) {                                                   \
+        Vector##N a[8] = {0};                                                                                                  \
+        for (int64_t k = 0; k < times; k++) {                                                                                  \
+            const Vector##N *p = (const Vector##N *)at, *end = p + n / N;                                                      \
+            __asm__ volatile("" ::: "memory");                                                                                 \
+            for (; p < end; p += 8) {                                                                                          \
+                _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) a[i] += p[i];                                              \
+            }                                                                                                                  \
+        }                                                                                                                      \
+        for (int i = 1; i < 8; i++) a[0] += a[i];                                                                              \
+        sink = a[0][0];                                                                                                        \
     }
 
 #ifdef __x86_64__
@@ -139,7 +140,10 @@ double probe_bandwidth(int64_t bytes, int threads) {
     madvise(at, (size_t)all, MADV_HUGEPAGE);
     memset(at, 0, (size_t)all);
     for (int i = 0; i < threads; i++)
-        w[i] = (Work){.width = width, .at = (const float *)(const void *)(at + each * i), .n = each / (int64_t)sizeof(float), .times = times};
+        w[i] = (Work){.width = width,
+                      .at = (const float *)(const void *)(at + each * i),
+                      .n = each / (int64_t)sizeof(float),
+                      .times = times};
     double seconds = run_all(w, threads);
     free(at);
     return seconds > 0 ? (double)all * (double)times / seconds : 0;

@@ -1,5 +1,6 @@
-/* mdlrun_profile.c -- where the time of `bench` goes. --profile: a row a kernel, with what it computed and moved and which share of the
- * machine's floor that is. --trace: every kernel of every call on a line of time, in the JSON that Perfetto and chrome://tracing open
+/* mdlrun_profile.c -- where the time of `bench` goes. --profile: a row a kernel, with what it computed and moved and which
+ * share of the machine's floor that is. --trace: every kernel of every call on a line of time, in the JSON that Perfetto and
+ * chrome://tracing open
  * ("Trace Event Format"). */
 #include "runtime/mdlrun.h"
 #include "runtime/mdlrun_probe.h"
@@ -17,7 +18,7 @@ typedef struct Row {
 typedef struct Rows {
     Row *at;
     int n;
-    int64_t ns, bytes; /* of all */
+    int64_t ns, bytes;             /* of all */
     double flops_rate, bytes_rate; /* of the machine, a second */
 } Rows;
 
@@ -57,8 +58,8 @@ void profile_begin(Tool *t) {
     for (int i = 0; i < p->n; i++) row_read(t, i, &p->at[i]);
 }
 
-/* Kernels by time, over `calls` calls of the entry since profile_begin. A kernel finds little in the caches that the whole call goes through in between: so the
- * floor of memory is that of a set as large as all that a call moves. */
+/* Kernels by time, over `calls` calls of the entry since profile_begin. A kernel finds little in the caches that the whole call
+ * goes through in between: so the floor of memory is that of a set as large as all that a call moves. */
 static Rows rows_read(Tool *t, int64_t calls) {
     Rows r = {0};
     int all = 0;
@@ -96,8 +97,8 @@ void profile_print(Tool *t, int64_t calls) {
     Rows r = rows_read(t, calls);
     if (r.flops_rate > 0)
         printf("this machine, %d thread%s: %.4g GFLOP/s, %.3g GB/s from the %.3g MB that a call moves\n", threads_used(t),
-               threads_used(t) == 1 ? "" : "s", r.flops_rate * 1e-9,
-               r.bytes_rate * 1e-9, 1e-6 * (double)r.bytes / (double)calls);
+               threads_used(t) == 1 ? "" : "s", r.flops_rate * 1e-9, r.bytes_rate * 1e-9,
+               1e-6 * (double)r.bytes / (double)calls);
     printf("%10s  %6s  %6s  %7s  %8s  %5s  kernel\n", "us", "share", "calls", "GFLOP/s", "MB", "floor");
     for (int i = 0; i < r.n; i++) {
         const Row *k = &r.at[i];
@@ -109,7 +110,8 @@ void profile_print(Tool *t, int64_t calls) {
         printf("  %8.3f", 1e-6 * (double)k->bytes * each);
         if (k->floor > 0 && k->ns) printf("  %4.0f%%", 100.0 * k->floor / (double)k->ns);
         else printf("  %5s", "");
-        printf("  %s%s%s%s%s\n", k->name, *k->source || *k->path ? "  // " : "", k->path, *k->path && *k->source ? " " : "", k->source);
+        printf("  %s%s%s%s%s\n", k->name, *k->source || *k->path ? "  // " : "", k->path, *k->path && *k->source ? " " : "",
+               k->source);
     }
 }
 
@@ -119,12 +121,13 @@ json_t *profile_json(Tool *t, int64_t calls) {
     for (int i = 0; i < r.n; i++) {
         const Row *k = &r.at[i];
         double each = 1.0 / (double)calls;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f}", "kernel", k->name, "layer", k->path, "source", k->source,
-                                              "calls", (double)k->calls * each, "us", 1e-3 * (double)k->ns * each, "flops",
-                                              (json_int_t)(k->flops / calls), "bytes", (json_int_t)(k->bytes / calls), "floor_us", 1e-3 * k->floor * each));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f}", "kernel", k->name, "layer", k->path,
+                                              "source", k->source, "calls", (double)k->calls * each, "us",
+                                              1e-3 * (double)k->ns * each, "flops", (json_int_t)(k->flops / calls), "bytes",
+                                              (json_int_t)(k->bytes / calls), "floor_us", 1e-3 * k->floor * each));
     }
-    return json_pack("{s:i, s:f, s:f, s:o}", "threads", threads_used(t), "gflops", r.flops_rate * 1e-9, "gbytes", r.bytes_rate * 1e-9, "kernels",
-                     list);
+    return json_pack("{s:i, s:f, s:f, s:o}", "threads", threads_used(t), "gflops", r.flops_rate * 1e-9, "gbytes",
+                     r.bytes_rate * 1e-9, "kernels", list);
 }
 
 /* ---- --trace ------------------------------------------------------------------------------------------------------------- */
@@ -149,7 +152,8 @@ static void event_add(Tool *t, Event e) {
     r->at[r->n++] = e;
 }
 
-void trace_kernel(void *context, const char *name, const char *path, const char *source, int32_t thread, int64_t begin, int64_t end) {
+void trace_kernel(void *context, const char *name, const char *path, const char *source, int32_t thread, int64_t begin,
+                  int64_t end) {
     Tool *t = context;
     if (t->trace) event_add(t, (Event){name, path, source, thread, begin, end});
 }
@@ -175,14 +179,16 @@ void trace_write(Tool *t) {
     fputs("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n", f);
     for (int i = 0; i <= threads_used(t); i++) {
         const char *name = i ? tool_printf(t, "thread %d", i - 1) : "calls";
-        fprintf(f, "{\"ph\": \"M\", \"pid\": 1, \"tid\": %d, \"name\": \"thread_name\", \"args\": {\"name\": \"%s\"}}%s\n", i, name, r->n || i < threads_used(t) ? "," : "");
+        fprintf(f, "{\"ph\": \"M\", \"pid\": 1, \"tid\": %d, \"name\": \"thread_name\", \"args\": {\"name\": \"%s\"}}%s\n", i,
+                name, r->n || i < threads_used(t) ? "," : "");
     }
     for (int i = 0; i < r->n; i++) {
         const Event *e = &r->at[i];
-        json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:{s:s, s:s}}", "ph", "X", "name", e->name, "pid", 1, "tid", e->thread + 1, "ts",
-                              1e-3 * (double)(e->begin - zero), "dur", 1e-3 * (double)(e->end - e->begin), "args", "layer", e->path, "source",
-                              e->source);
-        if (!o || json_dumpf(o, f, JSON_SORT_KEYS | JSON_REAL_PRECISION(12))) tool_fail(t, EXIT_INPUT, "cannot write %s", t->o.trace);
+        json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:{s:s, s:s}}", "ph", "X", "name", e->name, "pid", 1, "tid",
+                              e->thread + 1, "ts", 1e-3 * (double)(e->begin - zero), "dur", 1e-3 * (double)(e->end - e->begin),
+                              "args", "layer", e->path, "source", e->source);
+        if (!o || json_dumpf(o, f, JSON_SORT_KEYS | JSON_REAL_PRECISION(12)))
+            tool_fail(t, EXIT_INPUT, "cannot write %s", t->o.trace);
         json_decref(o);
         fputs(i + 1 < r->n ? ",\n" : "\n", f);
     }

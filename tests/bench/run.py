@@ -20,7 +20,7 @@ from common import OUT, probe
 from workloads import ORT, WORKLOADS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SLICE = 0.2  # seconds of a contestant in a round
+SLICE = 0.12  # seconds of a contestant in a round
 
 
 class Child:

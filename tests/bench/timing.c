@@ -3,8 +3,8 @@
 #include <time.h>
 
 typedef int Ours(void *session, const float *a, const float *b, float *c);
-typedef void Sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                   float beta, float *c, int ldc);
+typedef void Sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
+                   const float *b, int ldb, float beta, float *c, int ldc);
 
 double time_ours(Ours *f, void *session, const float *a, const float *b, float *c, int calls);
 double time_sgemm(Sgemm *f, int m, int n, int k, const float *a, const float *b, float *c, int calls);

@@ -29,7 +29,7 @@ class Workload:
     frozen: tuple = ()                       # prefixes of weights that are not trained
     streams: bool = False                    # every weight is read once a call and used once: the floor is memory's
     tolerance: float = 2e-4                  # of the largest |value|
-    calls: int = 0                           # in one round; 0: as many as take a fifth of a second
+    calls: int = 0                           # in one round; 0: as many as fill a slice of time (run.py)
     quick: bool = False                      # in bench-quick
 
     @property
@@ -113,10 +113,10 @@ WORKLOADS = [
     decoder('GPT-2, decode at 256', 'gpt.mdl', GPT2, 256, streams=True, calls=8),
     decoder('transformer, decode at 8', 'transformer.mdl', DEMO, 8, calls=50, quick=True),
 
-    Workload('MLP, step of 128', 'mlp.mdl', 'step', (128,), mlp_step(128), ((), ()), lambda m: m.mlp, (TORCH, COMPILED, JAX),
+    Workload('MLP, step of 128', 'mlp.mdl', 'step', (128,), mlp_step(128), ((), ()), lambda m: m.mlp, (TORCH, JAX),
              training=lambda m: m.training(m.mlp_loss, m.adamw), check=('predict', (128,), ('x',), ((128, 10),)), model_inputs=('x',)),
     Workload('MLP 784-1024-1024-10, step of 128', 'mlp.mdl', 'step', (128,), mlp_step(128), ((), ()),
-             lambda m: lambda n, x: m.mlp_logits(n, x, (1024, 1024)).softmax(-1), (TORCH, COMPILED, JAX),
+             lambda m: lambda n, x: m.mlp_logits(n, x, (1024, 1024)).softmax(-1), (TORCH, JAX),
              edits=(('Linear(hidden), relu, Dropout(0.2),', 'Linear(1024), relu, Dropout(0.2), Linear(1024), relu, Dropout(0.2),'),),
              training=lambda m: m.training(lambda n, x, y: m.F.cross_entropy(m.mlp_logits(n, x, (1024, 1024)), y.long()), m.adamw),
              check=('predict', (128,), ('x',), ((128, 10),)), model_inputs=('x',)),

@@ -1,6 +1,6 @@
 /* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 300 and run-time
- * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product, weights that
- * are read from packed copies; three machines.
+ * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product, weights
+ * that are read from packed copies; three machines.
  *
  *     contract [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
 #include "tests/passes/graphs.h"
