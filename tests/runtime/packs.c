@@ -78,7 +78,7 @@ static const int32_t SIZE0[] = {0}, TOUCHED[] = {0, 1}, STORED[] = {1};
 static const mdl_entry ENTRIES[] = {{"use", 0, 1, 0, 1, SIZE0, NULL, OUT, ""}};
 static RtShapeFunction *const SLOT_DIMS[] = {w_dims, seen_dims};
 static const RtSlot SLOTS[] = {{&VALUES[0], 0, 0, ONES, w_bytes, NULL, NULL}, {&VALUES[1], 0, 1, NULL, seen_bytes, NULL, NULL}};
-static const RtKernel KERNELS[] = {{"pack 0", "w", "", 0, NULL}, {"pack 1", "w", "", 0, NULL}};
+static const RtKernel KERNELS[] = {{"pack 0", "w", "", 0, NULL, NULL, NULL}, {"pack 1", "w", "", 0, NULL, NULL, NULL}};
 static const RtPack PACKS[] = {{0, 28, 6, scale_10, &KERNELS[0]}, {0, 28, 6, scale_100, &KERNELS[1]}};
 static const RtPackUse USES[] = {{0, NULL, 0, 0}, {1, when, 5, 20}, {1, when, 20, INT64_MAX}};
 static const RtEntry RUNS[] = {{use_run, arena_bytes, 2, TOUCHED, 1, STORED, 0, NULL, NULL, 3, USES, NULL, 0, NULL}};

@@ -41,7 +41,7 @@ static void add_thunk(void *const *args, const int64_t *sizes, char *scratch, in
 }
 static int64_t six(const int64_t *z) { (void)z; return 6; }
 static const RtFloats SUM = {six, 0, 32};
-static const RtKernel ADD = {"k0 add", "w", "made.mdl:1", 1, &SUM};
+static const RtKernel ADD = {"k0 add", "w", "made.mdl:1", 1, &SUM, NULL, NULL};
 static int step_run(RtFrame *f) { /* w += x; refuses x > 10 first, and x > 5 half way */
     float x = *(const float *)f->inputs[0];
     if (x > 10) return rt_fail(f->session, MDL_ASSERT, "step: x is too large");
