@@ -300,6 +300,11 @@ typedef struct Top { /* a member of the file: instance, list, weight */
 } Top;
 
 typedef LIST(Value) Values;
+
+typedef struct Frozen { /* one `freeze`: instances, lists and weights */
+    Values what, except;
+} Frozen;
+
 typedef LIST(Weight *) WeightList;
 
 typedef struct Beside {
@@ -320,8 +325,8 @@ struct Elab {
     LIST(const Ast *) items; /* of the file, with `if` resolved */
     LIST(SlotInfo *) slots;  /* in order of creation */
     LIST(Over *) overs;      /* all replacements, to find those that match nothing */
-    LIST(Value) frozen;      /* instances, lists and weights that `freeze` names, in this entry */
-    LIST(Value) ever_frozen; /* the same of all entries */
+    LIST(Frozen) frozen;      /* in this entry */
+    LIST(Frozen) ever_frozen; /* in all entries */
     LIST(Beside) beside;     /* vectors of networks of which a minimize names the matrices (W0807) */
     bool trains, moved;      /* there is a minimize; an instance is `asked` and `moved` */
     LIST(Member *) making;   /* members on the way */
@@ -472,7 +477,10 @@ typedef void Visit(Elab *el, void *arg, const char *name, Value child);
 void value_children(Elab *el, Value v, Visit *visit, void *arg);
 void value_weights(Elab *el, Value v, WeightList *out); /* all below, in order of declaration */
 const char *value_path(Value v);
+bool frozen_by(const Frozen *f, const char *path);
 bool is_frozen(Elab *el, const char *path);
+bool is_excepted(Elab *el, const char *path); /* not frozen, though something around it is */
+bool values_hold(const Values *v, const char *path); /* the path, or a part that it lies in, is one of them */
 Over *overs_of(Elab *el, const Ast *withs, Env *env);
 Over *overs_below(Elab *el, Over *all, const char *name, int64_t index); /* what is left for this member or element */
 

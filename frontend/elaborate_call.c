@@ -475,6 +475,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     if (f->inst) {
         el->cx.self = f->inst;
         if (is_frozen(el, f->inst->path)) el->cx.training = false;
+        else if (is_excepted(el, f->inst->path)) el->cx.training = el->entry && ast_is(el->entry, AST_TRAIN);
         if (f->inst->checkpoint && el->cx.training && !el->cx.body && !el->cx.region) el->cx.region = ++el->regions;
     }
     const Ast *gradient = ast_kid(d, 4);

@@ -144,16 +144,27 @@ static void check_sizes(Elab *el, const Entry *e) {
 }
 
 static void freeze_list(Elab *el, const Ast *sels, Env *env) {
-    const Ast *list = ast_kid(sels, 0);
-    if (ast_kid(sels, 1)->n) not_yet(el, sels, "`freeze` with `except`");
-    for (int i = 0; i < list->n; i++) {
-        Values v = {0};
-        select_values(el, ast_kid(list, i), env, &v);
-        for (int k = 0; k < v.n; k++) {
-            PUSH(el->arena, el->frozen, v.at[k]);
-            PUSH(el->arena, el->ever_frozen, v.at[k]);
-        }
+    const Ast *list = ast_kid(sels, 0), *except = ast_kid(sels, 1);
+    Frozen f = {0};
+    for (int i = 0; i < list->n; i++) select_values(el, ast_kid(list, i), env, &f.what);
+    for (int i = 0; i < except->n; i++) {
+        int first = f.except.n;
+        bool inside = false;
+        select_values(el, ast_kid(except, i), env, &f.except);
+        for (int k = first; k < f.except.n; k++) inside = inside || values_hold(&f.what, value_path(f.except.at[k]));
+        if (inside) continue;
+        fault(el, ast_kid(except, i), 502, "`%s` is no part of what is frozen here", ast_text(el->arena, ast_kid(except, i)));
+        fault_throw(el);
     }
+    bool any = false;
+    for (int k = 0; k < f.what.n; k++) any = any || !values_hold(&f.except, value_path(f.what.at[k]));
+    if (!any) {
+        fault(el, ast_kid(list, 0), 502, "this freezes nothing");
+        if (except->n) fault_label(el, "`except` leaves all of it out");
+        fault_throw(el);
+    }
+    PUSH(el->arena, el->frozen, f);
+    PUSH(el->arena, el->ever_frozen, f);
 }
 
 static void begin(Elab *el, void *arg) {

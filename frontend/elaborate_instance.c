@@ -482,11 +482,27 @@ void value_weights(Elab *el, Value v, WeightList *out) {
     PUSH(el->arena, *out, v.weight);
 }
 
-bool is_frozen(Elab *el, const char *path) {
-    for (int i = 0; i < el->frozen.n; i++) {
-        const char *p = value_path(el->frozen.at[i]);
+bool values_hold(const Values *v, const char *path) {
+    for (int i = 0; i < v->n; i++) {
+        const char *p = value_path(v->at[i]);
         size_t n = p ? strlen(p) : 0;
         if (p && !strncmp(path, p, n) && (!path[n] || path[n] == '.')) return true;
     }
+    return false;
+}
+
+bool frozen_by(const Frozen *f, const char *path) {
+    return values_hold(&f->what, path) && !values_hold(&f->except, path);
+}
+
+bool is_frozen(Elab *el, const char *path) {
+    for (int i = 0; i < el->frozen.n; i++)
+        if (frozen_by(&el->frozen.at[i], path)) return true;
+    return false;
+}
+
+bool is_excepted(Elab *el, const char *path) {
+    for (int i = 0; i < el->frozen.n; i++)
+        if (values_hold(&el->frozen.at[i].except, path)) return !is_frozen(el, path);
     return false;
 }

@@ -19,11 +19,8 @@ void lint_moved(Elab *el, Inst *i) {
 }
 
 static bool ever_frozen(const Elab *el, const char *path) {
-    for (int i = 0; i < el->ever_frozen.n; i++) {
-        const char *p = value_path(el->ever_frozen.at[i]);
-        size_t n = strlen(p);
-        if (!strncmp(path, p, n) && (!path[n] || path[n] == '.')) return true;
-    }
+    for (int i = 0; i < el->ever_frozen.n; i++)
+        if (frozen_by(&el->ever_frozen.at[i], path)) return true;
     return false;
 }
 
