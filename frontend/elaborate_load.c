@@ -5,19 +5,28 @@
  * into shape and converted. Without a block the names in the file are the paths below the network, behind `prefix`. */
 #include "frontend/elab.h"
 #include "ir/eval.h"
+#include "ir/op.h"
 
 #include <fnmatch.h>
+#include <math.h>
 #include <string.h>
 
 typedef enum { REF_NAME, REF_TRANSPOSE, REF_SLICE, REF_CONCAT } RefKind;
+
+typedef struct Cut { /* one subscript */
+    int64_t lo, hi; /* hi INT64_MAX: to the end */
+    bool single;    /* the axis goes */
+    bool window;    /* lo : +length: nothing counts from the end */
+    bool rest;      /* `...` */
+} Cut;
 
 struct FileRef {
     RefKind kind;
     const char *name; /* NAME; of others for messages: of the first operand */
     FileRef *base;    /* TRANSPOSE, SLICE */
-    int64_t lo[MAX_RANK], hi[MAX_RANK];
+    Cut cut[FILE_RANK];
 
-    int n; /* SLICE: axes named; CONCAT: parts */
+    int n; /* SLICE: subscripts; CONCAT: parts */
     FileRef **part;
     int axis;
     const Ast *node;
@@ -39,7 +48,8 @@ typedef struct Loading {
     WeightFile file;
     const char *prefix;
     Names ignore;
-    bool block;
+    bool block, converts; /* converts: tensors of this type, though a weight has another */
+    DType dtype;
     int total, missing;
 } Loading;
 
@@ -75,33 +85,47 @@ Value load_member(Elab *el, Value ref, const char *member, const Ast *n) {
     return ref_value(r);
 }
 
-static bool slice_end(Elab *el, const Ast *n, Env *env, int64_t *out) {
-    if (!ast_given(n)) return false;
+static int64_t whole_of(Elab *el, const Ast *n, Env *env, int64_t missing) {
+    if (!ast_given(n)) return missing;
     Value v = ev_const(el, n, env);
-    if (v.kind == V_INT) {
-        *out = v.whole;
-        return true;
-    }
+    if (v.kind == V_INT) return v.whole;
     fault(el, n, 203, "an index must be an integer");
     fault_label(el, "this is %s", value_a(el, v));
     fault_throw(el);
 }
 
-/* f["x"][a:b, c:d]; hi of INT64_MAX: to the end. */
+static Cut cut_of(Elab *el, const Ast *x, Env *env) {
+    if (ast_is(x, AST_PACK)) return (Cut){.rest = true};
+    if (ast_is(x, AST_SLICE))
+        return (Cut){.lo = whole_of(el, ast_kid(x, 0), env, 0), .hi = whole_of(el, ast_kid(x, 1), env, INT64_MAX)};
+    if (ast_is(x, AST_STAR)) {
+        fault(el, x, 501, "`[*]` selects parameters and has no value here");
+        fault_throw(el);
+    }
+    int64_t lo = whole_of(el, ast_is(x, AST_WINDOW) ? ast_kid(x, 0) : x, env, 0);
+    if (!ast_is(x, AST_WINDOW)) return (Cut){.lo = lo, .single = true};
+    return (Cut){.lo = lo, .hi = lo + whole_of(el, ast_kid(x, 1), env, 0), .window = true};
+}
+
+/* f["x"][a:b, -1, ..., c : +d] */
 Value load_slice(Elab *el, Value ref, const Ast *n, Env *env) {
     const Ast *subs = ast_kid(n, 1);
     FileRef *r = ref_new(el, REF_SLICE, n);
+    bool rest = false;
     r->base = ref.file;
     r->name = ref.file->name;
-    if (subs->n > MAX_RANK) not_yet(el, n, "a slice of so many dimensions");
-    for (int i = 0; i < subs->n; i++) {
-        const Ast *x = ast_kid(subs, i);
-        if (!ast_is(x, AST_SLICE)) not_yet(el, x, "an index other than a : b on a tensor of a file");
-        r->hi[i] = INT64_MAX;
-        slice_end(el, ast_kid(x, 0), env, &r->lo[i]);
-        slice_end(el, ast_kid(x, 1), env, &r->hi[i]);
+    if (subs->n > FILE_RANK) {
+        fault(el, n, 407, "%d indices; a tensor of a file has at most %d dimensions", subs->n, FILE_RANK);
+        fault_throw(el);
     }
-    r->n = subs->n;
+    for (r->n = 0; r->n < subs->n; r->n++) {
+        Cut c = r->cut[r->n] = cut_of(el, ast_kid(subs, r->n), env);
+        if (c.rest && rest) {
+            fault(el, ast_kid(subs, r->n), 407, "`...` stands twice in one index");
+            fault_throw(el);
+        }
+        rest = rest || c.rest;
+    }
     return ref_value(r);
 }
 
@@ -295,6 +319,44 @@ static const FileTensor *joined(Elab *el, const FileTensor **x, int n, int axis,
     return r;
 }
 
+static void outside(Elab *el, const FileRef *r, const Cut *c, int64_t d) __attribute__((noreturn));
+static void outside(Elab *el, const FileRef *r, const Cut *c, int64_t d) {
+    if (c->single) fault(el, r->node, 409, "index %lld in a dimension of size %lld", (long long)c->lo, (long long)d);
+    else fault(el, r->node, 409, "slice %lld : %lld of a dimension of size %lld", (long long)c->lo, (long long)c->hi, (long long)d);
+    fault_throw(el);
+}
+
+static const FileTensor *sliced(Elab *el, const FileRef *r, const FileTensor *x) {
+    int named = r->n, axis = 0, kept = 0;
+    bool single[FILE_RANK] = {false};
+    for (int i = 0; i < r->n; i++) named -= r->cut[i].rest;
+    if (named > x->rank) {
+        fault(el, r->node, 407, "%d indices for %d dimension%s", named, x->rank, x->rank == 1 ? "" : "s");
+        fault_throw(el);
+    }
+    for (int i = 0; i < r->n; i++, axis++) {
+        Cut c = r->cut[i];
+        if (c.rest) {
+            axis += x->rank - named - 1;
+            continue;
+        }
+        int64_t d = x->dim[axis];
+        if (c.lo < 0 && !c.window) c.lo += d;
+        if (c.single) c.hi = c.lo + 1;
+        else if (c.hi == INT64_MAX) c.hi = d;
+        else if (c.hi < 0 && !c.window) c.hi += d;
+        if (c.lo < 0 || c.hi < c.lo || c.hi > d) outside(el, r, c.single ? &r->cut[i] : &c, d);
+        x = cut(el, x, axis, c.lo, c.hi);
+        single[axis] = c.single;
+    }
+    FileTensor *y = NEW(el->arena, FileTensor);
+    *y = *x;
+    for (int i = 0; i < x->rank; i++)
+        if (!single[i]) y->dim[kept++] = x->dim[i];
+    y->rank = kept;
+    return y;
+}
+
 static const FileTensor *resolve(Elab *el, const Loading *l, const FileRef *r, const Loaded *to) {
     switch (r->kind) {
     case REF_NAME: {
@@ -312,26 +374,7 @@ static const FileTensor *resolve(Elab *el, const Loading *l, const FileRef *r, c
         fault_label(el, "this is %s", file_type(el, x));
         fault_throw(el);
     }
-    case REF_SLICE: {
-        const FileTensor *x = resolve(el, l, r->base, to);
-        if (r->n > x->rank) {
-            fault(el, r->node, 407, "%d indices for %d dimension%s", r->n, x->rank, x->rank == 1 ? "" : "s");
-            fault_throw(el);
-        }
-        for (int i = 0; i < r->n; i++) {
-            int64_t d = x->dim[i], lo = r->lo[i] < 0 ? r->lo[i] + d : r->lo[i],
-                    hi = r->hi[i] == INT64_MAX ? d
-                         : r->hi[i] < 0        ? r->hi[i] + d
-                                               : r->hi[i];
-            if (lo < 0 || hi < lo || hi > d) {
-                fault(el, r->node, 409, "slice %lld : %lld of a dimension of size %lld", (long long)lo, (long long)hi,
-                      (long long)d);
-                fault_throw(el);
-            }
-            x = cut(el, x, i, lo, hi);
-        }
-        return x;
-    }
+    case REF_SLICE: return sliced(el, r, resolve(el, l, r->base, to));
     case REF_CONCAT: {
         const FileTensor **x = NEW_ARRAY(el->arena, const FileTensor *, r->n);
         for (int i = 0; i < r->n; i++) x[i] = resolve(el, l, r->part[i], to);
@@ -341,17 +384,52 @@ static const FileTensor *resolve(Elab *el, const Loading *l, const FileRef *r, c
     return NULL;
 }
 
-/* Types agree, or both are floats and the file's are rounded or widened. */
-static const void *converted(Elab *el, const FileTensor *t, const Type *want) {
+/* The elements as those of another type, which holds each: between floats they are rounded or widened, whatever else must be
+ * the same number. The place of the first that is not goes to `bad`, and NULL is returned. */
+static const void *converted(Elab *el, const FileTensor *t, const Type *want, int64_t *bad) {
     unsigned char *data = arena_alloc(el->arena, t->bytes + 16);
     if (t->bytes) memcpy(data, t->data, t->bytes);
     if (t->dtype == want->dtype) return data;
     int64_t count = elements(t, 0, t->rank);
+    bool from_float = dtype_is_float(t->dtype), to_float = dtype_is_float(want->dtype);
     Tensor *from = tensor_from_bytes(el->arena, t->dtype, 1, &count, data), *to = tensor_new(el->arena, want->dtype, 1, &count);
-    for (int64_t i = 0; i < count; i++) to->f[i] = from->f[i];
+    for (int64_t i = 0; i < count; i++) {
+        bool same = true;
+        if (from_float && to_float) {
+            to->f[i] = from->f[i];
+        } else if (to_float) {
+            to->f[i] = round_float(want->dtype, (double)from->i[i]);
+            same = fabs(to->f[i]) < 0x1p63 && (int64_t)to->f[i] == from->i[i];
+        } else {
+            int64_t whole = 0;
+            if (from_float) same = fabs(from->f[i]) < 0x1p63 && from->f[i] == floor(from->f[i]);
+            if (same) whole = from_float ? (int64_t)from->f[i] : from->i[i];
+            to->i[i] = wrap_int(want->dtype, (uint64_t)whole);
+            same = same && to->i[i] == whole;
+        }
+        if (same) continue;
+        *bad = i;
+        return NULL;
+    }
     void *out = arena_alloc(el->arena, (size_t)(count * dtype_bytes(want->dtype)) + 16);
     tensor_to_bytes(to, out);
     return out;
+}
+
+/* The element at a place, as text. */
+static const char *element_text(Elab *el, const FileTensor *t, int64_t place) {
+    int64_t one = 1;
+    unsigned char data[16] = {0};
+    memcpy(data, t->data + place * dtype_bytes(t->dtype), (size_t)dtype_bytes(t->dtype));
+    Tensor *x = tensor_from_bytes(el->arena, t->dtype, 1, &one, data);
+    return dtype_is_float(t->dtype) ? number_text(el->arena, x->f[0]) : arena_printf(el->arena, "%lld", (long long)x->i[0]);
+}
+
+static void misfit(Elab *el, const Loading *l, const char *name, const FileTensor *t, const SlotInfo *s) {
+    fault(el, l->file_node, 707, "\"%s\" does not fit %s", name, s->path);
+    if (!l->file_node) fault_fact(el, "in:    %s", l->file.name);
+    fault_fact(el, "file:  %s", file_type(el, t));
+    fault_fact(el, "model: %s", typev_text(el, &s->type));
 }
 
 static void store(Elab *el, const Loading *l, const char *name, const FileTensor *t, SlotInfo *s) {
@@ -360,16 +438,19 @@ static void store(Elab *el, const Loading *l, const char *name, const FileTensor
          turned = t->rank == 2 && want->rank == 2 && size_is(want->dim[0], t->dim[1]) && size_is(want->dim[1], t->dim[0]);
     for (int i = 0; same && i < t->rank; i++) same = size_is(want->dim[i], t->dim[i]);
     bool types = t->dtype == want->dtype || (dtype_is_float(t->dtype) && dtype_is_float(want->dtype));
-    if (same && types) {
-        need_data(el, l);
-        s->data = converted(el, t, want);
-        return;
+    types = types || (l->converts && t->dtype == l->dtype);
+    if (!same || !types) {
+        misfit(el, l, name, t, s);
+        if (!same && turned) fault_help(el, "the file stores the transpose: use f[\"...\"].T");
+        if (same && l->st && t->dtype != DT_U32) fault_help(el, "convert it: load ... , dtype = %s;", dtype_name(t->dtype));
+        fault_throw(el);
     }
-    fault(el, l->file_node, 707, "\"%s\" does not fit %s", name, s->path);
-    if (!l->file_node) fault_fact(el, "in:    %s", l->file.name);
-    fault_fact(el, "file:  %s", file_type(el, t));
-    fault_fact(el, "model: %s", typev_text(el, &s->type));
-    if (!same && turned) fault_help(el, "the file stores the transpose: use f[\"...\"].T");
+    need_data(el, l);
+    int64_t bad = 0;
+    s->data = converted(el, t, want, &bad);
+    if (s->data) return;
+    misfit(el, l, name, t, s);
+    fault_fact(el, "element %lld is %s, which %s does not hold", (long long)bad, element_text(el, t, bad), dtype_text(&s->type));
     fault_throw(el);
 }
 
@@ -392,28 +473,43 @@ static bool ignored(const Loading *l, const char *name) {
     return false;
 }
 
+static void bad_option(Elab *el, const Ast *o, const char *must) __attribute__((noreturn));
+static void bad_option(Elab *el, const Ast *o, const char *must) {
+    fault(el, ast_kid(o, 0), 305, "`%s` must be %s", o->text, must);
+    fault_throw(el);
+}
+
 static void read_load_options(Elab *el, Loading *l, const Ast *options, Env *env) {
+    static const char *const known[] = {"prefix", "ignore", "dtype"};
     for (int i = 0; i < options->n; i++) {
-        const Ast *o = ast_kid(options, i);
-        Value v = ev(el, ast_kid(o, 0), env);
-        if (!strcmp(o->text, "prefix") && v.kind == V_STR) {
-            l->prefix = v.text;
-        } else if (!strcmp(o->text, "ignore") && v.kind == V_LIST) {
-            for (int k = 0; k < v.list->item.n; k++) {
-                if (v.list->item.at[k].kind == V_STR) PUSH(el->arena, l->ignore, v.list->item.at[k].text);
-            }
-        } else if (!strcmp(o->text, "dtype")) {
-            not_yet(el, o, "the option `dtype` of load");
-        } else if (!strcmp(o->text, "prefix") || !strcmp(o->text, "ignore")) {
-            fault(el, ast_kid(o, 0), 305, "`%s` must be %s", o->text, o->text[0] == 'p' ? "a string" : "a list of strings");
-            fault_throw(el);
-        } else {
-            Names names = {0};
-            names_push(el, &names, "prefix");
-            names_push(el, &names, "ignore");
+        const Ast *o = ast_kid(options, i), *given = ast_kid(o, 0);
+        Names names = {0};
+        int which = -1;
+        for (int k = 0; k < 3; k++) {
+            names_push(el, &names, known[k]);
+            if (!strcmp(o->text, known[k])) which = k;
+        }
+        if (which < 0) {
             fault(el, o, 703, "`load` has no option `%s`", o->text);
             fault_close(el, &names, o->text);
             fault_throw(el);
+        }
+        if (which == 2) { /* any that a file may have; not all of them are types of tensors yet */
+            if (!ast_is(given, AST_DTYPE) || !dtype_parse(given->text, &l->dtype))
+                bad_option(el, o, "the type of tensors of the file, such as i64");
+            l->converts = true;
+            continue;
+        }
+        Value v = ev(el, given, env);
+        if (which == 0) {
+            if (v.kind != V_STR) bad_option(el, o, "a string");
+            l->prefix = v.text;
+            continue;
+        }
+        if (v.kind != V_LIST) bad_option(el, o, "a list of strings");
+        for (int k = 0; k < v.list->item.n; k++) {
+            if (v.list->item.at[k].kind != V_STR) bad_option(el, o, "a list of strings");
+            PUSH(el->arena, l->ignore, v.list->item.at[k].text);
         }
     }
 }

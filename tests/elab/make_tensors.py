@@ -1,7 +1,7 @@
 """make_tensors.py FILE NAME:TYPE:SHAPE:VALUES... -- a .safetensors for tests; VALUES counts up from the number given, SHAPE is 2x3."""
 import json, struct, sys
 
-codes = {"F32": "f", "F64": "d", "I32": "i", "I64": "q", "U8": "B"}
+codes = {"F32": "f", "F64": "d", "I32": "i", "I64": "q", "I8": "b", "U8": "B"}
 header, data = {}, b""
 for word in sys.argv[2:]:
     name, dtype, shape, first = word.split(":")
