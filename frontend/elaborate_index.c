@@ -151,6 +151,17 @@ static void places(Elab *el, const Ast *n, const Ast *subs, Value b, Env *env, P
     for (; axis < rank; axis++) out[axis] = (Place){.lo = emit_size_const(el, 0), .length = dim[axis]};
 }
 
+static Size ids_count(Elab *el, const Place *p) {
+    Size n = emit_size_const(el, 1);
+    for (int k = 0; k < p->ids->type.rank; k++) n = size_mul(n, p->ids->type.dim[k]);
+    return n;
+}
+
+static Node *flat_ids(Elab *el, const Place *p) {
+    Size n = ids_count(el, p);
+    return emit_reshape(el, emit_cast(el, p->ids, DT_I32), 1, &n);
+}
+
 static Value tensor_index(Elab *el, const Ast *n, Value b, Env *env) {
     int rank = tensor_rank(b), out_rank = 0;
     Place place[MAX_RANK] = {{0}};
@@ -181,8 +192,9 @@ static Value tensor_index(Elab *el, const Ast *n, Value b, Env *env) {
     }
     for (int i = 0; i < rank; i++)
         if (place[i].ids) {
-            if (x->type.rank - 1 + place[i].ids->type.rank > MAX_RANK) not_yet(el, n, "a gather of so many dimensions");
-            x = emit(el, OP_GATHER, &(Attrs){.axis = i}, 2, (Node *[]){x, emit_cast(el, place[i].ids, DT_I32)});
+            bool many = rank - 1 + place[i].ids->type.rank > MAX_RANK; /* axes of single indices go only below */
+            Node *ids = many ? flat_ids(el, &place[i]) : emit_cast(el, place[i].ids, DT_I32);
+            x = emit(el, OP_GATHER, &(Attrs){.axis = i}, 2, (Node *[]){x, ids});
         }
     return value_tensor(emit_reshape(el, x, out_rank, out), b.policy);
 }
@@ -242,16 +254,46 @@ static Node *place_start(Elab *el, const Place *p) {
     return p->start ? p->start : emit_size(el, p->lo, DT_I32);
 }
 
+/* For each of n rows 1 + the last place j with ids[j] = row, or 0. In the order that sorts ids, equal ones stand together,
+ * earlier ones first: the last of each run is the only one that counts. */
+static Node *last_places(Elab *el, Node *ids, Size n) {
+    Size zero = emit_size_const(el, 0), one = emit_size_const(el, 1), m = ids->type.dim[0], end = size_add(m, one);
+    Node *order = emit(el, OP_SORT_IDS, NULL, 1, &ids);
+    Node *sorted = emit(el, OP_GATHER, NULL, 2, (Node *[]){ids, order});
+    Node *padded = emit(el, OP_PAD, &(Attrs){.number = -1, .lo = {zero}, .hi = {one}}, 1, &sorted);
+    Node *last = emit2(el, OP_NE, sorted, emit_slice(el, padded, &one, &end));
+    Node *counted = emit2(el, OP_ADD, order, emit_whole(el, order->type, 1));
+    counted = emit_where(el, last, counted, emit_whole(el, order->type, 0));
+    return emit(el, OP_SCATTER_ADD, &(Attrs){.n_shape = 1, .shape = {n}}, 2, (Node *[]){counted, sorted});
+}
+
+/* x with the slices of v at the places ids along `axis`; of equal ids the last counts. */
+static Node *scattered(Elab *el, Node *x, Node *v, Node *ids, int axis) {
+    Node *place = last_places(el, ids, x->type.dim[axis]), *none = emit_whole(el, place->type, 0);
+    Node *hit = emit2(el, OP_GT, place, none), *row = emit2(el, OP_SUB, place, emit_whole(el, place->type, 1));
+    Node *values = emit(el, OP_GATHER, &(Attrs){.axis = axis}, 2, (Node *[]){v, emit2(el, OP_MAX, row, none)});
+    Size column[MAX_RANK];
+    for (int k = 0; k < x->type.rank; k++) column[k] = k == axis ? x->type.dim[k] : emit_size_const(el, 1);
+    return emit_where(el, emit_reshape(el, hit, x->type.rank, column), values, x);
+}
+
+static bool whole_axis(const Place *p, Size d) {
+    return !p->start && !p->ids && size_is(p->lo, 0) && p->length == d;
+}
+
 /* x with v written at the places of axes from `axis` on: outer axes are cut out, updated, and put back. */
 static Node *update(Elab *el, Node *x, Node *v, const Place *place, int axis) {
     int rank = x->type.rank, next = -1;
-    while (axis < rank && !place[axis].start && size_is(place[axis].lo, 0) && place[axis].length == x->type.dim[axis]) axis++;
+    while (axis < rank && whole_axis(&place[axis], x->type.dim[axis])) axis++;
     if (axis == rank) return v;
     for (int k = axis + 1; k < rank && next < 0; k++)
-        if (place[k].start || !size_is(place[k].lo, 0) || place[k].length != x->type.dim[k]) next = k;
+        if (!whole_axis(&place[k], x->type.dim[k])) next = k;
+    Node *ids = place[axis].ids ? flat_ids(el, &place[axis]) : NULL;
     if (next >= 0) {
         Node *inner;
-        if (place[axis].start) {
+        if (ids) {
+            inner = emit(el, OP_GATHER, &(Attrs){.axis = axis}, 2, (Node *[]){x, ids});
+        } else if (place[axis].start) {
             inner = emit(el, OP_SLICE_AT, &(Attrs){.axis = axis, .extent = place[axis].length}, 2,
                          (Node *[]){x, place[axis].start});
         } else {
@@ -264,6 +306,7 @@ static Node *update(Elab *el, Node *x, Node *v, const Place *place, int axis) {
         }
         v = update(el, inner, v, place, next);
     }
+    if (ids) return scattered(el, x, v, ids, axis);
     return emit(el, OP_UPDATE_AT, &(Attrs){.axis = axis}, 3, (Node *[]){x, v, place_start(el, &place[axis])});
 }
 
@@ -275,9 +318,14 @@ Node *index_update(Elab *el, const Ast *n, Value b, Value v, Env *env) {
     at(el, n);
     Type full = {.dtype = tensor_dtype(b), .rank = rank}, slice = {.dtype = tensor_dtype(b)};
     for (int i = 0; i < rank; i++) {
-        if (place[i].ids) not_yet(el, n, "an assignment through a tensor of indices");
-        full.dim[i] = place[i].length;
-        if (!place[i].single) slice.dim[shown++] = place[i].length;
+        const Type *ids = place[i].ids ? &place[i].ids->type : NULL;
+        full.dim[i] = ids ? ids_count(el, &place[i]) : place[i].length;
+        int more = ids ? ids->rank : !place[i].single;
+        if (shown + more > MAX_RANK) {
+            fault(el, n, 205, "a tensor has at most %d dimensions", MAX_RANK);
+            fault_throw(el);
+        }
+        for (int k = 0; k < more; k++) slice.dim[shown++] = ids ? ids->dim[k] : place[i].length;
     }
     slice.rank = shown;
     TypeV want = {slice, b.policy};

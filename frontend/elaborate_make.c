@@ -58,7 +58,10 @@ static Value fn_iota(Elab *el, Call *c) {
 
 static void list_shape(Elab *el, Call *c, Value v, int depth, Type *t) {
     if (v.kind != V_LIST) return;
-    if (depth == MAX_RANK) not_yet(el, c->node, "a list of so many dimensions");
+    if (depth == MAX_RANK) {
+        fault(el, c->node, 205, "a tensor has at most %d dimensions", MAX_RANK);
+        fault_throw(el);
+    }
     if (depth >= t->rank) {
         t->rank = depth + 1;
         t->dim[depth] = emit_size_const(el, v.list->item.n);

@@ -454,7 +454,12 @@ static Value fn_einsum(Elab *el, Call *c) {
                 }
             }
         if (i == n - 1) strcpy(out, result);
-        if (strlen(out) > MAX_RANK) not_yet(el, c->node, "an einsum with so many axes");
+        if (strlen(out) > MAX_RANK) {
+            fault(el, c->node, 205, "a tensor has at most %d dimensions", MAX_RANK);
+            fault_label(el, "the product of the first %d has %zu", i + 1, strlen(out));
+            fault_help(el, "order the operands so that names leave early, or take two steps");
+            fault_throw(el);
+        }
         product = emit_contract(el, product, v[i].node, have, side[i], out);
         strcpy(have, out);
     }
