@@ -431,7 +431,7 @@ void body_slot_set(Elab *el, Body *b, SlotInfo *s, Node *value);
 Node *body_use(Elab *el, Body *b, Node *n);
 Node *iteration(Elab *el); /* number of the iteration, nested ones counted through: the extra operand of draws; NULL outside of scans */
 /* The value r of a function with a `gradient` block: x are its float arguments, scope has its arguments. */
-Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x, const Ast *node);
+Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x);
 void body_yield(Elab *el, const Ast *n, Value v);
 void body_stop(Elab *el, const Ast *st, Value condition);
 Node *body_stopped(Elab *el); /* bool scalar: an earlier `stop if` has ended this step; NULL: there is none */

@@ -402,7 +402,7 @@ static void numbers_to_tensors(Elab *el, const Ast *params, Env *env) {
     }
 }
 
-static Value with_gradient(Elab *el, FnV *f, Env *scope, Value r, const Ast *node) {
+static Value with_gradient(Elab *el, FnV *f, Env *scope, Value r) {
     const Ast *params = fn_params(f->decl);
     Value *x = NEW_ARRAY(el->arena, Value, params->n + 1);
     int n = 0;
@@ -410,7 +410,7 @@ static Value with_gradient(Elab *el, FnV *f, Env *scope, Value r, const Ast *nod
         Value v = env_own(scope, ast_kid(params, i)->text)->value;
         if (is_strong(v) && dtype_is_float(tensor_dtype(v))) x[n++] = v;
     }
-    return n ? custom_gradient(el, ast_kid(f->decl, 4), scope, r, n, x, node) : r;
+    return n ? custom_gradient(el, ast_kid(f->decl, 4), scope, r, n, x) : r;
 }
 
 static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
@@ -483,7 +483,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     Env *scope = ast_given(gradient) ? env_copy(el, m.env) : NULL; /* the arguments as they came in */
     Value r = run_block(el, fn_body(d), m.env);
     r = value_tensor_of(el, r, node);
-    if (scope) r = with_gradient(el, f, scope, r, node);
+    if (scope) r = with_gradient(el, f, scope, r);
     m.of = NULL;
     r = match_results(el, fn_result(d), r, &m, f->name);
     if (r.kind == V_TENSOR && (!strcmp(f->name, "softmax") || !strcmp(f->name, "log_softmax"))) r.tag = f->name;

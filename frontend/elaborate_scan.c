@@ -126,6 +126,11 @@ Node *body_slot(Elab *el, Body *b, SlotInfo *s) {
 }
 
 void body_slot_set(Elab *el, Body *b, SlotInfo *s, Node *value) {
+    if (!b->scan) {
+        fault_at(el, el->cx.user, 404, "a `gradient` block cannot change `%s`", s->path);
+        fault_help(el, "it runs once for each gradient that is taken, or never; assign in the function itself");
+        fault_throw(el);
+    }
     body_slot(el, b, s);
     find_slot(b, s)->now = value;
 }
@@ -559,32 +564,33 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
     return yielded(el, b, scan, carries, axis);
 }
 
-/* ---- fn f(..) { .. } gradient (dy) { .. }: its body is a graph of the same kind, with dy and the arguments as its first
- * arguments */
+/* ---- fn f(..) { .. } gradient (dy) { .. }: its body is a graph of the same kind; its first arguments are the gradients of the
+ * results, one for each, then the arguments of f. Those of results that are no floats have no name and are never read. */
 
-Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n, const Value *x, const Ast *node) {
+/* Names the gradients of the float results. */
+static void name_gradients(Elab *el, Body *b, const Ast *gradient, Env *scope, const Values *r) {
     const Ast *params = ast_kid(gradient, 0);
-    Context saved = el->cx;
-    if (r.kind != V_TENSOR) not_yet(el, node, "a `gradient` of several results");
-    if (params->n != 1) {
-        fault(el, gradient, 302, "`gradient` takes one argument, the gradient of the result");
+    int wanted = 0, at = 0;
+    for (int i = 0; i < r->n; i++) wanted += dtype_is_float(tensor_dtype(r->at[i]));
+    if (params->n != wanted) {
+        if (r->n == 1) fault(el, gradient, 302, "`gradient` takes one argument, the gradient of the result");
+        else fault(el, gradient, 302, "`gradient` takes one argument for each float result: %d", wanted);
         fault_throw(el);
     }
-    Body *b = NEW(el->arena, Body);
-    b->up = saved.body;
-    b->g = graph_new(el->program->arena, el->program);
-    el->cx.g = b->g;
-    el->cx.body = b;
-    Value dy = value_tensor(body_arg(el, b, ARG_STEP, *tensor_type(r), NULL), r.policy);
-    for (int i = 0; i < n; i++) body_arg(el, b, ARG_CAPTURE, *tensor_type(x[i]), x[i].node);
-    const Ast *p = ast_kid(params, 0);
-    if (ast_given(ast_kid(p, 0))) {
+    Matching m = {.env = scope, .pack = el->cx.pack};
+    for (int i = 0; i < r->n; i++) {
+        Value dy = value_tensor(body_arg(el, b, ARG_STEP, *tensor_type(r->at[i]), NULL), r->at[i].policy);
+        if (!dtype_is_float(tensor_dtype(r->at[i]))) continue;
+        const Ast *p = ast_kid(params, at++);
         bool again = false;
-        Matching m = {.env = scope, .pack = el->cx.pack};
-        dy = match(el, &m, ast_kid(p, 0), dy, p, arena_printf(el->arena, "argument `%s` of gradient", p->text), false, &again);
+        const char *what = arena_printf(el->arena, "argument `%s` of gradient", p->text);
+        if (ast_given(ast_kid(p, 0))) dy = match(el, &m, ast_kid(p, 0), dy, p, what, false, &again);
+        env_set(el, scope, p->text, dy);
     }
-    env_set(el, scope, p->text, dy);
-    Value out = run_block(el, ast_kid(gradient, 1), scope);
+}
+
+/* What the block returns, as the gradients of the arguments x: results of its graph. */
+static void gradient_results(Elab *el, Body *b, const Ast *gradient, Value out, int n, const Value *x) {
     bool tuple = out.kind == V_TUPLE;
     if ((tuple ? out.list->item.n : 1) != n || out.kind == V_NONE) {
         fault(el, gradient, 310, "`gradient` returns one result for each float argument: %d", n);
@@ -602,11 +608,35 @@ Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value r, int n,
         Node *value = operand(el, v, tensor_type(x[i]));
         graph_result(b->g, NULL, use(el, value));
     }
-    if (b->slots.n) not_yet(el, gradient, "a state or cache in a `gradient`");
+}
+
+Value custom_gradient(Elab *el, const Ast *gradient, Env *scope, Value result, int n, const Value *x) {
+    Context saved = el->cx;
+    Values r = {0};
+    bool several = result.kind == V_TUPLE;
+    for (int i = 0; i < (several ? result.list->item.n : 1); i++) {
+        Value v = several ? result.list->item.at[i] : result;
+        if (v.kind != V_TENSOR) {
+            fault(el, gradient, 202, "the results of a function with a `gradient` must be tensors");
+            fault_label(el, "%s is %s", several ? arena_printf(el->arena, "result %d", i) : "this one", value_a(el, v));
+            fault_throw(el);
+        }
+        PUSH(el->arena, r, v);
+    }
+    Body *b = NEW(el->arena, Body);
+    b->up = saved.body;
+    b->g = graph_new(el->program->arena, el->program);
+    el->cx.g = b->g;
+    el->cx.body = b;
+    name_gradients(el, b, gradient, scope, &r);
+    for (int i = 0; i < n; i++) body_arg(el, b, ARG_CAPTURE, *tensor_type(x[i]), x[i].node);
+    gradient_results(el, b, gradient, run_block(el, ast_kid(gradient, 1), scope), n, x);
     el->cx = saved;
-    Node **in = NEW_ARRAY(el->arena, Node *, b->args.n + 1);
-    in[0] = r.node;
-    for (int i = 1; i < b->args.n; i++) in[i] = b->args.at[i].outer;
-    Node *custom = emit(el, OP_CUSTOM, &(Attrs){.body = b->g}, b->args.n, in);
-    return value_tensor(emit_get(el, custom, 0, *tensor_type(r)), r.policy);
+    Node **in = NEW_ARRAY(el->arena, Node *, b->args.n);
+    for (int i = 0; i < b->args.n; i++) in[i] = i < r.n ? r.at[i].node : b->args.at[i].outer;
+    Node *custom = emit(el, OP_CUSTOM, &(Attrs){.body = b->g, .counts = {r.n - 1}}, b->args.n, in);
+    Value out = value_list(el, V_TUPLE);
+    for (int i = 0; i < r.n; i++)
+        list_push(el, out, value_tensor(emit_get(el, custom, i, *tensor_type(r.at[i])), r.at[i].policy));
+    return several ? out : out.list->item.at[0];
 }

@@ -147,6 +147,7 @@ int node_results(const Node *n) {
     case OP_SCAN: return n->attrs.counts[1] + n->attrs.counts[3];
     case OP_CALL: return n->attrs.body->results.n;
     case OP_GRAD: return n->n_in - 1;
+    case OP_CUSTOM: return n->attrs.counts[0] + 1;
     default: return 1;
     }
 }

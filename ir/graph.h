@@ -87,6 +87,7 @@ typedef struct Attrs {
     /* scan: operands are counts[0] invariants, counts[1] initial carries, counts[2] sequences (axis 0 is the step). Body arguments:
      * the step t (i32 scalar), invariants, carries, elements of the sequences. Body results: new carries, counts[3] ys, and if counts[4]
      * is 1 a bool scalar: true ends the loop after this step. The ys of steps that do not run are zeros. */
+    /* custom: counts[0] values more than one */
     int counts[5];
     Window window;          /* conv, window_*; window: [0] of taps, stride, dilation */
 } Attrs;
@@ -224,7 +225,7 @@ Node *node_slice(Graph *g, Node *x, const Size *lo, const Size *hi);
 Node *node_reduce(Graph *g, ReduceFn fn, Node *x, int n_axes, const int *axes);
 Node *node_contract(Graph *g, Node *a, Node *b, const char *la, const char *lb, const char *lo);
 Node *node_get(Graph *g, Node *x, int index);
-int node_results(const Node *n); /* how many: 1, or those of a scan, call or grad, read by get */
+int node_results(const Node *n); /* how many: 1, or those of a scan, call, custom or grad, read by get */
 
 /* A leaf or a random node: their type is not inferred but given (graph_add takes it from attrs.dtype, n_shape, shape). */
 Node *node_leaf(Graph *g, Op op, const Attrs *attrs, Type type);

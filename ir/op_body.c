@@ -146,7 +146,7 @@ bool infer_GET(Infer *i) {
     if (x->type.rank >= 0) return infer_fail(i, "`%s` has one result", op_row(x->op)->name);
     if (k < 0 || k >= node_results(x)) return infer_fail(i, "result %d of %d", k, node_results(x));
     if (x->op == OP_CUSTOM || x->op == OP_GRAD) {
-        i->out = x->in[x->op == OP_GRAD ? k + 1 : 0]->type;
+        i->out = x->in[x->op == OP_GRAD ? k + 1 : k]->type;
         return true;
     }
     i->out = x->attrs.body->results.at[k].value->type;
@@ -178,33 +178,38 @@ bool eval_STOP(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
     return true;
 }
 
-/* The body's arguments are dy, then operands 1...; its results are the gradients of operands 1..., as many as there are. */
+/* The body's arguments are the gradients of the values, then the other operands; its results are the gradients of these, as many
+ * as there are. */
 bool infer_CUSTOM(Infer *i) {
     const Graph *body = i->attrs->body;
+    int values = i->attrs->counts[0] + 1;
     if (!body_closed(i, body)) return false;
-    if (i->n < 1 || body->n_args != i->n) return infer_fail(i, "%d operands, the body has %d arguments", i->n, body->n_args);
+    if (values < 1 || i->n < values || body->n_args != i->n)
+        return infer_fail(i, "%d operands, %d of them values, the body has %d arguments", i->n, values, body->n_args);
     for (int k = 0; k < i->n; k++)
         if (!argument_is(i, body, k, &i->in[k]->type, "its operand")) return false;
-    if (body->results.n > i->n - 1) return infer_fail(i, "%d gradients for %d operands", body->results.n, i->n - 1);
+    if (body->results.n > i->n - values) return infer_fail(i, "%d gradients for %d operands", body->results.n, i->n - values);
     for (int k = 0; k < body->results.n; k++) {
-        if (!type_equal(&body->results.at[k].value->type, &i->in[k + 1]->type))
-            return infer_fail(i, "the gradient of operand %d is %s", k + 1,
+        if (!type_equal(&body->results.at[k].value->type, &i->in[k + values]->type))
+            return infer_fail(i, "the gradient of operand %d is %s", k + values,
                               type_text(i->g->arena, &body->results.at[k].value->type));
     }
     return several(i);
 }
 
-bool eval_CUSTOM(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_STOP(e, n, in, out); }
+bool eval_CUSTOM(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
+    for (int k = 0; k < node_results(n); k++) out[k] = copied(e->arena, in[k]);
+    return true;
+}
 
 void grad_CUSTOM(GradRule *r) {
-    Node *dy = r->dys ? r->dys[0] : r->dy;
-    if (!dy) return;
-    Node **args = NEW_ARRAY(r->g->arena, Node *, r->y->n_in);
-    Node **results = NEW_ARRAY(r->g->arena, Node *, r->y->attrs.body->results.n);
-    for (int k = 1; k < r->y->n_in; k++) args[k] = r->y->in[k];
-    args[0] = dy;
-    graph_inline(r->g, r->y->attrs.body, args, results);
-    for (int k = 0; k < r->y->attrs.body->results.n; k++) r->dx[k + 1] = results[k];
+    const Node *y = r->y;
+    int values = node_results(y);
+    Node **args = NEW_ARRAY(r->g->arena, Node *, y->n_in), **results = NEW_ARRAY(r->g->arena, Node *, y->attrs.body->results.n);
+    for (int k = 0; k < y->n_in; k++) args[k] = y->in[k];
+    for (int k = 0; k < values; k++) args[k] = r->dys[k] ? r->dys[k] : node_const(r->g, y->in[k]->type, 0.0);
+    graph_inline(r->g, y->attrs.body, args, results);
+    for (int k = 0; k < y->attrs.body->results.n; k++) r->dx[k + values] = results[k];
 }
 
 bool infer_GRAD(Infer *i) {

@@ -373,7 +373,11 @@ static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recomput
             p->at = end;
         }
     }
-    if (has & A_COUNTS) {
+    if (op == OP_CUSTOM && try(p, "values")) {
+        if (!whole_int(p, &a->counts[0])) return false;
+        a->counts[0]--;
+    }
+    if (op == OP_SCAN) {
         if (!expect(p, "counts")) return false;
         for (int k = 0; k < 4; k++)
             if (!whole_int(p, &a->counts[k])) return false;

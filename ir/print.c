@@ -128,7 +128,7 @@ static void print_results_type(FILE *f, const Node *n) {
     for (int k = 0; k < node_results(n); k++) {
         Type t;
         if (k) fputs(", ", f);
-        if (n->op == OP_CUSTOM || n->op == OP_GRAD) t = n->in[n->op == OP_GRAD ? k + 1 : 0]->type;
+        if (n->op == OP_CUSTOM || n->op == OP_GRAD) t = n->in[n->op == OP_GRAD ? k + 1 : k]->type;
         else t = n->attrs.body->results.at[k].value->type;
         if (n->op == OP_SCAN && k >= n->attrs.counts[1]) {
             fprintf(f, "%s[", dtype_name(t.dtype));
@@ -224,7 +224,8 @@ static void print_after(FILE *f, const Node *n) {
     if (has & A_AXIS) fprintf(f, " axis %d", a->axis);
     if (has & A_SITE) fprintf(f, " site %" PRIu32, a->site);
     if (has & A_SITE && a->step) fprintf(f, " step %" PRIu64, a->step);
-    if (has & A_COUNTS) {
+    if (n->op == OP_CUSTOM && a->counts[0]) fprintf(f, " values %d", a->counts[0] + 1);
+    if (n->op == OP_SCAN) {
         fprintf(f, " counts %d %d %d %d%s", a->counts[0], a->counts[1], a->counts[2], a->counts[3], a->counts[4] ? " stop" : "");
     }
     if (has & A_WINDOW) {

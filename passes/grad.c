@@ -6,8 +6,8 @@
  * Every GRAD is expanded in the order of the text into the new graph, where inner gradients are ordinary nodes by then: second
  * order needs nothing more. One sweep: the nodes that depend on an x, from y backwards; each hands the gradient of its result
  * to its operands by the rule of its op (ir/op_*.c); contributions to one value are added in reverse order of the text. A scan
- * collects the gradients of its results from their GETs and hands them on when the sweep comes to it (grad_scan.c). STOP ends a
- * path. CUSTOM's operands 1.. get what its body makes of dy and them; its value gets nothing.
+ * collects the gradients of its results from their GETs and hands them on when the sweep comes to it (grad_scan.c); CUSTOM, too:
+ * its operands behind its values get what its body makes of those gradients and them; its values get nothing. STOP ends a path.
  *
  * What a @checkpoint call computed (recompute < 0) is not kept for the sweep: a rule sees it through `again`, made of copies
  * with the number of the call (recompute > 0), from the values that came into the call. Only the copies that a rule reads stay
@@ -22,7 +22,7 @@ typedef struct Sweep {
     Graph *g;
     bool *depends;   /* by id, of nodes that were there when the sweep began: depends on an x */
     Node **gradient; /* likewise: so far */
-    Node ***several; /* likewise, of a scan: of each of its results */
+    Node ***several; /* likewise, of a scan or custom: of each of its results */
     Node **copies;   /* likewise, of what a @checkpoint call computed */
 } Sweep;
 
@@ -64,25 +64,22 @@ static void again_follow(Sweep *s, int from, const Node *dy) {
     }
 }
 
-/* The gradient of a GET goes to the node with several results: a custom has one, a scan many. */
+/* The gradient of a GET goes to the node with several results. */
 static void sweep_get(Sweep *s, const Node *get, Node *dy) {
     const Node *n = get->in[0];
-    if (n->op != OP_SCAN) {
-        sweep_give(s, n, dy);
-        return;
-    }
     if (!s->several[n->id]) s->several[n->id] = NEW_ARRAY(s->c->scratch, Node *, node_results(n));
     add_to(s->g, &s->several[n->id][get->attrs.index], dy);
 }
 
-static void sweep_custom(Sweep *s, Node *n, Node *dy) {
+static void sweep_custom(Sweep *s, Node *n, Node *const *dys) {
     const Graph *body = n->attrs.body;
+    int values = node_results(n);
     Node **args = NEW_ARRAY(s->c->scratch, Node *, n->n_in);
-    args[0] = dy;
-    for (int i = 1; i < n->n_in; i++) args[i] = again(s, n)->in[i];
+    for (int i = 0; i < values; i++) args[i] = dys[i] ? dys[i] : node_const(s->g, n->in[i]->type, 0.0);
+    for (int i = values; i < n->n_in; i++) args[i] = again(s, n)->in[i];
     if (body->n_args != n->n_in) bug("custom with %d operands has a body with %d arguments", n->n_in, body->n_args);
     Node **out = rewrite_inline(s->c, s->g, body, args);
-    for (int i = 0; i < body->results.n && i + 1 < n->n_in; i++) sweep_give(s, n->in[i + 1], out[i]);
+    for (int i = 0; i < body->results.n && i + values < n->n_in; i++) sweep_give(s, n->in[i + values], out[i]);
 }
 
 static void sweep_node(Sweep *s, Node *n) {
@@ -101,7 +98,7 @@ static void sweep_node(Sweep *s, Node *n) {
         return;
     }
     if (n->op == OP_CUSTOM) {
-        sweep_custom(s, n, dy);
+        sweep_custom(s, n, s->several[n->id]);
         return;
     }
     if (n->op == OP_GET) {
@@ -124,7 +121,7 @@ bool *grad_depends(PassContext *c, const Graph *g, int n_xs, Node *const *xs) {
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *x = g->nodes.at[i];
         if (depends[i] || x->op == OP_STOP || !differentiable(x)) continue;
-        for (int k = x->op == OP_CUSTOM ? 1 : 0; k < x->n_in; k++)
+        for (int k = x->op == OP_CUSTOM ? node_results(x) : 0; k < x->n_in; k++)
             if (depends[x->in[k]->id]) depends[i] = true;
     }
     return depends;
@@ -177,7 +174,8 @@ static Graph *marks_drop(PassContext *c, const Graph *g) {
         const Node *n = g->nodes.at[i];
         if (!r.live[i]) continue;
         bool gone = n->op == OP_STOP || n->op == OP_CUSTOM || (n->op == OP_GET && n->in[0]->op == OP_CUSTOM);
-        r.map[i] = gone ? r.map[n->in[0]->id] : rewrite_copy(&r, n);
+        const Node *value = !gone ? NULL : n->op == OP_GET ? n->in[0]->in[n->attrs.index] : n->in[0];
+        r.map[i] = gone ? r.map[value->id] : rewrite_copy(&r, n);
         if (r.map[i] && !r.map[i]->name) r.map[i]->name = n->name;
         if (r.map[i] && r.map[i]->recompute < 0) r.map[i]->recompute = 0;
     }

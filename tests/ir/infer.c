@@ -80,6 +80,8 @@ static const Case CASES[] = {
     {"(f32[]) = scan %s counts 1 1 0 0 extent n {\n %t: i32[] = arg 0\n %c: f32[] = arg 1\n results %c\n }",
      "scan: 1 operands for 1 invariants, 1 carries, 0 sequences"},
     {"(f32[]) = custom %s, %v {\n %dy: f32[] = arg 0\n %v: f32[n] = arg 1\n results %dy\n }", "custom: the gradient of operand 1 is f32[]"},
+    {"(f32[n], f32[]) = custom %v, %s values 2 {\n %d: f32[n] = arg 0\n %e: f32[] = arg 1\n results %d\n }", "custom: 1 gradients for 0 operands"},
+    {"(f32[n], f32[]) = custom %v values 2 {\n %d: f32[n] = arg 0\n }", "custom: 1 operands, 2 of them values, the body has 1 arguments"},
 };
 
 int main(void) {
