@@ -385,15 +385,15 @@ static int program_nodes(const Program *p) {
     return n;
 }
 
-enum { ENTRY_NAME_TAKEN = 616 };
+enum { NAME_TAKEN = 616 };
 
-/* Each entry becomes the C function NAME_ENTRY, beside the two that every model has. */
-static void entries_check(Compilation *c) {
+/* A function of the program must not stand in for one that the runtime in the same library calls. */
+static void exports_check_libc(Compilation *c) {
     for (int i = 0; i < c->program->entries.n; i++) {
         const Entry *e = c->program->entries.at[i];
-        if (strcmp(e->name, "open") && strcmp(e->name, "model")) continue;
-        Report *r = diag_error(c->diag, e->loc, ENTRY_NAME_TAKEN, "an entry cannot be called `%s`", e->name);
-        diag_fact(r, "its C function would be %s_%s, which every library has already", c->program->name, e->name);
+        if (!e->symbol || !link_imports(e->symbol)) continue;
+        Report *r = diag_error(c->diag, e->loc, NAME_TAKEN, "the C function of `%s` cannot be called `%s`", e->name, e->symbol);
+        diag_fact(r, "the C library has a function of this name");
     }
 }
 
@@ -410,7 +410,7 @@ static bool stage_elaborate(Compilation *c, bool check) {
     c->program = elaborate(c->arena, c->ast, c->source, &options, c->diag);
     if (!c->program || diag_errors(c->diag)) return false;
     if (o->warnings_are_errors && diag_warnings(c->diag)) return false;
-    entries_check(c);
+    exports_check_libc(c);
     if (diag_errors(c->diag)) return false;
     const char *message;
     if (!program_verify(c->program, c->arena, &message)) bug("the program as elaborated: %s", message);

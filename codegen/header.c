@@ -30,23 +30,10 @@ static const char *c_type(DType d) {
     bug("%s does not cross the C interface", dtype_name(d));
 }
 
-static bool c_keyword(const char *word) {
-    static const char *const words[] = {
-        "auto",   "bool",    "break",  "case",      "char",   "class",    "const",   "continue", "default",  "delete",
-        "do",     "double",  "else",   "enum",      "extern", "float",    "for",     "friend",   "goto",     "if",
-        "inline", "int",     "long",   "namespace", "new",    "operator", "private", "public",   "register", "restrict",
-        "return", "short",   "signed", "sizeof",    "static", "struct",   "switch",  "template", "this",     "throw",
-        "try",    "typedef", "union",  "unsigned",  "using",  "virtual",  "void",    "volatile", "while",    "s"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (!strcmp(words[i], word)) return true;
-    }
-    return false;
-}
-
 /* A parameter's name: that of the program, and an underscore where C (or the session) has taken it or an earlier parameter has
  * it. */
 static const char *parameter_name(Arena *arena, const char *name, const char **taken, int n) {
-    if (c_keyword(name)) name = arena_printf(arena, "%s_", name);
+    if (c_keyword(name) || !strcmp(name, "s")) name = arena_printf(arena, "%s_", name);
     for (int i = 0; i < n; i++) {
         if (strcmp(taken[i], name)) continue;
         name = arena_printf(arena, "%s_", name);
@@ -71,7 +58,7 @@ static void shape_comment(FILE *f, Arena *arena, const char *name, const Type *t
 static void entry_declare(FILE *f, Arena *arena, const Program *p, const Entry *e) {
     int n_out = e->graph->results.n, n = 0, total = e->n_sizes + e->n_inputs + n_out;
     const char **names = NEW_ARRAY(arena, const char *, total + 1);
-    fprintf(f, "int %s_%s(mdl_session *s", p->name, e->name);
+    fprintf(f, "int %s(mdl_session *s", entry_symbol(arena, p, e));
     for (int i = 0; i < e->n_sizes; i++, n++) {
         names[n] = parameter_name(arena, e->sizes[i]->name, names, n);
         fprintf(f, ", int64_t %s", names[n]);

@@ -118,6 +118,12 @@ static const char *const libc_names[] = {
 #undef IMPORT
 };
 
+bool link_imports(const char *name) {
+    for (size_t i = 0; i < sizeof libc_names / sizeof *libc_names; i++)
+        if (!strcmp(libc_names[i], name)) return true;
+    return false;
+}
+
 bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes *objects, int n, Bytes *result,
                  const char **error) {
     Command c = {.n = 0};

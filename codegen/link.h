@@ -11,6 +11,8 @@ bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes
 /* A module of WebAssembly of the objects, that imports nothing. */
 bool link_module(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
 
+bool link_imports(const char *name); /* does the runtime call this function of the C library? */
+
 /* One relocatable object of the objects, hidden symbols made local. */
 bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
 

@@ -231,7 +231,7 @@ static void entry_function(Tables *t, int index, LLVMValueRef program) {
     for (int i = 0; i < e->n_inputs; i++)
         types[n++] = e->inputs[i].type.rank ? m->ptr : scalar_type(m, e->inputs[i].type.dtype);
     for (int i = 0; i < n_out; i++) types[n++] = m->ptr;
-    LLVMValueRef f = exported(t, arena_printf(m->arena, "%s_%s", t->program->name, e->name), module_type(m, m->i32, n, types));
+    LLVMValueRef f = exported(t, entry_symbol(m->arena, t->program, e), module_type(m, m->i32, n, types));
 
     LLVMBuilderRef b = body_begin(t, f);
     LLVMValueRef sizes = LLVMBuildAlloca(b, LLVMArrayType2(m->i64, (uint64_t)e->n_sizes + 1), "sizes");

@@ -440,6 +440,10 @@ Node *body_stopped(Elab *el); /* bool scalar: an earlier `stop if` has ended thi
 void elab_entries(Elab *el);
 void elab_overs_used(Elab *el); /* E0503 for replacements that matched nothing */
 
+/* ---- exports.c */
+const char *export_name(Elab *el, const Ast *entry);  /* of its @export; NULL: none */
+void exports_check(const Program *p, Diag *diag);     /* E0616: two functions of one name */
+
 /* ---- elaborate_call.c */
 typedef struct Arg {
     Value value;

@@ -250,17 +250,20 @@ static void declare_dims(Elab *el, const Ast *it, Env *env) {
 }
 
 static void check_attributes(Elab *el, const Ast *it) {
-    static const char *const fine[] = {"checkpoint", "kernel", "deprecated", "noquant"};
+    static const char *const fine[] = {"checkpoint", "kernel", "deprecated", "noquant", "export"};
     for (int i = 0; it->attrs && i < it->attrs->n; i++) {
         const Ast *a = ast_kid(it->attrs, i);
         bool known = false;
-        for (int k = 0; k < 4; k++) known = known || !strcmp(a->text, fine[k]);
+        for (int k = 0; k < 5; k++) known = known || !strcmp(a->text, fine[k]);
+        if (!strcmp(a->text, "export") && !ast_is(it, AST_ENTRY) && !ast_is(it, AST_TRAIN)) {
+            fault(el, a, 105, "`@export` stands before an entry");
+            fault_throw(el);
+        }
         if (known) continue;
-        if (!strcmp(a->text, "device") || !strcmp(a->text, "export")) not_yet(el, a, arena_printf(el->arena, "`@%s`", a->text));
+        if (!strcmp(a->text, "device")) not_yet(el, a, "`@device`");
         Names names = {0};
-        for (int k = 0; k < 4; k++) names_push(el, &names, fine[k]);
+        for (int k = 0; k < 5; k++) names_push(el, &names, fine[k]);
         names_push(el, &names, "device");
-        names_push(el, &names, "export");
         fault(el, a, 105, "there is no attribute `@%s`", a->text);
         fault_close(el, &names, a->text);
         fault_throw(el);
@@ -735,6 +738,8 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     renumber(el, order_slots(el));
     make_init(el);
     if (options->load) elab_guard(el, load_given, (void *)options->load);
+    if (diag_errors(diag) > errors) return NULL;
+    exports_check(p, diag);
     if (diag_errors(diag) > errors) return NULL;
     elab_guard(el, lint_program, file);
     lint_file(file, diag);

@@ -174,6 +174,7 @@ static void begin(Elab *el, void *arg) {
         env_set(el, r->env, d->text, value_size(named_size(el, ast_kid(d, 0), d->text, r->env)));
     }
     unused_dims(el, r->it);
+    r->entry->symbol = export_name(el, r->it);
     read_inputs(el, r);
     check_sizes(el, r->entry);
     for (int i = 0; i < el->items.n; i++)

@@ -164,6 +164,7 @@ typedef struct EntryInput {
 
 struct Entry {
     const char *name;
+    const char *symbol; /* of the C function, if not PROGRAM_ENTRY; or NULL */
     bool train;
     Graph *graph;
     int n_sizes, n_inputs;
@@ -234,6 +235,10 @@ Node *node_leaf(Graph *g, Op op, const Attrs *attrs, Type type);
 Node *graph_copy_node(Graph *g, const Node *n, Node *const *in);
 /* Puts a body in line: its nodes and effects go into g with args[] for its arguments; results[] are its results, in g. */
 void graph_inline(Graph *g, const Graph *body, Node *const *args, Node **results);
+
+/* ---- names for C (c_names.c) */
+const char *entry_symbol(Arena *a, const Program *p, const Entry *e); /* of the function of an entry */
+bool c_keyword(const char *word);                                     /* of C or C++ */
 
 /* ---- text (print.c, parse.c), verifier (verify.c) */
 void graph_print(FILE *f, const Graph *g, const char *header_indent);

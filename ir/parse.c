@@ -636,6 +636,7 @@ static bool entry_line(Parser *p, bool train) {
     if (!skip_types(p)) return false;
     if (try(p, "draws") && !whole(p, &draws)) return false;
     e->draws = (uint32_t)draws;
+    if (try(p, "export")) e->symbol = string(p);
     if (!end_of_line(p, &path, &e->loc)) return false;
     e->graph = graph_new(p->arena, p->program);
     PUSH(p->arena, p->program->entries, e);

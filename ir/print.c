@@ -374,6 +374,8 @@ static void print_entry(FILE *f, const Program *p, const Entry *e) {
     }
     fputc(')', f);
     if (e->draws) fprintf(f, " draws %" PRIu32, e->draws);
+    if (e->symbol) fputs(" export ", f);
+    if (e->symbol) print_string(f, e->symbol);
     print_place(f, NULL, e->loc);
     fputc('\n', f);
     print_lines(f, e->graph, "  ");

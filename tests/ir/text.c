@@ -44,7 +44,7 @@ static const char PROGRAM[] =
     "  %3: f32[3, 4] = random normal %1, %2 site 4294967295 step 18446744073709551615\n"
     "  store net.0.weight = %0\n"
     "  store opt.m = %3\n"
-    "entry f[batch, t@2](x: f32[batch, 4], ids: i32[t]) -> (y: f32[batch, 4]) draws 2   // - my net.mdl:20\n"
+    "entry f[batch, t@2](x: f32[batch, 4], ids: i32[t]) -> (y: f32[batch, 4]) draws 2 export \"classify\"   // - my net.mdl:20\n"
     "  %x: f32[batch, 4] = input 0 x\n"
     "  %ids: i32[t] = input 1 ids\n"
     "  %2: f32[2] = slot net.0.weight\n"
