@@ -214,6 +214,7 @@ typedef struct SlotInfo {
     const char *path, *for_path; /* for_path: the parameter an optimizer state belongs to */
     SlotKind kind;
     TypeV type;
+    double first;        /* without a weight: the initial value */
     bool optimizer;
     bool kept, touched;  /* in an entry that is kept */
     bool stored;         /* by some kept entry */
@@ -301,6 +302,11 @@ typedef struct Top { /* a member of the file: instance, list, weight */
 
 typedef LIST(Value) Values;
 
+typedef struct LossScale { /* what the loss is multiplied by before gradients are taken, and they are divided by */
+    double factor;         /* 0: nothing */
+    bool dynamic;          /* found while training, instead */
+} LossScale;
+
 typedef struct Frozen { /* one `freeze`: instances, lists and weights */
     Values what, except;
 } Frozen;
@@ -332,6 +338,7 @@ struct Elab {
     LIST(Member *) making;   /* members on the way */
     Names told;              /* names that were reported as unknown */
     Loc statement;           /* that check_names looks at, or no place */
+    LossScale loss_scale;    /* of `precision`: of every minimize that has none of its own */
     bool *define_used;
     bool impossible;         /* with these -D an assertion of the file is false: what follows from it is not worth telling */
     const char **importing;  /* files being read, to find cycles */
@@ -517,6 +524,7 @@ void lint_program(Elab *el, void *file); /* an Ast; for elab_guard, after the in
 
 /* ---- elaborate_minimize.c, elaborate_load.c */
 void ev_minimize(Elab *el, const Ast *st, Env *env);
+LossScale read_loss_scale(Elab *el, const Ast *n, Env *env); /* a number, or the word `dynamic` */
 void ev_load(Elab *el, const Ast *st, Env *env);
 void load_assign(Elab *el, const Ast *target, Value v, Env *env, const Ast *st);
 Value load_ref(Elab *el, Value file, const char *name, const Ast *n);

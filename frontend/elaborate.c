@@ -361,6 +361,10 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
     for (int i = 0; i < it->n; i++) {
         const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
         const char *what = arena_printf(el->arena, "%s { %s = %s; }", it->text, q->text, ast_text(el->arena, value));
+        if (!strcmp(it->text, "precision") && !strcmp(q->text, "loss_scale")) {
+            el->loss_scale = read_loss_scale(el, value, env);
+            continue;
+        }
         if (!strcmp(it->text, "precision")) {
             if (!ast_is(value, AST_DTYPE) || strcmp(value->text, "f32"))
                 not_yet(el, value, arena_printf(el->arena, "`%s`", what));

@@ -4,7 +4,11 @@
  * order: the mean over `accumulate` calls, clip_value, clip_norm (one norm over all clauses), and for each parameter one call
  * of its optimizer, a layer (w, g, step) -> w whose states are slots of that parameter. With accumulate = n every slot that the
  * update changes takes where(go, new, old): go is true in every n-th call. With skip_nan it is true only where all gradients of
- * the call are finite, and a call that has others is not counted or added up either. */
+ * the call are finite, and a call that has others is not counted or added up either.
+ *
+ * loss_scale = S takes the gradients of S times the loss and divides them by S, so that small ones survive a small type on the
+ * way. `dynamic` looks for the largest S that does not overflow: it halves where a gradient is not finite (that call changes
+ * nothing else) and doubles after 2000 calls that went well. The numbers are those of PyTorch's GradScaler, the limits are not. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -21,7 +25,11 @@ typedef struct Options {
     Value clip_norm, clip_value;
     int64_t accumulate;
     bool skip_nan;
+    LossScale loss_scale;
 } Options;
+
+static const double FIRST_SCALE = 0x1p16, LEAST_SCALE = 1, MOST_SCALE = 0x1p24;
+enum { CALLS_TO_DOUBLE = 2000 };
 
 typedef LIST(Update) Updates;
 
@@ -76,8 +84,18 @@ static void add_clause(Elab *el, const Ast *clause, Env *env, Updates *out) {
     fault_throw(el);
 }
 
+LossScale read_loss_scale(Elab *el, const Ast *n, Env *env) {
+    if (ast_is(n, AST_NAME) && !strcmp(n->text, "dynamic")) return (LossScale){.dynamic = true};
+    Value v = ev_const(el, n, env);
+    if ((v.kind == V_INT || v.kind == V_NUM) && number_value(v) > 0 && number_value(v) <= 0x1p100)
+        return (LossScale){.factor = number_value(v)};
+    fault(el, n, 305, "`loss_scale` must be a number above 0, or the word dynamic");
+    fault_label(el, "this is %s", value_text(el, v));
+    fault_throw(el);
+}
+
 static Options read_options(Elab *el, const Ast *tail, Env *env) {
-    Options o = {.accumulate = 1};
+    Options o = {.accumulate = 1, .loss_scale = el->loss_scale};
     static const char *const known[] = {"clip_norm", "clip_value", "accumulate", "skip_nan", "loss_scale"};
     for (int i = 0; i < tail->n; i++) {
         const Ast *x = ast_kid(tail, i);
@@ -93,7 +111,10 @@ static Options read_options(Elab *el, const Ast *tail, Env *env) {
             fault_close(el, &names, x->text);
             fault_throw(el);
         }
-        if (which == 4) not_yet(el, x, arena_printf(el->arena, "the option `%s`", x->text));
+        if (which == 4) {
+            o.loss_scale = read_loss_scale(el, ast_kid(x, 0), env);
+            continue;
+        }
         Value v = ev_const(el, ast_kid(x, 0), env);
         bool good = which == 2   ? v.kind == V_INT && v.whole >= 1 && v.whole <= 1000000
                     : which == 3 ? v.kind == V_BOOL
@@ -136,13 +157,41 @@ static Node *all_finite(Elab *el, const Updates *u) {
     return good;
 }
 
+static SlotInfo *extra_of_first(Elab *el, const Updates *u, const char *name, Type type) {
+    const Update *x = &u->at[0];
+    return slot_extra(el, arena_printf(el->arena, "%s.%s.%s", x->opt->path, name, x->slot->path), x->slot->path, type);
+}
+
+static SlotInfo *scale_slot(Elab *el, const Updates *u) {
+    SlotInfo *s = extra_of_first(el, u, "scale", type_scalar(DT_F32));
+    s->first = FIRST_SCALE;
+    return s;
+}
+
+/* What the loss is multiplied by; NULL: nothing. */
+static Node *loss_scale(Elab *el, const Updates *u, const LossScale *s) {
+    if (s->dynamic) return slot_get(el, scale_slot(el, u));
+    return s->factor > 0 ? emit_scalar(el, DT_F32, s->factor) : NULL;
+}
+
+/* The next scale, from whether the gradients of this call are finite. */
+static void scale_follow(Elab *el, const Updates *u, Node *finite) {
+    Type counter = type_scalar(DT_I64);
+    SlotInfo *scale = scale_slot(el, u), *calls = extra_of_first(el, u, "good", counter);
+    Node *now = slot_get(el, scale), *none = emit_whole(el, counter, 0);
+    Node *good = emit2(el, OP_ADD, slot_get(el, calls), emit_whole(el, counter, 1));
+    Node *grow = emit2(el, OP_EQ, good, emit_whole(el, counter, CALLS_TO_DOUBLE));
+    Node *more = emit2(el, OP_MIN, emit2(el, OP_MUL, now, emit_scalar(el, DT_F32, 2)), emit_scalar(el, DT_F32, MOST_SCALE));
+    Node *less = emit2(el, OP_MAX, emit2(el, OP_MUL, now, emit_scalar(el, DT_F32, 0.5)), emit_scalar(el, DT_F32, LEAST_SCALE));
+    slot_set(el, scale, emit_where(el, finite, emit_where(el, grow, more, now), less));
+    slot_set(el, calls, emit_where(el, emit2(el, OP_AND, finite, emit1(el, OP_NOT, grow)), good, none));
+}
+
 /* Adds this call's gradients to the pending sums, unless `good` is given and false; returns whether this call is the n-th, g
  * becomes the mean. */
 static Node *accumulated(Elab *el, Updates *u, int64_t n, Node *good) {
-    Inst *first = u->at[0].opt;
     Type counter = type_scalar(DT_I64);
-    SlotInfo *calls =
-        slot_extra(el, arena_printf(el->arena, "%s.calls.%s", first->path, u->at[0].slot->path), u->at[0].slot->path, counter);
+    SlotInfo *calls = extra_of_first(el, u, "calls", counter);
     Node *before = slot_get(el, calls), *done = emit2(el, OP_ADD, before, emit_whole(el, counter, 1));
     Node *go = emit2(el, OP_EQ, done, emit_whole(el, counter, n)), *none = emit_whole(el, counter, 0);
     if (good) go = emit2(el, OP_AND, go, good);
@@ -241,11 +290,16 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
         if (ast_is(ast_kid(tail, i), AST_CLAUSE)) add_clause(el, ast_kid(tail, i), env, &u);
     at(el, st);
     Node **in = NEW_ARRAY(el->arena, Node *, u.n + 1);
-    in[0] = loss.node;
+    Node *scale = loss_scale(el, &u, &options.loss_scale);
+    in[0] = scale ? emit2(el, OP_MUL, loss.node, scale) : loss.node;
     for (int i = 0; i < u.n; i++) in[i + 1] = u.at[i].w = slot_get(el, u.at[i].slot);
-    Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in);
-    for (int i = 0; i < u.n; i++) u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);
-    Node *go = options.skip_nan ? all_finite(el, &u) : NULL;
+    Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in), *back = scale ? emit2(el, OP_DIV, emit_scalar(el, DT_F32, 1), scale) : NULL;
+    for (int i = 0; i < u.n; i++) {
+        u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);
+        if (scale) u.at[i].g = scaled(el, u.at[i].g, emit_cast(el, back, u.at[i].w->type.dtype));
+    }
+    Node *go = options.skip_nan || options.loss_scale.dynamic ? all_finite(el, &u) : NULL;
+    if (options.loss_scale.dynamic) scale_follow(el, &u, go);
     if (options.accumulate > 1) go = accumulated(el, &u, options.accumulate, go);
     clip(el, &u, &options);
     for (int i = 0; i < u.n; i++) update(el, st, &u.at[i], go);

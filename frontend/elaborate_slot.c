@@ -169,7 +169,7 @@ static Value initial_value(Elab *el, const Ast *e, Env *env, const TypeV *t) {
 }
 
 Node *slot_initial(Elab *el, SlotInfo *s) {
-    if (!s->weight) return emit_const(el, s->type.type, 0);
+    if (!s->weight) return emit_const(el, s->type.type, s->first);
     const Ast *e = s->init ? s->init : ast_kid(s->weight->decl, 1);
     Env *env = s->init ? el->file : s->weight->env;
     Context saved = el->cx;
