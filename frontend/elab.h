@@ -263,6 +263,7 @@ typedef struct Context {
     Loc user;           /* innermost place in a file of the user */
     bool collecting;    /* inside the block of `load .. as` */
     int region;         /* number of the @checkpoint call around, or 0 */
+    Body *region_body;  /* of the scan in which that call stands, or NULL */
 } Context;
 
 /* ---- faults of the user */
@@ -395,6 +396,7 @@ bool require_ge(Elab *el, Size a, Size b, const char *text);
 void require_divides(Elab *el, Size a, Size b, const char *text);
 
 /* ---- elaborate_emit.c: nodes */
+int region_mark(const Elab *el); /* Node.recompute of what is made here */
 Node *use(Elab *el, Node *n); /* the node as seen from the graph being built: captures across a scan's border */
 Node *emit(Elab *el, Op op, const Attrs *attrs, int n, Node *const *in);
 Node *emit1(Elab *el, Op op, Node *a);

@@ -476,7 +476,10 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
         el->cx.self = f->inst;
         if (is_frozen(el, f->inst->path)) el->cx.training = false;
         else if (is_excepted(el, f->inst->path)) el->cx.training = el->entry && ast_is(el->entry, AST_TRAIN);
-        if (f->inst->checkpoint && el->cx.training && !el->cx.body && !el->cx.region) el->cx.region = ++el->regions;
+        if (f->inst->checkpoint && el->cx.training && !el->cx.region) {
+            el->cx.region = ++el->regions;
+            el->cx.region_body = el->cx.body;
+        }
     }
     const Ast *gradient = ast_kid(d, 4);
     if (ast_given(gradient)) numbers_to_tensors(el, params, m.env);

@@ -9,6 +9,11 @@ void at(Elab *el, const Ast *n) {
     if (n->loc.source && !n->loc.source->library) el->cx.user = caret(n);
 }
 
+/* A loop inside of a @checkpoint call is computed again as a whole. */
+int region_mark(const Elab *el) {
+    return el->cx.body == el->cx.region_body ? -el->cx.region : 0;
+}
+
 static Graph *target(Elab *el) {
     Graph *g = el->cx.g;
     if (!g) {
@@ -18,7 +23,7 @@ static Graph *target(Elab *el) {
     }
     g->loc = el->cx.user;
     g->path = el->cx.self ? el->cx.self->path : NULL;
-    g->recompute = el->cx.body ? 0 : -el->cx.region; /* a loop is computed again as a whole */
+    g->recompute = region_mark(el);
     return g;
 }
 

@@ -330,7 +330,7 @@ static Node *make_scan(Elab *el, Body *b, int carries, Node **kept, Node **next,
     for (int i = 0; i < s.invariants.n; i++) in[i] = s.invariants.at[i];
     for (int i = 0; i < carries; i++) in[s.invariants.n + i] = arg_of(b, kept[i])->outer;
     for (int i = 0; i < n_seq; i++) in[s.invariants.n + carries + i] = arg_of(b, seq[i])->outer;
-    for (int i = before; i < el->cx.g->nodes.n && !el->cx.body; i++) el->cx.g->nodes.at[i]->recompute = -el->cx.region;
+    for (int i = before; i < el->cx.g->nodes.n; i++) el->cx.g->nodes.at[i]->recompute = region_mark(el);
     Attrs a = {.body = s.final, .extent = b->count, .counts = {s.invariants.n, carries, n_seq, b->yields.n, b->stopped != NULL}};
     return emit(el, OP_SCAN, &a, n_in, in);
 }

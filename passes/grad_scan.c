@@ -19,6 +19,9 @@
  * A scan that may end early (counts[4]) gives one more y, `ran`: true, and so false in steps that did not run. The reverse loop
  * goes through these too, but hands on what it came with: where(ran, .., carry), and what it gives of them is 0.
  *
+ * What a @checkpoint call in the body computed is computed again in the reverse loop, whatever it costs: `again` of grad.c has
+ * made copies of it on the sheet (recompute > 0), which are never kept.
+ *
  * The body of a nested loop turns round by the same means, when the sweep over the sheet meets it. */
 #include "passes/grad.h"
 
@@ -119,6 +122,7 @@ static void make_sheet(Turn *t) {
     const Graph *body = t->scan->attrs.body;
     Graph *w = t->sheet = graph_new(t->g->arena, t->g->program);
     rewrite_at(w, t->scan);
+    w->recompute = 0; /* the scan itself may be computed again: that is no matter of its body */
     Node **args = NEW_ARRAY(a, Node *, body->n_args);
     for (int i = 0; i < body->n_args; i++) {
         args[i] = graph_arg(w, body->args[i]->type);
@@ -141,6 +145,7 @@ static void make_sheet(Turn *t) {
     if (t->scan->attrs.counts[4]) t->stop = map[body->results.at[t->results].value->id];
     Nodes ys = {0}, dys = {0}, xs = {0};
     rewrite_at(w, t->scan);
+    w->recompute = 0;
     for (int i = 0; i < t->results; i++) {
         t->result[i] = map[body->results.at[i].value->id];
         bool has = i < t->carries ? t->active[i] : t->dys[i] && dtype_is_float(t->result[i]->type.dtype);
@@ -220,8 +225,14 @@ static Node *unpermuted(Node *q) {
     return q;
 }
 
+/* Is it what a @checkpoint call in the body computes again? */
+static bool made_again(const Node *n) {
+    return n->recompute > 0 || (n->op == OP_GET && n->in[0]->recompute > 0);
+}
+
+/* Values that are made again are not kept, so a sum of them stays in the loop. */
 static bool of_step(const Turn *t, const Node *q) {
-    return t->of_step[q->id] && q->type.rank < MAX_RANK;
+    return t->of_step[q->id] && q->type.rank < MAX_RANK && !made_again(q);
 }
 
 /* How the sum of q over all steps is computed from values outside. */
@@ -310,9 +321,10 @@ static Node *sum_build(Turn *t, const Node *q) {
 
 /* ---- what is kept -------------------------------------------------------------------------------------------------------- */
 
-/* Too dear to be computed again. */
+/* Too dear to be computed again, if a @checkpoint call does not ask for it. */
 static bool heavy(const Node *n) {
     OpClass k = op_row(n->op)->class;
+    if (made_again(n)) return false;
     return k == CLASS_ANCHOR || k == CLASS_REDUCE || k == CLASS_GET || n->op == OP_GATHER;
 }
 
@@ -449,7 +461,9 @@ static Node *reverse_scan(Turn *t, const bool *needed) {
 
     for (int i = 0; i < w->nodes.n; i++) {
         const Node *n = w->nodes.at[i];
-        if (needed[i] && !r.map[i]) r.map[i] = graph_copy_node(r.body, n, operands_of(t, r.map, n));
+        if (!needed[i] || r.map[i]) continue;
+        r.map[i] = graph_copy_node(r.body, n, operands_of(t, r.map, n));
+        r.map[i]->recompute = 0; /* the reverse body has nothing else to keep apart from it */
     }
     rewrite_at(r.body, t->scan);
     for (int i = 0; i < t->carries; i++) {

@@ -1,7 +1,8 @@
 /* grad_scan.c -- gradients through loops (passes/grad_scan.c) against central differences, in exact arithmetic, of first and
- * second order, after the passes of every level. A case is the text of a graph; its float inputs are drawn from -1..1, whole
- * ones from 0..whole-1. The loss is the sum of all results, each weighted by fixed random numbers. Draws inside of a body are
- * the same in every run, so a wrong draw in the reverse loop shows as a wrong gradient. */
+ * second order, after the passes of every level; and once more with two of three nodes of every body marked as parts of
+ * @checkpoint calls. A case is the text of a graph; its float inputs are drawn from -1..1, whole ones from 0..whole-1. The loss
+ * is the sum of all results, each weighted by fixed random numbers. Draws inside of a body are the same in every run, so a wrong
+ * draw in the reverse loop shows as a wrong gradient. */
 #include "ir/diag.h"
 #include "passes/passes.h"
 #include "tests/ir/kit.h"
@@ -265,10 +266,19 @@ static void compare(const Case *c, const Setup *s, int level, int order, int at)
     arena_free(room);
 }
 
+static void mark(Graph *g, bool body) {
+    for (int i = 0; i < g->nodes.n; i++) {
+        Node *n = g->nodes.at[i];
+        if (n->attrs.body) mark(n->attrs.body, true);
+        if (body && n->op != OP_ARG) n->recompute = -(i % 3);
+    }
+}
+
 /* Returns the loss. */
-static double run_case(const Case *c, int level) {
+static double run_case(const Case *c, int level, bool marked) {
     uint64_t random = 7;
     Setup s = set_up(c, &random);
+    if (marked) mark(s.graph, false);
     int results = s.graph->results.n;
     Node *loss = NULL, *second = NULL, *gradients[9];
     for (int k = 0; k < results; k++) loss = add(s.graph, loss, weighted(s.graph, s.graph->results.at[k].value, &random));
@@ -294,7 +304,10 @@ static double run_case(const Case *c, int level) {
 
 int main(void) {
     for (size_t k = 0; k < sizeof CASES / sizeof *CASES; k++) {
-        double plain = run_case(&CASES[k], 0), optimized = run_case(&CASES[k], 2);
+        double plain = run_case(&CASES[k], 0, false), optimized = run_case(&CASES[k], 2, false);
+        double again = run_case(&CASES[k], 2, true);
+        kit_check(fabs(plain - again) <= 1e-9 * (1 + fabs(plain)), "%s: the loss is %.17g, with checkpoints %.17g", CASES[k].name,
+                  plain, again);
         kit_check(fabs(plain - optimized) <= 1e-9 * (1 + fabs(plain)), "%s: the loss is %.17g, at level 2 %.17g",
                   CASES[k].name, plain, optimized);
     }
