@@ -428,6 +428,8 @@ SlotInfo *weight_slot(Elab *el, Weight *w, const Ast *n);
 Value weight_value(Elab *el, Weight *w, const Ast *n);
 SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type);
 Node *slot_get(Elab *el, SlotInfo *s);
+/* Its value here if it has been read or changed, and what it was when the entry, or the step of the scan around, began; or NULL. */
+Node *slot_now(Elab *el, SlotInfo *s, Node **first);
 void slot_set(Elab *el, SlotInfo *s, Node *value); /* detached */
 void slot_reset(Elab *el, SlotInfo *s);
 Node *slot_initial(Elab *el, SlotInfo *s);         /* its initial value, as nodes of the current graph */
@@ -436,6 +438,7 @@ void slots_begin_entry(Elab *el);
 /* ---- elaborate_scan.c */
 Value ev_scan(Elab *el, const Ast *st, Env *env);
 Node *body_slot(Elab *el, Body *b, SlotInfo *s);
+Node *body_slot_now(Body *b, SlotInfo *s, Node **first); /* as slot_now */
 void body_slot_set(Elab *el, Body *b, SlotInfo *s, Node *value);
 Node *body_use(Elab *el, Body *b, Node *n);
 Node *iteration(Elab *el); /* number of the iteration, nested ones counted through: the extra operand of draws; NULL outside of scans */

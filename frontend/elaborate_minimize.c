@@ -236,7 +236,8 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
         slot_extra(el, arena_printf(el->arena, "%s.step.%s", x->opt->path, x->slot->path), x->slot->path, type_scalar(DT_I64));
     int known = el->slots.n; /* slots that exist before the update, and their values */
     Node **before = go ? NEW_ARRAY(el->arena, Node *, known) : NULL;
-    for (int i = 0; go && i < known; i++) before[i] = el->slots.at[i]->now;
+    Node *first;
+    for (int i = 0; go && i < known; i++) before[i] = slot_now(el, el->slots.at[i], &first);
     Node *old_step = slot_get(el, counter), *one = emit_whole(el, type_scalar(DT_I64), 1),
          *step = emit2(el, OP_ADD, old_step, one);
     Context saved = el->cx;
@@ -260,9 +261,26 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
     if (!go) return;
     for (int i = 0; i < el->slots.n; i++) { /* what changed, changes only where this call updates */
         SlotInfo *s = el->slots.at[i];
-        Node *old = i < known && before[i] ? before[i] : s->load;
-        if (s->now && old && s->now != old) slot_set(el, s, emit_where(el, go, s->now, old));
+        Node *now = slot_now(el, s, &first), *old = i < known && before[i] ? before[i] : first;
+        if (now && old && now != old) slot_set(el, s, emit_where(el, go, now, old));
     }
+}
+
+/* Does the loss depend on any of the parameters as they are here? One that was computed before an earlier minimize, or outside of
+ * the scan around, belongs to other values: its gradients would be zeros. */
+static void need_dependence(Elab *el, const Ast *loss, Node *y, const Updates *u) {
+    y = use(el, y);
+    bool *seen = NEW_ARRAY(el->arena, bool, el->cx.g->nodes.n);
+    for (int i = 0; i < u->n; i++) seen[u->at[i].w->id] = true;
+    for (int i = 0; i < el->cx.g->nodes.n && !seen[y->id]; i++) {
+        const Node *n = el->cx.g->nodes.at[i];
+        for (int k = 0; k < n->n_in; k++) seen[i] = seen[i] || seen[n->in[k]->id];
+    }
+    if (seen[y->id]) return;
+    fault(el, loss, 618, "the loss does not depend on the parameters");
+    fault_label(el, "not on %s, as it is here%s", u->at[0].slot->path, u->n > 1 ? ", nor on the others" : "");
+    fault_help(el, "compute it here: after a minimize, and in each step of a scan, parameters are new");
+    fault_throw(el);
 }
 
 void ev_minimize(Elab *el, const Ast *st, Env *env) {
@@ -273,7 +291,6 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
         fault_help(el, "declare it with `train %s(...)` instead of `entry`", name);
         fault_throw(el);
     }
-    if (el->cx.body) not_yet(el, st, "`minimize` inside a scan");
     el->minimized = el->trains = true;
     Value loss = ev(el, loss_node, env);
     if (loss.kind == V_POISON) fault_silent(el);
@@ -293,6 +310,7 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
     Node *scale = loss_scale(el, &u, &options.loss_scale);
     in[0] = scale ? emit2(el, OP_MUL, loss.node, scale) : loss.node;
     for (int i = 0; i < u.n; i++) in[i + 1] = u.at[i].w = slot_get(el, u.at[i].slot);
+    need_dependence(el, loss_node, loss.node, &u);
     Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in), *back = scale ? emit2(el, OP_DIV, emit_scalar(el, DT_F32, 1), scale) : NULL;
     for (int i = 0; i < u.n; i++) {
         u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);

@@ -119,10 +119,15 @@ Node *body_slot(Elab *el, Body *b, SlotInfo *s) {
     BodySlot *found = find_slot(b, s);
     if (found) return found->now;
     Node *outer = outer_slot(el, b, s);
-    if (s->kind == SLOT_PARAM) return body_use(el, b, outer);
     Node *arg = body_arg(el, b, ARG_CARRY, s->type.type, outer);
     PUSH(el->arena, b->slots, ((BodySlot){s, arg, arg}));
     return arg;
+}
+
+Node *body_slot_now(Body *b, SlotInfo *s, Node **first) {
+    BodySlot *found = find_slot(b, s);
+    *first = found ? found->arg : NULL;
+    return found ? found->now : NULL;
 }
 
 void body_slot_set(Elab *el, Body *b, SlotInfo *s, Node *value) {

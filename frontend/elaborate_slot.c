@@ -129,6 +129,12 @@ Node *slot_get(Elab *el, SlotInfo *s) {
     return s->now;
 }
 
+Node *slot_now(Elab *el, SlotInfo *s, Node **first) {
+    if (el->cx.body) return body_slot_now(el->cx.body, s, first);
+    *first = s->load;
+    return s->now;
+}
+
 void slot_set(Elab *el, SlotInfo *s, Node *value) {
     s->touched = true;
     if (!el->cx.body) s->reset = false;
