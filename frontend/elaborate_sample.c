@@ -133,20 +133,33 @@ static Node *resized(Elab *el, Node *x, int axis, Size n, bool bilinear, bool co
     return emit2(el, OP_ADD, emit2(el, OP_MUL, a, rest), emit2(el, OP_MUL, b, weight));
 }
 
-/* floor(size * scale): of a run-time size the scale must be a fraction with a power of two below. */
+/* The fraction with the least denominator that rounds to x, of its continued fraction: 0.1 is 1/10, 1.0 / 3.0 is 1/3. False
+ * where its numbers would be so large that a product with a size may overflow. */
+static bool simplest_fraction(double x, int64_t *above, int64_t *below) {
+    double rest = x;
+    int64_t p = 1, q = 0, before_p = 0, before_q = 1;
+    while (rest < 0x1p31) {
+        int64_t whole = (int64_t)floor(rest), next_p = whole * p + before_p, next_q = whole * q + before_q;
+        if (next_p >= INT32_MAX || next_q >= INT32_MAX) return false;
+        before_p = p, before_q = q;
+        p = *above = next_p, q = *below = next_q;
+        if ((double)p / (double)q == x) return true;
+        rest = 1 / (rest - (double)whole);
+    }
+    return false;
+}
+
+/* floor(size * scale), exactly, the scale being the fraction that was meant. */
 static Size scaled_size(Elab *el, const Arg *a, Value v, Size size) {
     double scale = is_number(v) && v.kind != V_SIZE ? number_value(v) : 0;
+    int64_t above, below;
     if (!(scale > 0) || scale > 1e6) {
         fault(el, a->node, 305, "the scale of interpolate must be a number above 0");
         fault_label(el, "this is %s", value_a(el, v));
         fault_throw(el);
     }
-    int64_t whole, below = 1;
-    if (size_is_const(size, &whole)) return emit_size_const(el, (int64_t)floor((double)whole * scale));
-    while (below < 1024 && scale * (double)below != floor(scale * (double)below)) below *= 2;
-    if (scale * (double)below == floor(scale * (double)below))
-        return size_floordiv(size_scale(size, (int64_t)(scale * (double)below)), emit_size_const(el, below));
-    fault(el, a->node, 305, "a scale of %s of the run-time size %s", number_text(el->arena, scale), size_text(el->arena, size));
+    if (simplest_fraction(scale, &above, &below)) return size_floordiv(size_scale(size, above), emit_size_const(el, below));
+    fault(el, a->node, 305, "the scale %s is no fraction of numbers below 2^31", number_text(el->arena, scale));
     fault_help(el, "give the sizes: interpolate(x, size = [h, w])");
     fault_throw(el);
 }
