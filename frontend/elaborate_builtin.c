@@ -38,7 +38,6 @@ Value call_builtin(Elab *el, const Builtin *b, Args *args, const Ast *node) {
     Call c = {.fn = b, .node = node};
     for (int i = 0; i < args->n; i++)
         if (args->at[i].value.kind == V_POISON) fault_silent(el);
-    if (!b->fn) not_yet(el, node, arena_printf(el->arena, "`%s`", b->name));
     if (b->params[0] == '*') {
         c.rest = *args;
         c.n = args->n;

@@ -63,7 +63,7 @@ static void list_once(Turn *t, Nodes *list, Node *n) {
     PUSH(t->c->scratch, *list, n);
     if (n->type.rank < MAX_RANK || t->failed) return;
     t->failed = true;
-    Report *r = diag_error(t->c->diag, t->scan->loc, 900, "no gradient through a scan with values of %d dimensions", MAX_RANK);
+    Report *r = diag_error(t->c->diag, t->scan->loc, 205, "no gradient through a scan with values of %d dimensions", MAX_RANK);
     diag_label(r, "the gradient needs %s of every step", type_said(t->g->arena, &n->type));
     diag_help(r, "use stop_gradient on what the loop takes or gives");
 }
