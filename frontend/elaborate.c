@@ -249,23 +249,34 @@ static void declare_dims(Elab *el, const Ast *it, Env *env) {
     }
 }
 
+/* One that does nothing where it stands is an error. */
 static void check_attributes(Elab *el, const Ast *it) {
-    static const char *const fine[] = {"checkpoint", "kernel", "deprecated", "noquant", "export"};
+    static const struct {
+        const char *name, *place;
+        AstKind kind, or_kind;
+    } rows[] = {{"checkpoint", "an instance", AST_INSTANCE, AST_INSTANCE},
+                {"kernel", "a function", AST_FN, AST_FN},
+                {"export", "an entry", AST_ENTRY, AST_TRAIN},
+                {"deprecated", NULL, AST_NONE, AST_NONE}, /* before anything */
+                {"noquant", NULL, AST_NONE, AST_NONE},
+                {"device", NULL, AST_NONE, AST_NONE}};
+    enum { ROWS = sizeof rows / sizeof *rows };
     for (int i = 0; it->attrs && i < it->attrs->n; i++) {
         const Ast *a = ast_kid(it->attrs, i);
-        bool known = false;
-        for (int k = 0; k < 5; k++) known = known || !strcmp(a->text, fine[k]);
-        if (!strcmp(a->text, "export") && !ast_is(it, AST_ENTRY) && !ast_is(it, AST_TRAIN)) {
-            fault(el, a, 105, "`@export` stands before an entry");
+        Names names = {0};
+        int row = -1;
+        for (int k = 0; k < ROWS; k++) {
+            names_push(el, &names, rows[k].name);
+            if (!strcmp(a->text, rows[k].name)) row = k;
+        }
+        if (row < 0) {
+            fault(el, a, 105, "there is no attribute `@%s`", a->text);
+            fault_close(el, &names, a->text);
             fault_throw(el);
         }
-        if (known) continue;
         if (!strcmp(a->text, "device")) not_yet(el, a, "`@device`");
-        Names names = {0};
-        for (int k = 0; k < 5; k++) names_push(el, &names, fine[k]);
-        names_push(el, &names, "device");
-        fault(el, a, 105, "there is no attribute `@%s`", a->text);
-        fault_close(el, &names, a->text);
+        if (!rows[row].place || it->kind == rows[row].kind || it->kind == rows[row].or_kind) continue;
+        fault(el, a, 105, "`@%s` stands before %s", a->text, rows[row].place);
         fault_throw(el);
     }
 }

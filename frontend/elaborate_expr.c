@@ -135,6 +135,17 @@ Value ev_type(Elab *el, const Ast *t, Env *env) {
 
 /* ---- names */
 
+/* W0809: a name of a file, used where @deprecated stands before its declaration. */
+static void warn_deprecated(Elab *el, const Ast *use, const Ast *decl) {
+    const Ast *a = decl ? ast_attr(decl, "deprecated") : NULL;
+    if (!a || !use->loc.source || use->loc.source->library) return;
+    const Ast *args = ast_kid(a, 0);
+    fault(el, use, 809, "`%s` is deprecated", decl->text);
+    fault_place(el, decl, "declared here");
+    if (args->n && ast_is(ast_kid(args, 0), AST_STR)) fault_help(el, "%s", ast_kid(args, 0)->text);
+    elab_warn(el);
+}
+
 static Value named(Elab *el, const char *name, const Ast *n, Env *env, bool raw) {
     if (!strcmp(name, "training")) {
         if (el->cx.training && el->cx.self) el->cx.self->asked = true;
@@ -157,6 +168,7 @@ static Value named(Elab *el, const char *name, const Ast *n, Env *env, bool raw)
         fault_throw(el);
     } else if (own) {
         v = own->value;
+        warn_deprecated(el, n, own->decl);
     } else {
         v = inst_get(el, e->inst, name, n);
         if (v.kind == V_POISON) {
@@ -293,6 +305,7 @@ static Value member(Elab *el, const Ast *n, Env *env, bool raw) {
     case V_POISON: fault_silent(el);
     case V_MODULE: {
         Var *own = env_own(b.module, n->text);
+        if (own) warn_deprecated(el, n, own->decl);
         if (own) return own->value;
         for (int i = 0; i < b.module->vars.n; i++) names_push(el, &names, b.module->vars.at[i].name);
         fault(el, n, 101, "`%s` has no `%s`", ast_text(el->arena, ast_kid(n, 0)), n->text);
