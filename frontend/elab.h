@@ -214,7 +214,7 @@ typedef struct SlotInfo {
     const char *path, *for_path; /* for_path: the parameter an optimizer state belongs to */
     SlotKind kind;
     TypeV type;
-    double first;        /* without a weight: the initial value */
+    double first; /* without a weight: the initial value */
     bool optimizer;
     bool kept, touched;  /* in an entry that is kept */
     bool stored;         /* by some kept entry */
@@ -428,7 +428,8 @@ SlotInfo *weight_slot(Elab *el, Weight *w, const Ast *n);
 Value weight_value(Elab *el, Weight *w, const Ast *n);
 SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type);
 Node *slot_get(Elab *el, SlotInfo *s);
-/* Its value here if it has been read or changed, and what it was when the entry, or the step of the scan around, began; or NULL. */
+/* Its value here if it has been read or changed, and what it was when the entry, or the step of the scan around, began; or
+ * NULL. */
 Node *slot_now(Elab *el, SlotInfo *s, Node **first);
 void slot_set(Elab *el, SlotInfo *s, Node *value); /* detached */
 void slot_reset(Elab *el, SlotInfo *s);
@@ -453,8 +454,8 @@ void elab_entries(Elab *el);
 void elab_overs_used(Elab *el); /* E0503 for replacements that matched nothing */
 
 /* ---- exports.c */
-const char *export_name(Elab *el, const Ast *entry);  /* of its @export; NULL: none */
-void exports_check(const Program *p, Diag *diag);     /* E0616: two functions of one name */
+const char *export_name(Elab *el, const Ast *entry); /* of its @export; NULL: none */
+void exports_check(const Program *p, Diag *diag);    /* E0616: two functions of one name */
 
 /* ---- elaborate_call.c */
 typedef struct Arg {
@@ -495,7 +496,7 @@ void value_weights(Elab *el, Value v, WeightList *out); /* all below, in order o
 const char *value_path(Value v);
 bool frozen_by(const Frozen *f, const char *path);
 bool is_frozen(Elab *el, const char *path);
-bool is_excepted(Elab *el, const char *path); /* not frozen, though something around it is */
+bool is_excepted(Elab *el, const char *path);        /* not frozen, though something around it is */
 bool values_hold(const Values *v, const char *path); /* the path, or a part that it lies in, is one of them */
 Over *overs_of(Elab *el, const Ast *withs, Env *env);
 Over *overs_below(Elab *el, Over *all, const char *name, int64_t index); /* what is left for this member or element */

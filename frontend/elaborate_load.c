@@ -14,10 +14,10 @@
 typedef enum { REF_NAME, REF_TRANSPOSE, REF_SLICE, REF_CONCAT } RefKind;
 
 typedef struct Cut { /* one subscript */
-    int64_t lo, hi; /* hi INT64_MAX: to the end */
-    bool single;    /* the axis goes */
-    bool window;    /* lo : +length: nothing counts from the end */
-    bool rest;      /* `...` */
+    int64_t lo, hi;  /* hi INT64_MAX: to the end */
+    bool single;     /* the axis goes */
+    bool window;     /* lo : +length: nothing counts from the end */
+    bool rest;       /* `...` */
 } Cut;
 
 struct FileRef {
@@ -322,7 +322,9 @@ static const FileTensor *joined(Elab *el, const FileTensor **x, int n, int axis,
 static void outside(Elab *el, const FileRef *r, const Cut *c, int64_t d) __attribute__((noreturn));
 static void outside(Elab *el, const FileRef *r, const Cut *c, int64_t d) {
     if (c->single) fault(el, r->node, 409, "index %lld in a dimension of size %lld", (long long)c->lo, (long long)d);
-    else fault(el, r->node, 409, "slice %lld : %lld of a dimension of size %lld", (long long)c->lo, (long long)c->hi, (long long)d);
+    else
+        fault(el, r->node, 409, "slice %lld : %lld of a dimension of size %lld", (long long)c->lo, (long long)c->hi,
+              (long long)d);
     fault_throw(el);
 }
 
@@ -450,7 +452,8 @@ static void store(Elab *el, const Loading *l, const char *name, const FileTensor
     s->data = converted(el, t, want, &bad);
     if (s->data) return;
     misfit(el, l, name, t, s);
-    fault_fact(el, "element %lld is %s, which %s does not hold", (long long)bad, element_text(el, t, bad), dtype_text(&s->type));
+    fault_fact(el, "element %lld is %s, which %s does not hold", (long long)bad, element_text(el, t, bad),
+               dtype_text(&s->type));
     fault_throw(el);
 }
 

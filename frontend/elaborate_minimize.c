@@ -8,7 +8,8 @@
  *
  * loss_scale = S takes the gradients of S times the loss and divides them by S, so that small ones survive a small type on the
  * way. `dynamic` looks for the largest S that does not overflow: it halves where a gradient is not finite (that call changes
- * nothing else) and doubles after 2000 calls that went well. The numbers are those of PyTorch's GradScaler, the limits are not. */
+ * nothing else) and doubles after 2000 calls that went well. The numbers are those of PyTorch's GradScaler, the limits are not.
+ */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -266,8 +267,8 @@ static void update(Elab *el, const Ast *st, Update *x, Node *go) {
     }
 }
 
-/* Does the loss depend on any of the parameters as they are here? One that was computed before an earlier minimize, or outside of
- * the scan around, belongs to other values: its gradients would be zeros. */
+/* Does the loss depend on any of the parameters as they are here? One that was computed before an earlier minimize, or outside
+ * of the scan around, belongs to other values: its gradients would be zeros. */
 static void need_dependence(Elab *el, const Ast *loss, Node *y, const Updates *u) {
     y = use(el, y);
     bool *seen = NEW_ARRAY(el->arena, bool, el->cx.g->nodes.n);
@@ -311,7 +312,8 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
     in[0] = scale ? emit2(el, OP_MUL, loss.node, scale) : loss.node;
     for (int i = 0; i < u.n; i++) in[i + 1] = u.at[i].w = slot_get(el, u.at[i].slot);
     need_dependence(el, loss_node, loss.node, &u);
-    Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in), *back = scale ? emit2(el, OP_DIV, emit_scalar(el, DT_F32, 1), scale) : NULL;
+    Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in),
+         *back = scale ? emit2(el, OP_DIV, emit_scalar(el, DT_F32, 1), scale) : NULL;
     for (int i = 0; i < u.n; i++) {
         u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);
         if (scale) u.at[i].g = scaled(el, u.at[i].g, emit_cast(el, back, u.at[i].w->type.dtype));

@@ -1,5 +1,5 @@
-/* exports.c -- the names of the C functions of a program: NAME_ENTRY, or what @export says. Each must be one that a C program can
- * call and that nothing else in the library has. */
+/* exports.c -- the names of the C functions of a program: NAME_ENTRY, or what @export says. Each must be one that a C program
+ * can call and that nothing else in the library has. */
 #include "frontend/elab.h"
 
 #include <ctype.h>

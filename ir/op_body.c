@@ -178,8 +178,8 @@ bool eval_STOP(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
     return true;
 }
 
-/* The body's arguments are the gradients of the values, then the other operands; its results are the gradients of these, as many
- * as there are. */
+/* The body's arguments are the gradients of the values, then the other operands; its results are the gradients of these, as
+ * many as there are. */
 bool infer_CUSTOM(Infer *i) {
     const Graph *body = i->attrs->body;
     int values = i->attrs->counts[0] + 1;

@@ -6,8 +6,9 @@
  * Every GRAD is expanded in the order of the text into the new graph, where inner gradients are ordinary nodes by then: second
  * order needs nothing more. One sweep: the nodes that depend on an x, from y backwards; each hands the gradient of its result
  * to its operands by the rule of its op (ir/op_*.c); contributions to one value are added in reverse order of the text. A scan
- * collects the gradients of its results from their GETs and hands them on when the sweep comes to it (grad_scan.c); CUSTOM, too:
- * its operands behind its values get what its body makes of those gradients and them; its values get nothing. STOP ends a path.
+ * collects the gradients of its results from their GETs and hands them on when the sweep comes to it (grad_scan.c); CUSTOM,
+ * too: its operands behind its values get what its body makes of those gradients and them; its values get nothing. STOP ends a
+ * path.
  *
  * What a @checkpoint call computed (recompute < 0) is not kept for the sweep: a rule sees it through `again`, made of copies
  * with the number of the call (recompute > 0), from the values that came into the call. Only the copies that a rule reads stay
