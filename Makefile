@@ -37,6 +37,7 @@ NEEDS = \
     /usr/include/$(MULTIARCH)/openblas-pthread/cblas.h=libopenblas-pthread-dev \
     /usr/include/png.h=libpng-dev \
     /usr/include/jansson.h=libjansson-dev \
+    /usr/include/gelf.h=libelf-dev \
     /usr/include/pcre2.h=libpcre2-dev \
     /usr/include/utf8proc.h=libutf8proc-dev \
     /usr/include/openssl/evp.h=libssl-dev \
@@ -86,7 +87,7 @@ GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-
     -Wno-unused-but-set-variable -Wno-unused-variable
 LIBS = -L$(LLVM)/lib -llldELF -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
-MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
+MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact: plain processor, no contraction (the same bits everywhere), nothing exported. Its core asks
 # nothing of libc. What runs inside a call is compiled for speed, the rest, which is most of it, for size.
 # -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.

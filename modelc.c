@@ -2,6 +2,7 @@
  * the command promises (options, exit statuses, no half-written files) is in `modelc --help` and in the design's
  * COMMANDS.md. */
 #include "codegen/artifact.h"
+#include "codegen/budget.h"
 #include "codegen/interpret.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
@@ -27,6 +28,7 @@ static const char help[] =
     "interpreter\n"
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
+    "modelc size LIBRARY                what takes the bytes, as a table, or --json\n"
     "modelc fmt [--check] FILE ...      one style\n"
     "modelc explain E0204               the long text of an error; without a code: all, a line each\n"
     "\n"
@@ -36,6 +38,7 @@ static const char help[] =
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
+    "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
@@ -70,6 +73,7 @@ typedef struct Command {
     Words files;         /* what is no option; of `run`: the model, then what mdlrun gets */
     LIST(ElabDefine) defines;
     Words entries, silenced; /* --entries, -Wno-NAME */
+    Budgets budgets;
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
     int level; /* 0 or 2 */
@@ -145,6 +149,11 @@ static void option_runtime(Command *o, const char *value) {
     if (!o->core && strcmp(value, "hosted")) usage("--runtime is hosted or core");
 }
 
+static void option_budget(Command *o, const char *value) {
+    const char *wrong = budget_parse(o->arena, value, &o->budgets);
+    if (wrong) usage("--budget: %s", wrong);
+}
+
 /* An option of the compiler that carries its value after '='. */
 static bool option_long(Command *o, const char *a) {
     const char *value;
@@ -157,6 +166,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
     else if ((value = option_value(a, "--runtime"))) option_runtime(o, value);
+    else if ((value = option_value(a, "--budget"))) option_budget(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
@@ -207,7 +217,7 @@ static const char *pass_names(Arena *arena) {
     return names;
 }
 
-static const char *const commands[] = {"run", "check", "params", "entries", "fmt", "explain"};
+static const char *const commands[] = {"run", "check", "params", "entries", "size", "fmt", "explain"};
 
 /* The first word that is no option is the command, or a file to compile. */
 static bool option_command(Command *o, const char *word) {
@@ -480,6 +490,17 @@ static bool stage_link(Compilation *c, const char *path, Bytes *library) {
     return true;
 }
 
+/* What the library takes stays within the budgets of the program and of the command line. */
+static bool stage_budget(Compilation *c, Bytes library) {
+    Program *p = c->program;
+    for (int i = 0; i < c->o->budgets.n; i++) PUSH(c->arena, p->budgets, c->o->budgets.at[i]);
+    if (!p->budgets.n) return true;
+    Sizes sizes;
+    mdlrun_sizes("modelc", c->o->output, library.at, library.n, &sizes);
+    budget_check(c->arena, p, c->entries, c->artifact, &sizes, c->diag);
+    return !diag_errors(c->diag);
+}
+
 static bool has_suffix(const char *text, const char *suffix) {
     size_t n = strlen(text), m = strlen(suffix);
     return n > m && !strcmp(text + n - m, suffix);
@@ -615,6 +636,8 @@ static bool pipeline(Compilation *c, const char *path) {
     /* One file with weights, description and runtime in it. */
     Bytes library;
     if (!stage_link(c, o->output ? o->output : path, &library)) return false;
+    /* Nothing is written that is larger than it may be. */
+    if (!stage_budget(c, library)) return false;
     if (o->output) return stage_write(c, library);
     bug("a library and no place for it");
 }
@@ -622,7 +645,7 @@ static bool pipeline(Compilation *c, const char *path) {
 static int command_compile(Command *o) {
     if (o->files.n == 0) usage("no input file");
     if (o->files.n > 1 && !strchr(o->files.at[0], '.'))
-        usage("%s is no command: run, check, params, entries, fmt, explain", o->files.at[0]);
+        usage("%s is no command: run, check, params, entries, size, fmt, explain", o->files.at[0]);
     if (o->files.n > 1) usage("one model at a time: %s and %s", o->files.at[0], o->files.at[1]);
     bool text = o->emit != EMIT_LIBRARY || o->after;
     if (!text && !o->output) usage("-o OUT is missing");
@@ -797,6 +820,11 @@ static int command_list(Command *o, bool params) {
     return compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
 }
 
+static int command_size(const Command *o) {
+    if (o->files.n != 1) usage("size: one library");
+    return mdlrun_size("modelc", o->json, o->files.at[0]);
+}
+
 /* ---- modelc fmt, explain ------------------------------------------------------------------------------------------------- */
 
 static int command_fmt(Command *o) {
@@ -850,6 +878,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(o->command, "check")) status = command_check(o);
     else if (!strcmp(o->command, "params")) status = command_list(o, true);
     else if (!strcmp(o->command, "entries")) status = command_list(o, false);
+    else if (!strcmp(o->command, "size")) status = command_size(o);
     else if (!strcmp(o->command, "fmt")) status = command_fmt(o);
     else if (!strcmp(o->command, "explain")) status = command_explain(o);
     else status = command_compile(o);

@@ -38,6 +38,7 @@ struct Artifact {
     int n_parts;
     ElfData *data; /* values of slots, then constant tensors */
     int n_data;
+    const Slot **data_slot; /* beside data: NULL for tensors */
     Bytes meta;
 };
 
@@ -77,10 +78,12 @@ static const char **data_collect(Artifact *a) {
     const Program *p = a->options.program;
     const char **symbol = NEW_ARRAY(a->arena, const char *, p->slots.n + 1);
     a->data = NEW_ARRAY(a->arena, ElfData, p->slots.n + 1);
+    a->data_slot = NEW_ARRAY(a->arena, const Slot *, p->slots.n + 1);
     for (int i = 0; i < p->slots.n; i++) {
         SlotInitial initial = initial_graph(a->arena, p, i);
         if (initial.kind != INITIAL_DATA) continue;
         symbol[i] = arena_printf(a->arena, "mdl.slot.%d", i);
+        a->data_slot[a->n_data] = p->slots.at[i];
         a->data[a->n_data++] = (ElfData){symbol[i], initial.data, initial.bytes};
     }
     return symbol;
@@ -105,8 +108,8 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     a->options = *options;
     parts_new(a, options->threads);
     ArtifactHashes hashes = artifact_hashes(arena, options);
-    a->meta = artifact_meta(arena, options, &hashes);
     artifact_tables(&a->unit, options, &hashes, data_collect(a));
+    a->meta = artifact_meta(arena, options, &a->unit, &hashes);
     data_tensors(a);
     parts_rename(a);
     return a;
@@ -156,6 +159,13 @@ size_t artifact_weight_bytes(const Artifact *a) {
     size_t n = 0;
     for (int i = 0; i < a->n_data; i++) n += a->data[i].bytes;
     return n;
+}
+
+bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes) {
+    if (i >= a->n_data) return false;
+    *slot = i < a->n_data - a->unit.tensors.n ? a->data_slot[i] : NULL;
+    *bytes = a->data[i].bytes;
+    return true;
 }
 
 /* ---- machine code -------------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,8 @@ bool artifact_link(Artifact *a, Bytes *file);
 int artifact_kernel_calls(const Artifact *a);     /* calls of kernels in all entries */
 int artifact_kernel_functions(const Artifact *a); /* different kernels behind them */
 size_t artifact_weight_bytes(const Artifact *a);
+/* Value i of those inside: *slot, or NULL for a constant tensor. False: there are no more. */
+bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes);
 
 /* NAME.h: declarations of the exported functions around the text of mdl.h. */
 Bytes artifact_header(Arena *arena, const Program *program, Plan *const *entries);

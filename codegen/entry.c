@@ -210,9 +210,14 @@ static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCal
     return u->floats.at[u->floats.n - 1];
 }
 
+/* The node that a kernel is named after; NULL: there is none. */
+static const Node *kernel_place(const Kernel *k) {
+    return k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
+}
+
 /* The constant RtKernel of a call: for messages and profiles. */
 static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall *call, bool last) {
-    Node *n = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
+    const Node *n = kernel_place(k);
     LLVMValueRef fields[] = {
         module_text(c->m, call->text ? call->text : call->function),
         module_text(c->m, n && n->path ? n->path : ""),
@@ -226,6 +231,18 @@ static LLVMValueRef kernel_info(EntryCode *c, const Kernel *k, const KernelCall 
     return module_constant(c->m, module_struct(c->m, 5, fields));
 }
 
+/* Notes what a generated function computes; equal kernels are named after the first that calls them. */
+static void kernel_note(EntryUnit *u, const char *thunk, const char *said, const char *path, Loc loc) {
+    Arena *arena = u->module->arena;
+    const char *end = strrchr(thunk, '.');
+    if (!end || strcmp(end, ".thunk")) return; /* a routine of the runtime */
+    size_t length = (size_t)(end - thunk);
+    for (int i = 0; i < u->named.n; i++)
+        if (!strncmp(u->named.at[i].function, thunk, length) && !u->named.at[i].function[length]) return;
+    EntryKernel k = {arena_copy(arena, thunk, length), said ? said : "", path ? path : "", entry_place_text(arena, loc)};
+    PUSH(arena, u->named, k);
+}
+
 /* The number of a pack in the artifact: a new one, or that of an equal one that came up before. */
 static int pack_number(EntryUnit *u, const Pack *pack, int module) {
     int slot = pack->slot;
@@ -237,6 +254,8 @@ static int pack_number(EntryUnit *u, const Pack *pack, int module) {
     made.thunk = entry_kernel_name(u->module->arena, call->function, module);
     if (!size_is_const(call->count, &made.count)) bug("the size of a pack is not fixed");
     PUSH(u->module->arena, u->packs, made);
+    const Slot *packed = u->program->slots.at[slot];
+    kernel_note(u, made.thunk, call->text, packed->path, packed->loc);
     return u->packs.n - 1;
 }
 
@@ -320,6 +339,8 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     LLVMTypeRef thunk_types[] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64};
     const char *name = entry_kernel_name(m->arena, call->function, module);
     LLVMValueRef thunk = module_function(m, name, module_type(m, m->nothing, 5, thunk_types));
+    const Node *n = kernel_place(k);
+    kernel_note(c->unit, name, call->text, n ? n->path : NULL, n ? n->loc : (Loc){NULL, 0, 0});
     LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
     for (int i = 0; i < call->n_args; i++) {
         LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
@@ -571,6 +592,14 @@ bool entry_arena_static(const Plan *plan, int64_t *bytes) {
     *bytes = 0;
     if (plan->buffers.n) plan_peak(plan, NULL, bytes, &bound);
     return true;
+}
+
+bool entry_arena_most(const Plan *plan, int64_t *bytes) {
+    const SizeName *unlimited;
+    const int64_t *at = plan_most(plan, &unlimited);
+    int64_t bound;
+    if (at) plan_peak(plan, at, bytes, &bound);
+    return at != NULL;
 }
 
 LLVMValueRef bytes_function(EntryUnit *u, Size bytes) {

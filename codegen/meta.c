@@ -133,9 +133,18 @@ static json_t *entry_json(Arena *arena, const Entry *e, const Plan *plan) {
     set(o, "sizes", sizes);
     set(o, "source", json_string(entry_place_text(arena, e->loc)));
     set(o, "bytes", entry_arena_static(plan, &bytes) ? json_integer(bytes) : json_null());
+    set(o, "bytes_most", entry_arena_most(plan, &bytes) ? json_integer(bytes) : json_null());
     set(o, "inputs", inputs);
     set(o, "outputs", outputs);
     return o;
+}
+
+static json_t *kernel_json(const EntryKernel *k) {
+    const char *words[] = {k->function, k->name, k->path, k->source};
+    json_t *row = json_array();
+    for (int i = 0; i < 4; i++)
+        if (json_array_append_new(row, json_string(words[i]))) bug("the description of the artifact: %s", k->function);
+    return row;
 }
 
 static json_t *slot_json(Arena *arena, const Slot *slot) {
@@ -151,11 +160,12 @@ static json_t *slot_json(Arena *arena, const Slot *slot) {
     return o;
 }
 
-Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const ArtifactHashes *hashes) {
+Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *unit, const ArtifactHashes *hashes) {
     const Program *p = o->program;
-    json_t *root = json_object(), *entries = json_array(), *values = json_array();
+    json_t *root = json_object(), *entries = json_array(), *values = json_array(), *kernels = json_array();
     for (int i = 0; i < p->entries.n; i++) json_array_append_new(entries, entry_json(arena, p->entries.at[i], o->entries[i]));
     for (int i = 0; i < p->slots.n; i++) json_array_append_new(values, slot_json(arena, p->slots.at[i]));
+    for (int i = 0; i < unit->named.n; i++) json_array_append_new(kernels, kernel_json(&unit->named.at[i]));
     json_error_t error;
     json_t *run = p->run_json ? json_loads(p->run_json, 0, &error) : json_null();
     if (!run) bug("run { } is no JSON: %s", error.text);
@@ -171,6 +181,7 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const ArtifactHashes
     set(root, "sizes", sizes_json(p));
     set(root, "entries", entries);
     set(root, "values", values);
+    set(root, "kernels", kernels);
     set(root, "run", run);
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(root);

@@ -172,6 +172,13 @@ struct Entry {
     Loc loc;
 };
 
+/* A limit on bytes of the artifact, or on a call's memory: names are those of runtime/sizes.h. */
+typedef struct Budget {
+    const char *name;
+    int64_t bytes;
+    Loc loc; /* source NULL: from the command line */
+} Budget;
+
 struct Program {
     Arena *arena;
     SizeTable *sizes;
@@ -182,6 +189,7 @@ struct Program {
     const char *run_json; /* `run { }` as JSON text or NULL */
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
+    LIST(Budget) budgets; /* `budget { }` */
 };
 
 /* ---- the table of operations (ir/op.c) */

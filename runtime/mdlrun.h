@@ -3,6 +3,7 @@
  *   mdlrun.c           main: options, then one command
  *   mdlrun_tool.c      memory, messages, exit statuses
  *   mdlrun_meta.c      the section .mdl.meta of an artifact, read without loading it; `info`
+ *   mdlrun_size.c      what takes the bytes of an artifact: `modelc size`, budgets
  *   mdlrun_model.c     loads the artifact, opens its session; --load, --save, --only
  *   mdlrun_array.c     arrays: dtypes, conversion, .npy files
  *   mdlrun_file.c      array files: .npz, .safetensors; VALUE as the user writes it
@@ -19,6 +20,7 @@
 #ifndef RUNTIME_MDLRUN_H
 #define RUNTIME_MDLRUN_H
 #include "runtime/mdl.h"
+#include "runtime/sizes.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -100,7 +102,20 @@ bool tool_int(const char *text, int64_t *value); /* whole text; underscores and 
 /* ---- mdlrun_meta.c ------------------------------------------------------------------------------------------------------- */
 
 json_t *meta_read(Tool *t, const char *path); /* verified; ends the command when path is not an artifact */
+json_t *meta_parse(Tool *t, const char *path, const char *section, size_t size); /* of the section's bytes */
 int command_info(Tool *t);
+
+/* ---- mdlrun_size.c ------------------------------------------------------------------------------------------------------- */
+
+/* Of the bytes of an artifact (.so, .o, .a), with its description, which the caller releases; ends the command where they are none. */
+Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **meta);
+const char *size_part_name(SizePart part);
+/* Bytes of a call's memory from an entry of the description; *most: at the upper limits of its run-time sizes. -1: they have none. */
+int64_t size_arena(const json_t *entry, bool *most);
+json_t *sizes_json(const Sizes *s, const json_t *meta);
+/* The same for a caller without a Tool; what *sizes points to lives until the process ends. */
+void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, Sizes *sizes);
+int mdlrun_size(const char *program, bool json, const char *path); /* `modelc size` */
 
 /* ---- mdlrun_model.c ------------------------------------------------------------------------------------------------------ */
 

@@ -14,10 +14,12 @@
  *      "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
  *      "sizes":   [{"name": "batch", "low": 1, "high": 64, "entry": -1}],
  *      "entries": [{"name": "step", "train": true, "sizes": ["b", "n"], "source": "gpt.mdl:94", "bytes": 123 or null,
+ *                   "bytes_most": 123 or null (where bytes is null: at the upper limits of its sizes),
  *                   "inputs":  [{"name": "ids", "dtype": "i32", "shape": "i32[b, n]"}],
  *                   "outputs": [{"name": "loss", "dtype": "f32", "shape": "f32", "cached": false}]}],
  *      "values":  [{"name": "gpt.wte.weight", "kind": "param" | "state" | "cache", "optimizer": false, "dtype": "f32",
  *                   "shape": "f32[256, 128]", "dims": [256, 128]}],  a dim is null where a run-time size decides
+ *      "kernels": [["k2_contract", "contract 384 x 128", "net.0", "gpt.mdl:29"]],  function, name, layer, place
  *      "run":     {"each": "step", ...} or null}
  *
  * "cached" marks a result that depends on a cache: `eval` reports its last value instead of the mean. */
@@ -61,10 +63,8 @@ static const char *section_find(Tool *t, const char *path, const char *file, siz
     not_artifact(t, path, "it has no section .mdl.meta");
 }
 
-json_t *meta_read(Tool *t, const char *path) {
-    size_t length, size;
-    char *file = tool_file_read(t, path, &length);
-    const unsigned char *at = (const unsigned char *)section_find(t, path, file, length, &size);
+json_t *meta_parse(Tool *t, const char *path, const char *section, size_t size) {
+    const unsigned char *at = (const unsigned char *)section;
     if (size < 48 || memcmp(at, "MDLMETA1", 8)) not_artifact(t, path, "its section .mdl.meta does not begin with MDLMETA1");
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--) n = n << 8 | at[8 + i];
@@ -80,6 +80,14 @@ json_t *meta_read(Tool *t, const char *path) {
         json_decref(meta);
         not_artifact(t, path, "its section .mdl.meta holds no description");
     }
+    return meta;
+}
+
+json_t *meta_read(Tool *t, const char *path) {
+    size_t length, size;
+    char *file = tool_file_read(t, path, &length);
+    const char *section = section_find(t, path, file, length, &size);
+    json_t *meta = meta_parse(t, path, section, size);
     tool_release(t, file);
     return meta;
 }
