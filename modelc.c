@@ -486,7 +486,8 @@ static void stage_compile(Compilation *c) {
 static bool stage_link(Compilation *c, const char *path, Bytes *library) {
     if (!artifact_link(c->artifact, library)) return cannot_write(path);
     stage_done(c, "link",
-               arena_printf(c->arena, "%zu bytes, %zu of them weights", library->n, artifact_weight_bytes(c->artifact)));
+               arena_printf(c->arena, "%zu bytes, %zu of them weights, content %s", library->n, artifact_weight_bytes(c->artifact),
+                            artifact_content_text(c->artifact)));
     return true;
 }
 
@@ -522,37 +523,10 @@ static const char *make_path(Arena *arena, const char *path) {
     return text;
 }
 
-/* The files that a tree imports, and those that they import: they parsed before, so this cannot fail. */
-static void imports_collect(const Compilation *c, const Ast *ast, const Source *source, Words *paths) {
-    Diag *quiet = diag_new();
-    const char *slash = strrchr(source->path, '/');
-    for (int i = 0; i < ast->n; i++) {
-        const Ast *kid = ast->kid[i];
-        if (!ast_is(kid, AST_IMPORT)) {
-            imports_collect(c, kid, source, paths);
-            continue;
-        }
-        bool absolute = kid->text[0] == '/' || !slash;
-        const char *path =
-            absolute ? kid->text : arena_printf(c->arena, "%.*s/%s", (int)(slash - source->path), source->path, kid->text);
-        bool known = false;
-        for (int k = 0; k < paths->n; k++) known = known || !strcmp(paths->at[k], path);
-        if (known) continue;
-        PUSH(c->arena, *paths, path);
-        Source *imported = source_read(c->arena, path, quiet);
-        Ast *tree = imported ? parse_file(c->arena, imported, quiet) : NULL;
-        if (tree) imports_collect(c, tree, imported, paths);
-    }
-    diag_free(quiet);
-}
-
 static Bytes depfile_text(const Compilation *c) {
     Arena *a = c->arena;
     const char *text = arena_printf(a, "%s: %s", make_path(a, c->o->output), make_path(a, c->source->path));
-    Words imports = {0};
-    imports_collect(c, c->ast, c->source, &imports);
-    for (int i = 0; i < imports.n; i++) text = arena_printf(a, "%s %s", text, make_path(a, imports.at[i]));
-    if (c->o->load) text = arena_printf(a, "%s %s", text, make_path(a, c->o->load));
+    for (int i = 0; i < c->program->files.n; i++) text = arena_printf(a, "%s %s", text, make_path(a, c->program->files.at[i]));
     text = arena_printf(a, "%s\n", text);
     return (Bytes){text, strlen(text)};
 }

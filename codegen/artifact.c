@@ -9,6 +9,7 @@
 #include "codegen/artifact.h"
 
 #include "codegen/cpu/lower.h"
+#include "codegen/digest.h"
 #include "codegen/entry.h"
 #include "codegen/initial.h"
 #include "codegen/tables.h"
@@ -39,7 +40,8 @@ struct Artifact {
     ElfData *data; /* values of slots, then constant tensors */
     int n_data;
     const Slot **data_slot; /* beside data: NULL for tensors */
-    Bytes meta;
+    ArtifactHashes hashes;
+    uint8_t content[32];
 };
 
 /* ---- generating ---------------------------------------------------------------------------------------------------------- */
@@ -107,9 +109,8 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     a->arena = arena;
     a->options = *options;
     parts_new(a, options->threads);
-    ArtifactHashes hashes = artifact_hashes(arena, options);
-    artifact_tables(&a->unit, options, &hashes, data_collect(a));
-    a->meta = artifact_meta(arena, options, &a->unit, &hashes);
+    a->hashes = artifact_hashes(arena, options);
+    artifact_tables(&a->unit, options, &a->hashes, data_collect(a));
     data_tensors(a);
     parts_rename(a);
     return a;
@@ -219,14 +220,28 @@ Bytes artifact_model_object(Artifact *a) {
     return joined;
 }
 
+/* SHA-256 of what is linked, but for the description that will hold it: machine code, values, runtime. */
+static void content_hash(Artifact *a, const Bytes *objects, int n) {
+    Digest *d = digest_new();
+    for (int i = 0; i < n; i++) digest_add(d, objects[i].at, objects[i].n);
+    for (int i = 0; i < a->n_data; i++) digest_add(d, a->data[i].data, a->data[i].bytes);
+    digest_add(d, &a->options.kind, sizeof a->options.kind);
+    digest_end(d, a->content);
+}
+
+const char *artifact_content_text(const Artifact *a) {
+    return digest_hex(a->arena, a->content);
+}
+
 bool artifact_link(Artifact *a, Bytes *file) {
     Bytes objects[THREADS + 2], object;
     const char *error = NULL;
     int n = 0;
     for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
-    objects[n++] = elf_data(a->arena, a->data, a->n_data, a->meta);
     const Embedded *runtime = &embedded_runtime[a->options.core];
     objects[n++] = (Bytes){runtime->text, runtime->length};
+    content_hash(a, objects, n);
+    objects[n++] = elf_data(a->arena, a->data, a->n_data, artifact_meta(a->arena, &a->options, &a->unit, &a->hashes, a->content));
     bool done = true;
     switch (a->options.kind) {
     case ARTIFACT_SHARED: done = link_shared(a->arena, objects, n, file, &error); break;

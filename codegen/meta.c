@@ -1,18 +1,17 @@
 /* meta.c -- hashes, and the section .mdl.meta: "MDLMETA1", the length of the JSON (u64, little-endian), the JSON, its SHA-256.
  * The JSON says what the tables of mdl.h say, keys sorted; its reader is runtime/mdlrun_meta.c, where the form is written
  * down. */
+#include "codegen/digest.h"
 #include "codegen/tables.h"
 
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void sha256(const void *data, size_t n, uint8_t hash[32]) {
-    unsigned int length = 0;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    if (!EVP_Digest(data, n, digest, &length, EVP_sha256(), NULL) || length != 32) bug("SHA-256 is not available");
-    memcpy(hash, digest, 32);
+    Digest *d = digest_new();
+    digest_add(d, data, n);
+    digest_end(d, hash);
 }
 
 /* ---- hashes -------------------------------------------------------------------------------------------------------------- */
@@ -160,7 +159,8 @@ static json_t *slot_json(Arena *arena, const Slot *slot) {
     return o;
 }
 
-Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *unit, const ArtifactHashes *hashes) {
+Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *unit, const ArtifactHashes *hashes,
+                    const uint8_t content[32]) {
     const Program *p = o->program;
     json_t *root = json_object(), *entries = json_array(), *values = json_array(), *kernels = json_array();
     for (int i = 0; i < p->entries.n; i++) json_array_append_new(entries, entry_json(arena, p->entries.at[i], o->entries[i]));
@@ -175,6 +175,7 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *uni
     set(root, "version", json_string(version));
     set(root, "compiler", json_string("modelc " MODELC_VERSION));
     set(root, "target", json_string(artifact_target_text(o->target)));
+    set(root, "content_hash", hex(content));
     set(root, "source_hash", hex(hashes->source));
     set(root, "interface_hash", hex(hashes->interface));
     set(root, "weights_hash", hex(hashes->weights));

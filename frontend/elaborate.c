@@ -417,6 +417,7 @@ static void import_file(Elab *el, const Ast *it, Env *env) {
         fault_throw(el);
     }
     fclose(probe);
+    program_file(el->program, path);
     Source *s = source_read(el->arena, path, el->diag);
     Ast *file = s ? parse_file(el->arena, s, el->diag) : NULL;
     if (!file) fault_silent(el);

@@ -190,7 +190,9 @@ struct Program {
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
     LIST(Budget) budgets; /* `budget { }` */
+    LIST(const char *) files; /* what was read beside the program's own: imports, weights; each once, in order */
 };
+void program_file(Program *p, const char *path); /* adds to files */
 
 /* ---- the table of operations (ir/op.c) */
 typedef struct OpRow {

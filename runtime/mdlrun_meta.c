@@ -11,7 +11,7 @@
  * The object (writer: codegen/meta.c). Everything may be missing but name; what is not known here is passed over:
  *
  *     {"name": "gpt", "version": "...", "compiler": "modelc 0.1", "target": "x86-64-v3",
- *      "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
+ *      "content_hash": "hex", "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
  *      "sizes":   [{"name": "batch", "low": 1, "high": 64, "entry": -1}],
  *      "entries": [{"name": "step", "train": true, "sizes": ["b", "n"], "source": "gpt.mdl:94", "bytes": 123 or null,
  *                   "bytes_most": 123 or null (where bytes is null: at the upper limits of its sizes),
