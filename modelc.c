@@ -3,6 +3,7 @@
  * COMMANDS.md. */
 #include "codegen/artifact.h"
 #include "codegen/budget.h"
+#include "codegen/build.h"
 #include "codegen/interpret.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
@@ -26,6 +27,7 @@ static const char help[] =
     "modelc MODEL.mdl -o OUT            OUT ends in .so, .a or .o; a header of the same name is written beside it\n"
     "modelc run MODEL.mdl ENTRY NAME=VALUE ...   compiles to memory and runs, as mdlrun run does; --interpret: the reference "
     "interpreter\n"
+    "modelc build MODEL.mdl --each NAME=VALUE,... | VARIANTS.json   many variants, with a cache; see modelc build --help\n"
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
     "modelc size LIBRARY                what takes the bytes, as a table, or --json\n"
@@ -619,7 +621,7 @@ static bool pipeline(Compilation *c, const char *path) {
 static int command_compile(Command *o) {
     if (o->files.n == 0) usage("no input file");
     if (o->files.n > 1 && !strchr(o->files.at[0], '.'))
-        usage("%s is no command: run, check, params, entries, size, fmt, explain", o->files.at[0]);
+        usage("%s is no command: build, run, check, params, entries, size, fmt, explain", o->files.at[0]);
     if (o->files.n > 1) usage("one model at a time: %s and %s", o->files.at[0], o->files.at[1]);
     bool text = o->emit != EMIT_LIBRARY || o->after;
     if (!text && !o->output) usage("-o OUT is missing");
@@ -799,6 +801,19 @@ static int command_size(const Command *o) {
     return mdlrun_size("modelc", o->json, o->files.at[0]);
 }
 
+/* ---- modelc build -------------------------------------------------------------------------------------------------------- */
+
+static json_t *build_report(const char *path) {
+    return mdlrun_report("modelc", path);
+}
+
+static int command_build(Arena *arena, int argc, char **argv) {
+    Target native;
+    target_find("native", 2, &native);
+    BuildTools tools = {.machine = native.cpu, .report = build_report};
+    return build_command(arena, &tools, argc, argv);
+}
+
 /* ---- modelc fmt, explain ------------------------------------------------------------------------------------------------- */
 
 static int command_fmt(Command *o) {
@@ -846,8 +861,13 @@ int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, with a message */
     signal(SIGPIPE, SIG_IGN);
     Command *o = &(Command){.arena = arena_new(), .level = 2, .color = isatty(STDERR_FILENO)};
-    options_read(o, argc, argv);
     int status;
+    if (argc > 1 && !strcmp(argv[1], "build")) {
+        status = command_build(o->arena, argc - 2, argv + 2);
+        arena_free(o->arena);
+        return output_end(status);
+    }
+    options_read(o, argc, argv);
     if (!strcmp(o->command, "run")) status = command_run_model(o);
     else if (!strcmp(o->command, "check")) status = command_check(o);
     else if (!strcmp(o->command, "params")) status = command_list(o, true);

@@ -115,6 +115,7 @@ int64_t size_arena(const json_t *entry, bool *most);
 json_t *sizes_json(const Sizes *s, const json_t *meta);
 /* The same for a caller without a Tool; what *sizes points to lives until the process ends. */
 void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, Sizes *sizes);
+json_t *mdlrun_report(const char *program, const char *path); /* sizes_json of a file, with its hashes */
 int mdlrun_size(const char *program, bool json, const char *path); /* `modelc size` */
 
 /* ---- mdlrun_model.c ------------------------------------------------------------------------------------------------------ */

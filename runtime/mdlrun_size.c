@@ -263,6 +263,22 @@ void mdlrun_sizes(const char *program, const char *path, const char *bytes, size
     *sizes = sizes_of(&t, path, bytes, n, &t.meta);
 }
 
+json_t *mdlrun_report(const char *program, const char *path) {
+    static const char *const hashes[] = {"content_hash", "interface_hash", "weights_hash", "target"};
+    Tool tool, *t = &tool;
+    tool_init(t, program);
+    size_t n;
+    char *bytes = tool_file_read(t, path, &n);
+    Sizes s = sizes_of(t, path, bytes, n, &t->meta);
+    json_t *o = sizes_json(&s, t->meta);
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
+        json_t *hash = json_object_get(t->meta, hashes[i]);
+        if (hash) json_object_set(o, hashes[i], hash);
+    }
+    tool_free(t);
+    return o;
+}
+
 int mdlrun_size(const char *program, bool json, const char *path) {
     Tool tool, *t = &tool;
     tool_init(t, program);
