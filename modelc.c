@@ -31,6 +31,7 @@ static const char help[] =
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
     "modelc size LIBRARY                what takes the bytes, as a table, or --json\n"
+    "modelc diff LIBRARY LIBRARY        what changed: entries, weights, bytes, kernels, results; status 1: the interface\n"
     "modelc fmt [--check] FILE ...      one style\n"
     "modelc explain E0204               the long text of an error; without a code: all, a line each\n"
     "\n"
@@ -219,7 +220,7 @@ static const char *pass_names(Arena *arena) {
     return names;
 }
 
-static const char *const commands[] = {"run", "check", "params", "entries", "size", "fmt", "explain"};
+static const char *const commands[] = {"run", "check", "params", "entries", "size", "diff", "fmt", "explain"};
 
 /* The first word that is no option is the command, or a file to compile. */
 static bool option_command(Command *o, const char *word) {
@@ -621,7 +622,7 @@ static bool pipeline(Compilation *c, const char *path) {
 static int command_compile(Command *o) {
     if (o->files.n == 0) usage("no input file");
     if (o->files.n > 1 && !strchr(o->files.at[0], '.'))
-        usage("%s is no command: build, run, check, params, entries, size, fmt, explain", o->files.at[0]);
+        usage("%s is no command: build, run, check, params, entries, size, diff, fmt, explain", o->files.at[0]);
     if (o->files.n > 1) usage("one model at a time: %s and %s", o->files.at[0], o->files.at[1]);
     bool text = o->emit != EMIT_LIBRARY || o->after;
     if (!text && !o->output) usage("-o OUT is missing");
@@ -801,6 +802,11 @@ static int command_size(const Command *o) {
     return mdlrun_size("modelc", o->json, o->files.at[0]);
 }
 
+static int command_diff(const Command *o) {
+    if (o->files.n != 2) usage("diff: two libraries");
+    return mdlrun_diff("modelc", o->files.at[0], o->files.at[1]);
+}
+
 /* ---- modelc build -------------------------------------------------------------------------------------------------------- */
 
 static json_t *build_report(const char *path) {
@@ -873,6 +879,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(o->command, "params")) status = command_list(o, true);
     else if (!strcmp(o->command, "entries")) status = command_list(o, false);
     else if (!strcmp(o->command, "size")) status = command_size(o);
+    else if (!strcmp(o->command, "diff")) status = command_diff(o);
     else if (!strcmp(o->command, "fmt")) status = command_fmt(o);
     else if (!strcmp(o->command, "explain")) status = command_explain(o);
     else status = command_compile(o);

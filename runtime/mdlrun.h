@@ -4,6 +4,7 @@
  *   mdlrun_tool.c      memory, messages, exit statuses
  *   mdlrun_meta.c      the section .mdl.meta of an artifact, read without loading it; `info`
  *   mdlrun_size.c      what takes the bytes of an artifact: `modelc size`, budgets
+ *   mdlrun_diff.c      two artifacts side by side: `modelc diff`
  *   mdlrun_model.c     loads the artifact, opens its session; --load, --save, --only
  *   mdlrun_array.c     arrays: dtypes, conversion, .npy files
  *   mdlrun_file.c      array files: .npz, .safetensors; VALUE as the user writes it
@@ -103,6 +104,7 @@ bool tool_int(const char *text, int64_t *value); /* whole text; underscores and 
 
 json_t *meta_read(Tool *t, const char *path); /* verified; ends the command when path is not an artifact */
 json_t *meta_parse(Tool *t, const char *path, const char *section, size_t size); /* of the section's bytes */
+char *meta_entry_text(Tool *t, const json_t *meta, const json_t *entry); /* "train step[b](x: f32[b, 8]) -> (loss: f32)" */
 int command_info(Tool *t);
 
 /* ---- mdlrun_size.c ------------------------------------------------------------------------------------------------------- */
@@ -117,6 +119,11 @@ json_t *sizes_json(const Sizes *s, const json_t *meta);
 void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, Sizes *sizes);
 json_t *mdlrun_report(const char *program, const char *path); /* sizes_json of a file, with its hashes */
 int mdlrun_size(const char *program, bool json, const char *path); /* `modelc size` */
+
+/* ---- mdlrun_diff.c ------------------------------------------------------------------------------------------------------- */
+
+/* `modelc diff`: EXIT_DONE, or EXIT_INPUT where a caller of a would not work with b. */
+int mdlrun_diff(const char *program, const char *a, const char *b);
 
 /* ---- mdlrun_model.c ------------------------------------------------------------------------------------------------------ */
 
@@ -249,6 +256,8 @@ int command_train(Tool *t, int n, char **words);
 int command_eval(Tool *t, int n, char **words);
 int command_generate(Tool *t, int n, char **words);
 int command_bench(Tool *t, int n, char **words);
+/* Makes up the sizes and inputs of a call that are not set: floats from the normal distribution by the seed, integers 0. */
+void call_make(Tool *t, Call *c);
 
 typedef struct Results {
     int n; /* scalar results of an entry */

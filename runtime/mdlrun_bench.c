@@ -46,6 +46,12 @@ static void input_make(Tool *t, Call *c, int i) {
     c->inputs[i] = a;
 }
 
+void call_make(Tool *t, Call *c) {
+    sizes_make(t, c);
+    for (int i = 0; i < c->entry->n_inputs; i++)
+        if (!c->inputs[i].data) input_make(t, c, i);
+}
+
 typedef struct Row {
     const char *name, *source;
     int64_t calls, ns;
@@ -97,9 +103,7 @@ int command_bench(Tool *t, int n, char **words) {
             }
         }
     }
-    sizes_make(t, &c);
-    for (int i = 0; i < c.entry->n_inputs; i++)
-        if (!c.inputs[i].data) input_make(t, &c, i);
+    call_make(t, &c);
 
     int64_t most = t->o.rounds > 0 ? t->o.rounds : 100000, rounds = 0;
     double *seconds = tool_alloc(t, sizeof *seconds * (size_t)most);

@@ -124,19 +124,21 @@ static void bytes_print(double bytes) {
 }
 
 /* "ids: i32[b, n], x: f32" */
-static void values_print(const json_t *values) {
+static char *values_text(Tool *t, const json_t *values) {
     const json_t *v;
     size_t i;
-    json_array_foreach(values, i, v) printf("%s%s: %s", i ? ", " : "", text_of(v, "name"), text_of(v, "shape"));
+    char *text = tool_printf(t, "%s", "");
+    json_array_foreach(values, i, v) text = tool_printf(t, "%s%s%s: %s", text, i ? ", " : "", text_of(v, "name"), text_of(v, "shape"));
+    return text;
 }
 
 /* "[b, n in 2..65]" with the ranges of sizes that belong to this entry. */
-static void sizes_print(const json_t *entry, const json_t *sizes) {
+static char *sizes_text(Tool *t, const json_t *entry, const json_t *sizes) {
     const json_t *name, *size;
     size_t i, k;
     const json_t *names = json_object_get(entry, "sizes");
-    if (!json_array_size(names)) return;
-    putchar('[');
+    char *all = tool_printf(t, "%s", json_array_size(names) ? "[" : "");
+    if (!json_array_size(names)) return all;
     json_array_foreach(names, i, name) {
         const char *text = json_string_value(name);
         if (json_is_integer(name)) {
@@ -147,14 +149,21 @@ static void sizes_print(const json_t *entry, const json_t *sizes) {
             json_array_foreach(sizes, k, size) if (text && !strcmp(text_of(size, "name"), text)) break;
             if (k == json_array_size(sizes)) size = NULL;
         }
-        printf("%s%s", i ? ", " : "", text ? text : "?");
-        int64_t low = json_integer_value(json_object_get(size, "low")),
-                high = json_integer_value(json_object_get(size, "high"));
+        all = tool_printf(t, "%s%s%s", all, i ? ", " : "", text ? text : "?");
+        long long low = json_integer_value(json_object_get(size, "low")), high = json_integer_value(json_object_get(size, "high"));
         if (size && json_is_integer(json_object_get(size, "high")) && high >= 0 && high < INT64_MAX)
-            printf(" in %lld..%lld", (long long)low, (long long)high);
-        else if (size && low > 1) printf(" in %lld..", (long long)low);
+            all = tool_printf(t, "%s in %lld..%lld", all, low, high);
+        else if (size && low > 1) all = tool_printf(t, "%s in %lld..", all, low);
     }
-    putchar(']');
+    return tool_printf(t, "%s]", all);
+}
+
+char *meta_entry_text(Tool *t, const json_t *meta, const json_t *entry) {
+    const json_t *train = json_object_get(entry, "train");
+    bool trains = json_is_true(train) || json_integer_value(train) == 1;
+    return tool_printf(t, "%s %s%s(%s) -> (%s)", trains ? "train" : "entry", text_of(entry, "name"),
+                       sizes_text(t, entry, json_object_get(meta, "sizes")), values_text(t, json_object_get(entry, "inputs")),
+                       values_text(t, json_object_get(entry, "outputs")));
 }
 
 /* Values of one kind (NULL: any), optimizer slots or not: a line with their sum, then each; slots only as a sum. */
@@ -197,19 +206,11 @@ int command_info(Tool *t) {
     printf("  (%s, %s)\n", *text_of(meta, "compiler") ? text_of(meta, "compiler") : "unknown compiler",
            *text_of(meta, "target") ? text_of(meta, "target") : "unknown target");
 
-    const json_t *entry, *sizes = json_object_get(meta, "sizes");
+    const json_t *entry;
     size_t i;
     puts("entries");
     json_array_foreach(json_object_get(meta, "entries"), i, entry) {
-        const json_t *train = json_object_get(entry, "train");
-        bool trains = json_is_true(train) || json_integer_value(train) == 1;
-        printf("    %s %s", trains ? "train" : "entry", text_of(entry, "name"));
-        sizes_print(entry, sizes);
-        putchar('(');
-        values_print(json_object_get(entry, "inputs"));
-        printf(") -> (");
-        values_print(json_object_get(entry, "outputs"));
-        puts(")");
+        printf("    %s\n", meta_entry_text(t, meta, entry));
         const json_t *bytes = json_object_get(entry, "bytes");
         if (json_is_integer(bytes)) {
             printf("        memory ");
