@@ -5,6 +5,7 @@
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text make bench      side by side with PyTorch
 #   make examples   trains the examples on real data and prints a table (many minutes); E="one two": these alone
+#   make install    DESTDIR=, prefix=/usr/local      make deb        $(BUILD)/modelc_VERSION_ARCH.deb
 #   make venv       Python with pinned packages, for tests/bench and scripts that make expected values
 #   make clean
 #
@@ -66,7 +67,7 @@ define install
 	fi
 endef
 
-.PHONY: all deps deps-ci deps-auto check check-all bless asan demo examples bench venv clean units FORCE
+.PHONY: install deb all deps deps-ci deps-auto check check-all bless asan demo examples bench venv clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
 deps-auto: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
@@ -264,6 +265,28 @@ examples: all
 	$(Q)BUILD=$(BUILD) sh examples/table.sh $(E)
 demo: all
 	$(Q)BUILD=$(BUILD) sh examples/demo.sh
+
+# ---- installing --------------------------------------------------------------------------------------------------------------
+
+prefix = /usr/local
+DESTDIR =
+VERSION = $(shell sed -n 's/^.define MODELC_VERSION "\(.*\)"/\1/p' codegen/artifact.h)
+install: all
+	$(Q)install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/include $(DESTDIR)$(prefix)/lib/pkgconfig \
+	    $(DESTDIR)$(prefix)/lib/cmake/modelc $(DESTDIR)$(prefix)/share/doc/modelc
+	$(Q)install -s -m 755 $(BUILD)/modelc $(BUILD)/mdlrun $(DESTDIR)$(prefix)/bin
+	$(Q)install -m 644 runtime/mdl.h $(DESTDIR)$(prefix)/include
+	$(Q)sed 's|@prefix@|$(prefix)|; s|@version@|$(VERSION)|' runtime/install/modelc.pc.in > $(DESTDIR)$(prefix)/lib/pkgconfig/modelc.pc
+	$(Q)install -m 644 runtime/install/modelcConfig.cmake $(DESTDIR)$(prefix)/lib/cmake/modelc
+	$(Q)install -m 644 README.md LICENSE frontend/LANGUAGE.md frontend/INTRINSICS.md $(DESTDIR)$(prefix)/share/doc/modelc
+
+# A package for this Debian: what its two programs are linked with is what it depends on.
+deb: all
+	$(Q)rm -rf $(BUILD)/deb
+	$(Q)$(MAKE) --no-print-directory -o all install DESTDIR=$(BUILD)/deb prefix=/usr
+	$(Q)sh runtime/install/control.sh $(BUILD)/deb $(VERSION)
+	$(Q)dpkg-deb --root-owner-group -Zgzip --build $(BUILD)/deb $(BUILD) > $(BUILD)/deb.log || { cat $(BUILD)/deb.log; exit 1; }
+	@echo "  deb $(BUILD)/modelc_$(VERSION)_$$(dpkg --print-architecture).deb"
 
 # ---- Python: only for benches and for the scripts that make expected values --------------------------------------------------
 
