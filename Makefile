@@ -46,7 +46,7 @@ NEEDS = \
     /usr/include/zstd.h=libzstd-dev \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
-NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
+NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools /usr/bin/cmake=cmake /usr/bin/ninja=ninja-build /usr/bin/pkg-config=pkg-config
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
 MISSING_CI := $(call missing,$(NEEDS_CI))
