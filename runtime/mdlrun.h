@@ -47,7 +47,7 @@ typedef struct Array {
 /* Options of all commands; a field keeps its initial value (options_init) where the user said nothing. */
 typedef struct Options {
     const char *load, *save, *only, *out, *image, *confusion, *look, *log, *plot, *resume, *test, *test_data, *data, *keep_best, *prompt, *prompt_file;
-    const char *tokenizer;
+    const char *tokenizer, *budget;
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
     uint64_t seed;
@@ -279,6 +279,19 @@ typedef struct Curve {
 void plot_write(Tool *t, const char *path, const char *title, const Curve *curves, int n);
 /* counts[actual * classes + predicted] */
 void plot_confusion(Tool *t, const char *path, const char *title, const int64_t *counts, int classes);
+
+/* ---- mdlrun_budget.c ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Figure {
+    const char *name;
+    double value;
+} Figure;
+/* Ends the command where --budget is nonsense or names none of these: before the work, so that none is wasted. */
+void budget_names_check(Tool *t, const char *const *names, int n);
+/* EXIT_INPUT, and a sentence for each, where a figure is beyond its budget. */
+int budget_status(Tool *t, const Figure *figures, int n);
+/* The least time of a plain product [192, 192] x [192, 192], one thread, three loops, out of some rounds. */
+double product_seconds(Tool *t, int rounds);
 
 /* ---- mdlrun_image.c ------------------------------------------------------------------------------------------------------ */
 
