@@ -40,6 +40,7 @@ struct Artifact {
     ElfData *data; /* values of slots, then constant tensors */
     int n_data;
     const Slot **data_slot; /* beside data: NULL for tensors */
+    Bytes meta;
     ArtifactHashes hashes;
     uint8_t content[32];
 };
@@ -221,11 +222,13 @@ Bytes artifact_model_object(Artifact *a) {
 }
 
 /* SHA-256 of what is linked, but for the description that will hold it: machine code, values, runtime. */
-static void content_hash(Artifact *a, const Bytes *objects, int n) {
+static void content_hash(Artifact *a) {
     Digest *d = digest_new();
-    for (int i = 0; i < n; i++) digest_add(d, objects[i].at, objects[i].n);
+    for (int i = 0; i < a->n_parts; i++) digest_add(d, a->parts[i].object.at, a->parts[i].object.n);
     for (int i = 0; i < a->n_data; i++) digest_add(d, a->data[i].data, a->data[i].bytes);
-    digest_add(d, &a->options.kind, sizeof a->options.kind);
+    for (const Embedded *e = embedded_runtime; e->name; e++) digest_add(d, e->text, e->length);
+    unsigned char options[] = {(unsigned char)a->options.kind, a->options.core};
+    digest_add(d, options, sizeof options);
     digest_end(d, a->content);
 }
 
@@ -238,10 +241,11 @@ bool artifact_link(Artifact *a, Bytes *file) {
     const char *error = NULL;
     int n = 0;
     for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
+    content_hash(a);
+    a->meta = artifact_meta(a->arena, &a->options, &a->unit, &a->hashes, a->content);
+    objects[n++] = elf_data(a->arena, a->data, a->n_data, a->meta);
     const Embedded *runtime = &embedded_runtime[a->options.core];
     objects[n++] = (Bytes){runtime->text, runtime->length};
-    content_hash(a, objects, n);
-    objects[n++] = elf_data(a->arena, a->data, a->n_data, artifact_meta(a->arena, &a->options, &a->unit, &a->hashes, a->content));
     bool done = true;
     switch (a->options.kind) {
     case ARTIFACT_SHARED: done = link_shared(a->arena, objects, n, file, &error); break;
