@@ -4,6 +4,7 @@
 #include "codegen/artifact.h"
 #include "codegen/budget.h"
 #include "codegen/build.h"
+#include "codegen/cache.h"
 #include "codegen/interpret.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
@@ -42,6 +43,7 @@ static const char help[] =
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
+    "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
@@ -77,7 +79,7 @@ typedef struct Command {
     LIST(ElabDefine) defines;
     Words entries, silenced; /* --entries, -Wno-NAME */
     Budgets budgets;
-    const char *output, *load, *name, *target, *after, *depfile;
+    const char *output, *load, *name, *target, *after, *depfile, *cache;
     EmitStage emit;
     int level; /* 0 or 2 */
     bool core, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
@@ -169,6 +171,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
     else if ((value = option_value(a, "--runtime"))) option_runtime(o, value);
+    else if ((value = option_value(a, "--cache"))) o->cache = value;
     else if ((value = option_value(a, "--budget"))) option_budget(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
@@ -284,6 +287,7 @@ typedef struct Compilation {
     Target target;
     Plan **entries, **inits;
     Artifact *artifact;
+    Cache *cache; /* NULL: none was asked for */
     ArtifactKind kind;
     LIST(StageTime) times;
     double started;
@@ -325,6 +329,7 @@ static int compilation_end(Compilation *c, int status) {
     if (c->o->time) times_print(c);
     bool silent = c->o->quiet && !diag_errors(c->diag);
     int errors = silent ? 0 : diag_print(c->diag, stderr, c->o->color);
+    if (c->cache) cache_notes_print(c->cache);
     artifact_free(c->artifact);
     diag_free(c->diag);
     return errors ? EXIT_INPUT : status;
@@ -463,7 +468,7 @@ static bool stage_plan(Compilation *c) {
     return !diag_errors(c->diag);
 }
 
-/* Kernels to LLVM IR. Two modules always, so that the file does not depend on the machine's number of processors. */
+/* Kernels to LLVM IR: a module for each few of them, the same on every machine; one where people read it. */
 static void stage_generate(Compilation *c) {
     ArtifactOptions options = {.program = c->program,
                                .entries = c->entries,
@@ -472,7 +477,9 @@ static void stage_generate(Compilation *c) {
                                .source = c->source,
                                .kind = c->kind,
                                .core = c->o->core,
-                               .threads = 2};
+                               .modules = c->o->emit == EMIT_LIBRARY || c->o->emit == EMIT_OBJ ? ARTIFACT_MODULES : 1,
+                               .cache = c->o->cache ? cache_open(c->arena, c->o->cache) : NULL};
+    c->cache = options.cache;
     c->artifact = artifact_new(c->arena, &options);
     stage_done(c, "generate",
                arena_printf(c->arena, "%d kernel functions, %d calls", artifact_kernel_functions(c->artifact),

@@ -1,13 +1,14 @@
 /* artifact.c -- the stages from plans to a file, in order:
  *
- *   artifact_new      kernels, entries and tables as LLVM IR, dealt out over as many modules as there are threads
- *   artifact_compile  each module to an object, each on a thread of its own
+ *   artifact_new      kernels, entries and tables as LLVM IR, dealt out over modules
+ *   artifact_compile  each module to an object, on as many threads as there are processors, or from a cache
  *   artifact_link     objects + weights and description (elf.c) + the embedded runtime, linked (link.c)
  *
  * Memory: everything is in the caller's arena, but what a thread allocates, which has an arena of its own until
  * artifact_free. */
 #include "codegen/artifact.h"
 
+#include "codegen/cache.h"
 #include "codegen/cpu/lower.h"
 #include "codegen/digest.h"
 #include "codegen/entry.h"
@@ -16,26 +17,30 @@
 #include "ir/embed.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#define THREADS 8
+#define MODULES ARTIFACT_MODULES
 
-/* One module, from IR to object. */
+/* One module, from IR to object; without a function, neither. */
 typedef struct Part {
     Emit *emit;
     Scheduler *scheduler;
     Arena *arena;
     Bytes object;
-    const char *error;
+    const char *error, *key; /* key: in the cache; NULL: it is not kept there */
     double seconds;
+    bool reused; /* the object comes from the cache */
+    bool empty;
 } Part;
 
 struct Artifact {
     Arena *arena;
     ArtifactOptions options;
     EntryUnit unit;
-    Part parts[THREADS];
+    Part parts[MODULES];
     int n_parts;
     ElfData *data; /* values of slots, then constant tensors */
     int n_data;
@@ -48,12 +53,12 @@ struct Artifact {
 /* ---- generating ---------------------------------------------------------------------------------------------------------- */
 
 static void parts_new(Artifact *a, int n) {
-    a->n_parts = n < 1 ? 1 : n > THREADS ? THREADS : n;
+    a->n_parts = n < 1 ? 1 : n > MODULES ? MODULES : n;
     a->unit.modules = NEW_ARRAY(a->arena, EntryModule, a->n_parts);
     a->unit.n_modules = a->n_parts;
     for (int i = 0; i < a->n_parts; i++) {
         Part *part = &a->parts[i];
-        part->emit = emit_new(i ? arena_printf(a->arena, "%s.%d", a->options.program->name, i) : a->options.program->name,
+        part->emit = emit_new(i ? arena_printf(a->arena, "kernels.%d", i) : a->options.program->name,
                               a->options.target->optimize > 0);
         if (!part->emit) bug("LLVM has no code generator for this target");
         part->scheduler = scheduler_new(a->arena, emit_module(part->emit), a->options.target);
@@ -61,6 +66,11 @@ static void parts_new(Artifact *a, int n) {
     }
     a->unit.module = module_new(a->arena, emit_module(a->parts[0].emit));
     a->unit.program = a->options.program;
+}
+
+/* A scheduler adds functions to its module when it first meets a kernel. */
+static void parts_empty(Artifact *a) {
+    for (int i = 1; i < a->n_parts; i++) a->parts[i].empty = !scheduler_functions(a->parts[i].scheduler);
 }
 
 /* Functions of the other modules get the names that the entries call them by. */
@@ -109,10 +119,11 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     Artifact *a = NEW(arena, Artifact);
     a->arena = arena;
     a->options = *options;
-    parts_new(a, options->threads);
+    parts_new(a, options->modules);
     a->hashes = artifact_hashes(arena, options);
     artifact_tables(&a->unit, options, &a->hashes, data_collect(a));
     data_tensors(a);
+    parts_empty(a);
     parts_rename(a);
     return a;
 }
@@ -178,46 +189,106 @@ static double seconds_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void *part_compile(void *context) {
-    Part *part = context;
+static void part_compile(Part *part) {
     double start = seconds_now();
     part->arena = arena_new();
     if (!emit_object(part->emit, part->arena, &part->object.at, &part->object.n, &part->error)) part->object.at = NULL;
     part->seconds = seconds_now() - start;
+}
+
+/* What the object of a module follows from: the compiler, the options of its machine, the code. */
+static const char *part_key(const Artifact *a, const Part *part) {
+    uint8_t hash[32];
+    LLVMMemoryBufferRef code = emit_bitcode(part->emit);
+    Digest *d = digest_new();
+    digest_text(d, "module");
+    digest_text(d, a->options.cache->compiler);
+    digest_text(d, a->options.target->optimize ? "optimized" : "plain");
+    digest_add(d, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
+    digest_end(d, hash);
+    LLVMDisposeMemoryBuffer(code);
+    return digest_hex(a->arena, hash);
+}
+
+/* Objects of kernels that were compiled before. Entries and tables are every program's own. */
+static void parts_find(Artifact *a) {
+    for (int i = 1; a->options.cache && i < a->n_parts; i++) {
+        Part *part = &a->parts[i];
+        if (part->empty) continue;
+        part->key = part_key(a, part);
+        part->reused = cache_object_find(a->options.cache, part->key, &part->object);
+    }
+}
+
+static void parts_keep(Artifact *a) {
+    for (int i = 1; i < a->n_parts; i++) {
+        const Part *part = &a->parts[i];
+        if (part->key && !part->reused) cache_object_store(a->options.cache, part->key, part->object);
+    }
+}
+
+int artifact_reused(const Artifact *a) {
+    int n = 0;
+    for (int i = 0; i < a->n_parts; i++) n += a->parts[i].reused;
+    return n;
+}
+
+/* Modules on their way to objects, for several threads. */
+typedef struct Queue {
+    Artifact *a;
+    atomic_int next;
+} Queue;
+
+static void *queue_work(void *context) {
+    Queue *q = context;
+    for (int i; (i = atomic_fetch_add(&q->next, 1)) < q->a->n_parts;)
+        if (!q->a->parts[i].empty && !q->a->parts[i].reused) part_compile(&q->a->parts[i]);
     return NULL;
 }
 
 void artifact_compile(Artifact *a) {
-    pthread_t thread[THREADS];
-    bool started[THREADS] = {false};
+    pthread_t thread[MODULES];
+    Queue queue = {.a = a};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = 0;
     for (int i = 0; i < a->n_parts; i++) {
         const char *error;
         if (!emit_verify(a->parts[i].emit, a->arena, &error)) bug("LLVM refuses module %d: %s", i, error);
     }
-    for (int i = 1; i < a->n_parts; i++) started[i] = !pthread_create(&thread[i], NULL, part_compile, &a->parts[i]);
-    part_compile(&a->parts[0]);
-    for (int i = 1; i < a->n_parts; i++) {
-        if (started[i]) pthread_join(thread[i], NULL);
-        else part_compile(&a->parts[i]);
-    }
+    parts_find(a);
+    while (n + 1 < processors && n + 1 < a->n_parts && !pthread_create(&thread[n], NULL, queue_work, &queue)) n++;
+    queue_work(&queue);
+    while (n) pthread_join(thread[--n], NULL);
     for (int i = 0; i < a->n_parts; i++) {
-        if (!a->parts[i].object.at) bug("LLVM: %s", a->parts[i].error);
+        if (!a->parts[i].empty && !a->parts[i].object.at) bug("LLVM: %s", a->parts[i].error);
     }
+    parts_keep(a);
 }
 
 const char *artifact_compile_text(const Artifact *a) {
-    const char *text = "";
+    int modules = 0;
+    double seconds = 0;
+    for (int i = 0; i < a->n_parts; i++) {
+        modules += !a->parts[i].empty;
+        seconds += a->parts[i].seconds;
+    }
+    return arena_printf(a->arena, "%d modules, %d of them compiled before, %.0f ms of all threads", modules, artifact_reused(a), 1e3 * seconds);
+}
+
+/* The objects of all parts; returns their number. */
+static int parts_objects(const Artifact *a, Bytes *objects) {
+    int n = 0;
     for (int i = 0; i < a->n_parts; i++)
-        text = arena_printf(a->arena, "%s%s%.0f ms", text, i ? ", " : "modules ", 1e3 * a->parts[i].seconds);
-    return text;
+        if (!a->parts[i].empty) objects[n++] = a->parts[i].object;
+    return n;
 }
 
 Bytes artifact_model_object(Artifact *a) {
-    Bytes objects[THREADS], joined;
+    Bytes objects[MODULES], joined;
     const char *error;
-    for (int i = 0; i < a->n_parts; i++) objects[i] = a->parts[i].object;
-    if (a->n_parts == 1) return objects[0];
-    if (!link_object(a->arena, objects, a->n_parts, &joined, &error)) bug("%s", error ? error : "no memory for an object");
+    int n = parts_objects(a, objects);
+    if (n == 1) return objects[0];
+    if (!link_object(a->arena, objects, n, &joined, &error)) bug("%s", error ? error : "no memory for an object");
     return joined;
 }
 
@@ -237,10 +308,9 @@ const char *artifact_content_text(const Artifact *a) {
 }
 
 bool artifact_link(Artifact *a, Bytes *file) {
-    Bytes objects[THREADS + 2], object;
+    Bytes objects[MODULES + 2], object;
     const char *error = NULL;
-    int n = 0;
-    for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
+    int n = parts_objects(a, objects);
     content_hash(a);
     a->meta = artifact_meta(a->arena, &a->options, &a->unit, &a->hashes, a->content);
     objects[n++] = elf_data(a->arena, a->data, a->n_data, a->meta);

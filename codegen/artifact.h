@@ -12,6 +12,10 @@
 
 #define MODELC_VERSION "0.1"
 
+/* Kernels are dealt out over the others by what they compute. The more there are, the fewer kernels are compiled again because another of
+ * their module has changed; each costs some milliseconds. */
+#define ARTIFACT_MODULES 33
+
 typedef enum { ARTIFACT_SHARED, ARTIFACT_ARCHIVE, ARTIFACT_OBJECT } ArtifactKind;
 
 typedef struct ArtifactOptions {
@@ -22,7 +26,8 @@ typedef struct ArtifactOptions {
     const Source *source; /* the program's text, for its hash; NULL: none */
     ArtifactKind kind;
     bool core;   /* the runtime's core alone: nothing of libc, and the caller brings the memory */
-    int threads; /* for code generation: 1 or more */
+    int modules; /* of code, 1 to ARTIFACT_MODULES: where there are more, the first has entries and tables, the others kernels */
+    struct Cache *cache; /* of compiled modules; NULL: none */
 } ArtifactOptions;
 
 typedef struct Artifact Artifact;
@@ -38,6 +43,7 @@ const char *artifact_ir(Artifact *a); /* LLVM IR, in the arena */
 const char *artifact_asm(Artifact *a);
 /* Machine code. Once; the file comes after it. */
 void artifact_compile(Artifact *a);
+int artifact_reused(const Artifact *a);               /* modules that the cache had */
 const char *artifact_compile_text(const Artifact *a); /* for people: the time of each module */
 Bytes artifact_model_object(Artifact *a);             /* of the model alone, without runtime and weights */
 /* The file: false with errno where the system refused memory. */

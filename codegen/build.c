@@ -55,7 +55,6 @@ typedef struct Session {
     const BuildTools *tools;
     Options *o;
     Cache *cache;
-    const char *compiler; /* what it is, as text */
     Build *builds;
     int n;
 } Session;
@@ -136,7 +135,7 @@ static bool has_suffix(const char *text, const char *suffix) {
 static const char *build_key(const Session *s, const Variant *v) {
     uint8_t hash[32];
     Digest *d = digest_new();
-    digest_text(d, s->compiler);
+    digest_text(d, s->cache->compiler);
     digest_text(d, s->tools->machine);
     digest_text(d, v->model);
     digest_text(d, v->kind);
@@ -226,6 +225,7 @@ static bool run_start(Session *s, int index, Run *run) {
     arguments[n++] = "-MF";
     arguments[n++] = path_with(s->arena, b->path, ".d");
     arguments[n++] = "--color=never";
+    arguments[n++] = arena_printf(s->arena, "--cache=%s", s->cache->folder ? s->cache->folder : "");
     for (int i = 0; i < n; i++) PUSH(s->arena, words, arguments[i]);
     for (int i = 0; i < v->options.n; i++) PUSH(s->arena, words, v->options.at[i]);
     PUSH(s->arena, words, NULL);
@@ -256,11 +256,30 @@ static const char *messages_read(Arena *arena, int fd) {
     return text;
 }
 
+/* Takes what a compiler says of the cache out of a message: it is nothing of the variant, and many of them say it. */
+static const char *notes_take(Session *s, const char *message) {
+    static const char mark[] = "modelc: note: ";
+    char *rest = arena_alloc(s->arena, strlen(message) + 1), *to = rest;
+    while (*message) {
+        size_t n = strcspn(message, "\n") + 1;
+        if (!message[n - 1]) n--;
+        if (!strncmp(message, mark, sizeof mark - 1)) {
+            cache_note(s->cache, arena_copy(s->arena, message + sizeof mark - 1, n - sizeof mark));
+        } else {
+            memcpy(to, message, n);
+            to += n;
+        }
+        message += n;
+    }
+    *to = 0;
+    return rest;
+}
+
 /* A compilation has ended. */
 static void run_end(Session *s, const Run *run, int status) {
     Build *b = &s->builds[run->build];
     b->ms = now_ms() - run->started;
-    b->message = messages_read(s->arena, run->messages);
+    b->message = notes_take(s, messages_read(s->arena, run->messages));
     b->status = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BUILD_BUILT : BUILD_FAILED;
     if (WIFSIGNALED(status))
         b->message = arena_printf(s->arena, "%smodelc: a compiler was ended by signal %d\n", b->message, WTERMSIG(status));
@@ -320,7 +339,7 @@ static bool folder_make(Arena *arena, const char *path) {
 static bool report_write(const Session *s) {
     for (int i = 0; i < s->n; i++)
         if (*s->builds[i].message) fprintf(stderr, "%s:\n%s", s->builds[i].path, s->builds[i].message);
-    for (int i = 0; i < s->cache->notes.n; i++) fprintf(stderr, "modelc: note: %s\n", s->cache->notes.at[i]);
+    cache_notes_print(s->cache);
     if (s->o->json) {
         json_t *list = build_json(s->builds, s->n);
         char *text = json_dumps(list, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
@@ -373,9 +392,7 @@ int build_command(Arena *arena, const BuildTools *tools, int argc, char **argv) 
         return INPUT;
     }
     if (v.out && !folder_make(arena, v.out)) return INPUT;
-    uint8_t hash[32];
-    digest_compiler(hash);
-    Session s = {.arena = arena, .tools = tools, .o = &o, .cache = cache_open(arena, o.cache), .compiler = digest_hex(arena, hash)};
+    Session s = {.arena = arena, .tools = tools, .o = &o, .cache = cache_open(arena, o.cache)};
     builds_plan(&s, &v);
     return build_all(&s);
 }

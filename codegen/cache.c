@@ -15,7 +15,7 @@
 
 #define ALTERNATIVES 8 /* states of the sources that are remembered for a key: a branch and another */
 
-static void note(Cache *c, const char *text) {
+void cache_note(Cache *c, const char *text) {
     for (int i = 0; i < c->notes.n; i++)
         if (!strcmp(c->notes.at[i], text)) return;
     PUSH(c->arena, c->notes, text);
@@ -29,6 +29,9 @@ Cache *cache_open(Arena *arena, const char *folder) {
     if (!folder && (home = getenv("XDG_CACHE_HOME")) && *home) folder = arena_printf(arena, "%s/modelc", home);
     if (!folder && (home = getenv("HOME")) && *home) folder = arena_printf(arena, "%s/.cache/modelc", home);
     c->folder = folder && *folder ? folder : NULL;
+    uint8_t hash[32];
+    digest_compiler(hash);
+    c->compiler = digest_hex(arena, hash);
     return c;
 }
 
@@ -72,7 +75,7 @@ static bool store_file(Cache *c, const char *path, Bytes bytes) {
     OutputFile file = {path, bytes};
     int failed;
     if (folders_make(c, path) && output_write(&file, 1, &failed)) return true;
-    note(c, arena_printf(c->arena, "the cache %s cannot be written: %s", c->folder, strerror(errno)));
+    cache_note(c, arena_printf(c->arena, "the cache %s cannot be written: %s", c->folder, strerror(errno)));
     return false;
 }
 
@@ -113,7 +116,7 @@ static bool result_read(Cache *c, const char *hash, CacheResult *r) {
     Bytes bytes;
     if (!cache_read_file(c->arena, path, &bytes)) return false;
     if (!strcmp(bytes_hash(c->arena, bytes), hash) && result_split(bytes, r)) return true;
-    note(c, arena_printf(c->arena, "the cache's %s is damaged: built again", path));
+    cache_note(c, arena_printf(c->arena, "the cache's %s is damaged: built again", path));
     unlink(path);
     return false;
 }
@@ -134,6 +137,32 @@ static const char *result_write(Cache *c, const CacheResult *r) {
     return store_file(c, path_of(c, hash, "result"), bytes) ? hash : NULL;
 }
 
+/* ---- compiled modules ---------------------------------------------------------------------------------------------------- */
+
+enum { HASH = 64 }; /* characters */
+
+bool cache_object_find(Cache *c, const char *key, Bytes *object) {
+    const char *path = c->folder ? path_of(c, key, "object") : NULL;
+    Bytes bytes;
+    if (!path || !cache_read_file(c->arena, path, &bytes)) return false;
+    *object = (Bytes){bytes.at + HASH, bytes.n - HASH};
+    if (bytes.n > HASH && !memcmp(bytes_hash(c->arena, *object), bytes.at, HASH)) return true;
+    cache_note(c, arena_printf(c->arena, "the cache's %s is damaged: compiled again", path));
+    return false;
+}
+
+void cache_object_store(Cache *c, const char *key, Bytes object) {
+    if (!c->folder) return;
+    char *at = arena_alloc(c->arena, HASH + object.n);
+    memcpy(at, bytes_hash(c->arena, object), HASH);
+    memcpy(at + HASH, object.at, object.n);
+    store_file(c, path_of(c, key, "object"), (Bytes){at, HASH + object.n});
+}
+
+void cache_notes_print(const Cache *c) {
+    for (int i = 0; i < c->notes.n; i++) fprintf(stderr, "modelc: note: %s\n", c->notes.at[i]);
+}
+
 /* ---- what was made ------------------------------------------------------------------------------------------------------- */
 
 /* The alternatives of a key: [{"files": [[path, hash]...], "result": hash}...]; an empty list where there is none. */
@@ -143,7 +172,7 @@ static json_t *made_read(Cache *c, const char *path) {
     json_t *list = json_loadb(bytes.at, bytes.n, 0, NULL);
     if (json_is_array(list)) return list;
     json_decref(list);
-    note(c, arena_printf(c->arena, "the cache's %s is damaged: built again", path));
+    cache_note(c, arena_printf(c->arena, "the cache's %s is damaged: built again", path));
     return json_array();
 }
 
@@ -182,7 +211,7 @@ static json_t *files_json(Cache *c, const char *const *files, int n) {
     json_t *list = json_array();
     for (int i = 0; i < n; i++) {
         const char *hash = file_hash(c, files[i]);
-        if (!hash) note(c, arena_printf(c->arena, "%s has gone", files[i]));
+        if (!hash) cache_note(c, arena_printf(c->arena, "%s has gone", files[i]));
         json_array_append_new(list, json_pack("[s, s]", files[i], hash ? hash : ""));
     }
     return list;

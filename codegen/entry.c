@@ -356,46 +356,17 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     c->unit->kernels++;
 }
 
-/* Instructions of the functions that the scheduler has added to its module since the last time: what they will cost to
- * compile. */
-static long module_growth(EntryModule *m) {
-    long n = 0;
-    LLVMValueRef last = LLVMGetLastFunction(m->module);
-    for (LLVMValueRef f = last; f && f != m->last; f = LLVMGetPreviousFunction(f)) {
-        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
-            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) n++;
-        }
-    }
-    m->last = last;
-    return n;
-}
-
-/* The module of a kernel: that of its key, or for a new key the lightest. */
-static int module_of(EntryUnit *u, const Kernel *k) {
+/* The module of a kernel: by its key alone, so that the same kernels meet in the same modules whatever else a program has, and a cache
+ * of compiled modules serves its variants. The first holds entries and tables, and kernels only where there is no other. */
+static int module_of(const EntryUnit *u, const Kernel *k) {
     uint32_t hash = 2166136261u;
     for (const char *s = k->key ? k->key : ""; *s; s++) hash = (hash ^ (unsigned char)*s) * 16777619u;
-    for (int i = 0; i < u->keys.n && k->key; i++) {
-        const EntryKey *known = &u->keys.at[i];
-        if (known->hash == hash && !strcmp(known->key, k->key)) return known->module;
-    }
-    int lightest = 0;
-    for (int i = 1; i < u->n_modules; i++) {
-        if (u->modules[i].weight < u->modules[lightest].weight) lightest = i;
-    }
-    EntryKey key = {k->key, hash, lightest};
-    if (k->key) PUSH(u->module->arena, u->keys, key);
-    return lightest;
+    return u->n_modules > 1 ? 1 + (int)(hash % (uint32_t)(u->n_modules - 1)) : 0;
 }
-
-#define CALL_WEIGHT 12 /* instructions of a kernel's call, in the first module */
 
 static void kernel_calls(EntryCode *c, const EntryMemory *mem, const Kernel *k) {
     int number = module_of(c->unit, k);
-    EntryModule *module = &c->unit->modules[number];
-    module->last = LLVMGetLastFunction(module->module);
-    KernelCode *code = scheduler_kernel(module->scheduler, mem->plan, k);
-    module->weight += module_growth(module);
-    c->unit->modules[0].weight += CALL_WEIGHT * code->n;
+    KernelCode *code = scheduler_kernel(c->unit->modules[number].scheduler, mem->plan, k);
     for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], i == code->n - 1, number);
 }
 

@@ -6,19 +6,11 @@
 #include "codegen/module.h"
 #include "ir/plan.h"
 
-/* A module that kernels go to; they are compiled at the same time, so they should be equally large. */
+/* A module that kernels go to; all are compiled at the same time. */
 typedef struct EntryModule {
     Scheduler *scheduler;
     LLVMModuleRef module;
-    LLVMValueRef last; /* function of those counted */
-    long weight;       /* instructions so far */
 } EntryModule;
-
-typedef struct EntryKey {
-    const char *key;
-    uint32_t hash;
-    int module;
-} EntryKey;
 
 /* A pack of the artifact; which slot, which layout, the kernel that makes it. */
 typedef struct EntryPack {
@@ -44,9 +36,8 @@ typedef struct EntryUnit {
     Module *module;
     const Program *program;
     EntryModule
-        *modules; /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
+        *modules; /* kernels are dealt out over all but the first, which is `module`, with entries and tables */
     int n_modules;
-    LIST(EntryKey) keys;    /* kernels dealt out so far */
     LIST(EntryPack) packs;
     LIST(EntryKernel) named;
     LIST(EntryPackUse) uses; /* of packs, by the function that entry_code made last */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OBJECTS 32
+#define OBJECTS 64 /* at a time: ARTIFACT_MODULES and a few */
 
 /* ---- memory files -------------------------------------------------------------------------------------------------------- */
 
