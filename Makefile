@@ -7,6 +7,7 @@
 #   make demo       from a description to written text
 #   make bench      side by side with PyTorch, ONNX Runtime ... (ten minutes); bench-quick: a minute; B="--only GPT-2 --rounds 9"
 #   make examples   trains the examples on real data and prints a table (many minutes); E="one two": these alone
+#   make install    DESTDIR=, prefix=/usr/local      make deb        $(BUILD)/modelc_VERSION_ARCH.deb
 #   make venv       Python with pinned packages, for scripts that make expected values; venv-bench: the rivals too
 #   make clean
 #
@@ -42,6 +43,7 @@ NEEDS = \
     /usr/include/$(MULTIARCH)/openblas-pthread/cblas.h=libopenblas-pthread-dev \
     /usr/include/png.h=libpng-dev \
     /usr/include/jansson.h=libjansson-dev \
+    /usr/include/gelf.h=libelf-dev \
     /usr/include/pcre2.h=libpcre2-dev \
     /usr/include/utf8proc.h=libutf8proc-dev \
     /usr/include/openssl/evp.h=libssl-dev \
@@ -49,7 +51,7 @@ NEEDS = \
     /usr/include/zstd.h=libzstd-dev \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
-NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools
+NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools /usr/bin/cmake=cmake /usr/bin/ninja=ninja-build /usr/bin/pkg-config=pkg-config
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/qemu-system-arm=qemu-system-arm \
@@ -81,8 +83,8 @@ define install
 	fi
 endef
 
-.PHONY: all deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench bench-quick venv venv-bench \
-    clean units FORCE
+.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench bench-quick venv \
+    venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
 deps-edge: deps ; $(if $(MISSING_EDGE),$(call install,$(MISSING_EDGE)),@:)
@@ -104,7 +106,7 @@ GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-
     -Wno-unused-but-set-variable -Wno-unused-variable
 LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
-MDLRUN_LIBS = -Wl,--as-needed -ljansson -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
+MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
 # processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What runs inside a call is
 # compiled for speed, the rest, which is most of it, for size.
@@ -298,6 +300,28 @@ examples: all
 	$(Q)BUILD=$(BUILD) sh examples/table.sh $(E)
 demo: all
 	$(Q)BUILD=$(BUILD) sh examples/demo.sh
+
+# ---- installing --------------------------------------------------------------------------------------------------------------
+
+prefix = /usr/local
+DESTDIR =
+VERSION = $(shell sed -n 's/^.define MODELC_VERSION "\(.*\)"/\1/p' codegen/artifact.h)
+install: all
+	$(Q)install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/include $(DESTDIR)$(prefix)/lib/pkgconfig \
+	    $(DESTDIR)$(prefix)/lib/cmake/modelc $(DESTDIR)$(prefix)/share/doc/modelc
+	$(Q)install -s -m 755 $(BUILD)/modelc $(BUILD)/mdlrun $(DESTDIR)$(prefix)/bin
+	$(Q)install -m 644 runtime/mdl.h $(DESTDIR)$(prefix)/include
+	$(Q)sed 's|@prefix@|$(prefix)|; s|@version@|$(VERSION)|' runtime/install/modelc.pc.in > $(DESTDIR)$(prefix)/lib/pkgconfig/modelc.pc
+	$(Q)install -m 644 runtime/install/modelcConfig.cmake $(DESTDIR)$(prefix)/lib/cmake/modelc
+	$(Q)install -m 644 README.md LICENSE frontend/LANGUAGE.md frontend/INTRINSICS.md $(DESTDIR)$(prefix)/share/doc/modelc
+
+# A package for this Debian: what its two programs are linked with is what it depends on.
+deb: all
+	$(Q)rm -rf $(BUILD)/deb
+	$(Q)$(MAKE) --no-print-directory -o all install DESTDIR=$(BUILD)/deb prefix=/usr
+	$(Q)sh runtime/install/control.sh $(BUILD)/deb $(VERSION)
+	$(Q)dpkg-deb --root-owner-group -Zgzip --build $(BUILD)/deb $(BUILD) > $(BUILD)/deb.log || { cat $(BUILD)/deb.log; exit 1; }
+	@echo "  deb $(BUILD)/modelc_$(VERSION)_$$(dpkg --print-architecture).deb"
 
 # ---- Python: only for benches and for the scripts that make expected values --------------------------------------------------
 

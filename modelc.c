@@ -2,6 +2,9 @@
  * the command promises (options, exit statuses, no half-written files) is in `modelc --help` and in the design's
  * COMMANDS.md. */
 #include "codegen/artifact.h"
+#include "codegen/budget.h"
+#include "codegen/build.h"
+#include "codegen/cache.h"
 #include "codegen/interpret.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
@@ -25,8 +28,11 @@ static const char help[] =
     "modelc MODEL.mdl -o OUT            OUT ends in .so, .a or .o; a header of the same name is written beside it\n"
     "modelc run MODEL.mdl ENTRY NAME=VALUE ...   compiles to memory and runs, as mdlrun run does; --interpret: the reference "
     "interpreter\n"
+    "modelc build MODEL.mdl --each NAME=VALUE,... | VARIANTS.json   many variants, with a cache; see modelc build --help\n"
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
+    "modelc size LIBRARY                what takes the bytes, as a table, or --json\n"
+    "modelc diff LIBRARY LIBRARY        what changed: entries, weights, bytes, kernels, results; status 1: the interface\n"
     "modelc fmt [--check] FILE ...      one style\n"
     "modelc explain E0204               the long text of an error; without a code: all, a line each\n"
     "\n"
@@ -38,6 +44,8 @@ static const char help[] =
     "                       aarch64-linux-gnu, armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
     "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
+    "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
+    "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
     "                       rounds otherwise); -O0 keeps every op a kernel of its own\n"
@@ -74,7 +82,8 @@ typedef struct Command {
     Words files;         /* what is no option; of `run`: the model, then what mdlrun gets */
     LIST(ElabDefine) defines;
     Words entries, silenced; /* --entries, -Wno-NAME */
-    const char *output, *load, *name, *target, *after, *depfile;
+    Budgets budgets;
+    const char *output, *load, *name, *target, *after, *depfile, *cache;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
     bool core, strip, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
@@ -149,6 +158,11 @@ static void option_runtime(Command *o, const char *value) {
     if (!o->core && strcmp(value, "hosted")) usage("--runtime is hosted or core");
 }
 
+static void option_budget(Command *o, const char *value) {
+    const char *wrong = budget_parse(o->arena, value, &o->budgets);
+    if (wrong) usage("--budget: %s", wrong);
+}
+
 /* An option of the compiler that carries its value after '='. */
 static bool option_long(Command *o, const char *a) {
     const char *value;
@@ -161,6 +175,8 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
     else if ((value = option_value(a, "--runtime"))) option_runtime(o, value);
+    else if ((value = option_value(a, "--cache"))) o->cache = value;
+    else if ((value = option_value(a, "--budget"))) option_budget(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
@@ -213,7 +229,7 @@ static const char *pass_names(Arena *arena) {
     return names;
 }
 
-static const char *const commands[] = {"run", "check", "params", "entries", "fmt", "explain"};
+static const char *const commands[] = {"run", "check", "params", "entries", "size", "diff", "fmt", "explain"};
 
 /* The first word that is no option is the command, or a file to compile. */
 static bool option_command(Command *o, const char *word) {
@@ -277,6 +293,7 @@ typedef struct Compilation {
     Target target;
     Plan **entries, **inits;
     Artifact *artifact;
+    Cache *cache; /* NULL: none was asked for */
     ArtifactKind kind;
     LIST(StageTime) times;
     double started;
@@ -318,6 +335,7 @@ static int compilation_end(Compilation *c, int status) {
     if (c->o->time) times_print(c);
     bool silent = c->o->quiet && !diag_errors(c->diag);
     int errors = silent ? 0 : diag_print(c->diag, stderr, c->o->color);
+    if (c->cache) cache_notes_print(c->cache);
     artifact_free(c->artifact);
     diag_free(c->diag);
     return errors ? EXIT_INPUT : status;
@@ -454,7 +472,7 @@ static bool stage_plan(Compilation *c) {
     return !diag_errors(c->diag);
 }
 
-/* Kernels to LLVM IR. Two modules always, so that the file does not depend on the machine's number of processors. */
+/* Kernels to LLVM IR: a module for each few of them, the same on every machine; one where people read it. */
 static void stage_generate(Compilation *c) {
     ArtifactOptions options = {.program = c->program,
                                .entries = c->entries,
@@ -464,7 +482,9 @@ static void stage_generate(Compilation *c) {
                                .kind = c->kind,
                                .core = c->o->core,
                                .strip = c->o->strip,
-                               .threads = 2};
+                               .modules = c->o->emit == EMIT_LIBRARY || c->o->emit == EMIT_OBJ ? ARTIFACT_MODULES : 1,
+                               .cache = c->o->cache ? cache_open(c->arena, c->o->cache) : NULL};
+    c->cache = options.cache;
     c->artifact = artifact_new(c->arena, &options);
     stage_done(c, "generate",
                arena_printf(c->arena, "%d kernel functions, %d calls", artifact_kernel_functions(c->artifact),
@@ -481,8 +501,20 @@ static void stage_compile(Compilation *c) {
 static bool stage_link(Compilation *c, const char *path, Bytes *library) {
     if (!artifact_link(c->artifact, library)) return cannot_write(path);
     stage_done(c, "link",
-               arena_printf(c->arena, "%zu bytes, %zu of them weights", library->n, artifact_weight_bytes(c->artifact)));
+               arena_printf(c->arena, "%zu bytes, %zu of them weights, content %s", library->n, artifact_weight_bytes(c->artifact),
+                            artifact_content_text(c->artifact)));
     return true;
+}
+
+/* What the library takes stays within the budgets of the program and of the command line. */
+static bool stage_budget(Compilation *c, Bytes library) {
+    Program *p = c->program;
+    for (int i = 0; i < c->o->budgets.n; i++) PUSH(c->arena, p->budgets, c->o->budgets.at[i]);
+    if (!p->budgets.n) return true;
+    Sizes sizes;
+    mdlrun_sizes("modelc", c->o->output, library.at, library.n, &sizes);
+    budget_check(c->arena, p, c->entries, c->artifact, &sizes, c->diag);
+    return !diag_errors(c->diag);
 }
 
 static bool has_suffix(const char *text, const char *suffix) {
@@ -506,37 +538,10 @@ static const char *make_path(Arena *arena, const char *path) {
     return text;
 }
 
-/* The files that a tree imports, and those that they import: they parsed before, so this cannot fail. */
-static void imports_collect(const Compilation *c, const Ast *ast, const Source *source, Words *paths) {
-    Diag *quiet = diag_new();
-    const char *slash = strrchr(source->path, '/');
-    for (int i = 0; i < ast->n; i++) {
-        const Ast *kid = ast->kid[i];
-        if (!ast_is(kid, AST_IMPORT)) {
-            imports_collect(c, kid, source, paths);
-            continue;
-        }
-        bool absolute = kid->text[0] == '/' || !slash;
-        const char *path =
-            absolute ? kid->text : arena_printf(c->arena, "%.*s/%s", (int)(slash - source->path), source->path, kid->text);
-        bool known = false;
-        for (int k = 0; k < paths->n; k++) known = known || !strcmp(paths->at[k], path);
-        if (known) continue;
-        PUSH(c->arena, *paths, path);
-        Source *imported = source_read(c->arena, path, quiet);
-        Ast *tree = imported ? parse_file(c->arena, imported, quiet) : NULL;
-        if (tree) imports_collect(c, tree, imported, paths);
-    }
-    diag_free(quiet);
-}
-
 static Bytes depfile_text(const Compilation *c) {
     Arena *a = c->arena;
     const char *text = arena_printf(a, "%s: %s", make_path(a, c->o->output), make_path(a, c->source->path));
-    Words imports = {0};
-    imports_collect(c, c->ast, c->source, &imports);
-    for (int i = 0; i < imports.n; i++) text = arena_printf(a, "%s %s", text, make_path(a, imports.at[i]));
-    if (c->o->load) text = arena_printf(a, "%s %s", text, make_path(a, c->o->load));
+    for (int i = 0; i < c->program->files.n; i++) text = arena_printf(a, "%s %s", text, make_path(a, c->program->files.at[i]));
     text = arena_printf(a, "%s\n", text);
     return (Bytes){text, strlen(text)};
 }
@@ -620,6 +625,8 @@ static bool pipeline(Compilation *c, const char *path) {
     /* One file with weights, description and runtime in it. */
     Bytes library;
     if (!stage_link(c, o->output ? o->output : path, &library)) return false;
+    /* Nothing is written that is larger than it may be. */
+    if (!stage_budget(c, library)) return false;
     if (o->output) return stage_write(c, library);
     bug("a library and no place for it");
 }
@@ -627,7 +634,7 @@ static bool pipeline(Compilation *c, const char *path) {
 static int command_compile(Command *o) {
     if (o->files.n == 0) usage("no input file");
     if (o->files.n > 1 && !strchr(o->files.at[0], '.'))
-        usage("%s is no command: run, check, params, entries, fmt, explain", o->files.at[0]);
+        usage("%s is no command: build, run, check, params, entries, size, diff, fmt, explain", o->files.at[0]);
     if (o->files.n > 1) usage("one model at a time: %s and %s", o->files.at[0], o->files.at[1]);
     bool text = o->emit != EMIT_LIBRARY || o->after;
     if (!text && !o->output) usage("-o OUT is missing");
@@ -807,6 +814,29 @@ static int command_list(Command *o, bool params) {
     return compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
 }
 
+static int command_size(const Command *o) {
+    if (o->files.n != 1) usage("size: one library");
+    return mdlrun_size("modelc", o->json, o->files.at[0]);
+}
+
+static int command_diff(const Command *o) {
+    if (o->files.n != 2) usage("diff: two libraries");
+    return mdlrun_diff("modelc", o->files.at[0], o->files.at[1]);
+}
+
+/* ---- modelc build -------------------------------------------------------------------------------------------------------- */
+
+static json_t *build_report(const char *path) {
+    return mdlrun_report("modelc", path);
+}
+
+static int command_build(Arena *arena, int argc, char **argv) {
+    Target native;
+    target_find("native", 2, &native);
+    BuildTools tools = {.machine = native.name, .report = build_report};
+    return build_command(arena, &tools, argc, argv);
+}
+
 /* ---- modelc fmt, explain ------------------------------------------------------------------------------------------------- */
 
 static int command_fmt(Command *o) {
@@ -854,12 +884,19 @@ int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, with a message */
     signal(SIGPIPE, SIG_IGN);
     Command *o = &(Command){.arena = arena_new(), .level = 2, .color = isatty(STDERR_FILENO)};
-    options_read(o, argc, argv);
     int status;
+    if (argc > 1 && !strcmp(argv[1], "build")) {
+        status = command_build(o->arena, argc - 2, argv + 2);
+        arena_free(o->arena);
+        return output_end(status);
+    }
+    options_read(o, argc, argv);
     if (!strcmp(o->command, "run")) status = command_run_model(o);
     else if (!strcmp(o->command, "check")) status = command_check(o);
     else if (!strcmp(o->command, "params")) status = command_list(o, true);
     else if (!strcmp(o->command, "entries")) status = command_list(o, false);
+    else if (!strcmp(o->command, "size")) status = command_size(o);
+    else if (!strcmp(o->command, "diff")) status = command_diff(o);
     else if (!strcmp(o->command, "fmt")) status = command_fmt(o);
     else if (!strcmp(o->command, "explain")) status = command_explain(o);
     else status = command_compile(o);

@@ -1,14 +1,16 @@
 /* artifact.c -- the stages from plans to a file, in order:
  *
- *   artifact_new      kernels, entries and tables as LLVM IR, dealt out over as many modules as there are threads
- *   artifact_compile  each module to an object, each on a thread of its own
+ *   artifact_new      kernels, entries and tables as LLVM IR, dealt out over modules
+ *   artifact_compile  each module to an object, on as many threads as there are processors, or from a cache
  *   artifact_link     objects + weights and description (elf.c) + the embedded runtime, linked (link.c)
  *
  * Memory: everything is in the caller's arena, but what a thread allocates, which has an arena of its own until
  * artifact_free. */
 #include "codegen/artifact.h"
 
+#include "codegen/cache.h"
 #include "codegen/cpu/lower.h"
+#include "codegen/digest.h"
 #include "codegen/entry.h"
 #include "codegen/initial.h"
 #include "codegen/tables.h"
@@ -16,30 +18,38 @@
 #include "ir/embed.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#define THREADS 8
+#define MODULES (TARGET_VARIANTS * ARTIFACT_MODULES)
 
-/* One module, from IR to object. */
+/* One module, from IR to object; without a function, neither. */
 typedef struct Part {
     Emit *emit;
     Scheduler *scheduler;
     Arena *arena;
     Bytes object;
-    const char *error;
+    const char *error, *key; /* key: in the cache; NULL: it is not kept there */
     double seconds;
+    bool reused; /* the object comes from the cache */
+    bool empty;
+    bool first;  /* of its unit: entries and tables */
 } Part;
 
 struct Artifact {
     Arena *arena;
     ArtifactOptions options;
     EntryUnit units[TARGET_VARIANTS]; /* all that is generated, once for each variant of the target */
-    Part parts[THREADS];
+    Part parts[MODULES];
     int n_parts;
     ElfData *data; /* values of slots, then constant tensors */
     int n_data;
+    const Slot **data_slot; /* beside data: NULL for tensors */
     Bytes meta;
+    ArtifactHashes hashes;
+    uint8_t content[32];
 };
 
 /* ---- what the compiler has inside ----------------------------------------------------------------------------------------- */
@@ -67,9 +77,8 @@ bool artifact_possible(Arena *arena, const Target *target, bool core, const char
 
 static void part_new(Artifact *a, int number, const Target *target) {
     Part *part = &a->parts[number];
-    const char *name = a->options.program->name;
-    part->emit =
-        emit_new(number ? arena_printf(a->arena, "%s.%d", name, number) : name, target->platform, target->optimize > 0);
+    const char *name = part->first ? a->options.program->name : arena_printf(a->arena, "kernels.%d", number);
+    part->emit = emit_new(name, target->platform, target->optimize > 0);
     if (!part->emit) bug("LLVM has no code generator for %s", target->platform->triple);
     part->scheduler = scheduler_new(a->arena, emit_module(part->emit), target);
 }
@@ -82,12 +91,18 @@ static void unit_new(Artifact *a, int variant, int n) {
     unit->modules = NEW_ARRAY(a->arena, EntryModule, n);
     unit->n_modules = n;
     for (int i = 0; i < n; i++) {
+        a->parts[a->n_parts].first = i == 0;
         part_new(a, a->n_parts, &target);
         const Part *part = &a->parts[a->n_parts++];
         unit->modules[i] = (EntryModule){.scheduler = part->scheduler, .module = emit_module(part->emit)};
     }
     unit->module = module_new(a->arena, unit->modules[0].module);
     unit->program = a->options.program;
+}
+
+/* A scheduler adds functions to its module when it first meets a kernel. */
+static void parts_empty(Artifact *a) {
+    for (int i = 1; i < a->n_parts; i++) a->parts[i].empty = !a->parts[i].first && !scheduler_functions(a->parts[i].scheduler);
 }
 
 /* Functions of the other modules get the names that the entries call them by. */
@@ -108,10 +123,12 @@ static const char **data_collect(Artifact *a) {
     const Program *p = a->options.program;
     const char **symbol = NEW_ARRAY(a->arena, const char *, p->slots.n + 1);
     a->data = NEW_ARRAY(a->arena, ElfData, p->slots.n + 1);
+    a->data_slot = NEW_ARRAY(a->arena, const Slot *, p->slots.n + 1);
     for (int i = 0; i < p->slots.n; i++) {
         SlotInitial initial = initial_graph(a->arena, p, i);
         if (initial.kind != INITIAL_DATA) continue;
         symbol[i] = arena_printf(a->arena, "mdl.slot.%d", i);
+        a->data_slot[a->n_data] = p->slots.at[i];
         a->data[a->n_data++] = (ElfData){symbol[i], initial.data, initial.bytes};
     }
     return symbol;
@@ -135,17 +152,17 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     Artifact *a = NEW(arena, Artifact);
     a->arena = arena;
     a->options = *options;
-    int variants = options->target->variants, most = THREADS / variants;
-    int n = options->threads < 1 ? 1 : options->threads < most ? options->threads : most;
-    ArtifactHashes hashes = artifact_hashes(arena, options);
-    a->meta = artifact_meta(arena, options, &hashes);
+    int variants = options->target->variants;
+    int n = options->modules < 1 ? 1 : options->modules < ARTIFACT_MODULES ? options->modules : ARTIFACT_MODULES;
+    a->hashes = artifact_hashes(arena, options);
     const char **data = data_collect(a);
     for (int i = 0; i < variants; i++) {
         unit_new(a, i, n);
         if (i) a->units[i].tensors = a->units[i - 1].tensors;
-        artifact_tables(&a->units[i], options, &hashes, data, i);
+        artifact_tables(&a->units[i], options, &a->hashes, data, i);
     }
     data_tensors(a);
+    parts_empty(a);
     parts_rename(a);
     return a;
 }
@@ -196,6 +213,13 @@ size_t artifact_weight_bytes(const Artifact *a) {
     return n;
 }
 
+bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes) {
+    if (i >= a->n_data) return false;
+    *slot = i < a->n_data - a->units[a->options.target->variants - 1].tensors.n ? a->data_slot[i] : NULL;
+    *bytes = a->data[i].bytes;
+    return true;
+}
+
 /* ---- machine code -------------------------------------------------------------------------------------------------------- */
 
 static double seconds_now(void) {
@@ -204,55 +228,131 @@ static double seconds_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void *part_compile(void *context) {
-    Part *part = context;
+static void part_compile(Part *part) {
     double start = seconds_now();
     part->arena = arena_new();
     if (!emit_object(part->emit, part->arena, &part->object.at, &part->object.n, &part->error)) part->object.at = NULL;
     part->seconds = seconds_now() - start;
+}
+
+/* What the object of a module follows from: the compiler, the options of its machine, the code. */
+static const char *part_key(const Artifact *a, const Part *part) {
+    uint8_t hash[32];
+    LLVMMemoryBufferRef code = emit_bitcode(part->emit);
+    Digest *d = digest_new();
+    digest_text(d, "module");
+    digest_text(d, a->options.cache->compiler);
+    digest_text(d, a->options.target->optimize ? "optimized" : "plain");
+    digest_add(d, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
+    digest_end(d, hash);
+    LLVMDisposeMemoryBuffer(code);
+    return digest_hex(a->arena, hash);
+}
+
+/* Objects of kernels that were compiled before. Entries and tables are every program's own. */
+static void parts_find(Artifact *a) {
+    for (int i = 1; a->options.cache && i < a->n_parts; i++) {
+        Part *part = &a->parts[i];
+        if (part->empty || part->first) continue;
+        part->key = part_key(a, part);
+        part->reused = cache_object_find(a->options.cache, part->key, &part->object);
+    }
+}
+
+static void parts_keep(Artifact *a) {
+    for (int i = 1; i < a->n_parts; i++) {
+        const Part *part = &a->parts[i];
+        if (part->key && !part->reused) cache_object_store(a->options.cache, part->key, part->object);
+    }
+}
+
+int artifact_reused(const Artifact *a) {
+    int n = 0;
+    for (int i = 0; i < a->n_parts; i++) n += a->parts[i].reused;
+    return n;
+}
+
+/* Modules on their way to objects, for several threads. */
+typedef struct Queue {
+    Artifact *a;
+    atomic_int next;
+} Queue;
+
+static void *queue_work(void *context) {
+    Queue *q = context;
+    for (int i; (i = atomic_fetch_add(&q->next, 1)) < q->a->n_parts;)
+        if (!q->a->parts[i].empty && !q->a->parts[i].reused) part_compile(&q->a->parts[i]);
     return NULL;
 }
 
 void artifact_compile(Artifact *a) {
-    pthread_t thread[THREADS];
-    bool started[THREADS] = {false};
+    pthread_t thread[MODULES];
+    Queue queue = {.a = a};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = 0;
     for (int i = 0; i < a->n_parts; i++) {
         const char *error;
         if (!emit_verify(a->parts[i].emit, a->arena, &error)) bug("LLVM refuses module %d: %s", i, error);
     }
-    for (int i = 1; i < a->n_parts; i++) started[i] = !pthread_create(&thread[i], NULL, part_compile, &a->parts[i]);
-    part_compile(&a->parts[0]);
-    for (int i = 1; i < a->n_parts; i++) {
-        if (started[i]) pthread_join(thread[i], NULL);
-        else part_compile(&a->parts[i]);
-    }
+    parts_find(a);
+    while (n + 1 < processors && n + 1 < a->n_parts && !pthread_create(&thread[n], NULL, queue_work, &queue)) n++;
+    queue_work(&queue);
+    while (n) pthread_join(thread[--n], NULL);
     for (int i = 0; i < a->n_parts; i++) {
-        if (!a->parts[i].object.at) bug("LLVM: %s", a->parts[i].error);
+        if (!a->parts[i].empty && !a->parts[i].object.at) bug("LLVM: %s", a->parts[i].error);
     }
+    parts_keep(a);
 }
 
 const char *artifact_compile_text(const Artifact *a) {
-    const char *text = "";
+    int modules = 0;
+    double seconds = 0;
+    for (int i = 0; i < a->n_parts; i++) {
+        modules += !a->parts[i].empty;
+        seconds += a->parts[i].seconds;
+    }
+    return arena_printf(a->arena, "%d modules, %d of them compiled before, %.0f ms of all threads", modules, artifact_reused(a), 1e3 * seconds);
+}
+
+/* The objects of all parts; returns their number. */
+static int parts_objects(const Artifact *a, Bytes *objects) {
+    int n = 0;
     for (int i = 0; i < a->n_parts; i++)
-        text = arena_printf(a->arena, "%s%s%.0f ms", text, i ? ", " : "modules ", 1e3 * a->parts[i].seconds);
-    return text;
+        if (!a->parts[i].empty) objects[n++] = a->parts[i].object;
+    return n;
 }
 
 Bytes artifact_model_object(Artifact *a) {
-    Bytes objects[THREADS], joined;
+    Bytes objects[MODULES], joined;
     const char *error;
-    for (int i = 0; i < a->n_parts; i++) objects[i] = a->parts[i].object;
-    if (a->n_parts == 1) return objects[0];
-    if (!link_object(a->arena, objects, a->n_parts, &joined, &error)) bug("%s", error ? error : "no memory for an object");
+    int n = parts_objects(a, objects);
+    if (n == 1) return objects[0];
+    if (!link_object(a->arena, objects, n, &joined, &error)) bug("%s", error ? error : "no memory for an object");
     return joined;
 }
 
+/* SHA-256 of what is linked, but for the description that will hold it: machine code, values, runtime. */
+static void content_hash(Artifact *a) {
+    Digest *d = digest_new();
+    for (int i = 0; i < a->n_parts; i++) digest_add(d, a->parts[i].object.at, a->parts[i].object.n);
+    for (int i = 0; i < a->n_data; i++) digest_add(d, a->data[i].data, a->data[i].bytes);
+    for (const Embedded *e = embedded_runtime; e->name; e++) digest_add(d, e->text, e->length);
+    unsigned char options[] = {(unsigned char)a->options.kind, a->options.core};
+    digest_add(d, options, sizeof options);
+    digest_end(d, a->content);
+}
+
+const char *artifact_content_text(const Artifact *a) {
+    return digest_hex(a->arena, a->content);
+}
+
 bool artifact_link(Artifact *a, Bytes *file) {
-    Bytes objects[THREADS + 2], object;
+    Bytes objects[MODULES + 2], object;
     const char *error = NULL;
-    int n = 0;
-    for (int i = 0; i < a->n_parts; i++) objects[n++] = a->parts[i].object;
+    int n = parts_objects(a, objects);
     const Platform *platform = a->options.target->platform;
+    content_hash(a);
+    a->meta = artifact_meta(a->arena, &a->options, a->units, &a->hashes, a->content);
     if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta);
     else if (!wasm_data(a->arena, platform, a->data, a->n_data, a->meta, &objects[n++])) return false;
     const Embedded *runtime = runtime_find(a->arena, platform, a->options.core);

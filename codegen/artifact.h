@@ -12,6 +12,10 @@
 
 #define MODELC_VERSION "0.1"
 
+/* Kernels are dealt out over the others by what they compute. The more there are, the fewer kernels are compiled again because another of
+ * their module has changed; each costs some milliseconds. */
+#define ARTIFACT_MODULES 33
+
 typedef enum { ARTIFACT_SHARED, ARTIFACT_ARCHIVE, ARTIFACT_OBJECT, ARTIFACT_MODULE } ArtifactKind; /* a module of WebAssembly */
 
 typedef struct ArtifactOptions {
@@ -23,7 +27,8 @@ typedef struct ArtifactOptions {
     ArtifactKind kind;
     bool core;   /* the runtime's core alone: nothing of libc, and the caller brings the memory */
     bool strip;  /* a shared library without the names of kernels and functions, which only debuggers and profilers read */
-    int threads; /* for code generation: 1 or more */
+    int modules; /* of code, 1 to ARTIFACT_MODULES: where there are more, the first has entries and tables, the others kernels */
+    struct Cache *cache; /* of compiled modules; NULL: none */
 } ArtifactOptions;
 
 typedef struct Artifact Artifact;
@@ -42,13 +47,17 @@ const char *artifact_ir(Artifact *a); /* LLVM IR, in the arena */
 const char *artifact_asm(Artifact *a);
 /* Machine code. Once; the file comes after it. */
 void artifact_compile(Artifact *a);
+int artifact_reused(const Artifact *a);               /* modules that the cache had */
 const char *artifact_compile_text(const Artifact *a); /* for people: the time of each module */
 Bytes artifact_model_object(Artifact *a);             /* of the model alone, without runtime and weights */
 /* The file: false with errno where the system refused memory. */
 bool artifact_link(Artifact *a, Bytes *file);
+const char *artifact_content_text(const Artifact *a); /* after artifact_link: the hash of what is inside, as text; also in the description */
 int artifact_kernel_calls(const Artifact *a);     /* calls of kernels in all entries */
 int artifact_kernel_functions(const Artifact *a); /* different kernels behind them */
 size_t artifact_weight_bytes(const Artifact *a);
+/* Value i of those inside: *slot, or NULL for a constant tensor. False: there are no more. */
+bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes);
 
 /* NAME.h: declarations of the exported functions around the text of mdl.h. */
 Bytes artifact_header(Arena *arena, const Program *program, Plan *const *entries);

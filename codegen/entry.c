@@ -217,9 +217,14 @@ static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCal
     return u->floats.at[u->floats.n - 1];
 }
 
+/* The node that a kernel is named after; NULL: there is none. */
+static const Node *kernel_place(const Kernel *k) {
+    return k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
+}
+
 /* The constant RtKernel of a call: for messages and profiles. */
 static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, bool last) {
-    Node *n = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
+    const Node *n = kernel_place(k);
     LLVMValueRef fields[] = {
         module_text(c->m, call->text ? call->text : call->function),
         module_text(c->m, n && n->path ? n->path : ""),
@@ -239,6 +244,18 @@ static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kern
     return module_constant(c->m, module_struct(c->m, 7, fields));
 }
 
+/* Notes what a generated function computes; equal kernels are named after the first that calls them. */
+static void kernel_note(EntryUnit *u, const char *thunk, const char *said, const char *path, Loc loc) {
+    Arena *arena = u->module->arena;
+    const char *end = strrchr(thunk, '.');
+    if (!end || strcmp(end, ".thunk")) return; /* a routine of the runtime */
+    size_t length = (size_t)(end - thunk);
+    for (int i = 0; i < u->named.n; i++)
+        if (!strncmp(u->named.at[i].function, thunk, length) && !u->named.at[i].function[length]) return;
+    EntryKernel k = {arena_copy(arena, thunk, length), said ? said : "", path ? path : "", entry_place_text(arena, loc)};
+    PUSH(arena, u->named, k);
+}
+
 /* The name to call a kernel by from the unit's first module: in that one, it has not been renamed yet. */
 static const char *kernel_name(const EntryUnit *u, const char *function, int module) {
     return entry_kernel_name(u->module->arena, function, module ? u->first + module : 0);
@@ -255,6 +272,8 @@ static int pack_number(EntryUnit *u, const Pack *pack, int module) {
     made.thunk = kernel_name(u, call->function, module);
     if (!size_is_const(call->count, &made.count)) bug("the size of a pack is not fixed");
     PUSH(u->module->arena, u->packs, made);
+    const Slot *packed = u->program->slots.at[slot];
+    kernel_note(u, made.thunk, call->text, packed->path, packed->loc);
     return u->packs.n - 1;
 }
 
@@ -339,6 +358,8 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     LLVMTypeRef thunk_types[] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64};
     const char *name = kernel_name(c->unit, call->function, module);
     LLVMValueRef thunk = module_function(m, name, module_type(m, m->nothing, 5, thunk_types));
+    const Node *n = kernel_place(k);
+    kernel_note(c->unit, name, call->text, n ? n->path : NULL, n ? n->loc : (Loc){NULL, 0, 0});
     LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
     for (int i = 0; i < call->n_args; i++) {
         LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
@@ -354,46 +375,17 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     c->unit->kernels++;
 }
 
-/* Instructions of the functions that the scheduler has added to its module since the last time: what they will cost to
- * compile. */
-static long module_growth(EntryModule *m) {
-    long n = 0;
-    LLVMValueRef last = LLVMGetLastFunction(m->module);
-    for (LLVMValueRef f = last; f && f != m->last; f = LLVMGetPreviousFunction(f)) {
-        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
-            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) n++;
-        }
-    }
-    m->last = last;
-    return n;
-}
-
-/* The module of a kernel: that of its key, or for a new key the lightest. */
-static int module_of(EntryUnit *u, const Kernel *k) {
+/* The module of a kernel: by its key alone, so that the same kernels meet in the same modules whatever else a program has, and a cache
+ * of compiled modules serves its variants. The first holds entries and tables, and kernels only where there is no other. */
+static int module_of(const EntryUnit *u, const Kernel *k) {
     uint32_t hash = 2166136261u;
     for (const char *s = k->key ? k->key : ""; *s; s++) hash = (hash ^ (unsigned char)*s) * 16777619u;
-    for (int i = 0; i < u->keys.n && k->key; i++) {
-        const EntryKey *known = &u->keys.at[i];
-        if (known->hash == hash && !strcmp(known->key, k->key)) return known->module;
-    }
-    int lightest = 0;
-    for (int i = 1; i < u->n_modules; i++) {
-        if (u->modules[i].weight < u->modules[lightest].weight) lightest = i;
-    }
-    EntryKey key = {k->key, hash, lightest};
-    if (k->key) PUSH(u->module->arena, u->keys, key);
-    return lightest;
+    return u->n_modules > 1 ? 1 + (int)(hash % (uint32_t)(u->n_modules - 1)) : 0;
 }
-
-#define CALL_WEIGHT 12 /* instructions of a kernel's call, in the first module */
 
 static void kernel_calls(EntryCode *c, const EntryMemory *mem, const Kernel *k) {
     int number = module_of(c->unit, k);
-    EntryModule *module = &c->unit->modules[number];
-    module->last = LLVMGetLastFunction(module->module);
-    KernelCode *code = scheduler_kernel(module->scheduler, mem->plan, k);
-    module->weight += module_growth(module);
-    c->unit->modules[0].weight += CALL_WEIGHT * code->n;
+    KernelCode *code = scheduler_kernel(c->unit->modules[number].scheduler, mem->plan, k);
     for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], i == code->n - 1, number);
 }
 
@@ -591,6 +583,14 @@ bool entry_arena_static(const Plan *plan, int64_t *bytes) {
     *bytes = 0;
     if (plan->buffers.n) plan_peak(plan, NULL, bytes, &bound);
     return true;
+}
+
+bool entry_arena_most(const Plan *plan, int64_t *bytes) {
+    const SizeName *unlimited;
+    const int64_t *at = plan_most(plan, &unlimited);
+    int64_t bound;
+    if (at) plan_peak(plan, at, bytes, &bound);
+    return at != NULL;
 }
 
 LLVMValueRef bytes_function(EntryUnit *u, Size bytes) {

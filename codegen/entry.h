@@ -6,19 +6,11 @@
 #include "codegen/module.h"
 #include "ir/plan.h"
 
-/* A module that kernels go to; they are compiled at the same time, so they should be equally large. */
+/* A module that kernels go to; all are compiled at the same time. */
 typedef struct EntryModule {
     Scheduler *scheduler;
     LLVMModuleRef module;
-    LLVMValueRef last; /* function of those counted */
-    long weight;       /* instructions so far */
 } EntryModule;
-
-typedef struct EntryKey {
-    const char *key;
-    uint32_t hash;
-    int module;
-} EntryKey;
 
 /* A pack of the artifact; which slot, which layout, the kernel that makes it. */
 typedef struct EntryPack {
@@ -34,16 +26,21 @@ typedef struct EntryPackUse { /* of the entry that was generated last */
     int64_t low, high;
 } EntryPackUse;
 
+/* What a generated kernel is, where it was called first: for the description. */
+typedef struct EntryKernel {
+    const char *function, *name, *path, *source; /* "m1.k2_contract", "contract 384 x 128", "net.0", "gpt.mdl:29" */
+} EntryKernel;
+
 /* What every function of one artifact shares. */
 typedef struct EntryUnit {
     Module *module;
     const Program *program;
     EntryModule
-        *modules; /* kernels are dealt out over these: equal keys meet in one. The first is `module`, with entries and tables */
+        *modules; /* kernels are dealt out over all but the first, which is `module`, with entries and tables */
     int n_modules;
     int first; /* number of the first one among all of the artifact */
-    LIST(EntryKey) keys;    /* kernels dealt out so far */
     LIST(EntryPack) packs;
+    LIST(EntryKernel) named;
     LIST(EntryPackUse) uses; /* of packs, by the function that entry_code made last */
     LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
     LIST(Size) bytes_known; /* functions of bytes and shapes made so far: equal sizes share one */
@@ -67,6 +64,8 @@ LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const
 LLVMValueRef entry_arena(EntryUnit *u, const char *name, const Plan *plan);
 /* The bytes of the plan's arena where they do not depend on run-time sizes. */
 bool entry_arena_static(const Plan *plan, int64_t *bytes);
+/* The bytes where every run-time size that decides is as large as it may be; false: one of them has no upper limit. */
+bool entry_arena_most(const Plan *plan, int64_t *bytes);
 
 LLVMValueRef bytes_function(EntryUnit *u, Size bytes);       /* int64_t (const int64_t *sizes) */
 LLVMValueRef shape_function(EntryUnit *u, const Type *type); /* void (const int64_t *sizes, int64_t *dims) */

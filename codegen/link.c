@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OBJECTS 32
+#define OBJECTS 128 /* at a time: ARTIFACT_MODULES for each variant of a target, and a few */
 
 /* ---- memory files -------------------------------------------------------------------------------------------------------- */
 

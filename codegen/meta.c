@@ -1,18 +1,17 @@
 /* meta.c -- hashes, and the section .mdl.meta: "MDLMETA1", the length of the JSON (u64, little-endian), the JSON, its SHA-256.
  * The JSON says what the tables of mdl.h say, keys sorted; its reader is runtime/mdlrun_meta.c, where the form is written
  * down. */
+#include "codegen/digest.h"
 #include "codegen/tables.h"
 
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void sha256(const void *data, size_t n, uint8_t hash[32]) {
-    unsigned int length = 0;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    if (!EVP_Digest(data, n, digest, &length, EVP_sha256(), NULL) || length != 32) bug("SHA-256 is not available");
-    memcpy(hash, digest, 32);
+    Digest *d = digest_new();
+    digest_add(d, data, n);
+    digest_end(d, hash);
 }
 
 /* ---- hashes -------------------------------------------------------------------------------------------------------------- */
@@ -133,9 +132,18 @@ static json_t *entry_json(Arena *arena, const Entry *e, const Plan *plan) {
     set(o, "sizes", sizes);
     set(o, "source", json_string(entry_place_text(arena, e->loc)));
     set(o, "bytes", entry_arena_static(plan, &bytes) ? json_integer(bytes) : json_null());
+    set(o, "bytes_most", entry_arena_most(plan, &bytes) ? json_integer(bytes) : json_null());
     set(o, "inputs", inputs);
     set(o, "outputs", outputs);
     return o;
+}
+
+static json_t *kernel_json(const EntryKernel *k) {
+    const char *words[] = {k->function, k->name, k->path, k->source};
+    json_t *row = json_array();
+    for (int i = 0; i < 4; i++)
+        if (json_array_append_new(row, json_string(words[i]))) bug("the description of the artifact: %s", k->function);
+    return row;
 }
 
 static json_t *slot_json(Arena *arena, const Slot *slot) {
@@ -151,11 +159,13 @@ static json_t *slot_json(Arena *arena, const Slot *slot) {
     return o;
 }
 
-Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const ArtifactHashes *hashes) {
+Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *unit, const ArtifactHashes *hashes,
+                    const uint8_t content[32]) {
     const Program *p = o->program;
-    json_t *root = json_object(), *entries = json_array(), *values = json_array();
+    json_t *root = json_object(), *entries = json_array(), *values = json_array(), *kernels = json_array();
     for (int i = 0; i < p->entries.n; i++) json_array_append_new(entries, entry_json(arena, p->entries.at[i], o->entries[i]));
     for (int i = 0; i < p->slots.n; i++) json_array_append_new(values, slot_json(arena, p->slots.at[i]));
+    for (int i = 0; i < unit->named.n; i++) json_array_append_new(kernels, kernel_json(&unit->named.at[i]));
     json_error_t error;
     json_t *run = p->run_json ? json_loads(p->run_json, 0, &error) : json_null();
     if (!run) bug("run { } is no JSON: %s", error.text);
@@ -165,12 +175,14 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const ArtifactHashes
     set(root, "version", json_string(version));
     set(root, "compiler", json_string("modelc " MODELC_VERSION));
     set(root, "target", json_string(o->target->name));
+    set(root, "content_hash", hex(content));
     set(root, "source_hash", hex(hashes->source));
     set(root, "interface_hash", hex(hashes->interface));
     set(root, "weights_hash", hex(hashes->weights));
     set(root, "sizes", sizes_json(p));
     set(root, "entries", entries);
     set(root, "values", values);
+    set(root, "kernels", kernels);
     set(root, "run", run);
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(root);

@@ -10,8 +10,9 @@ typedef struct ArtifactHashes {
 } ArtifactHashes;
 ArtifactHashes artifact_hashes(Arena *arena, const ArtifactOptions *options);
 
-/* Contents of the section .mdl.meta. */
-Bytes artifact_meta(Arena *arena, const ArtifactOptions *options, const ArtifactHashes *hashes);
+/* Contents of the section .mdl.meta. unit: with all entries generated, so that its kernels are known. content: the hash of all else that
+ * is linked. */
+Bytes artifact_meta(Arena *arena, const ArtifactOptions *options, const EntryUnit *unit, const ArtifactHashes *hashes, const uint8_t content[32]);
 
 /* Everything but the kernels, into the unit's module: entries, initial values, tables, exported functions. data[i]: the address
  * of the value of slot i inside the artifact, or NULL. Scratch of the schedulers is known when all entries have been generated:

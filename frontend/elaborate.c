@@ -15,6 +15,7 @@
 #include "frontend/parse.h"
 #include "ir/embed.h"
 #include "runtime/philox.h"
+#include "runtime/sizes.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -324,24 +325,28 @@ static const char *quoted_text(Elab *el, const Ast *n, Env *env) {
 }
 
 static void check_setting_names(Elab *el, const Ast *it) {
-    static const char *const rows[3][12] = {
+    static const char *const rows[][16] = {
         {"precision", "params", "compute", "accumulate", "loss_scale"},
         {"target", "device", "arch", "threads", "memory"},
-        {"run", "each", "test", "data", "test_data", "batch", "epochs", "steps", "seed", "tokenizer"}};
+        {"run", "each", "test", "data", "test_data", "batch", "epochs", "steps", "seed", "tokenizer"},
+#define X(name, said, help) said,
+        {"budget", SIZE_LIBRARY, SIZE_ARENA, SIZE_PARTS(X)}};
+#undef X
+    enum { BLOCKS = sizeof rows / sizeof *rows };
     Names blocks = {0}, names = {0};
     int which = -1;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < BLOCKS; i++) {
         names_push(el, &blocks, rows[i][0]);
         if (!strcmp(rows[i][0], it->text)) which = i;
     }
     if (which < 0) {
         fault(el, it, 105, "no settings block is called `%s`", it->text);
         fault_close(el, &blocks, it->text);
-        if (!el->fault.helps.n) fault_help(el, "known blocks: precision, target, run");
+        if (!el->fault.helps.n) fault_help(el, "known blocks: precision, target, run, budget");
         fault_throw(el);
     }
     const char *all = "";
-    for (int k = 1; k < 12 && rows[which][k]; k++) {
+    for (int k = 1; k < 16 && rows[which][k]; k++) {
         names_push(el, &names, rows[which][k]);
         all = arena_printf(el->arena, "%s%s%s", all, k > 1 ? ", " : "", rows[which][k]);
     }
@@ -358,8 +363,26 @@ static void check_setting_names(Elab *el, const Ast *it) {
     }
 }
 
+static void declare_budgets(Elab *el, const Ast *it, Env *env) {
+    for (int i = 0; i < it->n; i++) {
+        const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
+        Value v = ev(el, value, env);
+        if (v.kind != V_INT || v.whole < 0) {
+            fault(el, value, 105, "a budget is a number of bytes, such as 64Ki");
+            fault_label(el, "this is %s", v.kind == V_INT ? "negative" : value_a(el, v));
+            fault_throw(el);
+        }
+        Budget b = {q->text, v.whole, q->loc};
+        PUSH(el->program->arena, el->program->budgets, b);
+    }
+}
+
 static void declare_settings(Elab *el, const Ast *it, Env *env) {
     check_setting_names(el, it);
+    if (!strcmp(it->text, "budget")) {
+        declare_budgets(el, it, env);
+        return;
+    }
     if (!strcmp(it->text, "run")) {
         const char *json = "{";
         for (int i = 0; i < it->n; i++) {
@@ -412,6 +435,7 @@ static void import_file(Elab *el, const Ast *it, Env *env) {
         fault_throw(el);
     }
     fclose(probe);
+    program_file(el->program, path);
     Source *s = source_read(el->arena, path, el->diag);
     Ast *file = s ? parse_file(el->arena, s, el->diag) : NULL;
     if (!file) fault_silent(el);

@@ -460,6 +460,7 @@ static void store(Elab *el, const Loading *l, const char *name, const FileTensor
 static void read_file(Elab *el, Loading *l, const char *path, const char *shown) {
     const char *error;
     WeightStatus status = weights_read(el->arena, path, &l->file, &error);
+    for (int i = 0; i < l->file.read.n; i++) program_file(el->program, l->file.read.at[i]);
     if (status == WEIGHTS_OK) return;
     if (status == WEIGHTS_MISSING) {
         fault(el, l->file_node, 708, "cannot find \"%s\"", shown);

@@ -161,6 +161,7 @@ static WeightStatus read_one(Arena *arena, const char *path, WeightFile *out, co
             Reading r = {.arena = arena, .out = out};
             if (parse_bytes(&r, bytes, size)) status = WEIGHTS_OK;
             *error = r.error;
+            PUSH(arena, out->read, path);
             out->bytes = bytes;
             out->size += size;
         }

@@ -23,6 +23,7 @@ typedef struct FileTensor {
 typedef struct WeightFile {
     const char *path, *name; /* as given; without folders */
     LIST(FileTensor) tensors; /* sorted by name */
+    LIST(const char *) read;  /* the files themselves: one, or the shards of a folder */
     unsigned char *bytes;     /* of the whole file, in the arena */
     size_t size;
     const char *broken;       /* the header is fine, the data is not: what is wrong; NULL: nothing */

@@ -309,3 +309,9 @@ Node *node_unreduce(Graph *g, Node *reduced, Node *x, int n_axes, const int *axe
     for (int i = 0; i < n_axes; i++) dim[axes[i]] = size_const(g->program->sizes, 1);
     return node_expand_like(g, node_reshape(g, reduced, x->type.rank, dim), x);
 }
+
+void program_file(Program *p, const char *path) {
+    for (int i = 0; i < p->files.n; i++)
+        if (!strcmp(p->files.at[i], path)) return;
+    PUSH(p->arena, p->files, path);
+}

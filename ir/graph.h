@@ -174,6 +174,13 @@ struct Entry {
     Loc loc;
 };
 
+/* A limit on bytes of the artifact, or on a call's memory: names are those of runtime/sizes.h. */
+typedef struct Budget {
+    const char *name;
+    int64_t bytes;
+    Loc loc; /* source NULL: from the command line */
+} Budget;
+
 struct Program {
     Arena *arena;
     SizeTable *sizes;
@@ -184,7 +191,10 @@ struct Program {
     const char *run_json; /* `run { }` as JSON text or NULL */
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
+    LIST(Budget) budgets; /* `budget { }` */
+    LIST(const char *) files; /* what was read beside the program's own: imports, weights; each once, in order */
 };
+void program_file(Program *p, const char *path); /* adds to files */
 
 /* ---- the table of operations (ir/op.c) */
 typedef struct OpRow {

@@ -270,6 +270,31 @@ Size plan_flops(const Plan *p) {
     return total;
 }
 
+const int64_t *plan_most(const Plan *p, const SizeName **unlimited) {
+    Arena *arena = p->graph->program->arena;
+    SizeTable *t = p->graph->program->sizes;
+    int n = size_names(t);
+    bool *used = NEW_ARRAY(arena, bool, n + 1);
+    int64_t *at = NEW_ARRAY(arena, int64_t, n + 1);
+    for (int i = 0; i < p->buffers.n; i++) size_collect(p->buffers.at[i].bytes, used);
+    for (int i = 0; i < n; i++) {
+        *unlimited = size_name_at(t, i);
+        if (!used[i]) continue;
+        if ((*unlimited)->high == SIZE_NO_LIMIT) return NULL;
+        at[i] = (*unlimited)->high;
+    }
+    *unlimited = NULL;
+    return at;
+}
+
+const Node *plan_buffer_node(const Plan *p, int buffer) {
+    for (int i = 0; i < p->graph->nodes.n; i++) {
+        const Place *at = &p->places[p->graph->nodes.at[i]->id];
+        if (at->kind == PLACE_ARENA && at->index == buffer) return p->graph->nodes.at[i];
+    }
+    return NULL;
+}
+
 const char *plan_arena_text(Arena *a, const Plan *p) {
     SizeTable *t = p->graph->program->sizes;
     int n = size_names(t);

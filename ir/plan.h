@@ -144,6 +144,13 @@ Size plan_kernel_bytes(const Plan *p, const Kernel *k);
 /* Peak of the arena and lower bound (largest sum of live buffers) in bytes for given values of the size names. */
 void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *bound);
 
+/* Values of the size names for which the arena is largest: each that decides at its upper limit (the others 0), in the program's arena.
+ * NULL: *unlimited decides, and has none. */
+const int64_t *plan_most(const Plan *p, const SizeName **unlimited);
+
+/* The node whose value lies in a buffer of the arena first; NULL: none, as for the memory of a loop's body. */
+const Node *plan_buffer_node(const Plan *p, int buffer);
+
 /* The same as a sentence, at run-time sizes of 64 or the nearest that is allowed. */
 const char *plan_arena_text(Arena *a, const Plan *p);
 

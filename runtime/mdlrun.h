@@ -3,6 +3,8 @@
  *   mdlrun.c           main: options, then one command
  *   mdlrun_tool.c      memory, messages, exit statuses
  *   mdlrun_meta.c      the section .mdl.meta of an artifact, read without loading it; `info`
+ *   mdlrun_size.c      what takes the bytes of an artifact: `modelc size`, budgets
+ *   mdlrun_diff.c      two artifacts side by side: `modelc diff`
  *   mdlrun_model.c     loads the artifact, opens its session; --load, --save, --only
  *   mdlrun_array.c     arrays: dtypes, conversion, .npy files
  *   mdlrun_file.c      array files: .npz, .safetensors; VALUE as the user writes it
@@ -19,6 +21,7 @@
 #ifndef RUNTIME_MDLRUN_H
 #define RUNTIME_MDLRUN_H
 #include "runtime/mdl.h"
+#include "runtime/sizes.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -44,7 +47,7 @@ typedef struct Array {
 /* Options of all commands; a field keeps its initial value (options_init) where the user said nothing. */
 typedef struct Options {
     const char *load, *save, *only, *out, *image, *confusion, *look, *log, *plot, *trace, *resume, *test, *test_data, *data, *keep_best, *prompt, *prompt_file;
-    const char *tokenizer;
+    const char *tokenizer, *budget;
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
     uint64_t seed;
@@ -104,7 +107,27 @@ bool tool_int(const char *text, int64_t *value); /* whole text; underscores and 
 /* ---- mdlrun_meta.c ------------------------------------------------------------------------------------------------------- */
 
 json_t *meta_read(Tool *t, const char *path); /* verified; ends the command when path is not an artifact */
+json_t *meta_parse(Tool *t, const char *path, const char *section, size_t size); /* of the section's bytes */
+char *meta_entry_text(Tool *t, const json_t *meta, const json_t *entry); /* "train step[b](x: f32[b, 8]) -> (loss: f32)" */
 int command_info(Tool *t);
+
+/* ---- mdlrun_size.c ------------------------------------------------------------------------------------------------------- */
+
+/* Of the bytes of an artifact (.so, .o, .a), with its description, which the caller releases; ends the command where they are none. */
+Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **meta);
+const char *size_part_name(SizePart part);
+/* Bytes of a call's memory from an entry of the description; *most: at the upper limits of its run-time sizes. -1: they have none. */
+int64_t size_arena(const json_t *entry, bool *most);
+json_t *sizes_json(const Sizes *s, const json_t *meta);
+/* The same for a caller without a Tool; what *sizes points to lives until the process ends. */
+void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, Sizes *sizes);
+json_t *mdlrun_report(const char *program, const char *path); /* sizes_json of a file, with its hashes */
+int mdlrun_size(const char *program, bool json, const char *path); /* `modelc size` */
+
+/* ---- mdlrun_diff.c ------------------------------------------------------------------------------------------------------- */
+
+/* `modelc diff`: EXIT_DONE, or EXIT_INPUT where a caller of a would not work with b. */
+int mdlrun_diff(const char *program, const char *a, const char *b);
 
 /* ---- mdlrun_model.c ------------------------------------------------------------------------------------------------------ */
 
@@ -248,6 +271,8 @@ int command_train(Tool *t, int n, char **words);
 int command_eval(Tool *t, int n, char **words);
 int command_generate(Tool *t, int n, char **words);
 int command_bench(Tool *t, int n, char **words);
+/* Makes up the sizes and inputs of a call that are not set: floats from the normal distribution by the seed, integers 0. */
+void call_make(Tool *t, Call *c);
 
 typedef struct Results {
     int n; /* scalar results of an entry */
@@ -269,6 +294,19 @@ typedef struct Curve {
 void plot_write(Tool *t, const char *path, const char *title, const Curve *curves, int n);
 /* counts[actual * classes + predicted] */
 void plot_confusion(Tool *t, const char *path, const char *title, const int64_t *counts, int classes);
+
+/* ---- mdlrun_budget.c ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Figure {
+    const char *name;
+    double value;
+} Figure;
+/* Ends the command where --budget is nonsense or names none of these: before the work, so that none is wasted. */
+void budget_names_check(Tool *t, const char *const *names, int n);
+/* EXIT_INPUT, and a sentence for each, where a figure is beyond its budget. */
+int budget_status(Tool *t, const Figure *figures, int n);
+/* The least time of a plain product [192, 192] x [192, 192], one thread, three loops, out of some rounds. */
+double product_seconds(Tool *t, int rounds);
 
 /* ---- mdlrun_image.c ------------------------------------------------------------------------------------------------------ */
 

@@ -4,6 +4,7 @@
 #include "runtime/mdlrun.h"
 #include "runtime/philox.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,17 @@ static void input_make(Tool *t, Call *c, int i) {
     c->inputs[i] = a;
 }
 
+void call_make(Tool *t, Call *c) {
+    sizes_make(t, c);
+    for (int i = 0; i < c->entry->n_inputs; i++)
+        if (!c->inputs[i].data) input_make(t, c, i);
+}
+
+static const char *const figure_names[] = {"median_ms", "min_ms", "bytes", "relative"};
+enum { FIGURES = sizeof figure_names / sizeof *figure_names, PRODUCTS = 5 };
+
 int command_bench(Tool *t, int n, char **words) {
+    budget_names_check(t, figure_names, FIGURES);
     if (n == 0) tool_fail(t, EXIT_USAGE, "bench: which entry?");
     Call c = call_new(t, words[0]);
     for (int pass = 0; pass < 2; pass++) { /* sizes, then arrays */
@@ -65,13 +76,13 @@ int command_bench(Tool *t, int n, char **words) {
             }
         }
     }
-    sizes_make(t, &c);
-    for (int i = 0; i < c.entry->n_inputs; i++)
-        if (!c.inputs[i].data) input_make(t, &c, i);
+    call_make(t, &c);
 
     enum { TRACED = 10 }; /* calls in a trace, where nobody says how many: enough to look at */
     int64_t most = t->o.rounds > 0 ? t->o.rounds : t->o.trace ? TRACED : 100000, rounds = 0;
     double *seconds = tool_alloc(t, sizeof *seconds * (size_t)most);
+    bool compared = t->o.json || t->o.budget;
+    double plain = compared ? product_seconds(t, PRODUCTS) : 1;
     call_run(t, &c); /* warm: caches made, pages touched */
     if (t->o.profile) profile_begin(t);
     trace_begin(t);
@@ -87,6 +98,7 @@ int command_bench(Tool *t, int n, char **words) {
         else seconds[rounds++] = end - start, trace_call(t, words[0], start, end);
     }
     trace_write(t);
+    if (compared) plain = fmin(plain, product_seconds(t, PRODUCTS));
     qsort(seconds, (size_t)rounds, sizeof *seconds, double_compare);
     double median = rounds % 2 ? seconds[rounds / 2] : 0.5 * (seconds[rounds / 2 - 1] + seconds[rounds / 2]);
     int64_t bytes = t->model->bytes ? t->model->bytes(c.index, c.sizes) : -1;
@@ -96,9 +108,9 @@ int command_bench(Tool *t, int n, char **words) {
         sizes =
             tool_printf(t, "%s%s%s=%lld", sizes, i ? " " : "", t->model->sizes[c.entry->sizes[i]].name, (long long)c.sizes[i]);
     if (t->o.json) {
-        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:I}", "model", t->model->name, "entry", words[0], "sizes",
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:I, s:I}", "model", t->model->name, "entry", words[0], "sizes",
                               sizes, "rounds", (json_int_t)rounds, "median_ms", 1e3 * median, "min_ms", 1e3 * seconds[0],
-                              "bytes", (json_int_t)bytes, "flops", (json_int_t)flops);
+                              "relative", seconds[0] / plain, "bytes", (json_int_t)bytes, "flops", (json_int_t)flops);
         if (o && t->o.profile) json_object_set_new(o, "profile", profile_json(t, rounds));
         char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
         json_decref(o);
@@ -113,5 +125,8 @@ int command_bench(Tool *t, int n, char **words) {
         putchar('\n');
         if (t->o.profile) profile_print(t, rounds);
     }
-    return EXIT_DONE;
+    const double values[FIGURES] = {1e3 * median, 1e3 * seconds[0], (double)bytes, seconds[0] / plain};
+    Figure figures[FIGURES];
+    for (int i = 0; i < FIGURES; i++) figures[i] = (Figure){figure_names[i], values[i]};
+    return budget_status(t, figures, FIGURES);
 }

@@ -1,6 +1,8 @@
 /* mdlrun_eval.c -- `eval`: an entry over a data set, once, in order. */
 #include "runtime/mdlrun.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Does a result depend on a cache? The description says so ("cached"); mdl.h's tables do not. */
@@ -82,6 +84,34 @@ Results eval_pass(Tool *t, Data *d, const char *folder, int64_t epoch) {
     return r;
 }
 
+static void results_print(Tool *t, const Results *r) {
+    if (!t->o.json) {
+        for (int i = 0; i < r->n; i++) printf("%s = %.6g\n", r->names[i], r->values[i]);
+        return;
+    }
+    json_t *o = json_object();
+    for (int i = 0; i < r->n; i++) /* JSON has no NaN */
+        json_object_set_new(o, r->names[i], isfinite(r->values[i]) ? json_real(r->values[i]) : json_null());
+    json_object_set_new(o, "samples", json_integer((json_int_t)r->samples));
+    char *text = json_dumps(o, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    json_decref(o);
+    if (!text) tool_fail(t, EXIT_INPUT, "not enough memory");
+    puts(text);
+    free(text);
+}
+
+/* --budget against the results; before the pass (r NULL) its names alone. */
+static int results_budget(Tool *t, const mdl_entry *e, const Results *r) {
+    const char **names = tool_alloc(t, sizeof *names * (size_t)(e->n_outputs + 1));
+    Figure *figures = tool_alloc(t, sizeof *figures * (size_t)(e->n_outputs + 1));
+    int n = 0;
+    for (int i = 0; i < e->n_outputs; i++)
+        if (output_is_number(&e->outputs[i])) names[n++] = e->outputs[i].name;
+    if (!r) budget_names_check(t, names, n);
+    for (int i = 0; r && i < n; i++) figures[i] = (Figure){r->names[i], r->values[i]};
+    return r ? budget_status(t, figures, n) : EXIT_DONE;
+}
+
 int command_eval(Tool *t, int n, char **words) {
     const char *entry, *defaults = t->o.test_data ? t->o.test_data : run_text(t, "test_data");
     Bindings b = bindings_merge(t, n, words, defaults, &entry);
@@ -91,6 +121,7 @@ int command_eval(Tool *t, int n, char **words) {
     if (t->o.out) tool_folder(t, t->o.out);
     const mdl_entry *e = data_call(d)->entry;
     t->pictures->check(t, &e, 1);
+    results_budget(t, e, NULL);
     stop_watch();
     Results r = eval_pass(t, d, t->o.out, -1);
     if (stop_asked()) tool_fail(t, EXIT_INTERRUPTED, "interrupted");
@@ -99,8 +130,8 @@ int command_eval(Tool *t, int n, char **words) {
     if (data_tokens(d)) tool_note(t, "%lld window%s of %lld", (long long)r.samples, plural, (long long)data_tokens(d));
     else tool_note(t, "%lld sample%s", (long long)r.samples, plural);
     if (rest) tool_note(t, "left out: the last %lld %s", (long long)rest, data_tokens(d) ? "elements" : "samples");
-    for (int i = 0; i < r.n; i++) printf("%s = %.6g\n", r.names[i], r.values[i]);
+    results_print(t, &r);
     if (t->o.out && !t->o.quiet && r.n < data_call(d)->entry->n_outputs) tool_note(t, "arrays are in %s", t->o.out);
     if (t->o.save) model_save(t, t->o.save);
-    return EXIT_DONE;
+    return results_budget(t, e, &r);
 }

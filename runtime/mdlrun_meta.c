@@ -11,13 +11,15 @@
  * The object (writer: codegen/meta.c). Everything may be missing but name; what is not known here is passed over:
  *
  *     {"name": "gpt", "version": "...", "compiler": "modelc 0.1", "target": "x86-64-v3",
- *      "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
+ *      "content_hash": "hex", "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
  *      "sizes":   [{"name": "batch", "low": 1, "high": 64, "entry": -1}],
  *      "entries": [{"name": "step", "train": true, "sizes": ["b", "n"], "source": "gpt.mdl:94", "bytes": 123 or null,
+ *                   "bytes_most": 123 or null (where bytes is null: at the upper limits of its sizes),
  *                   "inputs":  [{"name": "ids", "dtype": "i32", "shape": "i32[b, n]"}],
  *                   "outputs": [{"name": "loss", "dtype": "f32", "shape": "f32", "cached": false}]}],
  *      "values":  [{"name": "gpt.wte.weight", "kind": "param" | "state" | "cache", "optimizer": false, "dtype": "f32",
  *                   "shape": "f32[256, 128]", "dims": [256, 128]}],  a dim is null where a run-time size decides
+ *      "kernels": [["k2_contract", "contract 384 x 128", "net.0", "gpt.mdl:29"]],  function, name, layer, place
  *      "run":     {"each": "step", ...} or null}
  *
  * "cached" marks a result that depends on a cache: `eval` reports its last value instead of the mean. */
@@ -131,10 +133,8 @@ static const char *section_find(Tool *t, const char *path, const char *file, siz
     return elf_meta(t, path, file, length, size);
 }
 
-json_t *meta_read(Tool *t, const char *path) {
-    size_t length, size;
-    char *file = tool_file_read(t, path, &length);
-    const unsigned char *at = (const unsigned char *)section_find(t, path, file, length, &size);
+json_t *meta_parse(Tool *t, const char *path, const char *section, size_t size) {
+    const unsigned char *at = (const unsigned char *)section;
     if (size < 48 || memcmp(at, "MDLMETA1", 8)) not_artifact(t, path, "its section .mdl.meta does not begin with MDLMETA1");
     uint64_t n = number_at((const char *)at + 8, 8);
     if (n > size - 48) not_artifact(t, path, "its section .mdl.meta is cut off");
@@ -149,6 +149,14 @@ json_t *meta_read(Tool *t, const char *path) {
         json_decref(meta);
         not_artifact(t, path, "its section .mdl.meta holds no description");
     }
+    return meta;
+}
+
+json_t *meta_read(Tool *t, const char *path) {
+    size_t length, size;
+    char *file = tool_file_read(t, path, &length);
+    const char *section = section_find(t, path, file, length, &size);
+    json_t *meta = meta_parse(t, path, section, size);
     tool_release(t, file);
     return meta;
 }
@@ -185,19 +193,21 @@ static void bytes_print(double bytes) {
 }
 
 /* "ids: i32[b, n], x: f32" */
-static void values_print(const json_t *values) {
+static char *values_text(Tool *t, const json_t *values) {
     const json_t *v;
     size_t i;
-    json_array_foreach(values, i, v) printf("%s%s: %s", i ? ", " : "", text_of(v, "name"), text_of(v, "shape"));
+    char *text = tool_printf(t, "%s", "");
+    json_array_foreach(values, i, v) text = tool_printf(t, "%s%s%s: %s", text, i ? ", " : "", text_of(v, "name"), text_of(v, "shape"));
+    return text;
 }
 
 /* "[b, n in 2..65]" with the ranges of sizes that belong to this entry. */
-static void sizes_print(const json_t *entry, const json_t *sizes) {
+static char *sizes_text(Tool *t, const json_t *entry, const json_t *sizes) {
     const json_t *name, *size;
     size_t i, k;
     const json_t *names = json_object_get(entry, "sizes");
-    if (!json_array_size(names)) return;
-    putchar('[');
+    char *all = tool_printf(t, "%s", json_array_size(names) ? "[" : "");
+    if (!json_array_size(names)) return all;
     json_array_foreach(names, i, name) {
         const char *text = json_string_value(name);
         if (json_is_integer(name)) {
@@ -208,14 +218,21 @@ static void sizes_print(const json_t *entry, const json_t *sizes) {
             json_array_foreach(sizes, k, size) if (text && !strcmp(text_of(size, "name"), text)) break;
             if (k == json_array_size(sizes)) size = NULL;
         }
-        printf("%s%s", i ? ", " : "", text ? text : "?");
-        int64_t low = json_integer_value(json_object_get(size, "low")),
-                high = json_integer_value(json_object_get(size, "high"));
+        all = tool_printf(t, "%s%s%s", all, i ? ", " : "", text ? text : "?");
+        long long low = json_integer_value(json_object_get(size, "low")), high = json_integer_value(json_object_get(size, "high"));
         if (size && json_is_integer(json_object_get(size, "high")) && high >= 0 && high < INT64_MAX)
-            printf(" in %lld..%lld", (long long)low, (long long)high);
-        else if (size && low > 1) printf(" in %lld..", (long long)low);
+            all = tool_printf(t, "%s in %lld..%lld", all, low, high);
+        else if (size && low > 1) all = tool_printf(t, "%s in %lld..", all, low);
     }
-    putchar(']');
+    return tool_printf(t, "%s]", all);
+}
+
+char *meta_entry_text(Tool *t, const json_t *meta, const json_t *entry) {
+    const json_t *train = json_object_get(entry, "train");
+    bool trains = json_is_true(train) || json_integer_value(train) == 1;
+    return tool_printf(t, "%s %s%s(%s) -> (%s)", trains ? "train" : "entry", text_of(entry, "name"),
+                       sizes_text(t, entry, json_object_get(meta, "sizes")), values_text(t, json_object_get(entry, "inputs")),
+                       values_text(t, json_object_get(entry, "outputs")));
 }
 
 /* Values of one kind (NULL: any), optimizer slots or not: a line with their sum, then each; slots only as a sum. */
@@ -258,19 +275,11 @@ int command_info(Tool *t) {
     printf("  (%s, %s)\n", *text_of(meta, "compiler") ? text_of(meta, "compiler") : "unknown compiler",
            *text_of(meta, "target") ? text_of(meta, "target") : "unknown target");
 
-    const json_t *entry, *sizes = json_object_get(meta, "sizes");
+    const json_t *entry;
     size_t i;
     puts("entries");
     json_array_foreach(json_object_get(meta, "entries"), i, entry) {
-        const json_t *train = json_object_get(entry, "train");
-        bool trains = json_is_true(train) || json_integer_value(train) == 1;
-        printf("    %s %s", trains ? "train" : "entry", text_of(entry, "name"));
-        sizes_print(entry, sizes);
-        putchar('(');
-        values_print(json_object_get(entry, "inputs"));
-        printf(") -> (");
-        values_print(json_object_get(entry, "outputs"));
-        puts(")");
+        printf("    %s\n", meta_entry_text(t, meta, entry));
         const json_t *bytes = json_object_get(entry, "bytes");
         if (json_is_integer(bytes)) {
             printf("        memory ");

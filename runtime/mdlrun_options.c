@@ -40,6 +40,11 @@ static const char help[] =
     "  --profile        each kernel: time, share, GFLOP/s of its products, MB that it must move at least, its share of this machine's\n"
     "                   floor (arithmetic at the FMA peak, or reading as much as a call moves, both measured now), layer, source line\n"
     "  --trace F.json   every kernel of 10 calls (--rounds) on each thread's line of time; ui.perfetto.dev opens it\n"
+    "bench, eval:\n"
+    "  --json           the figures as JSON\n"
+    "  --budget NAME<=NUMBER,...   status 1 where it does not hold; >= too; NUMBER*FILE.json: that many times what --json printed\n"
+    "                   before. NAME is a result; of bench: median_ms, min_ms, bytes, relative (min_ms over that of a plain product\n"
+    "                   of 192 x 192 in the same run)\n"
     "\n"
     "Exit status: 0 done, 1 wrong input, 2 wrong usage, 3 the artifact reported an error, 130 interrupted\n";
 
@@ -72,6 +77,7 @@ static const struct Row {
     ROW("prompt", OPT_TEXT, prompt, 0),
     ROW("prompt-file", OPT_TEXT, prompt_file, 0),
     ROW("tokenizer", OPT_TEXT, tokenizer, 0),
+    ROW("budget", OPT_TEXT, budget, 0),
     ROW("batch", OPT_INT, batch, 1),
     ROW("epochs", OPT_INT, epochs, 0),
     ROW("steps", OPT_INT, steps, 0),

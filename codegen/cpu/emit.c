@@ -3,6 +3,7 @@
  * own: targets and two options, set once. */
 #include "codegen/cpu/lower.h"
 
+#include <llvm-c/BitWriter.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
@@ -127,4 +128,8 @@ const char *emit_ir(Emit *e, Arena *a) {
     const char *copy = arena_copy(a, text, strlen(text));
     LLVMDisposeMessage(text);
     return copy;
+}
+
+LLVMMemoryBufferRef emit_bitcode(Emit *e) {
+    return LLVMWriteBitcodeToMemoryBuffer(e->module);
 }

@@ -24,6 +24,8 @@ bool emit_verify(Emit *e, Arena *a, const char **error);
 bool emit_object(Emit *e, Arena *a, const char **bytes, size_t *n, const char **error);
 bool emit_asm(Emit *e, Arena *a, const char **text, const char **error); /* GNU assembler text */
 const char *emit_ir(Emit *e, Arena *a);
+/* The module as bitcode, for its hash; free it with LLVMDisposeMemoryBuffer. Before emit_object, which changes the module. */
+LLVMMemoryBufferRef emit_bitcode(Emit *e);
 
 /* The kernel must have passed tile_verify. false and *error (kernel's arena) when something has no lowering. */
 bool tile_lower(TileKernel *k, const TileTarget *t, LLVMModuleRef m, const char *name, const char **error);

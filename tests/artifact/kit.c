@@ -55,7 +55,7 @@ Kit kit_make(const char *text, ArtifactKind kind, int level) {
                                .target = &target,
                                .source = source,
                                .kind = kind,
-                               .threads = 2};
+                               .modules = 2};
     Artifact *artifact = artifact_new(k.arena, &options);
     artifact_compile(artifact);
     CHECK(artifact_link(artifact, &k.file));

@@ -131,7 +131,7 @@ static void compile(Model *m, Way way, Diag *diag) {
     }
     Target target = way_target(way);
     ArtifactOptions options = {.program = p, .entries = entries, .inits = inits, .target = &target, .kind = ARTIFACT_SHARED,
-                               .threads = 2};
+                               .modules = 2};
     Artifact *artifact = artifact_new(m->arena, &options);
     artifact_compile(artifact);
     Bytes file;

@@ -1,0 +1,15 @@
+/* budget.h -- limits on what an artifact may take. */
+#ifndef CODEGEN_BUDGET_H
+#define CODEGEN_BUDGET_H
+#include "codegen/artifact.h"
+#include "runtime/sizes.h"
+
+/* "arena<=512Ki,library<=1Mi", appended to *budgets without a place. NULL, or what is wrong, as a sentence. */
+typedef LIST(Budget) Budgets;
+const char *budget_parse(Arena *arena, const char *text, Budgets *budgets);
+
+/* Holds the program's budgets against the sizes of the artifact made of it: an error for each that is exceeded, with the largest
+ * contributors. plans: of the entries. */
+void budget_check(Arena *arena, const Program *program, Plan *const *plans, const Artifact *artifact, const Sizes *sizes, Diag *diag);
+
+#endif
