@@ -32,6 +32,7 @@ static const char help[] =
     "\n"
     "-D NAME=VALUE          a config or dim of the program\n"
     "--load=F.safetensors   weights to put inside\n"
+    "--quantize='SEL: S'    weights of a selection in fewer bits: S is int8, int8(group = 64), int4 or int4(group = 128)\n"
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64, x86-64-v2, x86-64-v3, x86-64-v4\n"
@@ -69,7 +70,7 @@ typedef struct Command {
     const char *command; /* "compile", or the first word */
     Words files;         /* what is no option; of `run`: the model, then what mdlrun gets */
     LIST(ElabDefine) defines;
-    Words entries, silenced; /* --entries, -Wno-NAME */
+    Words entries, silenced, quantize; /* --entries, -Wno-NAME, --quantize */
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
     int level; /* 0 or 2 */
@@ -153,6 +154,7 @@ static bool option_long(Command *o, const char *a) {
         words_split(o->arena, &o->entries, value);
         if (!o->entries.n) usage("--entries wants names of entries, with commas between them");
     }
+    else if ((value = option_value(a, "--quantize"))) PUSH(o->arena, o->quantize, value);
     else if ((value = option_value(a, "--name"))) o->name = value;
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
@@ -402,6 +404,8 @@ static bool stage_elaborate(Compilation *c, bool check) {
                            .n_entries = o->entries.n,
                            .name = o->name,
                            .load = o->load,
+                           .quantize = o->quantize.at,
+                           .n_quantize = o->quantize.n,
                            .check = check};
     c->program = elaborate(c->arena, c->ast, c->source, &options, c->diag);
     if (!c->program || diag_errors(c->diag)) return false;
@@ -678,12 +682,19 @@ static int command_run_model(Command *o) {
 
 /* ---- modelc check, params, entries --------------------------------------------------------------------------------------- */
 
+/* Weights in fewer bits are a matter of the passes: only they know what reads a weight. */
+static bool check_quantized(Compilation *c) {
+    for (int i = 0; i < c->program->slots.n; i++)
+        if (c->program->slots.at[i]->quant.scheme) return stage_passes(c);
+    return true;
+}
+
 static int command_check(Command *o) {
     if (o->files.n == 0) usage("check: which files?");
     int status = EXIT_DONE;
     for (int i = 0; i < o->files.n; i++) {
         Compilation *c = compilation_new(o);
-        bool fine = stage_parse(c, o->files.at[i]) && stage_elaborate(c, true);
+        bool fine = stage_parse(c, o->files.at[i]) && stage_elaborate(c, true) && check_quantized(c);
         int one = compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
         if (one) status = one;
     }

@@ -44,6 +44,7 @@ typedef struct Contract {
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
+    bool copies;                      /* this is the kernel that makes that copy */
     int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
     int dot_lanes;                    /* of dot products: 1 where k is not contiguous in both operands */
@@ -63,6 +64,8 @@ bool contract_epilogue_indirect(const Contract *c); /* does a map behind the pro
 
 /* ---- contract_fill.c: the holes of contract.tile */
 
+/* Element type of a copy: that of a quantized weight's codes, else that of the sums. */
+DType contract_copy_type(const Contract *c);
 /* Starts the template, with the parameters of every form. Lanes, width and the choices of the form are set. */
 void contract_begin(Contract *c);
 int64_t contract_symbol_size(const Contract *c, int s); /* of a static one */

@@ -245,8 +245,20 @@ static const char *fill_panel(void *context, const char *const *args) {
         if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
     for (int i = 0; i < c->kq; i++) k = flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
     if (c->kq >= 0) k = flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
-    return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
+    const char *place = arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
                         c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
+    return c->copies || contract_copy_type(c) == c->type ? place : arena_printf(a, "%s(%s)", c->type_name, place);
+}
+
+DType contract_copy_type(const Contract *c) {
+    return c->at_b->base->type.dtype == DT_I8 ? DT_I8 : c->type;
+}
+
+/* A value on its way into a panel. */
+static const char *fill_put(void *context, const char *const *args) {
+    Contract *c = context;
+    DType d = contract_copy_type(c);
+    return c->copies && d != c->type ? arena_printf(c->w->arena, "%s(%s)", dtype_name(d), args[0]) : args[0];
 }
 
 static const char *fill_b_one(void *context, const char *const *args) {
@@ -314,7 +326,8 @@ static const Hole HOLES[] = {
     {"a_tile", 3, fill_a_tile},   {"a_rows", 2, fill_a_rows},       {"b", 2, fill_b},
     {"panel", 3, fill_panel},     {"b_one", 2, fill_b_one},         {"b_square", 2, fill_b_square},
     {"a_dot", 1, fill_a_dot},     {"b_dot", 2, fill_b_dot},         {"fma", 3, fill_fma},
-    {"total", 1, fill_total},     {"epilogue", 3, fill_epilogue},   {NULL, 0, NULL},
+    {"total", 1, fill_total},     {"epilogue", 3, fill_epilogue},   {"put", 1, fill_put},
+    {NULL, 0, NULL},
 };
 
 /* Parameters of every form. */

@@ -142,6 +142,15 @@ struct Graph {
     int recompute;
 };
 
+/* How the weights of a slot are to be stored (passes/quantize.c). */
+typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4 } QuantScheme;
+
+typedef struct Quant {
+    QuantScheme scheme;
+    int group; /* elements along the summed axis that share a scale; 0: all of a channel */
+    Loc loc;   /* of the directive */
+} Quant;
+
 typedef enum { SLOT_PARAM, SLOT_STATE, SLOT_CACHE } SlotKind;
 
 struct Slot {
@@ -151,6 +160,7 @@ struct Slot {
     bool optimizer;   /* a state that belongs to an optimizer (saved on request) */
     bool frozen;      /* never changed: no store in any entry */
     const void *data; /* value loaded at compile time (bytes of type, row-major), or NULL: the init graph's */
+    Quant quant;      /* asked for by `quantize`; none again after the pass */
     Loc loc;
     int index;
 };

@@ -1,6 +1,6 @@
 /* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 300 and run-time
- * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product, weights that
- * are read from packed copies; three machines.
+ * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64, i32 and f32 by i8, maps behind the product,
+ * weights that are read from packed copies; three machines.
  *
  *     contract [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -114,7 +114,7 @@ static Tensor *random_tensor(Case *c, const Type *type, const int64_t *sizes) {
     Tensor *x = tensor_new(c->p->arena, type->dtype, type->rank, dim);
     for (int64_t k = 0; k < x->count; k++) {
         if (x->f) x->f[k] = (float)rng_unit(&c->r);
-        else x->i[k] = rng_below(&c->r, 2001) - 1000;
+        else x->i[k] = x->dtype == DT_I8 ? rng_below(&c->r, 32) - 16 : rng_below(&c->r, 2001) - 1000;
     }
     return x;
 }
@@ -150,7 +150,8 @@ static bool agrees(Harness *h, uint64_t seed) {
     shuffle(&c.r, la);
     shuffle(&c.r, lb);
     shuffle(&c.r, lo);
-    Node *y = node_contract(c.g, operand(&c, t, la), operand(&c, t, lb), la, lb, lo);
+    DType b = t == DT_F32 && seed % 7 == 5 ? DT_I8 : t; /* codes of a quantized weight */
+    Node *y = node_contract(c.g, operand(&c, t, la), operand(&c, b, lb), la, lb, lo);
     graph_result(c.g, "y", y);
     if (seed % 2 && y->type.rank) { /* maps behind it */
         Node *bias = input(&c, t, 1, y->type.dim + y->type.rank - 1);

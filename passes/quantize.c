@@ -1,0 +1,187 @@
+/* quantize.c -- weights marked by `quantize` are stored as codes and scales (quantize.h), and read as such.
+ *
+ * Requires: the passes up to `lower`.  Ensures: no mark is left; slots of codes are read by products and gathers alone.
+ *
+ *   %w: f32[32, 16] = slot net.weight
+ *   %v: f32[16, 32] = permute %w [1, 0]
+ *   %y: f32[b, 32] = contract %x[m k], %v[k n] -> [m n]
+ *   →   %c: i8[32, 16] = slot net.weight
+ *       %s: f32[32] = slot net.weight.scale
+ *       %p: f32[b, 32] = contract %x[m k], %c[n k] -> [m n]
+ *       %y: f32[b, 32] = mul %p, (expand %s)
+ *
+ * A scale of a channel multiplies the sums. Scales of groups lie inside of sums: there the product reads the weight's values, as
+ * maps of codes and scales of the product's own operand, which it computes where it packs or reads that operand:
+ *
+ *       %y: f32[b, 32] = contract %x[m G h j], %values[n G h j] -> [m n]
+ *
+ * A gather takes codes and scales of the channels that are asked for, and computes their values. */
+#include "passes/quantize.h"
+
+#include <string.h>
+
+typedef struct Quantize {
+    Rewrite r;
+    QuantPlan **plan; /* by slot */
+} Quantize;
+
+static Size whole(const Graph *g, int64_t n) {
+    return size_const(g->program->sizes, n);
+}
+
+static Node *slot_node(Graph *g, const Slot *s) {
+    return node_leaf(g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, s->type);
+}
+
+/* x with its axes, named by the letters of `from`, in the order of those letters in `to`. */
+static Node *in_order(Graph *g, Node *x, const char *from, const char *to) {
+    int order[MAX_RANK], n = 0;
+    for (; *to; to++) {
+        const char *at = strchr(from, *to);
+        if (at) order[n++] = (int)(at - from);
+    }
+    return node_permute(g, x, order);
+}
+
+/* x over all axes of `type`, whose letters are `to`: repeated along those that x lacks. */
+static Node *stretched(Graph *g, Node *x, const char *from, const char *to, const Type *type) {
+    Size dim[MAX_RANK];
+    for (int i = 0; i < type->rank; i++) dim[i] = strchr(from, to[i]) ? type->dim[i] : whole(g, 1);
+    return node_expand(g, node_reshape(g, in_order(g, x, from, to), type->rank, dim), type->rank, type->dim);
+}
+
+/* Letters that `labels` lack, n of them. */
+static void fresh_letters(const char *const *labels, int n, char *out) {
+    char c = 'A';
+    for (int i = 0; i < n; c++)
+        if (!strchr(labels[0], c) && !strchr(labels[1], c) && !strchr(labels[2], c)) out[i++] = c;
+    out[n] = 0;
+}
+
+/* ---- products */
+
+/* The letters of the weight's axes in operand k of contract n, by axis of the weight. */
+static void weight_letters(const Node *n, int k, char *letter) {
+    int axis[MAX_RANK];
+    quantize_trace(n->in[k], axis);
+    for (int i = 0; n->attrs.labels[k][i]; i++) letter[axis[i]] = n->attrs.labels[k][i];
+}
+
+static Node *product_of_channels(Graph *g, const QuantPlan *q, const Node *n, int k, Node *x) {
+    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
+    weight_letters(n, k, letter);
+    for (int i = 0; i < q->n_channels; i++) codes[i] = channels[i] = letter[q->channel[i]];
+    for (int i = 0; i < q->n_summed; i++) codes[q->n_channels + i] = letter[q->summed[i]];
+    const char *result = n->attrs.labels[2];
+    Node *sums = node_contract(g, x, slot_node(g, q->slot), n->attrs.labels[!k], codes, result);
+    return node_map2(g, OP_MUL, sums, stretched(g, slot_node(g, q->scale), channels, result, &sums->type));
+}
+
+/* x with axis `at` filled up to whole groups and cut into them: G, g, or of int4 G, 2, g/2. */
+static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
+    int64_t beyond = q->groups * q->group - q->length;
+    Attrs attrs = {0};
+    Size dim[MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < x->type.rank; i++) attrs.lo[i] = attrs.hi[i] = whole(g, 0);
+    attrs.hi[at] = whole(g, beyond);
+    if (beyond) x = graph_add(g, OP_PAD, &attrs, 1, &x);
+    for (int i = 0; i < x->type.rank; i++) {
+        if (i != at) {
+            dim[rank++] = x->type.dim[i];
+            continue;
+        }
+        dim[rank++] = whole(g, q->groups);
+        if (q->scheme == QUANT_INT4) dim[rank++] = whole(g, 2);
+        dim[rank++] = whole(g, q->scheme == QUANT_INT4 ? q->group / 2 : q->group);
+    }
+    return node_reshape(g, x, rank, dim);
+}
+
+static Node *product_of_groups(Graph *g, const QuantPlan *q, const Node *n, int k, Node *x) {
+    char letter[MAX_RANK], inner[4], codes[MAX_RANK + 1] = "", of_x[MAX_RANK + 1] = "";
+    const char *old = n->attrs.labels[!k];
+    weight_letters(n, k, letter);
+    fresh_letters(n->attrs.labels, q->scheme == QUANT_INT4 ? 3 : 2, inner);
+    const char *at = strchr(old, letter[q->summed[0]]);
+    for (int i = 0; i < q->n_channels; i++) codes[i] = letter[q->channel[i]];
+    strcat(codes, inner);
+    strncat(of_x, old, (size_t)(at - old));
+    strcat(strcat(of_x, inner), at + 1);
+    Node *values = quantize_decode(g, q, slot_node(g, q->slot), slot_node(g, q->scale));
+    return node_contract(g, cut_in_groups(g, q, x, (int)(at - old)), values, of_x, codes, n->attrs.labels[2]);
+}
+
+/* ---- gathers */
+
+/* The values of gathered channels: codes [lead..., summed...] or [lead..., G, g], scales [lead...] or [lead..., G]. */
+static Node *gathered_values(Graph *g, const QuantPlan *q, Node *codes, Node *scales) {
+    Size dim[MAX_RANK], lo[MAX_RANK];
+    if (!q->group) {
+        int lead = scales->type.rank;
+        for (int i = 0; i < codes->type.rank; i++) dim[i] = i < lead ? codes->type.dim[i] : whole(g, 1);
+        Node *wide = node_expand_like(g, node_reshape(g, scales, codes->type.rank, dim), codes);
+        return node_map2(g, OP_MUL, node_cast(g, codes, DT_F32), wide);
+    }
+    Node *x = quantize_decode(g, q, codes, scales);
+    int lead = scales->type.rank - 1;
+    for (int i = 0; i < lead; i++) dim[i] = scales->type.dim[i];
+    dim[lead] = whole(g, q->groups * q->group);
+    x = node_reshape(g, x, lead + 1, dim);
+    for (int i = 0; i <= lead; i++) lo[i] = whole(g, 0);
+    dim[lead] = whole(g, q->length);
+    return node_slice(g, x, lo, dim);
+}
+
+static Node *gathered(Graph *g, const QuantPlan *q, const Node *n, Node *ids) {
+    int order[MAX_RANK], place[MAX_RANK], at = 0, rank = q->declared.rank, more = ids->type.rank - 1;
+    for (int i = 0; i < q->n_channels; i++) {
+        if (q->channel[i] == n->attrs.axis) at = i;
+        place[q->channel[i]] = i;
+    }
+    for (int i = 0; i < q->n_summed; i++) place[q->summed[i]] = q->n_channels + i;
+    Attrs attrs = {.axis = at};
+    Node *codes = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){slot_node(g, q->slot), ids});
+    Node *scales = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){slot_node(g, q->scale), ids});
+    Node *x = gathered_values(g, q, codes, scales);
+    for (int i = 0, k = 0; i < rank; i++) /* the axes of ids stand where the gathered one stood */
+        for (int j = 0; j < (i == n->attrs.axis ? ids->type.rank : 1); j++)
+            order[k++] = place[i] + (place[i] > at ? more : 0) + j;
+    return node_permute(g, x, order);
+}
+
+/* ---- the graph */
+
+static QuantPlan *plan_behind(const Quantize *z, const Node *n) {
+    int axis[MAX_RANK], slot = quantize_trace(n, axis);
+    return slot < 0 ? NULL : z->plan[slot];
+}
+
+/* n in the new graph; NULL: a view of codes, which its readers make for themselves. */
+static Node *rewritten(Quantize *z, const Node *n) {
+    Graph *g = z->r.to;
+    QuantPlan *q;
+    if (plan_behind(z, n)) return NULL;
+    for (int k = 0; n->op == OP_CONTRACT && k < 2; k++) {
+        q = plan_behind(z, n->in[k]);
+        if (!q) continue;
+        Node *x = z->r.map[n->in[!k]->id];
+        return q->group ? product_of_groups(g, q, n, k, x) : product_of_channels(g, q, n, k, x);
+    }
+    q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;
+    if (q) return gathered(g, q, n, z->r.map[n->in[1]->id]);
+    return rewrite_copy(&z->r, n);
+}
+
+Graph *pass_quantize(PassContext *c, const Graph *from) {
+    if (!c->quantized) c->quantized = quantize_slots(c, from->program); /* with the first graph, for all of them */
+    Quantize z = {rewrite_begin(c, from), c->quantized};
+    for (int i = 0; i < from->nodes.n; i++) {
+        const Node *n = from->nodes.at[i];
+        if (!z.r.live[i]) continue;
+        rewrite_at(z.r.to, n);
+        Node *m = z.r.map[i] = rewritten(&z, n);
+        if (m && !m->name) m->name = n->name;
+    }
+    return rewrite_end(&z.r);
+}
