@@ -19,7 +19,8 @@ typedef struct Contract {
     Node *a, *b; /* after that */
     Space *sp;
     Items *items;
-    Access *at_a, *at_b;
+    Access *at_a, *at_b; /* at_b: only strides, where a prologue computes b */
+    bool prologue;       /* b is made of maps (LEVEL_B), computed where it is read or packed */
     LIST(Access *) stores;                      /* beside k->writes */
     int rank;                                   /* axes of the result; those of k follow */
     int class[MAX_SYMBOLS];                     /* Group of each axis */

@@ -184,6 +184,17 @@ static const char *limit_of(Contract *c, Size n, int64_t lanes) {
     return size_is_const(n, &whole) && whole % lanes == 0 ? NULL : work_size(c->w, n);
 }
 
+/* The maps that make b, at a point. */
+static const char *prologue_value(Contract *c, Point *p) {
+    Item *last = NULL;
+    for (int i = 0; i < c->items->at.n; i++) {
+        if (c->items->at.at[i]->level != LEVEL_B) continue;
+        last = c->items->at.at[i];
+        point_value(p, last);
+    }
+    return last->vector || p->lanes == 1 ? last->value : arena_printf(c->w->arena, "splat(%s, %d)", last->value, p->lanes);
+}
+
 /* Operand x where the last symbols of the groups have these texts (NULL: not used); `lanes` along symbol `vector`, those at
  * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
 static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
@@ -195,6 +206,7 @@ static const char *element(Contract *c, Access *x, const char *i, const char *j,
     p.lanes = lanes;
     p.vector = lanes > 1 ? vector : -1;
     p.limit = lanes > 1 ? limit_of(c, vector == c->sk ? c->size_k : c->size_n, divides) : NULL;
+    if (x == c->at_b && c->prologue) return prologue_value(c, &p);
     const char *place = point_place(&p, x, "");
     return x->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
 }
@@ -304,7 +316,7 @@ static const char *fill_epilogue(void *context, const char *const *args) {
     p.limit = p.lanes > 1 ? limit_of(c, c->size_n, p.lanes) : NULL;
     for (int i = 0; i < c->items->at.n; i++) {
         Item *item = c->items->at.at[i];
-        if (item->outer) continue;
+        if (item->outer || item->level == LEVEL_B) continue;
         if (item->n != c->k->anchor) {
             point_value(&p, item);
             continue;

@@ -198,6 +198,7 @@ static int64_t choose_columns(Contract *c, int64_t rows) {
 static bool is_direct(const Contract *c) {
     int64_t n, step;
     Size k = contract_stride(c->at_b, c->sk);
+    if (c->prologue) return false;
     bool full = c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
     return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && step <= c->width;
 }
@@ -339,7 +340,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         return;
     }
     few = c;
-    if (!may_be_few(&few)) contract_start_as(&few, w, w->k, !c.swap);
+    if (!may_be_few(&few) && !c.prologue) contract_start_as(&few, w, w->k, !c.swap);
     if (may_be_few(&few)) {
         emit_rows(&few);
         w->when = few.size_m;

@@ -1,6 +1,6 @@
 /* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 300 and run-time
  * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64, i32 and f32 by i8, maps behind the product,
- * weights that are read from packed copies; three machines.
+ * weights that are read from packed copies, weights that are unpacked where they are read; three machines.
  *
  *     contract [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -51,6 +51,19 @@ static void shuffle(Rng *r, char *s) {
 
 static int order_of(const char *letters, char x) {
     return (int)(strchr(letters, x) - letters);
+}
+
+/* A weight in fewer bytes than its values: codes times scales that lack some of its axes. The product computes the values itself. */
+static Node *unpacked(Case *c, const char *letters) {
+    Size dim[MAX_RANK], fewer[MAX_RANK];
+    int rank = (int)strlen(letters);
+    for (int i = 0; i < rank; i++) {
+        dim[i] = c->size[letters[i] - 'a'];
+        fewer[i] = i && rng_below(&c->r, 2) ? dim[i] : size_const(c->p->sizes, 1);
+    }
+    Node *codes = node_cast(c->g, weight(c, DT_I8, rank, dim), DT_F32);
+    Node *scales = node_cast(c->g, weight(c, DT_F16, rank, fewer), DT_F32);
+    return node_map2(c->g, OP_MUL, codes, node_expand_like(c->g, scales, codes));
 }
 
 /* A value with the axes of letters, in some way made by views from an input. */
@@ -151,7 +164,9 @@ static bool agrees(Harness *h, uint64_t seed) {
     shuffle(&c.r, lb);
     shuffle(&c.r, lo);
     DType b = t == DT_F32 && seed % 7 == 5 ? DT_I8 : t; /* codes of a quantized weight */
-    Node *y = node_contract(c.g, operand(&c, t, la), operand(&c, b, lb), la, lb, lo);
+    Node *x = operand(&c, t, la);
+    Node *w = c.weights && t == DT_F32 && seed % 3 == 1 ? unpacked(&c, lb) : operand(&c, b, lb);
+    Node *y = node_contract(c.g, x, w, la, lb, lo);
     graph_result(c.g, "y", y);
     if (seed % 2 && y->type.rank) { /* maps behind it */
         Node *bias = input(&c, t, 1, y->type.dim + y->type.rank - 1);
@@ -198,5 +213,6 @@ int main(int argc, char **argv) {
     if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2)
         failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     if (to - from >= 60 && h.packs < (int)(to - from) / 45) failures++, printf("only %d weights were packed\n", h.packs);
+    if (to - from >= 60 && h.prologues < (int)(to - from) / 45) failures++, printf("only %d weights were unpacked\n", h.prologues);
     return failures != 0;
 }
