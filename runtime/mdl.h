@@ -56,6 +56,8 @@ typedef struct mdl_model mdl_model;
 /* Runs body(context, i) for all i in 0..n-1, from any threads, and returns when all are done. Need not be reentrant. */
 typedef void mdl_parallel(void *pool, int32_t n, void (*body)(void *context, int32_t i), void *context);
 typedef void mdl_log(void *context, int level, const char *line); /* 0 note, 1 warning; also what `print` of the program says */
+/* Floats that a kernel has stored: count of them, of 32 or 64 bits, for the layer "net.h.3.attn" (or ""), at "gpt.mdl:29" (or ""). */
+typedef void mdl_watch(void *context, const char *layer, const char *source, const void *data, int32_t bits, int64_t count);
 
 enum mdl_flags {
     MDL_COPY_WEIGHTS = 1,  /* on huge pages: a slower start, faster streaming; else used where they lie */
@@ -78,6 +80,8 @@ typedef struct {
     void *pool;
     mdl_log *log;
     void *log_context;
+    mdl_watch *watch;       /* sees what each kernel has stored, in the order of the kernels, from the thread that calls: slower */
+    void *watch_context;
 } mdl_options;
 
 /* ---- what an artifact says about itself: constant data, readable without a session ----------------------------------------- */

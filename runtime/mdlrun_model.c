@@ -34,7 +34,7 @@ void model_load(Tool *t, const char *path) {
 void model_open(Tool *t) {
     uint32_t flags = (t->o.profile ? MDL_PROFILE : 0) | (t->o.check_nan ? MDL_CHECK_NUMBERS : 0);
     mdl_options options = {.size = sizeof options, .threads = t->o.threads, .seed = t->o.seed, .flags = flags,
-                           .log = log_line, .log_context = t};
+                           .log = log_line, .log_context = t, .watch = t->watch, .watch_context = t};
     tool_check(t, t->model->open(&t->session, &options), NULL);
     if (!t->o.load) return;
     if (!t->o.only) {
