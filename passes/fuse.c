@@ -73,10 +73,11 @@ bool edge_inside(const Node *n, Level level, Edge e, Level from, Size row_length
 
 /* ---- floats */
 
-/* Bytes of the slots behind maps; -1: something else is behind them, or too many maps. */
+/* Bytes of the slots (in a loop: of what does not change in it) behind maps; -1: something else is behind them, or too many maps. */
 static int64_t slots_behind(Planner *p, const Node *n, int *maps) {
     const Node *base = plan_base((Node *)n);
-    if (base->op == OP_SLOT) return plan_bytes(p, base);
+    bool invariant = base->op == OP_ARG && p->scan && base->attrs.index >= 1 && base->attrs.index <= p->scan->attrs.counts[0];
+    if (base->op == OP_SLOT || invariant) return plan_bytes(p, base);
     if (node_is_free(base)) return 0;
     if (op_row(base->op)->class != CLASS_MAP || p->must[base->id] || ++*maps > FLOAT_MOST) return -1;
     int64_t sum = 0;

@@ -22,7 +22,9 @@
 
 typedef struct Quantize {
     Rewrite r;
-    QuantPlan **plan; /* by slot */
+    QuantPlan **plan;        /* by slot */
+    const QuantScope *scope; /* where this graph is the body of a scan .. */
+    Node **codes, **scales;  /* .. the arguments that bring codes and scales in, by slot; NULL: slots are read */
 } Quantize;
 
 static Size whole(const Graph *g, int64_t n) {
@@ -31,6 +33,14 @@ static Size whole(const Graph *g, int64_t n) {
 
 static Node *slot_node(Graph *g, const Slot *s) {
     return node_leaf(g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, s->type);
+}
+
+static Node *codes_of(const Quantize *z, const QuantPlan *q) {
+    return z->codes ? z->codes[q->slot->index] : slot_node(z->r.to, q->slot);
+}
+
+static Node *scales_of(const Quantize *z, const QuantPlan *q) {
+    return z->scales ? z->scales[q->slot->index] : slot_node(z->r.to, q->scale);
 }
 
 /* x with its axes, named by the letters of `from`, in the order of those letters in `to`. */
@@ -61,20 +71,21 @@ static void fresh_letters(const char *const *labels, int n, char *out) {
 /* ---- products */
 
 /* The letters of the weight's axes in operand k of contract n, by axis of the weight. */
-static void weight_letters(const Node *n, int k, char *letter) {
+static void weight_letters(const Quantize *z, const Node *n, int k, char *letter) {
     int axis[MAX_RANK];
-    quantize_trace(n->in[k], axis);
+    quantize_trace(z->scope, n->in[k], axis);
     for (int i = 0; n->attrs.labels[k][i]; i++) letter[axis[i]] = n->attrs.labels[k][i];
 }
 
-static Node *product_of_channels(Graph *g, const QuantPlan *q, const Node *n, int k, Node *x) {
+static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
+    Graph *g = z->r.to;
     char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
-    weight_letters(n, k, letter);
+    weight_letters(z, n, k, letter);
     for (int i = 0; i < q->n_channels; i++) codes[i] = channels[i] = letter[q->channel[i]];
     for (int i = 0; i < q->n_summed; i++) codes[q->n_channels + i] = letter[q->summed[i]];
     const char *result = n->attrs.labels[2];
-    Node *sums = node_contract(g, x, slot_node(g, q->slot), n->attrs.labels[!k], codes, result);
-    return node_map2(g, OP_MUL, sums, stretched(g, slot_node(g, q->scale), channels, result, &sums->type));
+    Node *sums = node_contract(g, x, codes_of(z, q), n->attrs.labels[!k], codes, result);
+    return node_map2(g, OP_MUL, sums, stretched(g, scales_of(z, q), channels, result, &sums->type));
 }
 
 /* x with axis `at` filled up to whole groups and cut into them: G, g, or of int4 G, 2, g/2. */
@@ -98,17 +109,18 @@ static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
     return node_reshape(g, x, rank, dim);
 }
 
-static Node *product_of_groups(Graph *g, const QuantPlan *q, const Node *n, int k, Node *x) {
+static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
+    Graph *g = z->r.to;
     char letter[MAX_RANK], inner[4], codes[MAX_RANK + 1] = "", of_x[MAX_RANK + 1] = "";
     const char *old = n->attrs.labels[!k];
-    weight_letters(n, k, letter);
+    weight_letters(z, n, k, letter);
     fresh_letters(n->attrs.labels, q->scheme == QUANT_INT4 ? 3 : 2, inner);
     const char *at = strchr(old, letter[q->summed[0]]);
     for (int i = 0; i < q->n_channels; i++) codes[i] = letter[q->channel[i]];
     strcat(codes, inner);
     strncat(of_x, old, (size_t)(at - old));
     strcat(strcat(of_x, inner), at + 1);
-    Node *values = quantize_decode(g, q, slot_node(g, q->slot), slot_node(g, q->scale));
+    Node *values = quantize_decode(g, q, codes_of(z, q), scales_of(z, q));
     return node_contract(g, cut_in_groups(g, q, x, (int)(at - old)), values, of_x, codes, n->attrs.labels[2]);
 }
 
@@ -133,7 +145,8 @@ static Node *gathered_values(Graph *g, const QuantPlan *q, Node *codes, Node *sc
     return node_slice(g, x, lo, dim);
 }
 
-static Node *gathered(Graph *g, const QuantPlan *q, const Node *n, Node *ids) {
+static Node *gathered(const Quantize *z, const QuantPlan *q, const Node *n, Node *ids) {
+    Graph *g = z->r.to;
     int order[MAX_RANK], place[MAX_RANK], at = 0, rank = q->declared.rank, more = ids->type.rank - 1;
     for (int i = 0; i < q->n_channels; i++) {
         if (q->channel[i] == n->attrs.axis) at = i;
@@ -141,8 +154,8 @@ static Node *gathered(Graph *g, const QuantPlan *q, const Node *n, Node *ids) {
     }
     for (int i = 0; i < q->n_summed; i++) place[q->summed[i]] = q->n_channels + i;
     Attrs attrs = {.axis = at};
-    Node *codes = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){slot_node(g, q->slot), ids});
-    Node *scales = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){slot_node(g, q->scale), ids});
+    Node *codes = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){codes_of(z, q), ids});
+    Node *scales = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){scales_of(z, q), ids});
     Node *x = gathered_values(g, q, codes, scales);
     for (int i = 0, k = 0; i < rank; i++) /* the axes of ids stand where the gathered one stood */
         for (int j = 0; j < (i == n->attrs.axis ? ids->type.rank : 1); j++)
@@ -153,35 +166,87 @@ static Node *gathered(Graph *g, const QuantPlan *q, const Node *n, Node *ids) {
 /* ---- the graph */
 
 static QuantPlan *plan_behind(const Quantize *z, const Node *n) {
-    int axis[MAX_RANK], slot = quantize_trace(n, axis);
+    int axis[MAX_RANK], slot = quantize_trace(z->scope, n, axis);
     return slot < 0 ? NULL : z->plan[slot];
+}
+
+static Graph *walk(Quantize *z);
+
+/* The body of scan n, where each quantized invariant comes in as two arguments, codes and scales. */
+static Graph *rewritten_body(const Quantize *z, const Node *n) {
+    const Graph *body = n->attrs.body;
+    PassContext *c = z->r.c;
+    int slots = body->program->slots.n;
+    Quantize y = {.r = rewrite_begin(c, body), .plan = z->plan, .scope = &(QuantScope){z->scope, n}};
+    y.codes = NEW_ARRAY(c->scratch, Node *, slots);
+    y.scales = NEW_ARRAY(c->scratch, Node *, slots);
+    Graph *to = y.r.to = graph_new(body->arena, body->program); /* with its own arguments */
+    for (int i = 0; i < body->n_args; i++) {
+        const Node *a = body->args[i];
+        QuantPlan *q = plan_behind(&y, a);
+        rewrite_at(to, a);
+        Node *m = graph_arg(to, q ? q->slot->type : a->type);
+        m->name = a->name;
+        if (!q) {
+            y.r.map[a->id] = m;
+            continue;
+        }
+        y.r.map[a->id] = NULL;
+        y.codes[q->slot->index] = m;
+        y.scales[q->slot->index] = graph_arg(to, q->scale->type);
+    }
+    return walk(&y);
+}
+
+static Node *rewritten_scan(const Quantize *z, const Node *n) {
+    Attrs attrs = n->attrs;
+    Node **in = NEW_ARRAY(z->r.c->scratch, Node *, 2 * n->n_in);
+    int n_in = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        QuantPlan *q = i < n->attrs.counts[0] ? plan_behind(z, n->in[i]) : NULL;
+        in[n_in++] = q ? codes_of(z, q) : z->r.map[n->in[i]->id];
+        if (!q) continue;
+        in[n_in++] = scales_of(z, q);
+        attrs.counts[0]++;
+    }
+    attrs.body = rewritten_body(z, n);
+    return rewrite_with(z->r.to, n, &attrs, n_in, in);
+}
+
+static bool has_quantized_invariant(const Quantize *z, const Node *n) {
+    for (int i = 0; n->op == OP_SCAN && i < n->attrs.counts[0]; i++)
+        if (plan_behind(z, n->in[i])) return true;
+    return false;
 }
 
 /* n in the new graph; NULL: a view of codes, which its readers make for themselves. */
 static Node *rewritten(Quantize *z, const Node *n) {
-    Graph *g = z->r.to;
     QuantPlan *q;
     if (plan_behind(z, n)) return NULL;
+    if (has_quantized_invariant(z, n)) return rewritten_scan(z, n);
     for (int k = 0; n->op == OP_CONTRACT && k < 2; k++) {
         q = plan_behind(z, n->in[k]);
         if (!q) continue;
         Node *x = z->r.map[n->in[!k]->id];
-        return q->group ? product_of_groups(g, q, n, k, x) : product_of_channels(g, q, n, k, x);
+        return q->group ? product_of_groups(z, q, n, k, x) : product_of_channels(z, q, n, k, x);
     }
     q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;
-    if (q) return gathered(g, q, n, z->r.map[n->in[1]->id]);
+    if (q) return gathered(z, q, n, z->r.map[n->in[1]->id]);
     return rewrite_copy(&z->r, n);
+}
+
+static Graph *walk(Quantize *z) {
+    for (int i = 0; i < z->r.from->nodes.n; i++) {
+        const Node *n = z->r.from->nodes.at[i];
+        if (!z->r.live[i]) continue;
+        rewrite_at(z->r.to, n);
+        Node *m = z->r.map[i] = rewritten(z, n);
+        if (m && !m->name) m->name = n->name;
+    }
+    return rewrite_end(&z->r);
 }
 
 Graph *pass_quantize(PassContext *c, const Graph *from) {
     if (!c->quantized) c->quantized = quantize_slots(c, from->program); /* with the first graph, for all of them */
-    Quantize z = {rewrite_begin(c, from), c->quantized};
-    for (int i = 0; i < from->nodes.n; i++) {
-        const Node *n = from->nodes.at[i];
-        if (!z.r.live[i]) continue;
-        rewrite_at(z.r.to, n);
-        Node *m = z.r.map[i] = rewritten(&z, n);
-        if (m && !m->name) m->name = n->name;
-    }
-    return rewrite_end(&z.r);
+    return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized});
 }

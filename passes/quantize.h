@@ -25,9 +25,14 @@ typedef struct QuantPlan {
 
 /* Decides which marked weights of p are quantized, and how; changes their slots, adds those of scales, converts values that are
  * known and rewrites initial values that are computed. By slot: NULL where it stays. Requires: the passes up to `lower`. */
-/* The slot that n is a view of, through permutes and reshapes that add or drop axes of size 1; -1: none. axis[i]: the axis of the
- * slot that axis i of n is, -1: an added one. */
-int quantize_trace(const Node *n, int *axis);
+/* Where a body stands: its invariants are operands of the scan. NULL: a graph that is no body. */
+typedef struct QuantScope {
+    const struct QuantScope *outer;
+    const Node *scan;
+} QuantScope;
+/* The slot that n is a view of, through permutes, reshapes that add or drop axes of size 1, and into the surroundings of a loop;
+ * -1: none. axis[i]: the axis of the slot that axis i of n is, -1: an added one. */
+int quantize_trace(const QuantScope *scope, const Node *n, int *axis);
 QuantPlan **quantize_slots(PassContext *c, Program *p);
 
 /* Codes and scales of f32[channels, length], as nodes: the definition of the formats. */

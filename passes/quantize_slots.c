@@ -15,15 +15,17 @@ typedef struct Use { /* of a slot, by all entries */
     const Node *spoiler; /* reads it in another way */
 } Use;
 
-int quantize_trace(const Node *n, int *axis) {
+int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
     int inner[MAX_RANK];
+    if (n->op == OP_ARG && scope && n->attrs.index >= 1 && n->attrs.index <= scope->scan->attrs.counts[0])
+        return quantize_trace(scope->outer, scope->scan->in[n->attrs.index - 1], axis);
     if (n->op == OP_SLOT) {
         for (int i = 0; i < n->type.rank; i++) axis[i] = i;
         return n->attrs.index;
     }
     if (n->op != OP_PERMUTE && n->op != OP_RESHAPE) return -1;
     const Node *x = n->in[0];
-    int slot = quantize_trace(x, inner), at = 0;
+    int slot = quantize_trace(scope, x, inner), at = 0;
     if (slot < 0) return -1;
     if (n->op == OP_PERMUTE) {
         for (int i = 0; i < n->type.rank; i++) axis[i] = inner[n->attrs.axes[i]];
@@ -45,15 +47,15 @@ static bool all_axes(const Program *p, int slot, int rank, const int *axis) {
     return rank == p->slots.at[slot]->type.rank;
 }
 
-static bool is_view_of_slot(const Node *n) {
+static bool is_view_of_slot(const QuantScope *scope, const Node *n) {
     int axis[MAX_RANK];
-    return quantize_trace(n, axis) >= 0;
+    return quantize_trace(scope, n, axis) >= 0;
 }
 
-static bool use_product(Use *u, const Node *n, int k, const int *axis) {
+static bool use_product(const QuantScope *scope, Use *u, const Node *n, int k, const int *axis) {
     const char *labels = n->attrs.labels[k], *result = n->attrs.labels[2];
     bool some = false;
-    if (n->type.dtype != DT_F32 || is_view_of_slot(n->in[!k])) return false;
+    if (n->type.dtype != DT_F32 || is_view_of_slot(scope, n->in[!k])) return false;
     for (int i = 0; labels[i]; i++) {
         bool summed = !strchr(result, labels[i]);
         if (u->product && u->summed[axis[i]] != summed) return false;
@@ -72,32 +74,42 @@ static bool use_gather(Use *u, const Node *n, const int *axis) {
     return n->type.rank + 2 <= MAX_RANK;
 }
 
-static void look_at_operands(const Program *p, const Node *n, Use *uses) {
+static void look_at_operands(const Program *p, const QuantScope *scope, const Node *n, Use *uses) {
     int axis[MAX_RANK];
     for (int k = 0; k < n->n_in; k++) {
-        int slot = quantize_trace(n->in[k], axis);
-        if (slot < 0 || !uses[slot].marked || is_view_of_slot(n)) continue;
+        int slot = quantize_trace(scope, n->in[k], axis);
+        bool inside = n->op == OP_SCAN && k < n->attrs.counts[0]; /* what reads it stands in the body */
+        if (slot < 0 || !uses[slot].marked || inside || is_view_of_slot(scope, n)) continue;
         Use *u = &uses[slot];
         bool fits = all_axes(p, slot, n->in[k]->type.rank, axis);
-        if (n->op == OP_CONTRACT) fits = fits && use_product(u, n, k, axis);
+        if (n->op == OP_CONTRACT) fits = fits && use_product(scope, u, n, k, axis);
         else fits = fits && n->op == OP_GATHER && k == 0 && use_gather(u, n, axis);
         if (!fits && !u->spoiler) u->spoiler = n;
     }
 }
 
-static void spoil(const Node *n, Use *uses) {
-    int axis[MAX_RANK], slot = quantize_trace(n, axis);
+static void spoil(const QuantScope *scope, const Node *n, Use *uses) {
+    int axis[MAX_RANK], slot = quantize_trace(scope, n, axis);
     if (slot >= 0 && !uses[slot].spoiler) uses[slot].spoiler = n;
+}
+
+static void look_at_graph(const Program *p, const QuantScope *scope, const Graph *g, Use *uses) {
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        look_at_operands(p, scope, n, uses);
+        if (n->op == OP_SCAN) look_at_graph(p, &(QuantScope){scope, n}, n->attrs.body, uses);
+    }
+    for (int i = 0; i < g->results.n; i++) spoil(scope, g->results.at[i].value, uses);
+    for (int i = 0; i < g->effects.n; i++)
+        if (g->effects.at[i].value) spoil(scope, g->effects.at[i].value, uses);
 }
 
 /* False: training changes a marked weight, and that was said. */
 static bool look_at_entry(PassContext *c, const Program *p, const Entry *e, Use *uses) {
     const Graph *g = e->graph;
-    for (int i = 0; i < g->nodes.n; i++) look_at_operands(p, g->nodes.at[i], uses);
-    for (int i = 0; i < g->results.n; i++) spoil(g->results.at[i].value, uses);
+    look_at_graph(p, NULL, g, uses);
     for (int i = 0; i < g->effects.n; i++) {
         const Effect *x = &g->effects.at[i];
-        if (x->value) spoil(x->value, uses);
         if (x->kind != EFFECT_STORE || !uses[x->index].marked) continue;
         const Slot *s = p->slots.at[x->index];
         Report *r = diag_error(c->diag, s->quant.loc, TRAINED, "`%s` is changed by `%s`, so it cannot be quantized", s->path, e->name);
@@ -132,7 +144,7 @@ static bool plan_axes(QuantPlan *q, const Use *u) {
 /* NULL: *why says why the weight stays. */
 static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, const char **why) {
     *why = NULL;
-    if (u->spoiler && is_view_of_slot(u->spoiler)) *why = "an entry gives it as a result";
+    if (u->spoiler && (u->spoiler->op == OP_ARG || is_view_of_slot(NULL, u->spoiler))) *why = "it is given out as it is";
     else if (u->spoiler) *why = arena_printf(p->arena, "it is read by %s", op_row(u->spoiler->op)->name);
     else if (s->type.dtype != DT_F32) *why = arena_printf(p->arena, "it is %s", dtype_name(s->type.dtype));
     else if (u->product && u->gathered >= 0 && u->summed[u->gathered]) *why = "a product sums over the axis that is gathered from";
