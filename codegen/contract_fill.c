@@ -87,6 +87,11 @@ static const char *fill_scalars(void *context, const char *const *args) {
     return "";
 }
 
+/* Two halves of the bytes of a prologue become constants. */
+static const char *loop_word(const Contract *c, int s) {
+    return c->prologue && size_is(c->sp->symbol[s].n, 2) ? "unroll" : "for";
+}
+
 /* Loops over the symbols of k outside of a block; their names stay in the point. */
 static const char *fill_outer_k(void *context, const char *const *args) {
     (void)args;
@@ -94,7 +99,7 @@ static const char *fill_outer_k(void *context, const char *const *args) {
     for (int i = 0; i < c->kq; i++) {
         int s = c->symbol[GROUP_K][i];
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
-        open_line(c, "for %s in 0..%s", c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
+        open_line(c, "%s %s in 0..%s", loop_word(c, s), c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
     }
     return "";
 }
@@ -102,7 +107,7 @@ static const char *fill_outer_k(void *context, const char *const *args) {
 /* Opens a loop over symbol i of k, in a block: all of it, or kb elements from k0 on. Returns its index in the block; *index:
  * along the symbol. */
 static const char *open_block_symbol(Contract *c, int s, bool first, const char *name, const char *kb, const char **index) {
-    open_line(c, "for %s in 0..%s", name, first ? kb : work_size(c->w, c->sp->symbol[s].n));
+    open_line(c, "%s %s in 0..%s", first ? "for" : loop_word(c, s), name, first ? kb : work_size(c->w, c->sp->symbol[s].n));
     *index = first ? text_plus(c->w, template_get(c->t, "k0"), name) : name;
     return name;
 }
