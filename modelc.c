@@ -40,6 +40,7 @@ static const char help[] =
     "-O0 -O1 -O2 -O3        -O2 is the default; -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
+    "--report               a table of the weights that were quantized: bytes, and what the codes are away from the floats\n"
     "--time                 a table of stages with times and sizes\n"
     "-MD -MF FILE           a depfile for make and ninja\n"
     "-Werror -Wno-NAME      warnings are errors; a warning is off (-Wno-W0801)\n"
@@ -74,7 +75,7 @@ typedef struct Command {
     const char *output, *load, *name, *target, *after, *depfile;
     EmitStage emit;
     int level; /* 0 or 2 */
-    bool core, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool core, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -173,6 +174,7 @@ static bool option_flag(Command *o, const char *a) {
     if (!strcmp(a, "-O0")) o->level = 0;
     else if (!strcmp(a, "-O1") || !strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
     else if (!strcmp(a, "--time")) o->time = true;
+    else if (!strcmp(a, "--report")) o->report = true;
     else if (!strcmp(a, "-MD")) o->depfile_wanted = true;
     else if (!strcmp(a, "-v")) o->verbose = true;
     else if (!strcmp(a, "-q")) o->quiet = true;
@@ -424,7 +426,9 @@ static bool stage_elaborate(Compilation *c, bool check) {
 static bool stage_passes(Compilation *c) {
     double seconds[PASS_COUNT] = {0};
     PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
+    c->program->measure_quantized = c->o->report;
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
+    if (c->o->report) quantized_print(stdout, c->program);
     const char *detail = arena_printf(c->arena, "%d nodes", program_nodes(c->program));
     for (int i = 0; i < PASS_COUNT && c->o->time; i++) {
         detail = arena_printf(c->arena, "%s, %s %.1f", detail, pass_row((Pass)i)->name, 1e3 * seconds[i]);

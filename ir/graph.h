@@ -182,6 +182,17 @@ struct Entry {
     Loc loc;
 };
 
+/* What became of a quantized weight. */
+typedef struct Quantized {
+    const char *path;
+    QuantScheme scheme;
+    int group;
+    int64_t before, after;      /* bytes: of the weight; of codes and scales */
+    bool measured;              /* its values are known at compile time, and the rest was asked for */
+    double signal, kept, both;  /* sums of w^2, of v^2, of w v: w the weight, v what its codes stand for */
+    double error;               /* of (w - v)^2 */
+} Quantized;
+
 struct Program {
     Arena *arena;
     SizeTable *sizes;
@@ -192,6 +203,8 @@ struct Program {
     const char *run_json; /* `run { }` as JSON text or NULL */
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
+    LIST(Quantized) quantized; /* by the pass */
+    bool measure_quantized;    /* fill what `measured` speaks of: takes time */
 };
 
 /* ---- the table of operations (ir/op.c) */

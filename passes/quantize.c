@@ -129,13 +129,8 @@ static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node
 /* The values of gathered channels: codes [lead..., summed...] or [lead..., G, g], scales [lead...] or [lead..., G]. */
 static Node *gathered_values(Graph *g, const QuantPlan *q, Node *codes, Node *scales) {
     Size dim[MAX_RANK], lo[MAX_RANK];
-    if (!q->group) {
-        int lead = scales->type.rank;
-        for (int i = 0; i < codes->type.rank; i++) dim[i] = i < lead ? codes->type.dim[i] : whole(g, 1);
-        Node *wide = node_expand_like(g, node_reshape(g, scales, codes->type.rank, dim), codes);
-        return node_map2(g, OP_MUL, node_cast(g, codes, DT_F32), wide);
-    }
     Node *x = quantize_decode(g, q, codes, scales);
+    if (!q->group) return x;
     int lead = scales->type.rank - 1;
     for (int i = 0; i < lead; i++) dim[i] = scales->type.dim[i];
     dim[lead] = whole(g, q->groups * q->group);

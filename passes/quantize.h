@@ -37,7 +37,7 @@ QuantPlan **quantize_slots(PassContext *c, Program *p);
 
 /* Codes and scales of f32[channels, length], as nodes: the definition of the formats. */
 void quantize_encode(Graph *g, const QuantPlan *q, Node *w, Node **codes, Node **scales);
-/* Values of codes and scales with any axes before the groups: f32[..., G, g], int4: f32[..., G, 2, g/2]. Only for groups. */
+/* Values of codes and scales with any axes before: f32[..., summed...]; in groups f32[..., G, g], of int4 f32[..., G, 2, g/2]. */
 Node *quantize_decode(Graph *g, const QuantPlan *q, Node *codes, Node *scales);
 /* The slot's value before the pass becomes its codes, and its scales. */
 void quantize_values(Program *p, const QuantPlan *q);

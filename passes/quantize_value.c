@@ -82,6 +82,12 @@ static Node *repeated(Graph *g, Node *x, bool before_last, Size n) {
 
 Node *quantize_decode(Graph *g, const QuantPlan *q, Node *codes, Node *scales) {
     bool four = q->scheme == QUANT_INT4;
+    if (!q->group) {
+        Size dim[MAX_RANK];
+        for (int i = 0; i < codes->type.rank; i++) dim[i] = i < scales->type.rank ? codes->type.dim[i] : whole(g, 1);
+        Node *wide = node_expand_like(g, node_reshape(g, scales, codes->type.rank, dim), codes);
+        return node_map2(g, OP_MUL, node_cast(g, codes, DT_F32), wide);
+    }
     Size two = whole(g, 2), g_half = whole(g, q->group / 2);
     if (four) {
         codes = repeated(g, codes, true, two);
@@ -144,9 +150,22 @@ static bool declared_in_order(const QuantPlan *q) {
     return true;
 }
 
+static void measure(Quantized *m, const QuantPlan *q, const float *rows, const Tensor *values, int64_t n) {
+    int64_t stored = values->count / n; /* of a row: with what groups are filled up with */
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < q->length; k++) {
+            double w = rows[i * q->length + k], v = values->f[i * stored + k];
+            m->signal += w * w;
+            m->kept += v * v;
+            m->both += w * v;
+            m->error += (w - v) * (w - v);
+        }
+    }
+}
+
 /* Rows of channels from `first` on, as a graph of their own; its results in their places of codes and scales. */
 static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_t first, int64_t n, char *codes,
-                          char *scales) {
+                          char *scales, Quantized *m) {
     Arena *arena = arena_new();
     Graph *g = graph_new(arena, p);
     size_t bytes = sizeof(float) * (size_t)(n * q->length);
@@ -160,12 +179,14 @@ static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_
     graph_result(g, "codes", out[0]);
     graph_result(g, "scales", out[1]);
     Eval e = {.arena = arena, .program = p};
-    Tensor *result[2];
+    if (m) graph_result(g, "values", quantize_decode(g, q, out[0], out[1]));
+    Tensor *result[3];
     if (!eval_graph(&e, g, result)) bug("quantizing %s: %s", q->slot->path, e.error ? e.error : "it fails");
     int64_t codes_row = result[0]->count / n * dtype_bytes(result[0]->dtype);
     int64_t scales_row = result[1]->count / n * dtype_bytes(result[1]->dtype);
     tensor_to_bytes(result[0], codes + first * codes_row);
     tensor_to_bytes(result[1], scales + first * scales_row);
+    if (m) measure(m, q, rows, result[2], n);
     arena_free(arena);
 }
 
@@ -174,14 +195,20 @@ static int64_t slot_bytes(const Graph *g, const Slot *s) {
 }
 
 void quantize_values(Program *p, const QuantPlan *q) {
+    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group};
+    said.before = q->channels * q->length * (int64_t)sizeof(float);
+    said.after = slot_bytes(p->init, q->slot) + slot_bytes(p->init, q->scale);
+    said.measured = q->slot->data && p->measure_quantized;
     initial_values(p, q);
+    PUSH(p->arena, p->quantized, said);
     if (!q->slot->data) return;
+    Quantized *m = said.measured ? &p->quantized.at[p->quantized.n - 1] : NULL;
     char *codes = arena_alloc(p->arena, (size_t)slot_bytes(p->init, q->slot));
     char *scales = arena_alloc(p->arena, (size_t)slot_bytes(p->init, q->scale));
     int64_t rows = CHUNK / q->length + 1;
     for (int64_t first = 0; first < q->channels; first += rows) {
         int64_t n = q->channels - first < rows ? q->channels - first : rows;
-        convert_chunk(p, q, q->slot->data, first, n, codes, scales);
+        convert_chunk(p, q, q->slot->data, first, n, codes, scales, m);
     }
     q->slot->data = codes;
     q->scale->data = scales;
