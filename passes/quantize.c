@@ -70,22 +70,44 @@ static void fresh_letters(const char *const *labels, int n, char *out) {
 
 /* ---- products */
 
-/* The letters of the weight's axes in operand k of contract n, by axis of the weight. */
+/* The letters of the weight's axes in operand k of contract n, by axis of the weight; 0: an axis of size 1 that is not there. */
 static void weight_letters(const Quantize *z, const Node *n, int k, char *letter) {
     int axis[MAX_RANK];
+    memset(letter, 0, MAX_RANK);
     quantize_trace(z->scope, n->in[k], axis);
     for (int i = 0; n->attrs.labels[k][i]; i++) letter[axis[i]] = n->attrs.labels[k][i];
+}
+
+/* Adds the letters of some axes to `letters`. */
+static void add_letters(char *letters, const char *letter, int n, const int *axis) {
+    size_t at = strlen(letters);
+    for (int i = 0; i < n; i++)
+        if (letter[axis[i]]) letters[at++] = letter[axis[i]];
+    letters[at] = 0;
+}
+
+/* x, whose axes are the weight's channels, then `n` of summed[], then others: without those that have no letter. */
+static Node *with_letters(Graph *g, const QuantPlan *q, Node *x, const char *letter, int n) {
+    Size dim[MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < x->type.rank; i++) {
+        int axis = i < q->n_channels ? q->channel[i] : i - q->n_channels < n ? q->summed[i - q->n_channels] : -1;
+        if (axis < 0 || letter[axis]) dim[rank++] = x->type.dim[i];
+    }
+    return node_reshape(g, x, rank, dim);
 }
 
 static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
     Graph *g = z->r.to;
     char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
-    weight_letters(z, n, k, letter);
-    for (int i = 0; i < q->n_channels; i++) codes[i] = channels[i] = letter[q->channel[i]];
-    for (int i = 0; i < q->n_summed; i++) codes[q->n_channels + i] = letter[q->summed[i]];
     const char *result = n->attrs.labels[2];
-    Node *sums = node_contract(g, x, codes_of(z, q), n->attrs.labels[!k], codes, result);
-    return node_map2(g, OP_MUL, sums, stretched(g, scales_of(z, q), channels, result, &sums->type));
+    weight_letters(z, n, k, letter);
+    add_letters(channels, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_summed, q->summed);
+    Node *w = with_letters(g, q, codes_of(z, q), letter, q->n_summed), *s = with_letters(g, q, scales_of(z, q), letter, 0);
+    Node *sums = node_contract(g, x, w, n->attrs.labels[!k], codes, result);
+    return node_map2(g, OP_MUL, sums, stretched(g, s, channels, result, &sums->type));
 }
 
 /* x with axis `at` filled up to whole groups and cut into them: G, g, or of int4 G, 2, g/2. */
@@ -116,11 +138,12 @@ static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node
     weight_letters(z, n, k, letter);
     fresh_letters(n->attrs.labels, q->scheme == QUANT_INT4 ? 3 : 2, inner);
     const char *at = strchr(old, letter[q->summed[0]]);
-    for (int i = 0; i < q->n_channels; i++) codes[i] = letter[q->channel[i]];
+    add_letters(codes, letter, q->n_channels, q->channel);
     strcat(codes, inner);
     strncat(of_x, old, (size_t)(at - old));
     strcat(strcat(of_x, inner), at + 1);
-    Node *values = quantize_decode(g, q, codes_of(z, q), scales_of(z, q));
+    Node *w = with_letters(g, q, codes_of(z, q), letter, 0), *s = with_letters(g, q, scales_of(z, q), letter, 0);
+    Node *values = quantize_decode(g, q, w, s);
     return node_contract(g, cut_in_groups(g, q, x, (int)(at - old)), values, of_x, codes, n->attrs.labels[2]);
 }
 

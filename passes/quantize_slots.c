@@ -10,7 +10,7 @@ enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, SAID_MOST = 4 };
 
 typedef struct Use { /* of a slot, by all entries */
     bool marked, product;
-    bool summed[MAX_RANK];
+    bool seen[MAX_RANK], summed[MAX_RANK]; /* axes, by products */
     int gathered; /* axis, -1: none */
     const Node *spoiler; /* reads it in another way */
 } Use;
@@ -32,6 +32,7 @@ int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
         return slot;
     }
     for (int i = 0; i < n->type.rank; i++) { /* axes of size 1 come and go, the others stay in order */
+        while (x->type.rank - at > n->type.rank - i && size_is(x->type.dim[at], 1) && inner[at] < 0) at++; /* one that was added goes */
         while (at < x->type.rank && x->type.dim[at] != n->type.dim[i] && size_is(x->type.dim[at], 1)) at++;
         if (at < x->type.rank && x->type.dim[at] == n->type.dim[i]) axis[i] = inner[at++];
         else if (size_is(n->type.dim[i], 1)) axis[i] = -1;
@@ -40,11 +41,16 @@ int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
     return slot;
 }
 
-/* Is every axis of the slot among those of a view of it, and no other? */
-static bool all_axes(const Program *p, int slot, int rank, const int *axis) {
-    for (int i = 0; i < rank; i++)
+/* Is every axis of the slot among those of a view of it, but for some of size 1, and no other? */
+static bool all_axes(const Slot *s, int rank, const int *axis) {
+    bool there[MAX_RANK] = {false};
+    for (int i = 0; i < rank; i++) {
         if (axis[i] < 0) return false;
-    return rank == p->slots.at[slot]->type.rank;
+        there[axis[i]] = true;
+    }
+    for (int i = 0; i < s->type.rank; i++)
+        if (!there[i] && !size_is(s->type.dim[i], 1)) return false;
+    return true;
 }
 
 static bool is_view_of_slot(const QuantScope *scope, const Node *n) {
@@ -52,13 +58,14 @@ static bool is_view_of_slot(const QuantScope *scope, const Node *n) {
     return quantize_trace(scope, n, axis) >= 0;
 }
 
-static bool use_product(const QuantScope *scope, Use *u, const Node *n, int k, const int *axis) {
+static bool use_product(Use *u, const Node *n, int k, const int *axis) {
     const char *labels = n->attrs.labels[k], *result = n->attrs.labels[2];
     bool some = false;
-    if (n->type.dtype != DT_F32 || is_view_of_slot(scope, n->in[!k])) return false;
+    if (n->type.dtype != DT_F32) return false;
     for (int i = 0; labels[i]; i++) {
         bool summed = !strchr(result, labels[i]);
-        if (u->product && u->summed[axis[i]] != summed) return false;
+        if (u->seen[axis[i]] && u->summed[axis[i]] != summed) return false;
+        u->seen[axis[i]] = true;
         u->summed[axis[i]] = summed;
         some |= summed;
     }
@@ -74,6 +81,11 @@ static bool use_gather(Use *u, const Node *n, const int *axis) {
     return n->type.rank + 2 <= MAX_RANK;
 }
 
+static bool is_marked(const QuantScope *scope, const Node *n, const Use *uses) {
+    int axis[MAX_RANK], slot = quantize_trace(scope, n, axis);
+    return slot >= 0 && uses[slot].marked;
+}
+
 static void look_at_operands(const Program *p, const QuantScope *scope, const Node *n, Use *uses) {
     int axis[MAX_RANK];
     for (int k = 0; k < n->n_in; k++) {
@@ -81,8 +93,8 @@ static void look_at_operands(const Program *p, const QuantScope *scope, const No
         bool inside = n->op == OP_SCAN && k < n->attrs.counts[0]; /* what reads it stands in the body */
         if (slot < 0 || !uses[slot].marked || inside || is_view_of_slot(scope, n)) continue;
         Use *u = &uses[slot];
-        bool fits = all_axes(p, slot, n->in[k]->type.rank, axis);
-        if (n->op == OP_CONTRACT) fits = fits && use_product(scope, u, n, k, axis);
+        bool fits = all_axes(p->slots.at[slot], n->in[k]->type.rank, axis);
+        if (n->op == OP_CONTRACT) fits = fits && !is_marked(scope, n->in[!k], uses) && use_product(u, n, k, axis);
         else fits = fits && n->op == OP_GATHER && k == 0 && use_gather(u, n, axis);
         if (!fits && !u->spoiler) u->spoiler = n;
     }
