@@ -38,6 +38,7 @@ static const char help[] =
     "\n"
     "-D NAME=VALUE          a config or dim of the program\n"
     "--load=F.safetensors   weights to put inside\n"
+    "--quantize='SEL: S'    weights of a selection in fewer bits: S is int8, int8(group = 64), int4 or int4(group = 128)\n"
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64 (the next three in one, chosen at load), x86-64-v2, x86-64-v3, x86-64-v4,\n"
@@ -51,6 +52,7 @@ static const char help[] =
     "                       rounds otherwise); -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
+    "--report               a table of the weights that were quantized: bytes, and what the codes are away from the floats\n"
     "--time                 a table of stages with times and sizes\n"
     "-MD -MF FILE           a depfile for make and ninja\n"
     "-Werror -Wno-NAME      warnings are errors; a warning is off (-Wno-W0801)\n"
@@ -81,12 +83,12 @@ typedef struct Command {
     const char *command; /* "compile", or the first word */
     Words files;         /* what is no option; of `run`: the model, then what mdlrun gets */
     LIST(ElabDefine) defines;
-    Words entries, silenced; /* --entries, -Wno-NAME */
+    Words entries, silenced, quantize; /* --entries, -Wno-NAME, --quantize */
     Budgets budgets;
     const char *output, *load, *name, *target, *after, *depfile, *cache;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
-    bool core, strip, depfile_wanted, time, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool core, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -171,6 +173,7 @@ static bool option_long(Command *o, const char *a) {
         words_split(o->arena, &o->entries, value);
         if (!o->entries.n) usage("--entries wants names of entries, with commas between them");
     }
+    else if ((value = option_value(a, "--quantize"))) PUSH(o->arena, o->quantize, value);
     else if ((value = option_value(a, "--name"))) o->name = value;
     else if ((value = option_value(a, "--target"))) o->target = value;
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
@@ -193,6 +196,7 @@ static bool option_flag(Command *o, const char *a) {
     else if (!strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
     else if (!strcmp(a, "--time")) o->time = true;
     else if (!strcmp(a, "--strip")) o->strip = true;
+    else if (!strcmp(a, "--report")) o->report = true;
     else if (!strcmp(a, "-MD")) o->depfile_wanted = true;
     else if (!strcmp(a, "-v")) o->verbose = true;
     else if (!strcmp(a, "-q")) o->quiet = true;
@@ -424,6 +428,8 @@ static bool stage_elaborate(Compilation *c, bool check) {
                            .n_entries = o->entries.n,
                            .name = o->name,
                            .load = o->load,
+                           .quantize = o->quantize.at,
+                           .n_quantize = o->quantize.n,
                            .check = check};
     c->program = elaborate(c->arena, c->ast, c->source, &options, c->diag);
     if (!c->program || diag_errors(c->diag)) return false;
@@ -442,7 +448,9 @@ static bool stage_elaborate(Compilation *c, bool check) {
 static bool stage_passes(Compilation *c) {
     double seconds[PASS_COUNT] = {0};
     PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
+    c->program->measure_quantized = c->o->report;
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
+    if (c->o->report) quantized_print(stdout, c->program);
     const char *detail = arena_printf(c->arena, "%d nodes", program_nodes(c->program));
     for (int i = 0; i < PASS_COUNT && c->o->time; i++) {
         detail = arena_printf(c->arena, "%s, %s %.1f", detail, pass_row((Pass)i)->name, 1e3 * seconds[i]);
@@ -695,12 +703,19 @@ static int command_run_model(Command *o) {
 
 /* ---- modelc check, params, entries --------------------------------------------------------------------------------------- */
 
+/* Weights in fewer bits are a matter of the passes: only they know what reads a weight. */
+static bool check_quantized(Compilation *c) {
+    for (int i = 0; i < c->program->slots.n; i++)
+        if (c->program->slots.at[i]->quant.scheme) return stage_passes(c);
+    return true;
+}
+
 static int command_check(Command *o) {
     if (o->files.n == 0) usage("check: which files?");
     int status = EXIT_DONE;
     for (int i = 0; i < o->files.n; i++) {
         Compilation *c = compilation_new(o);
-        bool fine = stage_parse(c, o->files.at[i]) && stage_elaborate(c, true);
+        bool fine = stage_parse(c, o->files.at[i]) && stage_elaborate(c, true) && check_quantized(c);
         int one = compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
         if (one) status = one;
     }

@@ -304,8 +304,8 @@ Access *access_own(Space *sp, Node *x, Affine *const *index) {
     return a;
 }
 
-Access *access_follow(Space *sp, Node *x, Affine *const *given) {
-    Affine *index[MAX_RANK], *next[MAX_RANK];
+Node *access_behind(Space *sp, Node *x, Affine *const *given, Affine **index) {
+    Affine *next[MAX_RANK];
     for (int i = 0; i < x->type.rank; i++) index[i] = given[i];
     while (op_row(x->op)->class == CLASS_VIEW) {
         Node *y = x->in[0];
@@ -334,9 +334,15 @@ Access *access_follow(Space *sp, Node *x, Affine *const *given) {
         }
         default: bug("view %s is not known to the schedules", op_row(x->op)->name);
         }
-        memcpy(index, next, sizeof index);
+        memcpy(index, next, sizeof next);
         x = y;
     }
+    return x;
+}
+
+Access *access_follow(Space *sp, Node *x, Affine *const *given) {
+    Affine *index[MAX_RANK];
+    x = access_behind(sp, x, given, index);
     return access_own(sp, x, index);
 }
 

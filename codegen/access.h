@@ -70,6 +70,8 @@ Affine *space_linear(Space *sp, int n, const int *axes);
 
 /* Index of each axis of shape `to` from those of shape `from` (equal numbers of elements, row-major order kept). */
 void space_reshape(Space *sp, int n_from, const Size *from, Affine *const *index, int n_to, const Size *to, Affine **out);
+/* What the views from x on are made of, and its index[] where x has the index given[]. */
+Node *access_behind(Space *sp, Node *x, Affine *const *given, Affine **index);
 /* Follows views from x, indexed by index[] (one an axis of x), to what they are made of. */
 Access *access_follow(Space *sp, Node *x, Affine *const *index);
 /* The same for a node's own memory: row-major. */

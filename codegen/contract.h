@@ -19,7 +19,8 @@ typedef struct Contract {
     Node *a, *b; /* after that */
     Space *sp;
     Items *items;
-    Access *at_a, *at_b;
+    Access *at_a, *at_b; /* at_b: only strides, where a prologue computes b */
+    bool prologue;       /* b is made of maps (LEVEL_B), computed where it is read or packed */
     LIST(Access *) stores;                      /* beside k->writes */
     int rank;                                   /* axes of the result; those of k follow */
     int class[MAX_SYMBOLS];                     /* Group of each axis */
@@ -44,6 +45,7 @@ typedef struct Contract {
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
+    bool copies;                      /* this is the kernel that makes that copy */
     int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
     int dot_lanes;                    /* of dot products: 1 where k is not contiguous in both operands */
@@ -65,6 +67,8 @@ bool contract_epilogue_indirect(const Contract *c);    /* does a map behind the 
 
 /* ---- contract_fill.c: the holes of contract.tile */
 
+/* Element type of a copy: that of a quantized weight's codes, else that of the sums. */
+DType contract_copy_type(const Contract *c);
 /* Starts the template, with the parameters of every form. Lanes, width and the choices of the form are set. */
 void contract_begin(Contract *c);
 const char *contract_fill_scalars(void *context, const char *const *args);

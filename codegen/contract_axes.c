@@ -8,6 +8,23 @@ static Affine *letter_index(const Contract *c, const char *letters, char x) {
     return place ? space_axis(c->sp, (int)(place - letters)) : NULL;
 }
 
+typedef struct Index {
+    Affine *at[MAX_RANK];
+    bool known;
+} Index;
+
+/* The index of each node of the prologue behind operand x, which has the index given[]; by place among the kernel's nodes. */
+static void prologue_index(Contract *c, Node *x, Affine *const *given, Index *of) {
+    Affine *index[MAX_RANK];
+    x = access_behind(c->sp, x, given, index);
+    for (int i = 0; i < c->k->nodes.n; i++) {
+        if (c->k->nodes.at[i] != x || c->k->levels.at[i] != LEVEL_B || of[i].known) continue;
+        of[i].known = true;
+        memcpy(of[i].at, index, sizeof index);
+        for (int j = 0; j < x->n_in; j++) prologue_index(c, x->in[j], index, of);
+    }
+}
+
 static void make_accesses(Contract *c, const char *axes, const char *la, const char *lb) {
     const Kernel *k = c->k;
     do {
@@ -19,6 +36,8 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
         c->at_a = access_follow(c->sp, c->a, index);
         for (int i = 0; lb[i]; i++) index[i] = letter_index(c, axes, lb[i]);
         c->at_b = access_follow(c->sp, c->b, index);
+        Index *before = NEW_ARRAY(c->w->arena, Index, k->nodes.n);
+        prologue_index(c, c->b, index, before);
         int result[MAX_RANK];
         for (int i = 0; i < c->rank; i++) full[i] = space_axis(c->sp, result[i] = i);
         Affine *linear = space_linear(c->sp, c->rank, result);
@@ -32,8 +51,12 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
                 PUSH(c->w->arena, c->items->at, item);
                 continue;
             }
-            if (k->levels.at[i] == LEVEL_A || k->levels.at[i] == LEVEL_B)
-                bug("kernel %d: a prologue in front of a contract", k->index);
+            if (k->levels.at[i] == LEVEL_A) bug("kernel %d: a prologue of operand 0", k->index);
+            if (k->levels.at[i] == LEVEL_B) {
+                items_add(c->items, c->w, n, LEVEL_B, before[i].at, linear);
+                c->prologue = true;
+                continue;
+            }
             bool scalar = k->levels.at[i] == LEVEL_SCALAR;
             space_reshape(c->sp, scalar ? 0 : c->rank, k->anchor->type.dim, full, n->type.rank, n->type.dim, index);
             Item *item = items_add(c->items, c->w, n, k->levels.at[i], index,
@@ -137,12 +160,17 @@ static void set_axes(Contract *c, Node *anchor, bool swap, char *axes, const cha
 static bool indirect(const Contract *c) {
     for (int s = 0; s < c->sp->n; s++)
         if (c->sp->symbol[s].axis < 0 && (c->at_a->at.coef[s] || c->at_b->at.coef[s])) return true;
+    for (int i = 0; i < c->items->at.n; i++)
+        for (int s = 0; s < c->sp->n && c->items->at.at[i]->level == LEVEL_B; s++)
+            if (item_uses(c->sp, c->items->at.at[i], s, true)) return true;
     return false;
 }
 
 bool contract_epilogue_indirect(const Contract *c) {
     for (int i = 0; c->sn >= 0 && i < c->items->at.n; i++)
-        if (c->items->at.at[i]->n != c->k->anchor && item_uses(c->sp, c->items->at.at[i], c->sn, true)) return true;
+        if (c->items->at.at[i]->n != c->k->anchor && c->items->at.at[i]->level != LEVEL_B &&
+            item_uses(c->sp, c->items->at.at[i], c->sn, true))
+            return true;
     return false;
 }
 
@@ -181,10 +209,15 @@ static void start_as(Contract *c, Work *w, const Kernel *k, bool swap, bool apar
     if (indirect(c)) c->lanes = 1;
 }
 
-/* Of equals, the result's last axis along the lanes. */
+/* Of equals, the result's last axis along the lanes. A prologue stays the one of b. */
 void contract_start(Contract *c, Work *w, const Kernel *k) {
     double value[2];
     int last[2];
+    for (int i = 0; i < k->nodes.n; i++) {
+        if (k->levels.at[i] != LEVEL_B) continue;
+        contract_start_as(c, w, k, false);
+        return;
+    }
     for (int swap = 0; swap < 2; swap++) {
         contract_start_as(c, w, k, swap);
         value[swap] = c->sn < 0 ? 0 : lane_value(c, c->sn, w->machine->lanes);

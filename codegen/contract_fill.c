@@ -87,6 +87,11 @@ const char *contract_fill_scalars(void *context, const char *const *args) {
     return "";
 }
 
+/* Two halves of the bytes of a prologue become constants. */
+static const char *loop_word(const Contract *c, int s) {
+    return c->prologue && size_is(c->sp->symbol[s].n, 2) ? "unroll" : "for";
+}
+
 /* Loops over the symbols of k outside of a block; their names stay in the point. */
 static const char *fill_outer_k(void *context, const char *const *args) {
     (void)args;
@@ -94,7 +99,7 @@ static const char *fill_outer_k(void *context, const char *const *args) {
     for (int i = 0; i < c->kq; i++) {
         int s = c->symbol[GROUP_K][i];
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
-        open_line(c, "for %s in 0..%s", c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
+        open_line(c, "%s %s in 0..%s", loop_word(c, s), c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
     }
     return "";
 }
@@ -102,7 +107,7 @@ static const char *fill_outer_k(void *context, const char *const *args) {
 /* Opens a loop over symbol i of k, in a block: all of it, or kb elements from k0 on. Returns its index in the block; *index:
  * along the symbol. */
 static const char *open_block_symbol(Contract *c, int s, bool first, const char *name, const char *kb, const char **index) {
-    open_line(c, "for %s in 0..%s", name, first ? kb : work_size(c->w, c->sp->symbol[s].n));
+    open_line(c, "%s %s in 0..%s", first ? "for" : loop_word(c, s), name, first ? kb : work_size(c->w, c->sp->symbol[s].n));
     *index = first ? text_plus(c->w, template_get(c->t, "k0"), name) : name;
     return name;
 }
@@ -184,6 +189,17 @@ static const char *limit_of(Contract *c, Size n, int64_t lanes) {
     return size_is_const(n, &whole) && whole % lanes == 0 ? NULL : work_size(c->w, n);
 }
 
+/* The maps that make b, at a point. */
+static const char *prologue_value(Contract *c, Point *p) {
+    Item *last = NULL;
+    for (int i = 0; i < c->items->at.n; i++) {
+        if (c->items->at.at[i]->level != LEVEL_B) continue;
+        last = c->items->at.at[i];
+        point_value(p, last);
+    }
+    return last->vector || p->lanes == 1 ? last->value : arena_printf(c->w->arena, "splat(%s, %d)", last->value, p->lanes);
+}
+
 /* Operand x where the last symbols of the groups have these texts (NULL: not used); `lanes` along symbol `vector`, those at
  * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
 static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
@@ -195,6 +211,7 @@ static const char *element(Contract *c, Access *x, const char *i, const char *j,
     p.lanes = lanes;
     p.vector = lanes > 1 ? vector : -1;
     p.limit = lanes > 1 ? limit_of(c, vector == c->sk ? c->size_k : c->size_n, divides) : NULL;
+    if (x == c->at_b && c->prologue) return prologue_value(c, &p);
     const char *place = point_place(&p, x, "");
     return x->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
 }
@@ -245,8 +262,20 @@ static const char *fill_panel(void *context, const char *const *args) {
         if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
     for (int i = 0; i < c->kq; i++) k = flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
     if (c->kq >= 0) k = flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
-    return arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
+    const char *place = arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
                         c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
+    return c->copies || contract_copy_type(c) == c->type ? place : arena_printf(a, "%s(%s)", c->type_name, place);
+}
+
+DType contract_copy_type(const Contract *c) {
+    return c->at_b->base->type.dtype == DT_I8 ? DT_I8 : c->type;
+}
+
+/* A value on its way into a panel. */
+static const char *fill_put(void *context, const char *const *args) {
+    Contract *c = context;
+    DType d = contract_copy_type(c);
+    return c->copies && d != c->type ? arena_printf(c->w->arena, "%s(%s)", dtype_name(d), args[0]) : args[0];
 }
 
 static const char *fill_b_one(void *context, const char *const *args) {
@@ -292,7 +321,7 @@ const char *contract_fill_epilogue(void *context, const char *const *args) {
     p.limit = p.lanes > 1 ? limit_of(c, c->size_n, p.lanes) : NULL;
     for (int i = 0; i < c->items->at.n; i++) {
         Item *item = c->items->at.at[i];
-        if (item->outer) continue;
+        if (item->outer || item->level == LEVEL_B) continue;
         if (item->n != c->k->anchor) {
             point_value(&p, item);
             continue;
@@ -314,7 +343,8 @@ static const Hole HOLES[] = {
     {"a_tile", 3, fill_a_tile},   {"a_rows", 2, fill_a_rows},       {"b", 2, fill_b},
     {"panel", 3, fill_panel},     {"b_one", 2, fill_b_one},         {"b_square", 2, fill_b_square},
     {"a_dot", 1, fill_a_dot},     {"b_dot", 2, fill_b_dot},         {"fma", 3, fill_fma},
-    {"total", 1, fill_total},     {"epilogue", 3, contract_fill_epilogue},   {NULL, 0, NULL},
+    {"total", 1, fill_total},     {"epilogue", 3, contract_fill_epilogue},   {"put", 1, fill_put},
+    {NULL, 0, NULL},
 };
 
 /* Parameters of every form. */

@@ -201,14 +201,15 @@ static int64_t choose_columns(Contract *c, int64_t rows) {
 static bool is_direct(const Contract *c) {
     int64_t n, step;
     Size k = contract_stride(c->at_b, c->sk);
+    if (c->prologue) return false;
     bool full = c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
     return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && step <= c->width;
 }
 
 /* Is packing B a matter of transposing? */
 static bool is_transposed(const Contract *c) {
-    return c->type == DT_F32 && c->at_b->base->type.dtype == DT_F32 && c->lanes > 1 && !contract_contiguous(c->at_b, c->sn) &&
-           contract_contiguous(c->at_b, c->sk);
+    DType d = c->at_b->base->type.dtype;
+    return c->type == DT_F32 && (d == DT_F32 || d == DT_I8) && c->lanes > 1 && !contract_contiguous(c->at_b, c->sn) && contract_contiguous(c->at_b, c->sk);
 }
 
 /* ---- packed weights
@@ -234,7 +235,7 @@ static int64_t copy_layout(Contract *c) {
 
 static const char *copy_argument(Contract *c, const Pack *pack, int64_t elements, const char *suffix) {
     return work_arg(c->w, (KernelArg){.kind = ARG_PACK, .pack = pack},
-                    arena_printf(c->w->arena, "%s[%lld]%s", c->type_name, (long long)elements, suffix));
+                    arena_printf(c->w->arena, "%s[%lld]%s", dtype_name(contract_copy_type(c)), (long long)elements, suffix));
 }
 
 /* Makes the product c, whose tile is chosen, read B from a copy. */
@@ -252,6 +253,7 @@ static void use_copy(Contract *c) {
     contract_begin(&made);
     int64_t elements = copy_layout(&made), k = size_value(made.size_k);
     made.pack = copy_argument(&made, NULL, elements, " out");
+    made.copies = true;
     template_set(made.t, "KQ", work_size(made.w, made.sp->symbol[made.symbol[GROUP_K][0]].n));
     template_number(made.t, "packed", false);
     template_number(made.t, "squares", is_transposed(&made));
@@ -259,7 +261,7 @@ static void use_copy(Contract *c) {
     template_set(made.t, "masked", k % made.square == 0 ? "" : "masked");
     template_run(made.t, "copy");
     copy_layout(c);
-    const Pack *pack = work_pack(made.w, contract_packed_slot(c), elements * dtype_bytes(c->type));
+    const Pack *pack = work_pack(made.w, contract_packed_slot(c), elements * dtype_bytes(contract_copy_type(c)));
     c->pack = copy_argument(c, pack, elements, "");
 }
 
@@ -352,7 +354,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         return;
     }
     few = c;
-    if (!may_be_few(&few)) contract_start_as(&few, w, w->k, !c.swap);
+    if (!may_be_few(&few) && !c.prologue) contract_start_as(&few, w, w->k, !c.swap);
     if (may_be_few(&few)) {
         emit_rows(&few);
         w->when = few.size_m;

@@ -36,7 +36,7 @@ static bool is_convolution(Winograd *g) {
     Contract *c = &g->c;
     if (c->k->limit.seen || c->n[GROUP_BATCH] || c->n[GROUP_M] < 2 || c->n[GROUP_N] != 1 || c->n[GROUP_K] != 3 || c->lanes == 1)
         return false;
-    if (c->type != DT_F32 || c->a->type.dtype != DT_F32 || c->b->type.dtype != DT_F32) return false;
+    if (c->type != DT_F32 || c->a->type.dtype != DT_F32 || c->b->type.dtype != DT_F32 || c->prologue) return false;
     g->from = c->at_a;
     if (!winograd_windows(g, GROUP_M, GROUP_K)) return false;
     for (int i = 0; i < 3; i++)

@@ -436,6 +436,10 @@ void slot_reset(Elab *el, SlotInfo *s);
 Node *slot_initial(Elab *el, SlotInfo *s);         /* its initial value, as nodes of the current graph */
 void slots_begin_entry(Elab *el);
 
+/* ---- elaborate_quantize.c */
+void ev_quantize(Elab *el, const Ast *it, Env *env);          /* `quantize SEL with SCHEME`: marks slots */
+const Ast *quantize_option(Elab *el, const char *text);       /* --quantize='SEL: SCHEME' as that directive; NULL: reported */
+
 /* ---- elaborate_scan.c */
 Value ev_scan(Elab *el, const Ast *st, Env *env);
 Node *body_slot(Elab *el, Body *b, SlotInfo *s);

@@ -619,11 +619,7 @@ static void run_directive(Elab *el, void *arg) {
         for (int i = 0; i < weights.n; i++) weight_slot(el, weights.at[i], it)->init = ast_kid(it, 1);
         return;
     }
-    case AST_QUANTIZE: {
-        WeightList weights = {0};
-        select_weights(el, ast_kid(it, 0), el->file, &weights);
-        not_yet(el, it, "`quantize`");
-    }
+    case AST_QUANTIZE: ev_quantize(el, it, el->file); return;
     case AST_LOAD: ev_load(el, it, el->file); return;
     default: return;
     }
@@ -771,6 +767,10 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     for (int i = 0; i < el->tops.n && p->entries.n; i++)
         elab_guard(el, size_everything, &el->tops.at[i]); /* no entry: sizes are open */
     if (diag_errors(diag) > errors) return NULL;
+    for (int i = 0; i < options->n_quantize; i++) {
+        const Ast *it = quantize_option(el, options->quantize[i]);
+        if (it) PUSH(el->arena, el->items, it);
+    }
     for (int i = 0; i < el->items.n; i++) elab_guard(el, run_directive, (void *)el->items.at[i]);
     elab_overs_used(el);
     if (diag_errors(diag) > errors) return NULL;

@@ -20,6 +20,8 @@ typedef struct ElabOptions {
     int n_entries;              /* 0: all */
     const char *name;           /* prefix of exported names; NULL: from the name of the file, made a C identifier */
     const char *load;           /* --load: a .safetensors whose values win over `init` and `load`; NULL: none */
+    const char *const *quantize; /* --quantize: "SELECTION: SCHEME" each, after the directives of the program */
+    int n_quantize;
     bool check;                 /* `modelc check`: a program without entries, a train without minimize are warnings */
 } ElabOptions;
 

@@ -143,6 +143,15 @@ struct Graph {
     int recompute;
 };
 
+/* How the weights of a slot are to be stored (passes/quantize.c). */
+typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4 } QuantScheme;
+
+typedef struct Quant {
+    QuantScheme scheme;
+    int group; /* elements along the summed axis that share a scale; 0: all of a channel */
+    Loc loc;   /* of the directive */
+} Quant;
+
 typedef enum { SLOT_PARAM, SLOT_STATE, SLOT_CACHE } SlotKind;
 
 struct Slot {
@@ -152,6 +161,7 @@ struct Slot {
     bool optimizer;   /* a state that belongs to an optimizer (saved on request) */
     bool frozen;      /* never changed: no store in any entry */
     const void *data; /* value loaded at compile time (bytes of type, row-major), or NULL: the init graph's */
+    Quant quant;      /* asked for by `quantize`; none again after the pass */
     Loc loc;
     int index;
 };
@@ -181,6 +191,17 @@ typedef struct Budget {
     Loc loc; /* source NULL: from the command line */
 } Budget;
 
+/* What became of a quantized weight. */
+typedef struct Quantized {
+    const char *path;
+    QuantScheme scheme;
+    int group;
+    int64_t before, after;      /* bytes: of the weight; of codes and scales */
+    bool measured;              /* its values are known at compile time, and the rest was asked for */
+    double signal, kept, both;  /* sums of w^2, of v^2, of w v: w the weight, v what its codes stand for */
+    double error;               /* of (w - v)^2 */
+} Quantized;
+
 struct Program {
     Arena *arena;
     SizeTable *sizes;
@@ -193,6 +214,8 @@ struct Program {
     const char *source_path;
     LIST(Budget) budgets; /* `budget { }` */
     LIST(const char *) files; /* what was read beside the program's own: imports, weights; each once, in order */
+    LIST(Quantized) quantized; /* by the pass */
+    bool measure_quantized;    /* fill what `measured` speaks of: takes time */
 };
 void program_file(Program *p, const char *path); /* adds to files */
 

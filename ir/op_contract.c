@@ -1,4 +1,5 @@
 /* op_contract.c -- contract: sum over the axis letters of a and b that the result lacks.
+ * Operand 1 may be i8 beside a float: a quantized weight, whose elements are numbers of that float type.
  *
  * A letter is batch (in a, b and the result), row (a and result), column (b and result) or inner (a and b). Both operands are
  * packed as row-major matrices [batch, row, inner] and [batch, inner, column] of double; small products are three loops, large
@@ -26,7 +27,8 @@ static bool letters_ok(Infer *i, const char *labels, const Type *t, const char *
 bool infer_CONTRACT(Infer *i) {
     const Type *a = &i->in[0]->type, *b = &i->in[1]->type;
     const char *la = i->attrs->labels[0], *lb = i->attrs->labels[1], *lo = i->attrs->labels[2];
-    if (a->dtype != b->dtype) return infer_fail(i, "operands are %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
+    bool stored = dtype_is_float(a->dtype) && b->dtype == DT_I8; /* a quantized weight: counts as numbers of a's type */
+    if (a->dtype != b->dtype && !stored) return infer_fail(i, "operands are %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
     if (a->dtype == DT_BOOL) return infer_fail(i, "bool");
     if (!letters_ok(i, la, a, "operand 0") || !letters_ok(i, lb, b, "operand 1")) return false;
     if (!lo || strlen(lo) > MAX_RANK) return infer_fail(i, "letters of the result");
@@ -84,7 +86,10 @@ static int64_t *group_offsets(Arena *arena, const Group *g, const char *labels, 
 static void pack(double *to, const Tensor *t, int64_t base, int64_t rows, const int64_t *row, int64_t columns,
                  const int64_t *column) {
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < columns; k++) to[i * columns + k] = t->f[base + row[i] + column[k]];
+        for (int64_t k = 0; k < columns; k++) {
+            int64_t at = base + row[i] + column[k];
+            to[i * columns + k] = t->f ? t->f[at] : (double)t->i[at];
+        }
 }
 
 static void multiply(double *c, const double *a, const double *b, int64_t m, int64_t n, int64_t k) {
@@ -157,5 +162,5 @@ void grad_CONTRACT(GradRule *r) {
     const Node *y = r->y;
     const char *la = y->attrs.labels[0], *lb = y->attrs.labels[1], *lo = y->attrs.labels[2];
     if (r->want[0]) r->dx[0] = node_contract(r->g, r->dy, y->in[1], lo, lb, la);
-    if (r->want[1]) r->dx[1] = node_contract(r->g, y->in[0], r->dy, la, lo, lb);
+    if (r->want[1] && dtype_is_float(y->in[1]->type.dtype)) r->dx[1] = node_contract(r->g, y->in[0], r->dy, la, lo, lb);
 }

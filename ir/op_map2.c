@@ -47,6 +47,12 @@ bool infer_LT(Infer *i) { return infer_compare(i, "fiu"); }
 bool infer_LE(Infer *i) { return infer_compare(i, "fiu"); }
 bool infer_GT(Infer *i) { return infer_compare(i, "fiu"); }
 bool infer_GE(Infer *i) { return infer_compare(i, "fiu"); }
+
+bool infer_NIBBLE(Infer *i) {
+    if (!infer_map2(i, "u")) return false;
+    return i->out.dtype == DT_U8 || infer_fail(i, "not for %s", dtype_name(i->out.dtype));
+}
+
 bool infer_AND(Infer *i) { return infer_map2(i, "b"); }
 bool infer_OR(Infer *i) { return infer_map2(i, "b"); }
 
@@ -102,6 +108,7 @@ static uint64_t whole_larger(int64_t a, int64_t b) { return (uint64_t)(a > b ? a
 static uint64_t whole_smaller(int64_t a, int64_t b) { return (uint64_t)(a < b ? a : b); }
 static uint64_t whole_and(int64_t a, int64_t b) { return a && b; }
 static uint64_t whole_or(int64_t a, int64_t b) { return a || b; }
+static uint64_t whole_nibble(int64_t a, int64_t b) { return (uint64_t)a >> (b & 1 ? 4 : 0) & 15; }
 static bool eq(double a, double b) { return a == b; }
 static bool ne(double a, double b) { return a != b; }
 static bool lt(double a, double b) { return a < b; }
@@ -122,6 +129,7 @@ bool eval_MULZ(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return
 bool eval_DIV(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, divide, NULL); }
 bool eval_POW(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, pow, NULL); }
 bool eval_ATAN2(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, atan2, NULL); }
+bool eval_NIBBLE(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, NULL, whole_nibble); }
 bool eval_MAX(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
     return eval_map2(e, n, in, out, larger, whole_larger);
 }

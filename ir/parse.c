@@ -570,6 +570,18 @@ static bool size_line(Parser *p) {
     return end_of_line(p, &path, &loc);
 }
 
+static bool slot_quant(Parser *p, Quant *q) {
+    int scheme;
+    int64_t group;
+    const char *name = word(p, "");
+    if (p->failed || !expect(p, "group") || !whole(p, &group)) return false;
+    if (!name_code(quant_names, name, &scheme)) return fail(p, "`%s` is no quantization", name);
+    if (group < 0 || group > 65536 || group % 2 != 0) return fail(p, "groups of %lld", (long long)group);
+    q->scheme = (QuantScheme)(scheme + 1);
+    q->group = (int)group;
+    return true;
+}
+
 static bool slot_line(Parser *p) {
     Slot *s = NEW(p->arena, Slot);
     const char *path;
@@ -582,6 +594,7 @@ static bool slot_line(Parser *p) {
     if (!type(p, &s->type)) return false;
     s->optimizer = try(p, "optimizer");
     s->frozen = try(p, "frozen");
+    if (try(p, "quantize") && !slot_quant(p, &s->quant)) return false;
     if (try(p, "data")) {
         Attrs a = {0};
         if (try(p, "(")) return fail(p, "the data of %s was left out of the text", s->path);

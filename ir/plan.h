@@ -11,8 +11,8 @@ typedef enum {
     LEVEL_FULL,  /* one value an element: row-major order of the node's shape = that of the space */
     LEVEL_ROW,   /* one value a row: = that of the space without its last `row` axes */
     LEVEL_FINAL, /* after a reduction over other axes: shape of that reduction's result */
-    LEVEL_A,     /* prologue of a contract: shape of operand a; at most 4 maps */
-    LEVEL_B,     /* likewise b */
+    LEVEL_A,     /* prologue of a contract's operand 0: not made so far */
+    LEVEL_B,     /* of operand 1: maps of slots that hold it in fewer bytes; computed where the product reads or packs it, never stored */
     LEVEL_SCALAR /* rank 0, computed once from leaves, stored rank 0 values and other SCALAR nodes: before the loops (a learning rate).
                     Any node of the kernel may read it, directly or through expand. In a kernel whose space has rank 0 every node is FULL */
 } Level;

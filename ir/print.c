@@ -23,6 +23,7 @@
 const char *const reduce_names[] = {"sum", "var", "max", "min", "any", "all", "argmax", "argmin", NULL};
 const char *const conv_names[] = {"y", "x", "w", NULL};
 const char *const random_names[] = {"uniform", "normal", "bernoulli", "randint", NULL};
+const char *const quant_names[] = {"int8", "int4", NULL}; /* of QuantScheme, from QUANT_INT8 */
 const char *const slot_kind_names[] = {"param", "state", "cache", NULL};
 
 /* ---- small things -------------------------------------------------------------------------------------------------------- */
@@ -343,6 +344,7 @@ static void print_slot(FILE *f, const Slot *s) {
     print_type(f, &s->type);
     if (s->optimizer) fputs(" optimizer", f);
     if (s->frozen) fputs(" frozen", f);
+    if (s->quant.scheme) fprintf(f, " quantize %s group %d", quant_names[s->quant.scheme - 1], s->quant.group);
     if (s->data) {
         size_t bytes = (size_t)dtype_bytes(s->type.dtype);
         for (int i = 0; i < s->type.rank; i++) bytes *= (size_t)size_value(s->type.dim[i]);

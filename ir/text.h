@@ -13,5 +13,6 @@ extern const char *const reduce_names[];
 extern const char *const random_names[];
 extern const char *const conv_names[];
 extern const char *const slot_kind_names[];
+extern const char *const quant_names[];
 
 #endif

@@ -73,8 +73,34 @@ bool edge_inside(const Node *n, Level level, Edge e, Level from, Size row_length
 
 /* ---- floats */
 
-static bool wants_memory(const Node *reader, int operand, Edge e) {
+/* Bytes of the slots (in a loop: of what does not change in it) behind maps; -1: something else is behind them, or too many maps. */
+static int64_t slots_behind(Planner *p, const Node *n, int *maps) {
+    const Node *base = plan_base((Node *)n);
+    bool invariant = base->op == OP_ARG && p->scan && base->attrs.index >= 1 && base->attrs.index <= p->scan->attrs.counts[0];
+    if (base->op == OP_SLOT || invariant) return plan_bytes(p, base);
+    if (node_is_free(base)) return 0;
+    if (op_row(base->op)->class != CLASS_MAP || p->must[base->id] || ++*maps > FLOAT_MOST) return -1;
+    int64_t sum = 0;
+    for (int i = 0; i < base->n_in; i++) {
+        int64_t bytes = slots_behind(p, base->in[i], maps);
+        if (bytes < 0) return -1;
+        sum += bytes;
+    }
+    return sum;
+}
+
+/* Is operand k of n a weight that is stored in fewer bytes than it has here? A product computes such values where it packs or
+ * reads its second operand, and they are never stored. */
+static bool is_unpacked(Planner *p, const Node *n, int k) {
+    int maps = 0;
+    if (n->op != OP_CONTRACT || k != 1 || op_row(n->in[1]->op)->class != CLASS_MAP) return false;
+    int64_t stored = slots_behind(p, n->in[1], &maps);
+    return stored >= 0 && stored < plan_bytes(p, n->in[1]);
+}
+
+static bool wants_memory(Planner *p, const Node *reader, int operand, Edge e) {
     OpClass class = op_row(reader->op)->class;
+    if (is_unpacked(p, reader, operand)) return false;
     if (class == CLASS_ANCHOR) return true;
     if (class == CLASS_ACCESS) return !(e.kind == EDGE_SCALAR && operand > 0);
     return e.kind == EDGE_OTHER;
@@ -88,7 +114,7 @@ static void count_uses(Fuse *f) {
         for (int k = 0; k < n->n_in; k++) {
             Edge e = edge_of(n->in[k]);
             f->uses[e.base->id]++;
-            if (wants_memory(n, k, e)) f->memory[e.base->id] = true;
+            if (wants_memory(p, n, k, e)) f->memory[e.base->id] = true;
         }
     }
     for (int i = 0; i < p->g->effects.n; i++) {
@@ -136,7 +162,7 @@ static void make_group(Fuse *f, Node *n);
 static void settle_floats(Fuse *f, const Node *n, Size row_length) {
     for (int i = 0; i < n->n_in; i++) {
         Edge e = edge_of(n->in[i]);
-        if (!f->floats[e.base->id] || f->p->home[e.base->id]) continue;
+        if (!f->floats[e.base->id] || f->p->home[e.base->id] || is_unpacked(f->p, n, i)) continue;
         if (e.kind == EDGE_ROW && e.row != row_length) make_group(f, e.base);
         else settle_floats(f, e.base, e.kind == EDGE_SAME ? row_length : NULL);
     }

@@ -12,6 +12,7 @@ struct PassContext {
     bool marks;                      /* grad has not run: STOP, CUSTOM, GRAD may exist */
     LIST(const Graph *) bodies_from; /* bodies done, and what they became: shared bodies stay shared */
     LIST(Graph *) bodies_to;
+    struct QuantPlan **quantized;    /* pass quantize: by slot, NULL: it stays as it is */
     PassFunction *function; /* the running pass, for bodies; NULL: bodies stay as they are */
 };
 

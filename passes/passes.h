@@ -35,6 +35,10 @@ typedef struct PassOptions {
  * as passes went. */
 bool passes_run(Program *p, const PassOptions *o, Diag *d);
 
+/* A table of the weights that the pass quantize stored in fewer bits, where program->measure_quantized was set before: bytes, and
+ * signal to noise and cosine of those whose values are known at compile time (`load`, --load). */
+void quantized_print(FILE *f, const Program *p);
+
 typedef struct PlanOptions {
     int level; /* 0: every op a kernel of its own */
 } PlanOptions;

@@ -38,6 +38,14 @@ static Level level_by_operands(Planner *p, const Node *n, const Level *level, bo
     return best;
 }
 
+/* Marks what a product computes of its second operand by itself (is_unpacked of fuse.c): maps of this kernel that are at home nowhere. */
+static void mark_prologue(Planner *p, Node *n, bool *before) {
+    n = plan_base(n);
+    if (p->mark[n->id] != p->stamp || p->home[n->id]) return;
+    before[n->id] = true;
+    for (int i = 0; i < n->n_in; i++) mark_prologue(p, n->in[i], before);
+}
+
 static Level level_of(Planner *p, const Group *g, const Node *n, const Level *level) {
     if (n == g->anchor || n->op == OP_GET || g->space.rank == 0) return LEVEL_FULL;
     if (n->op == OP_REDUCE) return g->kind == KERNEL_REDUCE ? LEVEL_FINAL : LEVEL_ROW;
@@ -115,9 +123,11 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
     kernel_reads(p, k, g);
     group_members(p, g);
     Level *level = NEW_ARRAY(p->scratch, Level, p->g->nodes.n);
+    bool *before = NEW_ARRAY(p->scratch, bool, p->g->nodes.n);
+    if (k->kind == KERNEL_CONTRACT) mark_prologue(p, k->anchor->in[1], before);
     for (int i = 0; i < k->nodes.n; i++) {
         Node *n = k->nodes.at[i];
-        level[n->id] = level_of(p, g, n, level);
+        level[n->id] = before[n->id] ? LEVEL_B : level_of(p, g, n, level);
         PUSH(p->arena, k->levels, level[n->id]);
         if (p->home[n->id] == g && stored[n->id]) PUSH(p->arena, k->writes, n);
     }

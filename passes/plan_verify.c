@@ -92,8 +92,8 @@ static bool check_level(Verify *v, const Node *n, Level level) {
                wrong(v, "node %d: its elements are not the rows", n->id);
     case LEVEL_FINAL: return k->kind == KERNEL_REDUCE || wrong(v, "node %d has final level", n->id);
     case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
-    case LEVEL_A:
-    case LEVEL_B: break;
+    case LEVEL_B: return k->kind == KERNEL_CONTRACT || wrong(v, "node %d is a prologue in a kernel of another kind", n->id);
+    case LEVEL_A: break;
     }
     return wrong(v, "node %d has a level that is not made", n->id);
 }
@@ -130,7 +130,8 @@ static bool check_anchor(Verify *v, const Node *n) {
         bool scalar = n->in[i]->type.rank == 0 && (n->op == OP_SCATTER_ADD || n->op == OP_UPDATE_AT);
         if (!node_is_contiguous(n->in[i]) && !view_allowed && !scalar) return wrong(v, CONTIGUOUS, i, n->id);
         if (node_is_free(plan_base(n->in[i])) && !scalar) return wrong(v, "operand %d of node %d has no memory", i, n->id);
-        if (is_inside(v, plan_base(n->in[i]))) return wrong(v, "operand %d of the anchor is made in its kernel", i);
+        const Node *base = plan_base(n->in[i]);
+        if (is_inside(v, base) && !(n->op == OP_CONTRACT && i == 1 && inside_level(v, base) == LEVEL_B)) return wrong(v, "operand %d of the anchor is made in its kernel", i);
     }
     return true;
 }
@@ -172,7 +173,7 @@ static bool check_kernel(Verify *v) {
         if (n == k->anchor && !check_anchor(v, n)) return false;
         if (!check_level(v, n, k->levels.at[i])) return false;
         if (n->op == OP_REDUCE && !check_reduce(v, n, k->levels.at[i])) return false;
-        for (int j = 0; j < n->n_in && n != k->anchor; j++)
+        for (int j = 0; j < n->n_in && n != k->anchor && k->levels.at[i] != LEVEL_B; j++)
             if (!check_edge(v, n, k->levels.at[i], n->in[j])) return false;
     }
     for (int i = 0; i < k->writes.n; i++) {

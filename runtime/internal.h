@@ -58,6 +58,8 @@ struct mdl_session {
     void *trace_context;
     mdl_log *log;
     void *log_context;
+    mdl_watch *watch;
+    void *watch_context;
     char *memory;           /* the caller's memory: a rising mark, nothing is given back; NULL: the system's */
     size_t memory_bytes, memory_used; /* the bytes fall while a call has borrowed some at the end */
     size_t memory_floor;    /* what lies above is caches: a reset goes back to here */

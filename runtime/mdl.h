@@ -58,6 +58,8 @@ typedef void mdl_parallel(void *pool, int32_t n, void (*body)(void *context, int
 /* The part of one thread that had one in a kernel, told after the kernel has ended, by the thread that called; begin and end in nanoseconds of CLOCK_MONOTONIC. */
 typedef void mdl_trace(void *context, const char *name, const char *path, const char *source, int32_t thread, int64_t begin, int64_t end);
 typedef void mdl_log(void *context, int level, const char *line); /* 0 note, 1 warning; also what `print` of the program says */
+/* Floats that a kernel has stored: count of them, of 32 or 64 bits, for the layer "net.h.3.attn" (or ""), at "gpt.mdl:29" (or ""). */
+typedef void mdl_watch(void *context, const char *layer, const char *source, const void *data, int32_t bits, int64_t count);
 
 enum mdl_flags {
     MDL_COPY_WEIGHTS = 1,  /* on huge pages: a slower start, faster streaming; else used where they lie */
@@ -82,6 +84,8 @@ typedef struct {
     void *log_context;
     mdl_trace *trace;    /* NULL: none */
     void *trace_context;
+    mdl_watch *watch;       /* sees what each kernel has stored, in the order of the kernels, from the thread that calls: slower */
+    void *watch_context;
 } mdl_options;
 
 /* ---- what an artifact says about itself: constant data, readable without a session ----------------------------------------- */

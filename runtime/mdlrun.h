@@ -72,6 +72,8 @@ typedef struct Tool {
     Profile *profile;     /* NULL: no profile (yet) */
     Trace *trace;         /* NULL: nothing is recorded (yet) */
     const Pictures *pictures; /* NULL in `modelc run`, which does without libpng */
+    mdl_watch *watch;         /* of the session to be opened, with the Tool as its context; NULL: none */
+    struct Watched *watched;  /* what it has seen (mdlrun_compare.c) */
     struct Tokenizer *tokenizer; /* NULL: none, or not asked for yet: tokenizer_of */
     struct Data *data;           /* those whose next batch a thread makes */
 } Tool;
@@ -273,6 +275,8 @@ int command_generate(Tool *t, int n, char **words);
 int command_bench(Tool *t, int n, char **words);
 /* Makes up the sizes and inputs of a call that are not set: floats from the normal distribution by the seed, integers 0. */
 void call_make(Tool *t, Call *c);
+int command_compare(Tool *t, int n, char **words);
+mdl_watch watch_floats; /* of a Tool whose `watched` is there: keeps a copy */
 
 typedef struct Results {
     int n; /* scalar results of an entry */

@@ -63,7 +63,9 @@ void model_open(Tool *t) {
                            .log = log_line,
                            .log_context = t,
                            .trace = t->o.trace ? trace_kernel : NULL,
-                           .trace_context = t};
+                           .trace_context = t,
+                           .watch = t->watch,
+                           .watch_context = t};
     tool_check(t, t->model->open(&t->session, &options), NULL);
     if (!t->o.load) return;
     if (!t->o.only) {

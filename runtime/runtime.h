@@ -38,7 +38,7 @@ typedef struct RtFrame {
     const RtKernel *nan;    /* the first that stored one; no kernel runs after it */
     uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
     int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
-    int32_t numbers;        /* 1: what kernels store is looked through for NaN (MDL_CHECK_NUMBERS) */
+    int32_t numbers;        /* 1: what kernels store is looked at (MDL_CHECK_NUMBERS, mdl_options.watch) */
 } RtFrame;
 
 typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */

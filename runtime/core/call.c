@@ -30,8 +30,8 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .packs = s->packs, .arena = s->arena,
                  .shared = s->shared,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)},
-                 .numbers = (s->flags & MDL_CHECK_NUMBERS) != 0};
-    code = f.numbers ? rt_check_inputs(&f, e, &s->model->entries[index]) : MDL_OK;
+                 .numbers = (s->flags & MDL_CHECK_NUMBERS) || s->watch};
+    code = s->flags & MDL_CHECK_NUMBERS ? rt_check_inputs(&f, e, &s->model->entries[index]) : MDL_OK;
     if (!code) code = e->run(&f);
     if (f.nan) code = rt_fail(s, MDL_NUMBER, "%s: first NaN %s %s%s%s%s", name, *f.nan->path ? "in" : "at", f.nan->path, *f.nan->path ? " (" : "",
                               *f.nan->source ? f.nan->source : f.nan->name, *f.nan->path ? ")" : "");

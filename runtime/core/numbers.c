@@ -1,5 +1,6 @@
 /* numbers.c -- MDL_CHECK_NUMBERS: a call looks through its inputs, then through what each kernel has stored, and stops at the first
- * NaN: the kernels after it do not run, and the call fails. Infinities pass: masks are made of them. */
+ * NaN: the kernels after it do not run, and the call fails. Infinities pass: masks are made of them. The same way mdl_options.watch
+ * is shown what each kernel has stored. */
 #include "runtime/internal.h"
 
 /* The first NaN among n floats, or -1: all bits of the exponent set and one of the fraction. */
@@ -18,9 +19,11 @@ static int64_t nan_find(const void *data, int32_t bits, int64_t n) {
 }
 
 void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args) {
+    const mdl_session *s = f->session;
     for (int64_t i = 0; i < k->n_floats && !f->nan; i++) {
         const RtFloats *v = &k->floats[i];
-        if (nan_find(args[v->arg], v->bits, v->elements(f->sizes)) >= 0) f->nan = k;
+        if (s->watch) s->watch(s->watch_context, k->path, k->source, args[v->arg], v->bits, v->elements(f->sizes));
+        if (s->flags & MDL_CHECK_NUMBERS && nan_find(args[v->arg], v->bits, v->elements(f->sizes)) >= 0) f->nan = k;
     }
 }
 

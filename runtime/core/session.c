@@ -133,6 +133,8 @@ static mdl_session *session_new(const RtProgram *p, const mdl_options *o) {
     s->trace_context = o->trace_context;
     s->log = o->log;
     s->log_context = o->log_context;
+    s->watch = o->watch;
+    s->watch_context = o->watch_context;
     s->memory = outline.memory;
     s->memory_bytes = outline.memory_bytes;
     s->memory_used = outline.memory_used;

@@ -21,6 +21,7 @@ static const Case CASES[] = {
     {"i32[2] = pow %i, %i", "pow: not for i32"},
     {"bool[n, 3] = lt %b, %b", "lt: not for bool"},
     {"f32[n, 3] = and %x, %x", "and: not for f32"},
+    {"i32[2] = nibble %i, %i", "nibble: not for i32"},
     {"f32[n, 3] = where %x, %x, %x", "where: the condition is f32[n, 3]"},
     {"f32[n, 3] = where %b, %x, %b", "where: operands are f32[n, 3] and bool[n, 3]"},
     {"f32[n, 3] = clamp %x, %x, %v", "clamp: operands are f32[n, 3] and f32[n]"},

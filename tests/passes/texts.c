@@ -91,7 +91,8 @@ static int check_file(const char *path) {
     char *got = output_of(path, heading, text);
     const char *want = rule ? rule + 6 : "";
     int bad = strcmp(got, want) != 0 || !rule;
-    if (bad && getenv("BLESS")) {
+    const char *bless = getenv("BLESS"); /* run.sh exports it empty */
+    if (bad && bless && *bless) {
         FILE *f = fopen(path, "wb");
         if (f) {
             fprintf(f, "%s\n%s----\n%s", heading, text, got);

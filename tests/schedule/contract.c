@@ -1,6 +1,6 @@
 /* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 300 and run-time
- * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64 and i32, maps behind the product, weights
- * that are read from packed copies; three machines.
+ * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64, i32 and f32 by i8, maps behind the product,
+ * weights that are read from packed copies, weights that are unpacked where they are read; three machines.
  *
  *     contract [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
 #include "tests/passes/graphs.h"
@@ -52,6 +52,19 @@ static void shuffle(Rng *r, char *s) {
 
 static int order_of(const char *letters, char x) {
     return (int)(strchr(letters, x) - letters);
+}
+
+/* A weight in fewer bytes than its values: codes times scales that lack some of its axes. The product computes the values itself. */
+static Node *unpacked(Case *c, const char *letters) {
+    Size dim[MAX_RANK], fewer[MAX_RANK];
+    int rank = (int)strlen(letters);
+    for (int i = 0; i < rank; i++) {
+        dim[i] = c->size[letters[i] - 'a'];
+        fewer[i] = i && rng_below(&c->r, 2) ? dim[i] : size_const(c->p->sizes, 1);
+    }
+    Node *codes = node_cast(c->g, weight(c, DT_I8, rank, dim), DT_F32);
+    Node *scales = node_cast(c->g, weight(c, DT_F16, rank, fewer), DT_F32);
+    return node_map2(c->g, OP_MUL, codes, node_expand_like(c->g, scales, codes));
 }
 
 /* A value with the axes of letters, in some way made by views from an input. */
@@ -115,7 +128,7 @@ static Tensor *random_tensor(Case *c, const Type *type, const int64_t *sizes) {
     Tensor *x = tensor_new(c->p->arena, type->dtype, type->rank, dim);
     for (int64_t k = 0; k < x->count; k++) {
         if (x->f) x->f[k] = (float)rng_unit(&c->r);
-        else x->i[k] = rng_below(&c->r, 2001) - 1000;
+        else x->i[k] = x->dtype == DT_I8 ? rng_below(&c->r, 32) - 16 : rng_below(&c->r, 2001) - 1000;
     }
     return x;
 }
@@ -151,7 +164,10 @@ static bool agrees(Harness *h, uint64_t seed) {
     shuffle(&c.r, la);
     shuffle(&c.r, lb);
     shuffle(&c.r, lo);
-    Node *y = node_contract(c.g, operand(&c, t, la), operand(&c, t, lb), la, lb, lo);
+    DType b = t == DT_F32 && seed % 7 == 5 ? DT_I8 : t; /* codes of a quantized weight */
+    Node *x = operand(&c, t, la);
+    Node *w = c.weights && t == DT_F32 && seed % 3 == 1 ? unpacked(&c, lb) : operand(&c, b, lb);
+    Node *y = node_contract(c.g, x, w, la, lb, lo);
     graph_result(c.g, "y", y);
     if (seed % 2 && y->type.rank) { /* maps behind it */
         Node *bias = input(&c, t, 1, y->type.dim + y->type.rank - 1);
@@ -202,5 +218,6 @@ int main(int argc, char **argv) {
         failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     if (to - from >= 60 && h.packs < (int)(to - from) / 45) failures++, printf("only %d weights were packed\n", h.packs);
     if (chosen && !failures) printf("%d kernels with a product\n", h.kinds[KERNEL_CONTRACT]);
+    if (to - from >= 60 && h.prologues < (int)(to - from) / 45) failures++, printf("only %d weights were unpacked\n", h.prologues);
     return failures != 0;
 }

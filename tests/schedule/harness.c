@@ -319,6 +319,11 @@ static bool run_kernel(Run *r, const Kernel *k) {
     }
     r->h->kernels++;
     r->h->kinds[k->kind]++;
+    for (int i = 0; i < k->nodes.n; i++)
+        if (k->levels.at[i] == LEVEL_B) {
+            r->h->prologues++;
+            break;
+        }
     arena_free(a);
     return ok;
 }

@@ -1,0 +1,270 @@
+/* quantize.c -- weights marked by `quantize` are stored as codes and scales (quantize.h), and read as such.
+ *
+ * Requires: the passes up to `lower`.  Ensures: no mark is left; slots of codes are read by products and gathers alone.
+ *
+ *   %w: f32[32, 16] = slot net.weight
+ *   %v: f32[16, 32] = permute %w [1, 0]
+ *   %y: f32[b, 32] = contract %x[m k], %v[k n] -> [m n]
+ *   →   %c: i8[32, 16] = slot net.weight
+ *       %s: f32[32] = slot net.weight.scale
+ *       %p: f32[b, 32] = contract %x[m k], %c[n k] -> [m n]
+ *       %y: f32[b, 32] = mul %p, (expand %s)
+ *
+ * A scale of a channel multiplies the sums. Scales of groups lie inside of sums: there the product reads the weight's values, as
+ * maps of codes and scales of the product's own operand, which it computes where it packs or reads that operand:
+ *
+ *       %y: f32[b, 32] = contract %x[m G h j], %values[n G h j] -> [m n]
+ *
+ * A gather takes codes and scales of the channels that are asked for, and computes their values. */
+#include "passes/quantize.h"
+
+#include <string.h>
+
+typedef struct Quantize {
+    Rewrite r;
+    QuantPlan **plan;        /* by slot */
+    const QuantScope *scope; /* where this graph is the body of a scan .. */
+    Node **codes, **scales;  /* .. the arguments that bring codes and scales in, by slot; NULL: slots are read */
+} Quantize;
+
+static Size whole(const Graph *g, int64_t n) {
+    return size_const(g->program->sizes, n);
+}
+
+static Node *slot_node(Graph *g, const Slot *s) {
+    return node_leaf(g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, s->type);
+}
+
+static Node *codes_of(const Quantize *z, const QuantPlan *q) {
+    return z->codes ? z->codes[q->slot->index] : slot_node(z->r.to, q->slot);
+}
+
+static Node *scales_of(const Quantize *z, const QuantPlan *q) {
+    return z->scales ? z->scales[q->slot->index] : slot_node(z->r.to, q->scale);
+}
+
+/* x with its axes, named by the letters of `from`, in the order of those letters in `to`. */
+static Node *in_order(Graph *g, Node *x, const char *from, const char *to) {
+    int order[MAX_RANK], n = 0;
+    for (; *to; to++) {
+        const char *at = strchr(from, *to);
+        if (at) order[n++] = (int)(at - from);
+    }
+    return node_permute(g, x, order);
+}
+
+/* x over all axes of `type`, whose letters are `to`: repeated along those that x lacks. */
+static Node *stretched(Graph *g, Node *x, const char *from, const char *to, const Type *type) {
+    Size dim[MAX_RANK];
+    for (int i = 0; i < type->rank; i++) dim[i] = strchr(from, to[i]) ? type->dim[i] : whole(g, 1);
+    return node_expand(g, node_reshape(g, in_order(g, x, from, to), type->rank, dim), type->rank, type->dim);
+}
+
+/* Letters that `labels` lack, n of them. */
+static void fresh_letters(const char *const *labels, int n, char *out) {
+    char c = 'A';
+    for (int i = 0; i < n; c++)
+        if (!strchr(labels[0], c) && !strchr(labels[1], c) && !strchr(labels[2], c)) out[i++] = c;
+    out[n] = 0;
+}
+
+/* ---- products */
+
+/* The letters of the weight's axes in operand k of contract n, by axis of the weight; 0: an axis of size 1 that is not there. */
+static void weight_letters(const Quantize *z, const Node *n, int k, char *letter) {
+    int axis[MAX_RANK];
+    memset(letter, 0, MAX_RANK);
+    quantize_trace(z->scope, n->in[k], axis);
+    for (int i = 0; n->attrs.labels[k][i]; i++) letter[axis[i]] = n->attrs.labels[k][i];
+}
+
+/* Adds the letters of some axes to `letters`. */
+static void add_letters(char *letters, const char *letter, int n, const int *axis) {
+    size_t at = strlen(letters);
+    for (int i = 0; i < n; i++)
+        if (letter[axis[i]]) letters[at++] = letter[axis[i]];
+    letters[at] = 0;
+}
+
+/* x, whose axes are the weight's channels, then `n` of summed[], then others: without those that have no letter. */
+static Node *with_letters(Graph *g, const QuantPlan *q, Node *x, const char *letter, int n) {
+    Size dim[MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < x->type.rank; i++) {
+        int axis = i < q->n_channels ? q->channel[i] : i - q->n_channels < n ? q->summed[i - q->n_channels] : -1;
+        if (axis < 0 || letter[axis]) dim[rank++] = x->type.dim[i];
+    }
+    return node_reshape(g, x, rank, dim);
+}
+
+static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
+    Graph *g = z->r.to;
+    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
+    const char *result = n->attrs.labels[2];
+    weight_letters(z, n, k, letter);
+    add_letters(channels, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_summed, q->summed);
+    Node *w = with_letters(g, q, codes_of(z, q), letter, q->n_summed), *s = with_letters(g, q, scales_of(z, q), letter, 0);
+    Node *sums = node_contract(g, x, w, n->attrs.labels[!k], codes, result);
+    return node_map2(g, OP_MUL, sums, stretched(g, s, channels, result, &sums->type));
+}
+
+/* x with axis `at` filled up to whole groups and cut into them: G, g, or of int4 G, 2, g/2. */
+static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
+    int64_t beyond = q->groups * q->group - q->length;
+    Attrs attrs = {0};
+    Size dim[MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < x->type.rank; i++) attrs.lo[i] = attrs.hi[i] = whole(g, 0);
+    attrs.hi[at] = whole(g, beyond);
+    if (beyond) x = graph_add(g, OP_PAD, &attrs, 1, &x);
+    for (int i = 0; i < x->type.rank; i++) {
+        if (i != at) {
+            dim[rank++] = x->type.dim[i];
+            continue;
+        }
+        dim[rank++] = whole(g, q->groups);
+        if (q->scheme == QUANT_INT4) dim[rank++] = whole(g, 2);
+        dim[rank++] = whole(g, q->scheme == QUANT_INT4 ? q->group / 2 : q->group);
+    }
+    return node_reshape(g, x, rank, dim);
+}
+
+static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
+    Graph *g = z->r.to;
+    char letter[MAX_RANK], inner[4], codes[MAX_RANK + 1] = "", of_x[MAX_RANK + 1] = "";
+    const char *old = n->attrs.labels[!k];
+    weight_letters(z, n, k, letter);
+    fresh_letters(n->attrs.labels, q->scheme == QUANT_INT4 ? 3 : 2, inner);
+    const char *at = strchr(old, letter[q->summed[0]]);
+    add_letters(codes, letter, q->n_channels, q->channel);
+    strcat(codes, inner);
+    strncat(of_x, old, (size_t)(at - old));
+    strcat(strcat(of_x, inner), at + 1);
+    Node *w = with_letters(g, q, codes_of(z, q), letter, 0), *s = with_letters(g, q, scales_of(z, q), letter, 0);
+    Node *values = quantize_decode(g, q, w, s);
+    return node_contract(g, cut_in_groups(g, q, x, (int)(at - old)), values, of_x, codes, n->attrs.labels[2]);
+}
+
+/* ---- gathers */
+
+/* The values of gathered channels: codes [lead..., summed...] or [lead..., G, g], scales [lead...] or [lead..., G]. */
+static Node *gathered_values(Graph *g, const QuantPlan *q, Node *codes, Node *scales) {
+    Size dim[MAX_RANK], lo[MAX_RANK];
+    Node *x = quantize_decode(g, q, codes, scales);
+    if (!q->group) return x;
+    int lead = scales->type.rank - 1;
+    for (int i = 0; i < lead; i++) dim[i] = scales->type.dim[i];
+    dim[lead] = whole(g, q->groups * q->group);
+    x = node_reshape(g, x, lead + 1, dim);
+    for (int i = 0; i <= lead; i++) lo[i] = whole(g, 0);
+    dim[lead] = whole(g, q->length);
+    return node_slice(g, x, lo, dim);
+}
+
+static Node *gathered(const Quantize *z, const QuantPlan *q, const Node *n, Node *ids) {
+    Graph *g = z->r.to;
+    int order[MAX_RANK], place[MAX_RANK], at = 0, rank = q->declared.rank, more = ids->type.rank - 1;
+    for (int i = 0; i < q->n_channels; i++) {
+        if (q->channel[i] == n->attrs.axis) at = i;
+        place[q->channel[i]] = i;
+    }
+    for (int i = 0; i < q->n_summed; i++) place[q->summed[i]] = q->n_channels + i;
+    Attrs attrs = {.axis = at};
+    Node *codes = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){codes_of(z, q), ids});
+    Node *scales = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){scales_of(z, q), ids});
+    Node *x = gathered_values(g, q, codes, scales);
+    for (int i = 0, k = 0; i < rank; i++) /* the axes of ids stand where the gathered one stood */
+        for (int j = 0; j < (i == n->attrs.axis ? ids->type.rank : 1); j++)
+            order[k++] = place[i] + (place[i] > at ? more : 0) + j;
+    return node_permute(g, x, order);
+}
+
+/* ---- the graph */
+
+static QuantPlan *plan_behind(const Quantize *z, const Node *n) {
+    int axis[MAX_RANK], slot = quantize_trace(z->scope, n, axis);
+    return slot < 0 ? NULL : z->plan[slot];
+}
+
+static Graph *walk(Quantize *z);
+
+/* The body of scan n, where each quantized invariant comes in as two arguments, codes and scales. */
+static Graph *rewritten_body(const Quantize *z, const Node *n) {
+    const Graph *body = n->attrs.body;
+    PassContext *c = z->r.c;
+    int slots = body->program->slots.n;
+    Quantize y = {.r = rewrite_begin(c, body), .plan = z->plan, .scope = &(QuantScope){z->scope, n}};
+    y.codes = NEW_ARRAY(c->scratch, Node *, slots);
+    y.scales = NEW_ARRAY(c->scratch, Node *, slots);
+    Graph *to = y.r.to = graph_new(body->arena, body->program); /* with its own arguments */
+    for (int i = 0; i < body->n_args; i++) {
+        const Node *a = body->args[i];
+        QuantPlan *q = plan_behind(&y, a);
+        rewrite_at(to, a);
+        Node *m = graph_arg(to, q ? q->slot->type : a->type);
+        m->name = a->name;
+        if (!q) {
+            y.r.map[a->id] = m;
+            continue;
+        }
+        y.r.map[a->id] = NULL;
+        y.codes[q->slot->index] = m;
+        y.scales[q->slot->index] = graph_arg(to, q->scale->type);
+    }
+    return walk(&y);
+}
+
+static Node *rewritten_scan(const Quantize *z, const Node *n) {
+    Attrs attrs = n->attrs;
+    Node **in = NEW_ARRAY(z->r.c->scratch, Node *, 2 * n->n_in);
+    int n_in = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        QuantPlan *q = i < n->attrs.counts[0] ? plan_behind(z, n->in[i]) : NULL;
+        in[n_in++] = q ? codes_of(z, q) : z->r.map[n->in[i]->id];
+        if (!q) continue;
+        in[n_in++] = scales_of(z, q);
+        attrs.counts[0]++;
+    }
+    attrs.body = rewritten_body(z, n);
+    return rewrite_with(z->r.to, n, &attrs, n_in, in);
+}
+
+static bool has_quantized_invariant(const Quantize *z, const Node *n) {
+    for (int i = 0; n->op == OP_SCAN && i < n->attrs.counts[0]; i++)
+        if (plan_behind(z, n->in[i])) return true;
+    return false;
+}
+
+/* n in the new graph; NULL: a view of codes, which its readers make for themselves. */
+static Node *rewritten(Quantize *z, const Node *n) {
+    QuantPlan *q;
+    if (plan_behind(z, n)) return NULL;
+    if (has_quantized_invariant(z, n)) return rewritten_scan(z, n);
+    for (int k = 0; n->op == OP_CONTRACT && k < 2; k++) {
+        q = plan_behind(z, n->in[k]);
+        if (!q) continue;
+        Node *x = z->r.map[n->in[!k]->id];
+        return q->group ? product_of_groups(z, q, n, k, x) : product_of_channels(z, q, n, k, x);
+    }
+    q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;
+    if (q) return gathered(z, q, n, z->r.map[n->in[1]->id]);
+    return rewrite_copy(&z->r, n);
+}
+
+static Graph *walk(Quantize *z) {
+    for (int i = 0; i < z->r.from->nodes.n; i++) {
+        const Node *n = z->r.from->nodes.at[i];
+        if (!z->r.live[i]) continue;
+        rewrite_at(z->r.to, n);
+        Node *m = z->r.map[i] = rewritten(z, n);
+        if (m && !m->name) m->name = n->name;
+    }
+    return rewrite_end(&z->r);
+}
+
+Graph *pass_quantize(PassContext *c, const Graph *from) {
+    if (!c->quantized) c->quantized = quantize_slots(c, from->program); /* with the first graph, for all of them */
+    return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized});
+}

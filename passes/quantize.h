@@ -1,0 +1,45 @@
+/* quantize.h -- what the files of the pass quantize share.
+ *
+ * A stored weight has its channels first, then what products sum over:
+ *
+ *     int8             codes i8[channels..., summed...]        scales f32[channels...]       w = code * scale
+ *     int8 in groups   codes i8[channels..., G, g]             scales f16[channels..., G]    w = code * scale
+ *     int4 in groups   codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = (code - 8) * scale
+ *
+ * G groups of g elements along the one axis summed over, the last filled up with zeros. Byte j of a group of int4 holds element j
+ * in its lower half, element j + g/2 in its upper one. */
+#ifndef PASSES_QUANTIZE_H
+#define PASSES_QUANTIZE_H
+#include "passes/pass.h"
+
+typedef struct QuantPlan {
+    Slot *slot, *scale; /* the codes, which have the place of the weight; its scales */
+    Type declared;      /* of the weight */
+    QuantScheme scheme;
+    int group;          /* 0: one scale a channel */
+    int n_channels, channel[MAX_RANK]; /* axes of the weight */
+    int n_summed, summed[MAX_RANK];    /* of several elements, if there are groups: exactly one */
+    int64_t channels, length;          /* products of their sizes */
+    int64_t groups;                    /* of a channel */
+} QuantPlan;
+
+/* Decides which marked weights of p are quantized, and how; changes their slots, adds those of scales, converts values that are
+ * known and rewrites initial values that are computed. By slot: NULL where it stays. Requires: the passes up to `lower`. */
+/* Where a body stands: its invariants are operands of the scan. NULL: a graph that is no body. */
+typedef struct QuantScope {
+    const struct QuantScope *outer;
+    const Node *scan;
+} QuantScope;
+/* The slot that n is a view of, through permutes, reshapes that add or drop axes of size 1, and into the surroundings of a loop;
+ * -1: none. axis[i]: the axis of the slot that axis i of n is, -1: an added one. */
+int quantize_trace(const QuantScope *scope, const Node *n, int *axis);
+QuantPlan **quantize_slots(PassContext *c, Program *p);
+
+/* Codes and scales of f32[channels, length], as nodes: the definition of the formats. */
+void quantize_encode(Graph *g, const QuantPlan *q, Node *w, Node **codes, Node **scales);
+/* Values of codes and scales with any axes before: f32[..., summed...]; in groups f32[..., G, g], of int4 f32[..., G, 2, g/2]. */
+Node *quantize_decode(Graph *g, const QuantPlan *q, Node *codes, Node *scales);
+/* The slot's value before the pass becomes its codes, and its scales. */
+void quantize_values(Program *p, const QuantPlan *q);
+
+#endif

@@ -1,0 +1,261 @@
+/* quantize_slots.c -- which of the weights that `quantize` marks can be stored in fewer bits.
+ *
+ * A weight is quantized if all that reads it, in all entries, are products that sum over the same axes of it, and gathers of whole
+ * channels (an embedding). The axes that are not summed over are its channels. */
+#include "passes/quantize.h"
+
+#include <string.h>
+
+enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, SAID_MOST = 4 };
+
+typedef struct Use { /* of a slot, by all entries */
+    bool marked, product;
+    bool seen[MAX_RANK], summed[MAX_RANK]; /* axes, by products */
+    int gathered; /* axis, -1: none */
+    const Node *spoiler; /* reads it in another way */
+} Use;
+
+int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
+    int inner[MAX_RANK];
+    if (n->op == OP_ARG && scope && n->attrs.index >= 1 && n->attrs.index <= scope->scan->attrs.counts[0])
+        return quantize_trace(scope->outer, scope->scan->in[n->attrs.index - 1], axis);
+    if (n->op == OP_SLOT) {
+        for (int i = 0; i < n->type.rank; i++) axis[i] = i;
+        return n->attrs.index;
+    }
+    if (n->op != OP_PERMUTE && n->op != OP_RESHAPE) return -1;
+    const Node *x = n->in[0];
+    int slot = quantize_trace(scope, x, inner), at = 0;
+    if (slot < 0) return -1;
+    if (n->op == OP_PERMUTE) {
+        for (int i = 0; i < n->type.rank; i++) axis[i] = inner[n->attrs.axes[i]];
+        return slot;
+    }
+    for (int i = 0; i < n->type.rank; i++) { /* axes of size 1 come and go, the others stay in order */
+        while (x->type.rank - at > n->type.rank - i && size_is(x->type.dim[at], 1) && inner[at] < 0) at++; /* one that was added goes */
+        while (at < x->type.rank && x->type.dim[at] != n->type.dim[i] && size_is(x->type.dim[at], 1)) at++;
+        if (at < x->type.rank && x->type.dim[at] == n->type.dim[i]) axis[i] = inner[at++];
+        else if (size_is(n->type.dim[i], 1)) axis[i] = -1;
+        else return -1;
+    }
+    return slot;
+}
+
+/* Is every axis of the slot among those of a view of it, but for some of size 1, and no other? */
+static bool all_axes(const Slot *s, int rank, const int *axis) {
+    bool there[MAX_RANK] = {false};
+    for (int i = 0; i < rank; i++) {
+        if (axis[i] < 0) return false;
+        there[axis[i]] = true;
+    }
+    for (int i = 0; i < s->type.rank; i++)
+        if (!there[i] && !size_is(s->type.dim[i], 1)) return false;
+    return true;
+}
+
+static bool is_view_of_slot(const QuantScope *scope, const Node *n) {
+    int axis[MAX_RANK];
+    return quantize_trace(scope, n, axis) >= 0;
+}
+
+static bool use_product(Use *u, const Node *n, int k, const int *axis) {
+    const char *labels = n->attrs.labels[k], *result = n->attrs.labels[2];
+    bool some = false;
+    if (n->type.dtype != DT_F32) return false;
+    for (int i = 0; labels[i]; i++) {
+        bool summed = !strchr(result, labels[i]);
+        if (u->seen[axis[i]] && u->summed[axis[i]] != summed) return false;
+        u->seen[axis[i]] = true;
+        u->summed[axis[i]] = summed;
+        some |= summed;
+    }
+    u->product = true;
+    return some && n->in[!k]->type.rank + 2 <= MAX_RANK && n->type.rank + 2 <= MAX_RANK;
+}
+
+static bool use_gather(Use *u, const Node *n, const int *axis) {
+    for (int i = 0; i < n->in[0]->type.rank; i++)
+        if (axis[i] != i) return false;
+    if (n->attrs.flag || (u->gathered >= 0 && u->gathered != n->attrs.axis)) return false;
+    u->gathered = n->attrs.axis;
+    return n->type.rank + 2 <= MAX_RANK;
+}
+
+static bool is_marked(const QuantScope *scope, const Node *n, const Use *uses) {
+    int axis[MAX_RANK], slot = quantize_trace(scope, n, axis);
+    return slot >= 0 && uses[slot].marked;
+}
+
+static void look_at_operands(const Program *p, const QuantScope *scope, const Node *n, Use *uses) {
+    int axis[MAX_RANK];
+    for (int k = 0; k < n->n_in; k++) {
+        int slot = quantize_trace(scope, n->in[k], axis);
+        bool inside = n->op == OP_SCAN && k < n->attrs.counts[0]; /* what reads it stands in the body */
+        if (slot < 0 || !uses[slot].marked || inside || is_view_of_slot(scope, n)) continue;
+        Use *u = &uses[slot];
+        bool fits = all_axes(p->slots.at[slot], n->in[k]->type.rank, axis);
+        if (n->op == OP_CONTRACT) fits = fits && !is_marked(scope, n->in[!k], uses) && use_product(u, n, k, axis);
+        else fits = fits && n->op == OP_GATHER && k == 0 && use_gather(u, n, axis);
+        if (!fits && !u->spoiler) u->spoiler = n;
+    }
+}
+
+static void spoil(const QuantScope *scope, const Node *n, Use *uses) {
+    int axis[MAX_RANK], slot = quantize_trace(scope, n, axis);
+    if (slot >= 0 && !uses[slot].spoiler) uses[slot].spoiler = n;
+}
+
+static void look_at_graph(const Program *p, const QuantScope *scope, const Graph *g, Use *uses) {
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        look_at_operands(p, scope, n, uses);
+        if (n->op == OP_SCAN) look_at_graph(p, &(QuantScope){scope, n}, n->attrs.body, uses);
+    }
+    for (int i = 0; i < g->results.n; i++) spoil(scope, g->results.at[i].value, uses);
+    for (int i = 0; i < g->effects.n; i++)
+        if (g->effects.at[i].value) spoil(scope, g->effects.at[i].value, uses);
+}
+
+/* False: training changes a marked weight, and that was said. */
+static bool look_at_entry(PassContext *c, const Program *p, const Entry *e, Use *uses) {
+    const Graph *g = e->graph;
+    look_at_graph(p, NULL, g, uses);
+    for (int i = 0; i < g->effects.n; i++) {
+        const Effect *x = &g->effects.at[i];
+        if (x->kind != EFFECT_STORE || !uses[x->index].marked) continue;
+        const Slot *s = p->slots.at[x->index];
+        Report *r = diag_error(c->diag, s->quant.loc, TRAINED, "`%s` is changed by `%s`, so it cannot be quantized", s->path, e->name);
+        diag_help(r, "keep the entries that only read it: --entries=NAME,...; or leave it out with `except`");
+        return false;
+    }
+    return true;
+}
+
+/* Axes of q; false: its groups would run over several axes. */
+static bool plan_axes(QuantPlan *q, const Use *u) {
+    int several = 0, long_axis = -1;
+    q->channels = q->length = 1;
+    for (int i = 0; i < q->declared.rank; i++) {
+        int64_t n = size_value(q->declared.dim[i]);
+        bool summed = u->product ? u->summed[i] : i != u->gathered;
+        *(summed ? &q->length : &q->channels) *= n;
+        if (!summed) {
+            q->channel[q->n_channels++] = i;
+            continue;
+        }
+        several += n > 1;
+        if (n > 1 || long_axis < 0) long_axis = i;
+        q->summed[q->n_summed++] = i;
+    }
+    if (!q->group) return true;
+    if (several > 1 || q->n_summed > 1 || q->declared.rank + 2 > MAX_RANK) return false;
+    q->groups = (q->length + q->group - 1) / q->group;
+    return true;
+}
+
+/* NULL: *why says why the weight stays. */
+static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, const char **why) {
+    *why = NULL;
+    if (u->spoiler && (u->spoiler->op == OP_ARG || is_view_of_slot(NULL, u->spoiler))) *why = "it is given out as it is";
+    else if (u->spoiler) *why = arena_printf(p->arena, "it is read by %s", op_row(u->spoiler->op)->name);
+    else if (s->type.dtype != DT_F32) *why = arena_printf(p->arena, "it is %s", dtype_name(s->type.dtype));
+    else if (u->product && u->gathered >= 0 && u->summed[u->gathered]) *why = "a product sums over the axis that is gathered from";
+    if (*why || (!u->product && u->gathered < 0)) return NULL; /* nobody reads it: no reason */
+    QuantPlan *q = NEW(c->scratch, QuantPlan);
+    *q = (QuantPlan){.slot = s, .declared = s->type, .scheme = s->quant.scheme, .group = s->quant.group};
+    if (plan_axes(q, u)) return q;
+    *why = "its products sum over several axes, which groups do not cross";
+    return NULL;
+}
+
+static Type stored_type(const Program *p, const QuantPlan *q, bool scales) {
+    Type t = {.dtype = q->scheme == QUANT_INT8 ? DT_I8 : DT_U8};
+    for (int i = 0; i < q->n_channels; i++) t.dim[t.rank++] = q->declared.dim[q->channel[i]];
+    for (int i = 0; i < q->n_summed && !q->group && !scales; i++) t.dim[t.rank++] = q->declared.dim[q->summed[i]];
+    if (scales) t.dtype = q->group ? DT_F16 : DT_F32;
+    if (q->group) t.dim[t.rank++] = size_const(p->sizes, q->groups);
+    if (q->group && !scales) t.dim[t.rank++] = size_const(p->sizes, q->scheme == QUANT_INT4 ? q->group / 2 : q->group);
+    return t;
+}
+
+/* The slot holds codes from here on, a new one at the end of the program their scales. */
+static void change_slot(Program *p, QuantPlan *q) {
+    Slot *s = q->slot, *scale = NEW(p->arena, Slot);
+    *scale = (Slot){.path = arena_printf(p->arena, "%s.scale", s->path), .kind = SLOT_PARAM, .type = stored_type(p, q, true),
+                    .frozen = true, .loc = s->loc, .index = p->slots.n};
+    PUSH(p->arena, p->slots, scale);
+    q->scale = scale;
+    s->type = stored_type(p, q, false);
+    quantize_values(p, q);
+}
+
+static bool same_place(Loc a, Loc b) {
+    return a.source == b.source && a.begin == b.begin;
+}
+
+/* One message a directive: about the weights that it left, or about its padded groups. */
+typedef struct Said {
+    Loc loc;
+    Report *report;
+    int n;
+} Said;
+typedef LIST(Said) SaidList;
+
+static void say(PassContext *c, SaidList *list, int code, const char *sentence, const Slot *s, const char *fact, const Node *reader) {
+    Said *said = NULL;
+    for (int i = 0; i < list->n; i++)
+        if (same_place(list->at[i].loc, s->quant.loc)) said = &list->at[i];
+    if (!said) {
+        Report *r = code == NOTHING ? diag_error(c->diag, s->quant.loc, code, "%s", sentence)
+                                    : diag_warning(c->diag, s->quant.loc, code, "%s", sentence);
+        PUSH(c->scratch, *list, ((Said){s->quant.loc, r, 0}));
+        said = &list->at[list->n - 1];
+    }
+    if (said->n++ < SAID_MOST) {
+        diag_fact(said->report, "`%s`: %s", s->path, fact);
+        if (reader && reader->loc.source && !reader->loc.source->library) diag_place(said->report, reader->loc, "here");
+    } else if (said->n == SAID_MOST + 1) diag_fact(said->report, "and more");
+}
+
+static void say_padded(PassContext *c, SaidList *list, const QuantPlan *q) {
+    if (!q->group || q->length % q->group == 0) return;
+    say(c, list, PADDED, "rows are filled up with zeros to whole groups", q->slot,
+        arena_printf(c->scratch, "%lld elements in groups of %d", (long long)q->length, q->group), NULL);
+}
+
+/* Does a directive at this place quantize anything? */
+static bool does_something(const Program *p, QuantPlan **plan, int n, Loc loc) {
+    for (int i = 0; i < n; i++)
+        if (plan[i] && same_place(p->slots.at[i]->quant.loc, loc)) return true;
+    return false;
+}
+
+QuantPlan **quantize_slots(PassContext *c, Program *p) {
+    int n = p->slots.n;
+    QuantPlan **plan = NEW_ARRAY(c->scratch, QuantPlan *, n + 1);
+    Use *uses = NEW_ARRAY(c->scratch, Use, n + 1);
+    SaidList left = {0}, nothing = {0}, padded = {0};
+    bool some = false;
+    for (int i = 0; i < n; i++) {
+        uses[i].marked = p->slots.at[i]->quant.scheme != QUANT_NONE;
+        uses[i].gathered = -1;
+        some |= uses[i].marked;
+    }
+    for (int i = 0; i < p->entries.n && some; i++)
+        if (!look_at_entry(c, p, p->entries.at[i], uses)) return plan;
+    const char **why = NEW_ARRAY(c->scratch, const char *, n + 1);
+    for (int i = 0; i < n; i++)
+        if (uses[i].marked) plan[i] = plan_slot(c, p, p->slots.at[i], &uses[i], &why[i]);
+    for (int i = 0; i < n; i++) {
+        Slot *s = p->slots.at[i];
+        if (plan[i]) say_padded(c, &padded, plan[i]);
+        if (!why[i]) continue;
+        if (does_something(p, plan, n, s->quant.loc)) say(c, &left, LEFT, "some weights stay as they are", s, why[i], uses[i].spoiler);
+        else say(c, &nothing, NOTHING, "none of these weights can be quantized", s, why[i], uses[i].spoiler);
+    }
+    for (int i = 0; i < n; i++) {
+        if (plan[i]) change_slot(p, plan[i]);
+        p->slots.at[i]->quant = (Quant){0};
+    }
+    return plan;
+}
