@@ -83,7 +83,7 @@ static const char *file_hash(Cache *c, const char *path) {
     for (int i = 0; i < c->digests.n; i++)
         if (!strcmp(c->digests.at[i].path, path)) return c->digests.at[i].hash;
     uint8_t hash[32];
-    struct CacheDigest d = {path, digest_file(path, hash) ? digest_hex(c->arena, hash) : NULL};
+    struct CacheDigest d = {arena_copy(c->arena, path, strlen(path)), digest_file(path, hash) ? digest_hex(c->arena, hash) : NULL};
     PUSH(c->arena, c->digests, d);
     return d.hash;
 }

@@ -80,9 +80,10 @@ static double stored(Tool *t, const Gate *g) {
     if (!o && error.line < 0) tool_fail(t, EXIT_INPUT, "--budget %s: %s", g->text, error.text);
     if (!o) tool_fail(t, EXIT_INPUT, "--budget %s: %s is no JSON: line %d: %s", g->text, g->file, error.line, error.text);
     json_t *value = json_object_get(o, g->name);
-    if (!json_is_number(value)) tool_fail(t, EXIT_INPUT, "--budget %s: %s has no number \"%s\"", g->text, g->file, g->name);
+    bool found = json_is_number(value);
     double number = json_number_value(value);
     json_decref(o);
+    if (!found) tool_fail(t, EXIT_INPUT, "--budget %s: %s has no number \"%s\"", g->text, g->file, g->name);
     return number;
 }
 
