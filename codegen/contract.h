@@ -48,7 +48,9 @@ typedef struct Contract {
     bool copies;                      /* this is the kernel that makes that copy */
     int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
-    int dot_lanes;                    /* of dot products: 1 where k is not contiguous in both operands */
+    int dot_lanes;                    /* of dot products: 1 where k is not contiguous in b, nor in a or its copy */
+    bool copied;                      /* a row of a, whose elements lie apart, is copied for its dot products */
+    bool columns_first;               /* the nest goes through panels of columns, and in each through the rows */
     int map_lanes;                    /* of the maps behind the product */
     Template *t;
     Point p; /* inside the nest; symbols of outer loops over k are added as they open */

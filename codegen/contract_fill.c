@@ -31,8 +31,9 @@ static const char *fill_nest(void *context, const char *const *args) {
     open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
     open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
     open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
+    if (c->sn >= 0 && c->columns_first) open_parallel(c, c->sn, c->width, true);
     if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
-    if (c->sn >= 0) open_parallel(c, c->sn, c->width, true);
+    if (c->sn >= 0 && !c->columns_first) open_parallel(c, c->sn, c->width, true);
     template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
     template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
     if (inside) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
@@ -263,7 +264,7 @@ static const char *fill_panel(void *context, const char *const *args) {
     for (int i = 0; i < c->kq; i++) k = flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
     if (c->kq >= 0) k = flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
     const char *place = arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
-                        c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
+                                     c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
     return c->copies || contract_copy_type(c) == c->type ? place : arena_printf(a, "%s(%s)", c->type_name, place);
 }
 
@@ -290,6 +291,8 @@ static const char *fill_b_square(void *context, const char *const *args) {
 
 static const char *fill_a_dot(void *context, const char *const *args) {
     Contract *c = context;
+    const char *limit = limit_of(c, c->size_k, c->dot_lanes);
+    if (c->copied) return arena_printf(c->w->arena, limit ? "ar[%s : %d < %s]" : "ar[%s : %d]", args[0], c->dot_lanes, limit);
     return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, c->dot_lanes);
 }
 
@@ -337,13 +340,27 @@ const char *contract_fill_epilogue(void *context, const char *const *args) {
 }
 
 static const Hole HOLES[] = {
-    {"nest", 0, fill_nest},       {"copy_nest", 0, fill_copy_nest}, {"scalars", 0, contract_fill_scalars},
-    {"outer_k", 0, fill_outer_k}, {"m_loops", 0, fill_m_loops},     {"pack_loops", 1, fill_pack_loops},
-    {"k_loops", 1, fill_k_loops}, {"k_lanes", 0, fill_k_lanes},     {"a", 2, fill_a},
-    {"a_tile", 3, fill_a_tile},   {"a_rows", 2, fill_a_rows},       {"b", 2, fill_b},
-    {"panel", 3, fill_panel},     {"b_one", 2, fill_b_one},         {"b_square", 2, fill_b_square},
-    {"a_dot", 1, fill_a_dot},     {"b_dot", 2, fill_b_dot},         {"fma", 3, fill_fma},
-    {"total", 1, fill_total},     {"epilogue", 3, contract_fill_epilogue},   {"put", 1, fill_put},
+    {"nest", 0, fill_nest},
+    {"copy_nest", 0, fill_copy_nest},
+    {"scalars", 0, contract_fill_scalars},
+    {"outer_k", 0, fill_outer_k},
+    {"m_loops", 0, fill_m_loops},
+    {"pack_loops", 1, fill_pack_loops},
+    {"k_loops", 1, fill_k_loops},
+    {"k_lanes", 0, fill_k_lanes},
+    {"a", 2, fill_a},
+    {"a_tile", 3, fill_a_tile},
+    {"a_rows", 2, fill_a_rows},
+    {"b", 2, fill_b},
+    {"panel", 3, fill_panel},
+    {"b_one", 2, fill_b_one},
+    {"b_square", 2, fill_b_square},
+    {"a_dot", 1, fill_a_dot},
+    {"b_dot", 2, fill_b_dot},
+    {"fma", 3, fill_fma},
+    {"total", 1, fill_total},
+    {"epilogue", 3, contract_fill_epilogue},
+    {"put", 1, fill_put},
     {NULL, 0, NULL},
 };
 

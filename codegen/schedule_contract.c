@@ -12,6 +12,7 @@
 #include "codegen/contract.h"
 
 #define DOTS       4          /* columns of one round of dot products */
+#define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
 #define KC         512        /* longest packed block of k */
 #define LONG_BLOCK 192        /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
@@ -23,9 +24,14 @@
 
 /* ---- rows */
 
+static int64_t tiles(int64_t n, int64_t of) {
+    return (n + of - 1) / of;
+}
+
+/* Few rows, each by itself. Columns go first: a part of B serves all rows while it is in a cache. */
 static void emit_rows(Contract *c) {
     Work *w = c->w;
-    int64_t low, high;
+    int64_t low, high, k = 0;
     w->kind = "rows";
     c->mb = 1;
     c->width = c->sn < 0 ? 1 : 4 * w->machine->lanes;
@@ -35,9 +41,15 @@ static void emit_rows(Contract *c) {
     size_range(c->size_n, &low, &high);
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
     c->nv = (int)(c->width / c->lanes);
-    bool along_k = c->lanes > 1 && contract_contiguous(c->at_a, c->sk) && contract_contiguous(c->at_b, c->sk);
+    bool dots = c->lanes > 1 && c->sn >= 0 && contract_contiguous(c->at_b, c->sk);
+    c->copied =
+        dots && !contract_contiguous(c->at_a, c->sk) && c->n[GROUP_K] == 1 && size_is_const(c->size_k, &k) && k <= ROW_COPIED;
+    bool along_k = c->lanes > 1 && contract_contiguous(c->at_b, c->sk) && (c->copied || contract_contiguous(c->at_a, c->sk));
     c->dot_lanes = along_k ? c->lanes : 1;
+    c->columns_first = true;
     contract_begin(c);
+    template_number(c->t, "copied", c->copied);
+    template_number(c->t, "KR", c->copied ? tiles(k, c->lanes) * c->lanes : 0);
     template_number(c->t, "stream", c->lanes > 1 && contract_contiguous(c->at_b, c->sn));
     template_number(c->t, "DOTS", c->sn < 0 ? 1 : DOTS);
     template_set(c->t, "TV", along_k ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name);
@@ -58,10 +70,6 @@ static double step_cost(const TileTarget *t, int rows, int vectors) {
     double work = rows * vectors, loads = vectors + 0.5 * rows;
     if (work < t->in_flight) work = t->in_flight;
     return (work > loads ? work : loads) + 0.05 * loads + 0.5;
-}
-
-static int64_t tiles(int64_t n, int64_t of) {
-    return (n + of - 1) / of;
 }
 
 /* A part of n of at most `most`: a divisor, if there is one that is not much smaller. */
@@ -146,7 +154,8 @@ int contract_packed_slot(const Contract *c) {
 
 /* May B be read from a copy? It must be a weight that the plan allows, of sizes known now. */
 bool contract_can_pack(const Contract *c) {
-    if (contract_packed_slot(c) < 0 || c->k->limit.seen || !contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
+    if (contract_packed_slot(c) < 0 || c->k->limit.seen || !contract_stride(c->at_b, c->sn) ||
+        !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
         return false;
     for (int s = 0; s < c->sp->n; s++)
         if (c->at_b->at.coef[s] && (!size_is_static(c->at_b->at.coef[s]) || !size_is_static(c->sp->symbol[s].n))) return false;
@@ -209,7 +218,8 @@ static bool is_direct(const Contract *c) {
 /* Is packing B a matter of transposing? */
 static bool is_transposed(const Contract *c) {
     DType d = c->at_b->base->type.dtype;
-    return c->type == DT_F32 && (d == DT_F32 || d == DT_I8) && c->lanes > 1 && !contract_contiguous(c->at_b, c->sn) && contract_contiguous(c->at_b, c->sk);
+    return c->type == DT_F32 && (d == DT_F32 || d == DT_I8) && c->lanes > 1 && !contract_contiguous(c->at_b, c->sn) &&
+           contract_contiguous(c->at_b, c->sk);
 }
 
 /* ---- packed weights

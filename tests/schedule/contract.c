@@ -187,7 +187,7 @@ static bool agrees(Harness *h, uint64_t seed) {
         work *= (double)v;
         if (!strchr(lo, 'a' + i)) terms *= (double)v;
     }
-    h->tolerance = fmax(2e-4, 0x1p-23 * terms); /* an ulp for each of the terms: a kernel may add them in any order */
+    h->tolerance = fmax(4e-4, 0x1p-21 * terms); /* some ulps for each of the terms, which may nearly cancel: a kernel may add them in any order */
     bool ok = true;
     if (work < 4e6) {
         for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = random_tensor(&c, &c.e->inputs[i].type, sizes);
