@@ -192,12 +192,14 @@ const char *entry_place_text(Arena *arena, Loc at) {
 }
 
 /* The constant RtFloats of a call, *n of them: what it has stored when it returns. Of several calls, each of which stores a
- * part, it is the last. */
+ * part, it is the last. What is seen in part is not looked at: beyond that part stands what was there before, and a NaN in it
+ * comes out of the product behind. */
 static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCall *call, bool last, int *n) {
     Module *m = c->m;
     LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, k->writes.n + 1);
     *n = 0;
-    for (int i = 0; i < k->writes.n && (last || call->when); i++) {
+    bool in_part = k->limit.seen && k->limit.axis >= 0;
+    for (int i = 0; i < k->writes.n && (last || call->when) && !in_part; i++) {
         const Node *w = k->writes.at[i];
         int a = 0;
         while (a < call->n_args && (call->args[a].kind != ARG_VALUE || call->args[a].node != w)) a++;
