@@ -70,12 +70,10 @@ static bool level_agrees(uint64_t seed, int level, const Eval *values, const Eva
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
-                                                                     : argc > 1 ? from + 1
-                                                                                : 400;
+    const Seeds seeds = seeds_of(argc, argv, 400);
     int failures = 0, skipped = 0;
     Seen seen = {0, 0};
-    for (uint64_t seed = from; seed < to && failures < 5; seed++) {
+    for (uint64_t seed = seeds.from; seed < seeds.to && failures < 5; seed++) {
         Arena *a = arena_new();
         Diag *d = diag_new();
         Program *p = random_program(a, seed);
@@ -98,7 +96,7 @@ int main(int argc, char **argv) {
         arena_free(a);
     }
     if (getenv("SHOW")) printf("%ld kernels at -O0, %ld at -O2, %d skipped\n", seen.kernels_o0, seen.kernels_o2, skipped);
-    if (to - from > 100 && (skipped > (int)(to - from) / 10 || seen.kernels_o2 > seen.kernels_o0)) {
+    if (seeds.to - seeds.from > 100 && (skipped > (int)(seeds.to - seeds.from) / 10 || seen.kernels_o2 > seen.kernels_o0)) {
         printf("%d skipped, %ld kernels at -O0 and %ld at -O2\n", skipped, seen.kernels_o0, seen.kernels_o2);
         failures++;
     }

@@ -3,6 +3,7 @@
 #include "tests/passes/graphs.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 uint64_t rng_next(Rng *r) {
@@ -17,6 +18,12 @@ int rng_below(Rng *r, int n) {
 }
 double rng_unit(Rng *r) {
     return (double)(rng_next(r) >> 11) * 0x1p-52 - 1.0;
+}
+
+Seeds seeds_of(int argc, char **argv, uint64_t usual) {
+    if (argc < 2) return (Seeds){0, usual};
+    uint64_t from = strtoull(argv[1], NULL, 10);
+    return (Seeds){from, argc > 2 ? strtoull(argv[2], NULL, 10) : from + 1};
 }
 
 enum { D = 8, VOCAB = 11 };

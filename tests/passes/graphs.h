@@ -10,6 +10,12 @@ uint64_t rng_next(Rng *r);
 int rng_below(Rng *r, int n);
 double rng_unit(Rng *r); /* -1 .. 1 */
 
+/* The seeds that a test of random cases goes through: 0 to usual - 1, or FROM to TO - 1, or FROM alone of its arguments. */
+typedef struct Seeds {
+    uint64_t from, to;
+} Seeds;
+Seeds seeds_of(int argc, char **argv, uint64_t usual);
+
 /* A random valid program with one entry "run": forward values, gradients of a loss, updates of slots, checks, a scan. */
 Program *random_program(Arena *a, uint64_t seed);
 /* The same with `gradients` only if asked. Feature bits choose what may occur. */

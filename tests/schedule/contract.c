@@ -202,22 +202,11 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
-                                                                     : argc > 1 ? from + 1
-                                                                                : 90;
-    int failures = 0, chosen = argc > 3 ? atoi(argv[3]) : 0;
-    if (chosen && !harness_can_run(chosen)) return printf("this processor has no level %d\n", chosen), 1;
     Harness h = {.show = getenv("SHOW") != NULL};
-    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
-        int level = chosen ? chosen : 2 + (int)(seed % 3);
-        h.mode = chosen || (seed % 4 && harness_can_run(level)) ? BY_CODE : BY_TILE;
-        h.target = harness_target(level, 2);
-        failures += !agrees(&h, seed);
-    }
-    if (h.kinds[KERNEL_CONTRACT] < (int)(to - from) / 2)
-        failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
-    if (to - from >= 60 && h.packs < (int)(to - from) / 45) failures++, printf("only %d weights were packed\n", h.packs);
-    if (chosen && !failures) printf("%d kernels with a product\n", h.kinds[KERNEL_CONTRACT]);
-    if (to - from >= 60 && h.prologues < (int)(to - from) / 45) failures++, printf("only %d weights were unpacked\n", h.prologues);
-    return failures != 0;
+    Sweep s = harness_sweep(&h, argc, argv, 90, 4, agrees);
+    if (h.kinds[KERNEL_CONTRACT] < s.cases / 2) s.failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
+    if (s.cases >= 60 && h.packs < s.cases / 45) s.failures++, printf("only %d weights were packed\n", h.packs);
+    if (s.cases >= 60 && h.prologues < s.cases / 45) s.failures++, printf("only %d weights were unpacked\n", h.prologues);
+    if (s.level && !s.failures) printf("%d kernels with a product\n", h.kinds[KERNEL_CONTRACT]);
+    return s.failures != 0;
 }

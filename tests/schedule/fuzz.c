@@ -25,13 +25,11 @@ static bool agrees(Harness *h, uint64_t seed, int level) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
-                                                                     : argc > 1 ? from + 1
-                                                                                : 20;
+    const Seeds seeds = seeds_of(argc, argv, 20);
     bool tile = argc < 4 || strcmp(argv[3], "tile") == 0, code = argc < 4 || strcmp(argv[3], "code") == 0;
     int failures = 0;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
-    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
+    for (uint64_t seed = seeds.from; seed < seeds.to && failures < 8; seed++) {
         int level = 2 + (int)(seed % 3), plan = seed % 2 ? 2 : 0;
         h.target = harness_target(level, plan);
         h.mode = BY_TILE;

@@ -1,6 +1,8 @@
 /* harness.c -- see harness.h. */
 #include "tests/schedule/harness.h"
 
+#include "tests/passes/graphs.h"
+
 #include "tests/seen.h"
 #include "codegen/cpu/lower.h"
 #include "codegen/schedule.h"
@@ -58,6 +60,23 @@ bool harness_can_run(int level) {
                __builtin_cpu_supports("avx512dq");
     if (level == 3) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return true;
+}
+
+Sweep harness_sweep(Harness *h, int argc, char **argv, uint64_t usual, unsigned tile, bool (*agrees)(Harness *h, uint64_t seed)) {
+    const Seeds seeds = seeds_of(argc, argv, usual);
+    Sweep s = {.cases = (int)(seeds.to - seeds.from), .level = argc > 3 ? atoi(argv[3]) : 0};
+    if (s.level && !harness_can_run(s.level)) {
+        printf("this processor has no level %d\n", s.level);
+        s.failures = 1;
+        return s;
+    }
+    for (uint64_t seed = seeds.from; seed < seeds.to && s.failures < 8; seed++) {
+        int level = s.level ? s.level : 2 + (int)(seed % 3);
+        h->mode = s.level || (seed % tile && harness_can_run(level)) ? BY_CODE : BY_TILE;
+        h->target = harness_target(level, 2);
+        s.failures += !agrees(h, seed);
+    }
+    return s;
 }
 
 static int64_t size_of(const Run *r, Size s) {

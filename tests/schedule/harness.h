@@ -28,4 +28,11 @@ Target harness_target(int level, int optimize); /* x86-64-v<level> */
 bool harness_can_run(int level);                /* this machine has the instructions */
 /* Plans and runs entry e of a program that went through the passes. False: what differs was printed. */
 bool harness_run(Harness *h, const Program *p, const Entry *e, const Eval *values, int plan_level, const char *name);
+/* Cases of seeds (tests/passes/graphs.h) through `agrees`, until eight fail: x86-64-v2, v3 and v4 in turn, by code where this
+ * machine has the instructions, but every `tile`th case by the tile interpreter. A third argument of the program, LEVEL, makes it
+ * code of that one alone. failures: 1 where this machine cannot run that. */
+typedef struct Sweep {
+    int cases, failures, level; /* level 0: all */
+} Sweep;
+Sweep harness_sweep(Harness *h, int argc, char **argv, uint64_t usual, unsigned tile, bool (*agrees)(Harness *h, uint64_t seed));
 #endif

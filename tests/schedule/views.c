@@ -271,12 +271,10 @@ static bool agrees(Harness *h, uint64_t seed, int level) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
-                                                                     : argc > 1 ? from + 1
-                                                                                : 150;
+    const Seeds seeds = seeds_of(argc, argv, 150);
     int failures = 0;
     Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL};
-    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
+    for (uint64_t seed = seeds.from; seed < seeds.to && failures < 8; seed++) {
         int level = 2 + (int)(seed % 3);
         h.mode = seed % 4 == 0 && harness_can_run(level) ? BY_CODE : BY_TILE;
         h.target = harness_target(level, 2);

@@ -142,24 +142,15 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2   ? strtoull(argv[2], NULL, 10)
-                                                                     : argc > 1 ? from + 1
-                                                                                : 60;
-    int failures = 0;
     Harness h = {.tolerance = 2e-5,
                  .of_largest = ERROR_MOST,
                  .like = {"winograd4", "winograd2", "winograd_w"},
                  .show = getenv("SHOW") != NULL};
-    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
-        int level = 2 + (int)(seed % 3);
-        h.mode = seed % 8 && harness_can_run(level) ? BY_CODE : BY_TILE;
-        h.target = harness_target(level, 2);
-        failures += !agrees(&h, seed);
-    }
+    Sweep s = harness_sweep(&h, argc, argv, 60, 8, agrees);
     if (h.show)
         printf("%d kernels; %d, %d, %d calls by tiles; largest error %.1e of the largest result\n", h.kernels, h.calls_like[0],
                h.calls_like[1], h.calls_like[2], h.worst);
-    for (int i = 0; i < 3 && to - from >= 60; i++)
-        if (h.calls_like[i] < 2) failures++, printf("only %d calls of %s\n", h.calls_like[i], h.like[i]);
-    return failures != 0;
+    for (int i = 0; i < 3 && s.cases >= 60; i++)
+        if (h.calls_like[i] < 2) s.failures++, printf("only %d calls of %s\n", h.calls_like[i], h.like[i]);
+    return s.failures != 0;
 }
