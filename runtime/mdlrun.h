@@ -23,6 +23,7 @@
 #include "runtime/mdl.h"
 #include "runtime/sizes.h"
 
+#include <gelf.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -109,6 +110,8 @@ bool tool_int(const char *text, int64_t *value); /* whole text; underscores and 
 /* ---- mdlrun_meta.c ------------------------------------------------------------------------------------------------------- */
 
 json_t *meta_read(Tool *t, const char *path); /* verified; ends the command when path is not an artifact */
+/* The bytes of section .mdl.meta, inside the file that elf reads. NULL: there are none, *why says so. */
+const char *meta_section(Elf *elf, size_t *size, const char **why);
 json_t *meta_parse(Tool *t, const char *path, const char *section, size_t size); /* of the section's bytes */
 char *meta_entry_text(Tool *t, const json_t *meta, const json_t *entry); /* "train step[b](x: f32[b, 8]) -> (loss: f32)" */
 int command_info(Tool *t);

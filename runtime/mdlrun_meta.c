@@ -25,7 +25,7 @@
  * "cached" marks a result that depends on a cache: `eval` reports its last value instead of the mean. */
 #include "runtime/mdlrun.h"
 
-#include <elf.h>
+#include <gelf.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,58 +41,41 @@ static uint64_t number_at(const char *at, int bytes) {
     return v;
 }
 
-/* The tables of ELF, in the form of 64 bits whatever the file's is. */
-static Elf64_Ehdr elf_header(const char *file, bool wide) {
-    Elf64_Ehdr head;
-    Elf32_Ehdr narrow;
-    memcpy(&head, file, sizeof head);
-    if (wide) return head;
-    memcpy(&narrow, file, sizeof narrow);
-    return (Elf64_Ehdr){.e_type = narrow.e_type,
-                        .e_shoff = narrow.e_shoff,
-                        .e_shentsize = narrow.e_shentsize,
-                        .e_shnum = narrow.e_shnum,
-                        .e_shstrndx = narrow.e_shstrndx};
-}
-
-static Elf64_Shdr elf_section(const char *at, bool wide) {
-    Elf64_Shdr section;
-    Elf32_Shdr narrow;
-    if (wide) {
-        memcpy(&section, at, sizeof section);
-        return section;
+/* libelf holds every offset against the file's length before it gives anything away. */
+const char *meta_section(Elf *elf, size_t *size, const char **why) {
+    size_t names;
+    *why = "its table of sections is damaged or missing";
+    if (elf_getshdrstrndx(elf, &names)) return NULL;
+    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
+        GElf_Shdr head;
+        const char *name = gelf_getshdr(section, &head) ? elf_strptr(elf, names, head.sh_name) : NULL;
+        if (!name || strcmp(name, ".mdl.meta")) continue;
+        size_t length;
+        const char *file = elf_rawfile(elf, &length);
+        *why = "its section .mdl.meta is cut off";
+        if (!file || head.sh_type == SHT_NOBITS || head.sh_offset > length || length - head.sh_offset < head.sh_size) return NULL;
+        *size = head.sh_size;
+        return file + head.sh_offset;
     }
-    memcpy(&narrow, at, sizeof narrow);
-    return (Elf64_Shdr){
-        .sh_name = narrow.sh_name, .sh_type = narrow.sh_type, .sh_offset = narrow.sh_offset, .sh_size = narrow.sh_size};
+    *why = "it has no section .mdl.meta";
+    return NULL;
 }
 
-/* The bytes of section .mdl.meta inside the file; every offset is checked against the file's length. */
 static const char *elf_meta(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
-    if (length < sizeof(Elf64_Ehdr)) not_artifact(t, path, "it is no ELF file");
-    if ((file[EI_CLASS] != ELFCLASS64 && file[EI_CLASS] != ELFCLASS32) || file[EI_DATA] != ELFDATA2LSB)
-        not_artifact(t, path, "it is no little-endian ELF file");
-    bool wide = file[EI_CLASS] == ELFCLASS64;
-    size_t row = wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
-    Elf64_Ehdr head = elf_header(file, wide);
-    if (head.e_type != ET_DYN) not_artifact(t, path, "it is no shared library (compile with -o NAME.so)");
-    if (head.e_shentsize != row || head.e_shoff > length || (length - head.e_shoff) / row < head.e_shnum ||
-        head.e_shstrndx >= head.e_shnum)
-        not_artifact(t, path, "its table of sections is damaged or missing");
-    Elf64_Shdr names = elf_section(file + head.e_shoff + head.e_shstrndx * row, wide);
-    if (names.sh_offset > length || length - names.sh_offset < names.sh_size)
-        not_artifact(t, path, "its table of sections is damaged or missing");
-    const char wanted[] = ".mdl.meta";
-    for (int i = 0; i < head.e_shnum; i++) {
-        Elf64_Shdr section = elf_section(file + head.e_shoff + (size_t)i * row, wide);
-        if (section.sh_name > names.sh_size || names.sh_size - section.sh_name < sizeof wanted) continue;
-        if (memcmp(file + names.sh_offset + section.sh_name, wanted, sizeof wanted)) continue;
-        if (section.sh_type == SHT_NOBITS || section.sh_offset > length || length - section.sh_offset < section.sh_size)
-            not_artifact(t, path, "its section .mdl.meta is cut off");
-        *size = section.sh_size;
-        return file + section.sh_offset;
+    const char *why = "it is no little-endian ELF file", *at = NULL;
+    GElf_Ehdr head;
+    elf_version(EV_CURRENT);
+    Elf *elf = elf_memory((char *)(uintptr_t)file, length);
+    if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &head) && head.e_ident[EI_DATA] == ELFDATA2LSB) {
+        size_t row = gelf_fsize(elf, ELF_T_SHDR, 1, EV_CURRENT);
+        if (head.e_type != ET_DYN) why = "it is no shared library (compile with -o NAME.so)";
+        else if (head.e_shentsize != row || head.e_shoff > length || (length - head.e_shoff) / row < head.e_shnum)
+            why = "its table of sections is damaged or missing";
+        else at = meta_section(elf, size, &why);
     }
-    not_artifact(t, path, "it has no section .mdl.meta");
+    elf_end(elf);
+    if (!at) not_artifact(t, path, why);
+    return at; /* in the file, not in what libelf made of it */
 }
 
 /* A number of WebAssembly: seven bits a byte, lowest first. False: it does not end where it must. */

@@ -167,21 +167,6 @@ static int kernel_compare(const void *a, const void *b) {
     return x->bytes != y->bytes ? (x->bytes < y->bytes) - (x->bytes > y->bytes) : strcmp(x->function, y->function);
 }
 
-static const char *description_find(Tool *t, const char *path, Elf *elf, size_t *size) {
-    size_t names;
-    if (elf_getshdrstrndx(elf, &names)) not_readable(t, path);
-    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
-        GElf_Shdr head;
-        const char *name = gelf_getshdr(section, &head) ? elf_strptr(elf, names, head.sh_name) : NULL;
-        if (!name || strcmp(name, ".mdl.meta")) continue;
-        Elf_Data *data = elf_rawdata(section, NULL);
-        if (!data || !data->d_buf) not_readable(t, path);
-        *size = data->d_size;
-        return data->d_buf;
-    }
-    tool_fail(t, EXIT_INPUT, "%s is not an artifact of modelc: it has no section .mdl.meta", path);
-}
-
 Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **meta) {
     Sizes s = {.file = (int64_t)n};
     elf_version(EV_CURRENT);
@@ -189,7 +174,8 @@ Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **
     Elf *elf = elf_memory((char *)(uintptr_t)bytes, n);
     if (!elf || elf_kind(elf) != ELF_K_ELF) not_readable(t, path);
     size_t size = 0;
-    const char *description = description_find(t, path, elf, &size);
+    const char *why, *description = meta_section(elf, &size, &why);
+    if (!description) tool_fail(t, EXIT_INPUT, "%s is not an artifact of modelc: %s", path, why);
     *meta = meta_parse(t, path, description, size);
     sections_count(t, &s, path, elf, json_string_value(json_object_get(*meta, "name")));
     elf_end(elf);
