@@ -377,8 +377,8 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     c->unit->kernels++;
 }
 
-/* The module of a kernel: by its key alone, so that the same kernels meet in the same modules whatever else a program has, and a cache
- * of compiled modules serves its variants. The first holds entries and tables, and kernels only where there is no other. */
+/* The module of a kernel: by its key alone, so that the same kernels meet in the same modules whatever else a program has, and a
+ * cache of compiled modules serves its variants. The first holds entries and tables, and kernels only where there is no other. */
 static int module_of(const EntryUnit *u, const Kernel *k) {
     uint32_t hash = 2166136261u;
     for (const char *s = k->key ? k->key : ""; *s; s++) hash = (hash ^ (unsigned char)*s) * 16777619u;
