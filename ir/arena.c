@@ -1,9 +1,12 @@
 /* arena.c -- chunks in a list; under ASan one chunk per object. */
 #include "ir/arena.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ONE_EACH 1
@@ -21,8 +24,9 @@ struct Chunk {
     Chunk *next;
     size_t used, size; /* bytes after the header */
 };
-/* A larger chunk comes from the system, and as zeros: calloc need not write them. */
-enum { FIRST_CHUNK = 64 << 10, LATER_CHUNK = 256 << 10 };
+/* A graph of thousands of nodes spent more time on first touches of pages than on anything else: what outgrows a first chunk lies on
+ * pages of 2 MB, where the system has them. */
+enum { FIRST_CHUNK = 64 << 10, HUGE_PAGE = 2 << 20 };
 #define HEADER ((sizeof(Chunk) + 15) & ~(size_t)15)
 
 struct Arena {
@@ -39,11 +43,33 @@ static void *must(void *p) {
 
 Arena *arena_new(void) { return must(calloc(1, sizeof(Arena))); }
 
+static bool is_mapped(size_t bytes) { return !ONE_EACH && bytes > FIRST_CHUNK; }
+
+/* Zeros: as many bytes as asked for, or whole huge pages. */
+static Chunk *chunk_new(size_t bytes) {
+    Chunk *c;
+    if (is_mapped(bytes)) {
+        bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        char *at = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at == MAP_FAILED) must(NULL);
+        size_t before = -(uintptr_t)at % HUGE_PAGE;
+        if (before) munmap(at, before);
+        if (before < HUGE_PAGE) munmap(at + before + bytes, HUGE_PAGE - before);
+        c = (Chunk *)(at + before);
+        madvise(c, bytes, MADV_HUGEPAGE);
+    } else {
+        c = must(calloc(1, bytes));
+    }
+    c->size = bytes - HEADER;
+    return c;
+}
+
 void arena_free(Arena *a) {
     if (!a) return;
     for (Chunk *c = a->chunks, *next; c; c = next) {
         next = c->next;
-        free(c);
+        if (is_mapped(HEADER + c->size)) munmap(c, HEADER + c->size);
+        else free(c);
     }
     free(a);
 }
@@ -53,10 +79,8 @@ void *arena_alloc(Arena *a, size_t bytes) {
     size_t need = (bytes + 15) & ~(size_t)15;
     Chunk *c = a->chunks;
     if (ONE_EACH || !c || c->size - c->used < need) {
-        size_t chunk = (c ? LATER_CHUNK : FIRST_CHUNK) - HEADER;
-        size_t size = ONE_EACH ? (bytes ? bytes : 1) : need > chunk ? need : chunk;
-        c = must(calloc(1, HEADER + size));
-        c->size = size;
+        size_t chunk = (c ? HUGE_PAGE : FIRST_CHUNK) - HEADER;
+        c = chunk_new(HEADER + (ONE_EACH ? (bytes ? bytes : 1) : need > chunk ? need : chunk));
         c->next = a->chunks;
         a->chunks = c;
         if (ONE_EACH) return (char *)c + HEADER;
