@@ -353,7 +353,7 @@ static bool cannot_write(const char *path) {
 }
 
 static bool write_one(const char *path, Bytes bytes) {
-    OutputFile file = {path, bytes};
+    OutputFile file = {path, content_of(bytes)};
     int failed;
     return output_write(&file, 1, &failed) || cannot_write(path);
 }
@@ -506,21 +506,21 @@ static void stage_compile(Compilation *c) {
 }
 
 /* Objects, weights and runtime to the library. */
-static bool stage_link(Compilation *c, const char *path, Bytes *library) {
+static bool stage_link(Compilation *c, const char *path, Content *library) {
     if (!artifact_link(c->artifact, library)) return cannot_write(path);
     stage_done(c, "link",
-               arena_printf(c->arena, "%zu bytes, %zu of them weights, content %s", library->n, artifact_weight_bytes(c->artifact),
+               arena_printf(c->arena, "%zu bytes, %zu of them weights, content %s", content_size(library), artifact_weight_bytes(c->artifact),
                             artifact_content_text(c->artifact)));
     return true;
 }
 
 /* What the library takes stays within the budgets of the program and of the command line. */
-static bool stage_budget(Compilation *c, Bytes library) {
+static bool stage_budget(Compilation *c, const Content *library) {
     Program *p = c->program;
     for (int i = 0; i < c->o->budgets.n; i++) PUSH(c->arena, p->budgets, c->o->budgets.at[i]);
     if (!p->budgets.n) return true;
     Sizes sizes;
-    mdlrun_sizes("modelc", c->o->output, library.at, library.n, &sizes);
+    mdlrun_sizes("modelc", c->o->output, library->bytes.at, library->bytes.n, content_size(library), &sizes);
     budget_check(c->arena, p, c->entries, c->artifact, &sizes, c->diag);
     return !diag_errors(c->diag);
 }
@@ -555,12 +555,12 @@ static Bytes depfile_text(const Compilation *c) {
 }
 
 /* Library, header, depfile: all of them or none. */
-static bool stage_write(Compilation *c, Bytes library) {
-    OutputFile files[3] = {{c->o->output, library},
-                           {path_with(c->arena, c->o->output, ".h"), artifact_header(c->arena, c->program, c->entries)}};
+static bool stage_write(Compilation *c, const Content *library) {
+    OutputFile files[3] = {{c->o->output, *library},
+                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries))}};
     int n = 2, failed;
     if (c->o->depfile_wanted || c->o->depfile) {
-        files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), depfile_text(c)};
+        files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), content_of(depfile_text(c))};
     }
     if (!output_write(files, n, &failed)) return cannot_write(files[failed].path);
     stage_done(c, "write", c->o->output);
@@ -631,11 +631,11 @@ static bool pipeline(Compilation *c, const char *path) {
     /* Machine code. */
     stage_compile(c);
     /* One file with weights, description and runtime in it. */
-    Bytes library;
+    Content library;
     if (!stage_link(c, o->output ? o->output : path, &library)) return false;
     /* Nothing is written that is larger than it may be. */
-    if (!stage_budget(c, library)) return false;
-    if (o->output) return stage_write(c, library);
+    if (!stage_budget(c, &library)) return false;
+    if (o->output) return stage_write(c, &library);
     bug("a library and no place for it");
 }
 
@@ -658,7 +658,7 @@ static int command_compile(Command *o) {
 
 /* The model compiled and loaded, without a file. NULL: said why. */
 static const mdl_model *model_compiled(Compilation *c) {
-    Bytes library;
+    Content library;
     if (!stage_passes(c) || !stage_plan(c)) return NULL;
     if (!target_chosen(c)) return NULL;
     if (c->target.platform != host_platform()) {

@@ -346,28 +346,53 @@ const char *artifact_content_text(const Artifact *a) {
     return digest_hex(a->arena, a->content);
 }
 
-bool artifact_link(Artifact *a, Bytes *file) {
-    Bytes objects[MODULES + 2], object;
+/* Values as elf_data lays them, `gap` bytes behind what was linked. */
+static void data_append(Artifact *a, size_t gap, Content *file) {
+    static const char zeros[4096];
+    LIST(Bytes) more = {0};
+    for (int i = 0; i < a->n_data; i++) {
+        for (size_t n; gap; gap -= n) {
+            n = gap < sizeof zeros ? gap : sizeof zeros;
+            PUSH(a->arena, more, ((Bytes){zeros, n}));
+        }
+        PUSH(a->arena, more, ((Bytes){a->data[i].data, a->data[i].bytes}));
+        gap = -a->data[i].bytes & 63;
+    }
+    if (gap) PUSH(a->arena, more, ((Bytes){zeros, gap}));
+    file->more = more.at;
+    file->n_more = more.n;
+}
+
+/* The linker reads all and writes all again, in fresh memory: from a megabyte on, values stay where they are until the file is
+ * written, which costs the gap that begins them on a page. */
+static bool data_apart(const Artifact *a) {
+    return a->options.kind == ARTIFACT_SHARED && artifact_weight_bytes(a) >= 1 << 20;
+}
+
+bool artifact_link(Artifact *a, Content *file) {
+    Bytes objects[MODULES + 2], object, *linked = &file->bytes;
     const char *error = NULL;
     int n = parts_objects(a, objects);
     const Platform *platform = a->options.target->platform;
+    *file = (Content){0};
     content_hash(a);
     a->meta = artifact_meta(a->arena, &a->options, a->units, &a->hashes, a->content);
-    if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta);
+    if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta, data_apart(a));
     else if (!wasm_data(a->arena, platform, a->data, a->n_data, a->meta, &objects[n++])) return false;
     const Embedded *runtime = runtime_find(a->arena, platform, a->options.core);
     if (!runtime) bug("this compiler has no runtime for %s inside", platform->name);
     objects[n++] = (Bytes){runtime->text, runtime->length};
     bool done = true;
     switch (a->options.kind) {
-    case ARTIFACT_SHARED: done = link_shared(a->arena, platform, a->options.strip, objects, n, file, &error); break;
-    case ARTIFACT_MODULE: done = link_module(a->arena, objects, n, file, &error); break;
-    case ARTIFACT_OBJECT: done = link_object(a->arena, objects, n, file, &error); break;
+    case ARTIFACT_SHARED: done = link_shared(a->arena, platform, a->options.strip, objects, n, linked, &error); break;
+    case ARTIFACT_MODULE: done = link_module(a->arena, objects, n, linked, &error); break;
+    case ARTIFACT_OBJECT: done = link_object(a->arena, objects, n, linked, &error); break;
     case ARTIFACT_ARCHIVE:
         done = link_object(a->arena, objects, n, &object, &error) &&
-               elf_archive(a->arena, object, arena_printf(a->arena, "%s.o", a->options.program->name), file, &error);
+               elf_archive(a->arena, object, arena_printf(a->arena, "%s.o", a->options.program->name), linked, &error);
         break;
     }
+    if (done && data_apart(a)) data_append(a, elf_place_data(platform, *linked), file);
     if (!done && error) bug("%s", error);
     return done;
 }

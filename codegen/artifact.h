@@ -51,7 +51,7 @@ int artifact_reused(const Artifact *a);               /* modules that the cache 
 const char *artifact_compile_text(const Artifact *a); /* for people: the time of each module */
 Bytes artifact_model_object(Artifact *a);             /* of the model alone, without runtime and weights */
 /* The file: false with errno where the system refused memory. */
-bool artifact_link(Artifact *a, Bytes *file);
+bool artifact_link(Artifact *a, Content *file);
 const char *artifact_content_text(const Artifact *a); /* after artifact_link: the hash of what is inside, as text; also in the description */
 int artifact_kernel_calls(const Artifact *a);     /* calls of kernels in all entries */
 int artifact_kernel_functions(const Artifact *a); /* different kernels behind them */

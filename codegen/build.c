@@ -186,7 +186,7 @@ static bool from_cache(Session *s, Build *b) {
     if (!cache_find(s->cache, b->key, &r)) return false;
     const char *header = path_with(s->arena, b->path, ".h"), *message = json_string_value(json_object_get(r.report, "message"));
     b->status = file_same(s->arena, b->path, r.library) && file_same(s->arena, header, r.header) ? BUILD_FRESH : BUILD_CACHED;
-    OutputFile files[] = {{b->path, r.library}, {header, r.header}};
+    OutputFile files[] = {{b->path, content_of(r.library)}, {header, content_of(r.header)}};
     int failed = 0;
     if (b->status == BUILD_CACHED && !output_write(files, 2, &failed)) {
         b->status = BUILD_FAILED;
@@ -352,7 +352,7 @@ static bool report_write(const Session *s) {
     }
     if (!s->o->junit) return true;
     char *text = build_junit(s->builds, s->n);
-    OutputFile file = {s->o->junit, {text, strlen(text)}};
+    OutputFile file = {s->o->junit, content_of((Bytes){text, strlen(text)})};
     int failed;
     bool done = output_write(&file, 1, &failed);
     if (!done) fprintf(stderr, "modelc: cannot write %s: %s\n", s->o->junit, strerror(errno));

@@ -72,7 +72,7 @@ static bool folders_make(const Cache *c, const char *path) {
 }
 
 static bool store_file(Cache *c, const char *path, Bytes bytes) {
-    OutputFile file = {path, bytes};
+    OutputFile file = {path, content_of(bytes)};
     int failed;
     if (folders_make(c, path) && output_write(&file, 1, &failed)) return true;
     cache_note(c, arena_printf(c->arena, "the cache %s cannot be written: %s", c->folder, strerror(errno)));

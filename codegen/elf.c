@@ -1,7 +1,9 @@
-/* elf.c -- four small writers of ELF: an object of raw data (500 MB of weights in 0.2 s: nothing but copies), a shared library
- * of names to link with, a relocatable object whose hidden symbols become local, and an archive around it. Formats: System V
+/* elf.c -- small writers of ELF: an object of raw data, and its place in a library where the linker should not see so much of it; a
+ * shared library of names to link with, a relocatable object whose hidden symbols become local, and an archive around it. Formats: System V
  * gABI, chapters 4 and 5; ar(5). */
 #include "codegen/elf.h"
+
+#include "ir/diag.h"
 
 #include <elf.h>
 #include <stdint.h>
@@ -15,10 +17,11 @@ static size_t round_up(size_t n, size_t to) {
 /* ---- 32 and 64 bits ------------------------------------------------------------------------------------------------------ */
 /* Tables are kept in their 64-bit form; a file has them in the form of its class. wide: ELFCLASS64. */
 
-typedef enum { IN_HEADER, IN_SECTION, IN_SYMBOL, IN_DYNAMIC } Part;
+typedef enum { IN_HEADER, IN_SEGMENT, IN_SECTION, IN_SYMBOL, IN_DYNAMIC } Part;
 
 static size_t part_bytes(bool wide, Part p) {
     static const size_t bytes[][2] = {[IN_HEADER] = {sizeof(Elf32_Ehdr), sizeof(Elf64_Ehdr)},
+                                      [IN_SEGMENT] = {sizeof(Elf32_Phdr), sizeof(Elf64_Phdr)},
                                       [IN_SECTION] = {sizeof(Elf32_Shdr), sizeof(Elf64_Shdr)},
                                       [IN_SYMBOL] = {sizeof(Elf32_Sym), sizeof(Elf64_Sym)},
                                       [IN_DYNAMIC] = {sizeof(Elf32_Dyn), sizeof(Elf64_Dyn)}};
@@ -50,7 +53,30 @@ static Elf64_Ehdr header_get(const char *at, bool wide) {
         return h;
     }
     memcpy(&n, at, sizeof n);
-    return (Elf64_Ehdr){.e_type = n.e_type, .e_shoff = n.e_shoff, .e_shnum = n.e_shnum};
+    return (Elf64_Ehdr){.e_type = n.e_type, .e_phoff = n.e_phoff, .e_phnum = n.e_phnum, .e_shoff = n.e_shoff, .e_shnum = n.e_shnum};
+}
+
+static void segment_put(char *at, bool wide, const Elf64_Phdr *s) {
+    Elf32_Phdr n = {.p_type = s->p_type,
+                    .p_offset = (Elf32_Off)s->p_offset,
+                    .p_vaddr = (Elf32_Addr)s->p_vaddr,
+                    .p_paddr = (Elf32_Addr)s->p_paddr,
+                    .p_filesz = (Elf32_Word)s->p_filesz,
+                    .p_memsz = (Elf32_Word)s->p_memsz,
+                    .p_flags = s->p_flags,
+                    .p_align = (Elf32_Word)s->p_align};
+    memcpy(at, wide ? (const void *)s : (const void *)&n, part_bytes(wide, IN_SEGMENT));
+}
+
+static Elf64_Phdr segment_get(const char *at, bool wide) {
+    Elf64_Phdr s;
+    Elf32_Phdr n;
+    if (wide) {
+        memcpy(&s, at, sizeof s);
+        return s;
+    }
+    memcpy(&n, at, sizeof n);
+    return (Elf64_Phdr){n.p_type, n.p_flags, n.p_offset, n.p_vaddr, n.p_paddr, n.p_filesz, n.p_memsz, n.p_align};
 }
 
 static void section_put(char *at, bool wide, const Elf64_Shdr *s) {
@@ -135,6 +161,7 @@ static void sections_put(char *file, size_t at, bool wide, Elf64_Shdr *sections,
 
 /* ---- data ---------------------------------------------------------------------------------------------------------------- */
 
+enum { LARGEST_PAGE = 64 << 10 }; /* of any platform */
 enum { S_NULL, S_WEIGHTS, S_META, S_SYMBOLS, S_STRINGS, S_NAMES, S_STACK, SECTIONS };
 
 static const char section_names[] = "\0.mdl.weights\0.mdl.meta\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
@@ -149,7 +176,7 @@ static Elf64_Sym hidden_symbol(Elf64_Word name, Elf64_Half section, size_t value
                        .st_size = bytes};
 }
 
-Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta) {
+Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta, bool apart) {
     bool wide = platform->wide;
     size_t *offset = NEW_ARRAY(arena, size_t, n + 1), weights = 0, text = 1;
     for (int i = 0; i < n; i++) {
@@ -164,20 +191,23 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
     for (int i = 0; i < n; i++)
         symbols[1 + i] = hidden_symbol(string_add(strings, &used, items[i].symbol), S_WEIGHTS, offset[i], items[i].bytes);
 
-    size_t weights_at = 4096, meta_at = round_up(weights_at + weights, 8), symbols_at = round_up(meta_at + meta.n, 8);
+    size_t weights_at = 4096, meta_at = round_up(weights_at + (apart ? 0 : weights), 8), symbols_at = round_up(meta_at + meta.n, 8);
     size_t symbol = part_bytes(wide, IN_SYMBOL), strings_at = symbols_at + symbol * (size_t)n_symbols;
     size_t names_at = strings_at + used, sections_at = round_up(names_at + sizeof section_names, 8);
     size_t total = sections_at + SECTIONS * part_bytes(wide, IN_SECTION);
     char *file = arena_alloc(arena, total);
-    for (int i = 0; i < n; i++) memcpy(file + weights_at + offset[i], items[i].data, items[i].bytes);
+    for (int i = 0; i < n && !apart; i++) memcpy(file + weights_at + offset[i], items[i].data, items[i].bytes);
     if (meta.n) memcpy(file + meta_at, meta.at, meta.n);
     for (int i = 0; i < n_symbols; i++) symbol_put(file + symbols_at + symbol * (size_t)i, wide, &symbols[i]);
     memcpy(file + strings_at, strings, used);
     memcpy(file + names_at, section_names, sizeof section_names);
 
     Elf64_Shdr sections[SECTIONS] = {
-        [S_WEIGHTS] =
-            {.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_offset = weights_at, .sh_size = weights, .sh_addralign = 4096},
+        [S_WEIGHTS] = {.sh_type = apart ? SHT_NOBITS : SHT_PROGBITS,
+                       .sh_flags = SHF_ALLOC,
+                       .sh_offset = weights_at,
+                       .sh_size = weights,
+                       .sh_addralign = apart ? LARGEST_PAGE : 4096},
         [S_META] = {.sh_type = SHT_PROGBITS, .sh_offset = meta_at, .sh_size = meta.n, .sh_addralign = 8},
         [S_SYMBOLS] = {.sh_type = SHT_SYMTAB,
                        .sh_offset = symbols_at,
@@ -193,6 +223,45 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
     sections_put(file, sections_at, wide, sections, SECTIONS, section_name);
     header_put(file, wide, elf_header(platform, ET_REL, sections_at, SECTIONS, S_NAMES));
     return (Bytes){file, total};
+}
+
+static bool is_apart(const Elf64_Shdr *s) {
+    return s->sh_type == SHT_NOBITS && (s->sh_flags & SHF_ALLOC) && !(s->sh_flags & SHF_WRITE);
+}
+
+/* The linker put the section at the end of what is read only, as memory without bytes. It becomes a segment of its own, whose entry
+ * takes the room of the one that describes the table itself, which libraries need not have. */
+size_t elf_place_data(const Platform *platform, Bytes library) {
+    bool wide = platform->wide;
+    char *file = (char *)(uintptr_t)library.at;
+    Elf64_Ehdr head = header_get(file, wide);
+    Elf64_Shdr section = {0};
+    size_t place = round_up(library.n, LARGEST_PAGE);
+    for (int i = 0; i < head.e_shnum && !is_apart(&section); i++) {
+        char *at = file + head.e_shoff + (size_t)i * part_bytes(wide, IN_SECTION);
+        section = section_get(at, wide);
+        if (!is_apart(&section)) continue;
+        Elf64_Shdr filled = section;
+        filled.sh_type = SHT_PROGBITS;
+        filled.sh_offset = place;
+        section_put(at, wide, &filled);
+    }
+    char *at = file + head.e_phoff;
+    if (!is_apart(&section) || segment_get(at, wide).p_type != PT_PHDR) bug("a library without room for its weights");
+    for (int i = 1; i < head.e_phnum; i++, at += part_bytes(wide, IN_SEGMENT)) {
+        Elf64_Phdr segment = segment_get(at + part_bytes(wide, IN_SEGMENT), wide);
+        bool holds = segment.p_type == PT_LOAD && segment.p_vaddr <= section.sh_addr && section.sh_addr - segment.p_vaddr < segment.p_memsz;
+        if (holds) segment.p_memsz = segment.p_filesz;
+        segment_put(at, wide, &segment);
+        if (!holds) continue;
+        if (segment.p_vaddr + segment.p_filesz > section.sh_addr) bug("weights are not the last of what is read only");
+        segment.p_offset = place;
+        segment.p_vaddr = segment.p_paddr = section.sh_addr;
+        segment.p_filesz = segment.p_memsz = section.sh_size;
+        segment_put(at + part_bytes(wide, IN_SEGMENT), wide, &segment);
+        return place - library.n;
+    }
+    bug("weights are in no segment");
 }
 
 /* ---- a library of names -------------------------------------------------------------------------------------------------- */

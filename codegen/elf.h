@@ -20,8 +20,12 @@ typedef struct ElfData {
 } ElfData;
 
 /* A relocatable object: section .mdl.weights (page-aligned, each item on 64 bytes), .mdl.meta. The
- * result is in the arena. */
-Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta);
+ * result is in the arena. apart: the section has its size and no bytes yet, for elf_place_data. */
+Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta, bool apart);
+
+/* Gives the section that was left without bytes its place behind the end of a linked library, whose tables are changed: how many
+ * bytes stand between the end and that place. */
+size_t elf_place_data(const Platform *platform, Bytes library);
 
 /* The same relocatable object with every hidden symbol that it defines made local, so that two artifacts link into one program.
  * False and *error when the object is not what a linker writes. */

@@ -19,20 +19,36 @@
 
 /* ---- memory files -------------------------------------------------------------------------------------------------------- */
 
-static bool write_all(int fd, const char *at, size_t n) {
-    while (n) {
-        ssize_t done = write(fd, at, n);
+Content content_of(Bytes bytes) {
+    return (Content){bytes, NULL, 0};
+}
+
+size_t content_size(const Content *c) {
+    size_t n = c->bytes.n;
+    for (int i = 0; i < c->n_more; i++) n += c->more[i].n;
+    return n;
+}
+
+static bool write_bytes(int fd, Bytes bytes) {
+    while (bytes.n) {
+        ssize_t done = write(fd, bytes.at, bytes.n);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) return false;
-        at += done;
-        n -= (size_t)done;
+        bytes.at += done;
+        bytes.n -= (size_t)done;
     }
     return true;
 }
 
-int memory_file(const char *name, Bytes bytes) {
+static bool write_all(int fd, const Content *c) {
+    bool done = write_bytes(fd, c->bytes);
+    for (int i = 0; done && i < c->n_more; i++) done = write_bytes(fd, c->more[i]);
+    return done;
+}
+
+int memory_file(const char *name, Content content) {
     int fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd >= 0 && !write_all(fd, bytes.at, bytes.n)) {
+    if (fd >= 0 && !write_all(fd, &content)) {
         int reason = errno;
         close(fd);
         errno = reason;
@@ -97,7 +113,7 @@ static bool link_run(Arena *arena, Command *c, const Bytes *objects, int n, Byte
     if (n > OBJECTS) bug("%d objects to link", n);
     *error = NULL;
     for (; opened < n; opened++) {
-        fd[opened] = memory_file("object", objects[opened]);
+        fd[opened] = memory_file("object", content_of(objects[opened]));
         ready = fd[opened] >= 0;
         if (!ready) break;
         add(c, arena_printf(arena, "/proc/self/fd/%d", fd[opened]));
@@ -185,11 +201,11 @@ static void pending_free(Pending *p) {
 }
 
 /* What is no regular file cannot be replaced by a rename. */
-static bool write_directly(const char *path, Bytes bytes) {
+static bool write_directly(const char *path, const Content *content) {
     bool standard = !strcmp(path, "-");
     if (standard) fflush(stdout);
     int fd = standard ? STDOUT_FILENO : open(path, O_WRONLY | O_CLOEXEC);
-    bool done = fd >= 0 && write_all(fd, bytes.at, bytes.n);
+    bool done = fd >= 0 && write_all(fd, content);
     int reason = errno;
     if (fd >= 0 && !standard && close(fd) && done) return false;
     errno = reason;
@@ -198,13 +214,13 @@ static bool write_directly(const char *path, Bytes bytes) {
 
 /* Writes and syncs the temporary file, with the permissions of the file that it will replace, if there is one. On failure
  * nothing is left of it. */
-static bool write_temporary(const char *temporary, Bytes bytes, const struct stat *replaced) {
+static bool write_temporary(const char *temporary, const Content *content, const struct stat *replaced) {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) return false;
     if (replaced && fchmod(fd, replaced->st_mode & 0777)) { /* a file system without permissions: then the usual ones must do */
         errno = 0;
     }
-    bool done = write_all(fd, bytes.at, bytes.n) && fsync(fd) == 0;
+    bool done = write_all(fd, content) && fsync(fd) == 0;
     int reason = errno;
     if (close(fd) && done) {
         done = false;
@@ -222,7 +238,7 @@ static bool pending_write(Pending *p, const OutputFile *file) {
         errno = EISDIR;
         return false;
     }
-    if (!strcmp(file->path, "-") || (exists && !S_ISREG(status.st_mode))) return write_directly(file->path, file->bytes);
+    if (!strcmp(file->path, "-") || (exists && !S_ISREG(status.st_mode))) return write_directly(file->path, &file->content);
     char *real = realpath(file->path, NULL); /* through symbolic links: the rename replaces the file, not the link */
     p->path = real ? real : strdup(file->path);
     if (!p->path || asprintf(&p->temporary, "%s.%ld.tmp", p->path, (long)getpid()) < 0) {
@@ -230,7 +246,7 @@ static bool pending_write(Pending *p, const OutputFile *file) {
         errno = ENOMEM;
         return false;
     }
-    if (write_temporary(p->temporary, file->bytes, exists ? &status : NULL)) return true;
+    if (write_temporary(p->temporary, &file->content, exists ? &status : NULL)) return true;
     int reason = errno;
     free(p->temporary);
     p->temporary = NULL;

@@ -16,12 +16,22 @@ bool link_imports(const char *name); /* does the runtime call this function of t
 /* One relocatable object of the objects, hidden symbols made local. */
 bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
 
-/* A file of memory alone, closed on exec, that holds these bytes; /proc/self/fd/N is its path. -1 with errno set. */
-int memory_file(const char *name, Bytes bytes);
+/* What a file will hold: bytes, and others behind them that nobody needs to have in one piece. */
+typedef struct Content {
+    Bytes bytes;
+    const Bytes *more;
+    int n_more;
+} Content;
+
+Content content_of(Bytes bytes);
+size_t content_size(const Content *c);
+
+/* A file of memory alone, closed on exec, that holds this; /proc/self/fd/N is its path. -1 with errno set. */
+int memory_file(const char *name, Content content);
 
 typedef struct OutputFile {
     const char *path;
-    Bytes bytes;
+    Content content;
 } OutputFile;
 
 /* Writes files as a whole, all of them or none: each to a temporary name beside it, synced; then they are renamed. False with

@@ -22,7 +22,7 @@ static void line(Assembly *s, const char *text) {
 
 /* The bytes stand here. */
 static void include(Assembly *s, Bytes bytes) {
-    int fd = memory_file("data", bytes);
+    int fd = memory_file("data", content_of(bytes));
     s->refused = s->refused || fd < 0;
     s->fd[s->n++] = fd;
     line(s, arena_printf(s->arena, "\t.incbin \"/proc/self/fd/%d\"", fd));

@@ -389,9 +389,11 @@ static const FileTensor *resolve(Elab *el, const Loading *l, const FileRef *r, c
 /* The elements as those of another type, which holds each: between floats they are rounded or widened, whatever else must be
  * the same number. The place of the first that is not goes to `bad`, and NULL is returned. */
 static const void *converted(Elab *el, const FileTensor *t, const Type *want, int64_t *bad) {
+    bool same_type = t->dtype == want->dtype;
+    if (same_type && t->bytes && (uintptr_t)t->data % (uintptr_t)dtype_bytes(t->dtype) == 0) return t->data; /* in the file */
     unsigned char *data = arena_alloc(el->arena, t->bytes + 16);
     if (t->bytes) memcpy(data, t->data, t->bytes);
-    if (t->dtype == want->dtype) return data;
+    if (same_type) return data;
     int64_t count = elements(t, 0, t->rank);
     bool from_float = dtype_is_float(t->dtype), to_float = dtype_is_float(want->dtype);
     Tensor *from = tensor_from_bytes(el->arena, t->dtype, 1, &count, data), *to = tensor_new(el->arena, want->dtype, 1, &count);

@@ -7,11 +7,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { HEADER_LIMIT = 100 * 1000 * 1000 };
 
@@ -142,21 +144,21 @@ static bool parse_bytes(Reading *r, const unsigned char *bytes, size_t size) {
 }
 
 static WeightStatus read_one(Arena *arena, const char *path, WeightFile *out, const char **error) {
-    FILE *f = fopen(path, "rb");
-    if (!f && errno == ENOENT) return WEIGHTS_MISSING;
-    if (!f) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) return WEIGHTS_MISSING;
+    if (fd < 0) {
         *error = arena_printf(arena, "it cannot be opened: %s", strerror(errno));
         return WEIGHTS_BAD;
     }
     struct stat st;
     WeightStatus status = WEIGHTS_BAD;
-    if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         *error = "it is not a regular file";
     } else {
         size_t size = (size_t)st.st_size;
-        unsigned char *bytes = arena_alloc(arena, size + 1);
-        if (fread(bytes, 1, size, f) != size) {
-            *error = arena_printf(arena, "it cannot be read: %s", ferror(f) ? strerror(errno) : "it ends too early");
+        const unsigned char *bytes = size ? arena_map(arena, fd, size) : NULL;
+        if (size && !bytes) {
+            *error = arena_printf(arena, "it cannot be read: %s", strerror(errno));
         } else {
             Reading r = {.arena = arena, .out = out};
             if (parse_bytes(&r, bytes, size)) status = WEIGHTS_OK;
@@ -166,7 +168,7 @@ static WeightStatus read_one(Arena *arena, const char *path, WeightFile *out, co
             out->size += size;
         }
     }
-    fclose(f);
+    close(fd);
     return status;
 }
 

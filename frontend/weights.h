@@ -24,7 +24,7 @@ typedef struct WeightFile {
     const char *path, *name; /* as given; without folders */
     LIST(FileTensor) tensors; /* sorted by name */
     LIST(const char *) read;  /* the files themselves: one, or the shards of a folder */
-    unsigned char *bytes;     /* of the whole file, in the arena */
+    const unsigned char *bytes; /* of the whole file, where it lies */
     size_t size;
     const char *broken;       /* the header is fine, the data is not: what is wrong; NULL: nothing */
 } WeightFile;

@@ -29,8 +29,16 @@ struct Chunk {
 enum { FIRST_CHUNK = 64 << 10, HUGE_PAGE = 2 << 20 };
 #define HEADER ((sizeof(Chunk) + 15) & ~(size_t)15)
 
+typedef struct Mapping Mapping;
+struct Mapping {
+    Mapping *next;
+    void *at;
+    size_t bytes;
+};
+
 struct Arena {
     Chunk *chunks; /* the one being filled first */
+    Mapping *mappings;
 };
 
 static void *must(void *p) {
@@ -66,6 +74,7 @@ static Chunk *chunk_new(size_t bytes) {
 
 void arena_free(Arena *a) {
     if (!a) return;
+    for (Mapping *m = a->mappings; m; m = m->next) munmap(m->at, m->bytes);
     for (Chunk *c = a->chunks, *next; c; c = next) {
         next = c->next;
         if (is_mapped(HEADER + c->size)) munmap(c, HEADER + c->size);
@@ -88,6 +97,15 @@ void *arena_alloc(Arena *a, size_t bytes) {
     void *p = (char *)c + HEADER + c->used;
     c->used += need;
     return p;
+}
+
+const void *arena_map(Arena *a, int fd, size_t bytes) {
+    void *at = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (at == MAP_FAILED) return NULL;
+    Mapping *m = NEW(a, Mapping);
+    *m = (Mapping){a->mappings, at, bytes};
+    a->mappings = m;
+    return at;
 }
 
 char *arena_copy(Arena *a, const char *text, size_t n) {

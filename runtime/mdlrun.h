@@ -124,8 +124,9 @@ const char *size_part_name(SizePart part);
 /* Bytes of a call's memory from an entry of the description; *most: at the upper limits of its run-time sizes. -1: they have none. */
 int64_t size_arena(const json_t *entry, bool *most);
 json_t *sizes_json(const Sizes *s, const json_t *meta);
-/* The same for a caller without a Tool; what *sizes points to lives until the process ends. */
-void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, Sizes *sizes);
+/* The same for a caller without a Tool, of a file of which he has the first n bytes, all but its weights; what *sizes points to lives
+ * until the process ends. */
+void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, size_t file, Sizes *sizes);
 json_t *mdlrun_report(const char *program, const char *path); /* sizes_json of a file, with its hashes */
 int mdlrun_size(const char *program, bool json, const char *path); /* `modelc size` */
 

@@ -46,19 +46,29 @@ const char *meta_section(Elf *elf, size_t *size, const char **why) {
     size_t names;
     *why = "its table of sections is damaged or missing";
     if (elf_getshdrstrndx(elf, &names)) return NULL;
+    size_t length;
+    const char *file = elf_rawfile(elf, &length), *found = NULL;
     for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
         GElf_Shdr head;
         const char *name = gelf_getshdr(section, &head) ? elf_strptr(elf, names, head.sh_name) : NULL;
-        if (!name || strcmp(name, ".mdl.meta")) continue;
-        size_t length;
-        const char *file = elf_rawfile(elf, &length);
+        if (!file || !name || strcmp(name, ".mdl.meta")) continue;
         *why = "its section .mdl.meta is cut off";
-        if (!file || head.sh_type == SHT_NOBITS || head.sh_offset > length || length - head.sh_offset < head.sh_size) return NULL;
+        if (head.sh_type == SHT_NOBITS || head.sh_offset > length || length - head.sh_offset < head.sh_size) return NULL;
         *size = head.sh_size;
-        return file + head.sh_offset;
+        found = file + head.sh_offset;
     }
     *why = "it has no section .mdl.meta";
-    return NULL;
+    return found;
+}
+
+/* Weights stand at the end of a file. */
+static bool is_cut(Elf *elf, size_t length) {
+    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
+        GElf_Shdr head;
+        if (!gelf_getshdr(section, &head) || head.sh_type == SHT_NOBITS) continue;
+        if (head.sh_offset > length || length - head.sh_offset < head.sh_size) return true;
+    }
+    return false;
 }
 
 static const char *elf_meta(Tool *t, const char *path, const char *file, size_t length, size_t *size) {
@@ -71,6 +81,7 @@ static const char *elf_meta(Tool *t, const char *path, const char *file, size_t 
         if (head.e_type != ET_DYN) why = "it is no shared library (compile with -o NAME.so)";
         else if (head.e_shentsize != row || head.e_shoff > length || (length - head.e_shoff) / row < head.e_shnum)
             why = "its table of sections is damaged or missing";
+        else if (is_cut(elf, length)) why = "its end is missing";
         else at = meta_section(elf, size, &why);
     }
     elf_end(elf);

@@ -167,8 +167,8 @@ static int kernel_compare(const void *a, const void *b) {
     return x->bytes != y->bytes ? (x->bytes < y->bytes) - (x->bytes > y->bytes) : strcmp(x->function, y->function);
 }
 
-Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **meta) {
-    Sizes s = {.file = (int64_t)n};
+static Sizes sizes_begun(Tool *t, const char *path, const char *bytes, size_t n, size_t file, json_t **meta) {
+    Sizes s = {.file = (int64_t)file};
     elf_version(EV_CURRENT);
     archive_member(&bytes, &n);
     Elf *elf = elf_memory((char *)(uintptr_t)bytes, n);
@@ -186,6 +186,10 @@ Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **
     kernels_name(&s, *meta);
     if (s.n_kernels) qsort(s.kernels, (size_t)s.n_kernels, sizeof *s.kernels, kernel_compare);
     return s;
+}
+
+Sizes sizes_of(Tool *t, const char *path, const char *bytes, size_t n, json_t **meta) {
+    return sizes_begun(t, path, bytes, n, n, meta);
 }
 
 int64_t size_arena(const json_t *entry, bool *most) {
@@ -243,10 +247,10 @@ json_t *sizes_json(const Sizes *s, const json_t *meta) {
     return o;
 }
 
-void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, Sizes *sizes) {
+void mdlrun_sizes(const char *program, const char *path, const char *bytes, size_t n, size_t file, Sizes *sizes) {
     static Tool t; /* reachable until the end, with all that the figures point to */
     tool_init(&t, program);
-    *sizes = sizes_of(&t, path, bytes, n, &t.meta);
+    *sizes = sizes_begun(&t, path, bytes, n, file, &t.meta);
 }
 
 json_t *mdlrun_report(const char *program, const char *path) {

@@ -103,12 +103,11 @@ static Target way_target(Way w) {
     return target;
 }
 
-static void library_load(Model *m, Bytes file) {
+static void library_load(Model *m, Content file) {
     char path[64];
-    m->fd = memfd_create("model", MFD_CLOEXEC); /* open while it is loaded: dlopen takes one name for one library */
+    m->fd = memory_file("model", file); /* open while it is loaded: dlopen takes one name for one library */
     snprintf(path, sizeof path, "/proc/self/fd/%d", m->fd);
-    FILE *f = fopen(path, "wb");
-    if (m->fd < 0 || !f || fwrite(file.at, 1, file.n, f) != file.n || fclose(f)) stop("the library cannot be written");
+    if (m->fd < 0) stop("the library cannot be written");
     m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!m->handle) stop("%s", dlerror());
     mdl_model_function *model = NULL;
@@ -134,7 +133,7 @@ static void compile(Model *m, Way way, Diag *diag) {
                                .modules = 2};
     Artifact *artifact = artifact_new(m->arena, &options);
     artifact_compile(artifact);
-    Bytes file;
+    Content file;
     if (!artifact_link(artifact, &file)) stop("the library cannot be linked");
     artifact_free(artifact);
     library_load(m, file);
