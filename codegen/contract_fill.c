@@ -289,10 +289,21 @@ static const char *fill_b_square(void *context, const char *const *args) {
     return element(c, c->at_b, NULL, args[1], args[0], c->square, c->sk, c->square);
 }
 
+/* Where element k of a row is in its copy: for each place along the outer symbols of k whole vectors. */
+static const char *fill_copy_at(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    const char *place = "";
+    for (int i = 0; i < c->kq; i++) {
+        int s = c->symbol[GROUP_K][i];
+        place = *place ? arena_printf(a, "(%s * %s + %s)", place, work_size(c->w, c->sp->symbol[s].n), c->p.text[s]) : c->p.text[s];
+    }
+    return *place ? arena_printf(a, "%lld * %s + %s", (long long)c->copied_row, place, args[0]) : args[0];
+}
+
 static const char *fill_a_dot(void *context, const char *const *args) {
     Contract *c = context;
-    const char *limit = limit_of(c, c->size_k, c->dot_lanes);
-    if (c->copied) return arena_printf(c->w->arena, limit ? "ar[%s : %d < %s]" : "ar[%s : %d]", args[0], c->dot_lanes, limit);
+    if (c->copied) return arena_printf(c->w->arena, "ar[%s : %d]", fill_copy_at(c, args), c->dot_lanes);
     return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, c->dot_lanes);
 }
 
@@ -355,6 +366,7 @@ static const Hole HOLES[] = {
     {"panel", 3, fill_panel},
     {"b_one", 2, fill_b_one},
     {"b_square", 2, fill_b_square},
+    {"copy_at", 1, fill_copy_at},
     {"a_dot", 1, fill_a_dot},
     {"b_dot", 2, fill_b_dot},
     {"fma", 3, fill_fma},

@@ -42,14 +42,22 @@ static void emit_rows(Contract *c) {
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
     c->nv = (int)(c->width / c->lanes);
     bool dots = c->lanes > 1 && c->sn >= 0 && contract_contiguous(c->at_b, c->sk);
-    c->copied =
-        dots && !contract_contiguous(c->at_a, c->sk) && c->n[GROUP_K] == 1 && size_is_const(c->size_k, &k) && k <= ROW_COPIED;
+    c->copied = dots && !contract_contiguous(c->at_a, c->sk) && size_is_const(c->size_k, &k);
+    c->copied_row = tiles(k, c->lanes) * c->lanes;
+    int64_t copied = c->copied_row, last = k;
+    for (int i = 0; i < c->kq; i++) {
+        c->copied = c->copied && size_is_const(c->sp->symbol[c->symbol[GROUP_K][i]].n, &k);
+        copied *= k;
+    }
+    c->copied = c->copied && copied <= ROW_COPIED;
     bool along_k = c->lanes > 1 && contract_contiguous(c->at_b, c->sk) && (c->copied || contract_contiguous(c->at_a, c->sk));
     c->dot_lanes = along_k ? c->lanes : 1;
     c->columns_first = true;
     contract_begin(c);
     template_number(c->t, "copied", c->copied);
-    template_number(c->t, "KR", c->copied ? tiles(k, c->lanes) * c->lanes : 0);
+    template_number(c->t, "KR", copied);
+    template_number(c->t, "copy_divides", c->copied && c->copied_row == last);
+    template_number(c->t, "KR_LAST", c->copied_row - c->lanes);
     template_number(c->t, "stream", c->lanes > 1 && contract_contiguous(c->at_b, c->sn));
     template_number(c->t, "DOTS", c->sn < 0 ? 1 : DOTS);
     template_set(c->t, "TV", along_k ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name);

@@ -152,6 +152,31 @@ static void choose_vector(Map *m) {
     while (m->lanes > 2 && high <= m->lanes / 2) m->lanes /= 2;
 }
 
+/* The outer symbol along which something lies that the lanes pick from far apart; -1: none. */
+static int cross_symbol(const Map *m) {
+    for (int i = 0; i < m->sp->accesses.n; i++) {
+        const Affine *at = &m->sp->accesses.at[i]->at;
+        Size step = at->coef[m->vector];
+        if (!step || size_is(step, 1)) continue;
+        for (int k = 0; k < m->n_outer; k++)
+            if (at->coef[m->outer[k]] && size_is(at->coef[m->outer[k]], 1)) return m->outer[k];
+    }
+    return -1;
+}
+
+/* The loop along that symbol goes inside of the one over the vectors: the lines that a vector picks its lanes from serve the next
+ * ones while they are in the first cache. */
+static void turn_inside(Map *m) {
+    int64_t low, high;
+    size_range(m->sp->symbol[m->vector].n, &low, &high);
+    int cross = high > m->lanes ? cross_symbol(m) : -1, n = 0;
+    if (cross < 0) return;
+    for (int i = 0; i < m->n_outer; i++)
+        if (m->outer[i] != cross) m->outer[n++] = m->outer[i];
+    m->n_outer = n;
+    m->inner[m->n_inner++] = cross;
+}
+
 /* A part of 0 .. n - 1 of about `wish`: a divisor if n is static and has one that is not much smaller. */
 static int64_t part_of(Size n, int64_t wish, int64_t step) {
     int64_t whole, part = wish / step * step;
@@ -586,12 +611,13 @@ static void emit(Map *m) {
     set_phases(m);
     m->p = point_new(w, m->items, m->lanes, m->columns ? m->vector : -1);
     m->inner_elements = 1;
-    for (int i = 0; i < m->n_inner; i++) m->inner_elements *= estimate(sp->symbol[m->inner[i]].n);
     bool rows = m->k->row > 0 || m->k->kind == KERNEL_REDUCE;
+    if (!rows && m->lanes > 1) turn_inside(m);
+    for (int i = 0; i < m->n_inner; i++) m->inner_elements *= estimate(sp->symbol[m->inner[i]].n);
     if (!rows && m->vector >= 0) {
-        int64_t low, high;
+        int64_t low, high, others = m->inner_elements / estimate(sp->symbol[m->vector].n);
         size_range(sp->symbol[m->vector].n, &low, &high);
-        if (high > 2 * GRAIN) m->chunk = part_of(sp->symbol[m->vector].n, GRAIN, m->lanes);
+        if (high > 2 * GRAIN / others) m->chunk = part_of(sp->symbol[m->vector].n, GRAIN / others, m->lanes);
     }
     m->t = template_new(&w->body, "rows.tile", HOLES, m);
     template_number(m->t, "PASSES", m->passes + 1);

@@ -133,21 +133,39 @@ static void merge(Planner *p, Group *a, Group *b, const Shape *s) {
 
 typedef struct Traffic {
     NodeList reads;
+    bool *moved; /* of each: elements are read at other places than the kernel's own */
     int64_t bytes;
 } Traffic;
 
+static bool reads_moved(const Group *g, const Node *x) {
+    for (int i = 0; i < g->nodes.n + g->extra.n; i++) {
+        const Node *n = i < g->nodes.n ? g->nodes.at[i] : g->extra.at[i - g->nodes.n];
+        for (int k = 0; k < n->n_in; k++) {
+            Edge e = edge_of(n->in[k]);
+            if (e.base == x && e.kind == EDGE_SAME) return false;
+        }
+    }
+    return true;
+}
+
 static Traffic traffic_of(Planner *p, Group *g) {
-    Traffic t = {group_reads(p, g), 0};
-    for (int i = 0; i < t.reads.n; i++) t.bytes += plan_bytes(p, t.reads.at[i]);
+    Traffic t = {.reads = group_reads(p, g)};
+    t.moved = NEW_ARRAY(p->scratch, bool, t.reads.n);
+    for (int i = 0; i < t.reads.n; i++) {
+        t.bytes += plan_bytes(p, t.reads.at[i]);
+        t.moved[i] = reads_moved(g, t.reads.at[i]);
+    }
     return t;
 }
 
+/* What one kernel reads in the order of its elements and the other across them, a relayout of weights beside their update, comes
+ * from memory twice, whatever kernel reads it. */
 static int64_t shared_bytes(Planner *p, const Traffic *a, const Traffic *b) {
     int64_t shared = 0;
-    p->stamp++;
-    for (int i = 0; i < a->reads.n; i++) p->mark[a->reads.at[i]->id] = p->stamp;
+    p->stamp += 2;
+    for (int i = 0; i < a->reads.n; i++) p->mark[a->reads.at[i]->id] = p->stamp - a->moved[i];
     for (int i = 0; i < b->reads.n; i++)
-        if (p->mark[b->reads.at[i]->id] == p->stamp) shared += plan_bytes(p, b->reads.at[i]);
+        if (p->mark[b->reads.at[i]->id] == p->stamp - b->moved[i]) shared += plan_bytes(p, b->reads.at[i]);
     return shared;
 }
 

@@ -190,7 +190,7 @@ Node *conv_w(Graph *g, Node *y, Node *x, const Window *win) {
     if (win->groups == 1) {
         int64_t parts = parts_of_rows(out[0], size_mul(size_mul(inputs, outputs), size_mul(u, v)));
         Node *z = frame_windows(g, x, out, win->taps, win->stride, win->dilation);
-        if (parts == 1) return node_contract(g, y, z, "nijo", "niujvc", "ocuv");
+        if (parts == 1) return node_permute(g, node_contract(g, y, z, "nijo", "niujvc", "ouvc"), (int[]){0, 3, 1, 2});
         Size some = constant(g, parts), rows = constant(g, size_value(out[0]) / parts);
         y = node_reshape(g, y, 5, (Size[]){y->type.dim[0], some, rows, out[1], outputs});
         z = node_reshape(g, z, 7, (Size[]){y->type.dim[0], some, rows, u, out[1], v, inputs});

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { LEAFY_MOST = 8 };
+enum { LEAFY_MOST = 8, SHORT_ROW = 16 };
 
 /* ---- composing */
 
@@ -101,6 +101,14 @@ static Node *permute_of_concat(Simplify *s, const Node *n, Node *x) {
     return graph_add(s->g, OP_CONCAT, &(Attrs){.axis = axis}, x->n_in, in);
 }
 
+/* A product writes rows along its last axis. Rows too short for a vector, the taps of a window, would tear each vector apart: then
+ * whoever reads the result finds its way. */
+static bool shortens_rows(const Node *n) {
+    Size before = n->in[0]->type.dim[n->type.rank - 1], after = n->type.dim[n->type.rank - 1];
+    int64_t row, now;
+    return size_is_const(after, &now) && now < SHORT_ROW && (!size_is_const(before, &row) || row >= SHORT_ROW);
+}
+
 static Node *permute_of_contract(Simplify *s, const Node *n, Node *x) {
     char labels[MAX_RANK + 1] = "";
     for (int i = 0; i < n->type.rank; i++) labels[i] = x->attrs.labels[2][n->attrs.axes[i]];
@@ -179,7 +187,7 @@ static Node *simplify_permute(Simplify *s, const Node *n, Node *x) {
     if (x->op == OP_PERMUTE) return compose_permutes(s, n, x);
     if (keeps_order(n, &x->type)) return node_reshape(s->g, x, n->type.rank, n->type.dim);
     if (x->op == OP_CONCAT && used_once(s, n, 0)) return permute_of_concat(s, n, x);
-    if (x->op == OP_CONTRACT && used_once(s, n, 0)) return permute_of_contract(s, n, x);
+    if (x->op == OP_CONTRACT && used_once(s, n, 0) && !shortens_rows(n)) return permute_of_contract(s, n, x);
     if (x->op == OP_GATHER && used_once(s, n, 0)) return permute_of_rows(s, n, x);
     if (x->op == OP_RESHAPE && used_once(s, n, 0) && (x->in[0]->op == OP_CONTRACT || x->in[0]->op == OP_CONCAT))
         return permute_before_reshape(s, n, x);
