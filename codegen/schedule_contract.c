@@ -283,6 +283,13 @@ static void use_copy(Contract *c) {
     c->pack = copy_argument(c, pack, elements, "");
 }
 
+/* May the last tile have so few rows that half of one does? It costs what all its rows cost, those beyond the last included. */
+static bool has_few_left(const Contract *c) {
+    int64_t rows;
+    if (c->mr < 4) return false;
+    return !size_is_const(c->size_m, &rows) || (rows % c->mr > 0 && rows % c->mr <= c->mr / 2);
+}
+
 /* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
  * cache line of its own, many of one set of the cache. */
 static bool wants_packing(const Contract *c) {
@@ -309,6 +316,8 @@ static void emit_panels(Contract *c) {
     bool cut = c->kq == c->n[GROUP_K] - 1 && !(c->k_divides && c->kc % c->square == 0);
     bool whole_squares = !cut && size_is_const(c->size_k, &whole) && whole % c->square == 0;
     template_number(c->t, "MR", c->mr);
+    template_number(c->t, "few_left", has_few_left(c));
+    template_number(c->t, "HALF", c->mr / 2);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "ROWS", rows);
     template_number(c->t, "KC", c->kc);
