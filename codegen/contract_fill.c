@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { CACHE_LINE = 64 };
+
 /* ---- the nest */
 
 static void open_line(Contract *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -350,6 +352,40 @@ const char *contract_fill_epilogue(void *context, const char *const *args) {
     return "";
 }
 
+/* Is this read along the columns of a row by the maps behind the product, and from memory that only this row has? */
+static bool is_wanted(const Contract *c, const Operand *o) {
+    const Access *x = o->access;
+    if (!x || x->base->op == OP_CONST || x->base->op == OP_IOTA || x->base->op == OP_SIZE) return false;
+    return contract_contiguous(x, c->sn) && contract_stride(x, c->sm) && !access_bends(c->sp, x, c->sm) && !access_bends(c->sp, x, c->sn);
+}
+
+/* Asks for what the maps behind the product will read at a row: it comes while the product is under way. */
+static const char *fill_wanted(void *context, const char *const *args) {
+    Contract *c = context;
+    Work *w = c->w;
+    LIST(const char *) asked = {0};
+    Point p = point_inside(&c->p);
+    if (c->sm < 0 || c->sn < 0 || limit_of(c, c->size_n, c->width)) return "";
+    p.text[c->sm] = args[0];
+    for (int i = 0; i < c->items->at.n; i++) {
+        const Item *item = c->items->at.at[i];
+        for (int k = 0; k < item->n->n_in && !item->outer && item->level == LEVEL_FULL && item->n != c->k->anchor; k++) {
+            if (!is_wanted(c, &item->in[k])) continue;
+            int64_t line = CACHE_LINE / dtype_bytes(item->in[k].access->base->type.dtype);
+            for (int64_t v = 0; v < c->width; v += line) {
+                p.text[c->sn] = text_plus(w, template_get(c->t, "j0"), arena_printf(w->arena, "%lld", (long long)v));
+                const char *place = point_place(&p, item->in[k].access, "");
+                bool known = false;
+                for (int q = 0; q < asked.n; q++) known = known || !strcmp(asked.at[q], place);
+                if (known) continue;
+                PUSH(w->arena, asked, place);
+                text_line(&w->body, "prefetch %s", place);
+            }
+        }
+    }
+    return "";
+}
+
 static const Hole HOLES[] = {
     {"nest", 0, fill_nest},
     {"copy_nest", 0, fill_copy_nest},
@@ -373,6 +409,7 @@ static const Hole HOLES[] = {
     {"total", 1, fill_total},
     {"epilogue", 3, contract_fill_epilogue},
     {"put", 1, fill_put},
+    {"wanted", 1, fill_wanted},
     {NULL, 0, NULL},
 };
 

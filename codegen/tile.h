@@ -43,6 +43,7 @@
  *   index q = clamp(e) in lo..hi     clamps in code
  *   buf b: f32[R, K] stack       temporary, uninitialised; `arena`: in the thread's scratch (tile_scratch bytes)
  *   if e { }    transpose t
+ *   prefetch b[i, j]             the line of an element will be wanted; it must lie in the buffer
  *   b[i, j : 16 < N else f]      access. A lane range `e : lanes` on one index; `< N` limits it: lanes at N and beyond read f
  *                                (0 without else) and are not written
  * Expressions
@@ -192,7 +193,8 @@ typedef enum TileStmtKind {
     TK_INDEX,
     TK_CONST,
     TK_IF,
-    TK_TRANSPOSE
+    TK_TRANSPOSE,
+    TK_PREFETCH
 } TileStmtKind;
 struct TileStmt {
     TileStmtKind k;
@@ -200,7 +202,7 @@ struct TileStmt {
     TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
     TileExpr *lo, *hi, *by, *e;
     bool step, rest, masked;
-    TileAccess a; /* TK_SET, TK_STORE */
+    TileAccess a; /* TK_SET, TK_STORE, TK_PREFETCH */
     TileStmt *body, *next;
 };
 

@@ -553,6 +553,7 @@ static void statement(Interp *in, const TileStmt *s) {
         if (integer(in, s->e)) block(in, s->body);
         break;
     case TK_TRANSPOSE: transpose(s->s); break;
+    case TK_PREFETCH: break;
     }
 }
 

@@ -498,6 +498,14 @@ static TileStmt *statement(Parser *P) {
         name = identifier(P);
         s->s = find(P, name);
         if (!s->s || s->s->k != TS_REG) fail(P, "transpose wants a register tile");
+    } else if (accept(P, "prefetch")) {
+        s->k = TK_PREFETCH;
+        name = identifier(P);
+        s->a.s = find(P, name);
+        s->a.lane_dim = -1;
+        if (!s->a.s || s->a.s->k != TS_BUF) fail(P, "prefetch wants an element of a buffer");
+        access(P, &s->a, s->a.s);
+        if (s->a.lane_dim >= 0) fail(P, "prefetch wants one element");
     } else {
         assignment(P, s);
     }

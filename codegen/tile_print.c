@@ -164,6 +164,10 @@ static void print_statement(FILE *f, const TileStmt *s, int indent) {
         print_body(f, s, indent);
         break;
     case TK_TRANSPOSE: fprintf(f, "transpose %s", s->s->name); break;
+    case TK_PREFETCH:
+        fputs("prefetch ", f);
+        print_access(f, &s->a);
+        break;
     }
 }
 

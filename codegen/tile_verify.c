@@ -211,11 +211,9 @@ static void check_strides(Verify *v, const TileSym *s) {
 
 /* ------------------------------------------------------------------ accesses and expressions */
 
-static void access(Verify *v, const TileAccess *a, bool store) {
+static void stays_inside(Verify *v, const TileAccess *a, int lanes) {
     TileWalk *w = v->w;
     const TileSym *s = a->s;
-    int lanes = access_lanes(w, a);
-    if (a->fill && a->fill->fraction && !dtype_is_float(s->d)) walk_fail(w, "a fraction fills masked lanes of %s", s->name);
     for (int i = 0; i < a->n; i++) {
         TilePoly index = poly_of(w, a->ix[i]), extent = poly_of(w, s->hi[i]);
         TilePoly end = poly_add(w, index, poly_const(i == a->lane_dim ? lanes : 1), 1);
@@ -224,6 +222,14 @@ static void access(Verify *v, const TileAccess *a, bool store) {
         if (ok && !limited) ok = holds(v, poly_add(w, extent, end, -1));
         if (!ok) walk_fail(w, "index %d of %s may leave the buffer: %s", i, s->name, tile_expr_text(w->arena, a->ix[i]));
     }
+}
+
+static void access(Verify *v, const TileAccess *a, bool store) {
+    TileWalk *w = v->w;
+    const TileSym *s = a->s;
+    int lanes = access_lanes(w, a);
+    if (a->fill && a->fill->fraction && !dtype_is_float(s->d)) walk_fail(w, "a fraction fills masked lanes of %s", s->name);
+    stays_inside(v, a, lanes);
     if (store && s->space == TILE_ARG && !s->out) walk_fail(w, "%s is not an output", s->name);
     if (s->space == TILE_ARG && s->out) touch(v, a, lanes);
     if (v->visit) v->visit->access(v->visit->self, a, store, v->times);
@@ -456,6 +462,7 @@ static void block(Verify *v, const TileStmt *s) {
             if (s->s->nr != s->s->type.n) walk_fail(w, "transpose of %d vectors of %d lanes", s->s->nr, s->s->type.n);
             if (s->s->nr & (s->s->nr - 1)) walk_fail(w, "transpose wants a power of two");
             break;
+        case TK_PREFETCH: stays_inside(v, &s->a, 1); break;
         }
     }
     for (s = first; s; s = s->next)

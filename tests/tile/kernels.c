@@ -117,6 +117,7 @@ static const Case CASES[] = {
      "kernel k<n>(x: f32[n, 8], y: f32[n, 8] out) {\n"
      "  parallel i in 0..n by T = 8 rest {\n"
      "    buf s: f32[8, 8] arena   buf q: f32[8, 9] stack   buf u: f32[16] arena\n"
+     "    prefetch x[i, 7]\n"
      "    unroll r in 0..8 { s[r, 0 : 8] = 0 }\n"
      "    unroll r in 0..T { s[r, 0 : 8] = x[i + r, 0 : 8] }\n"
      "    reg t: f32x8[8]   unroll r in 0..8 { t[r] = s[r, 0 : 8] }\n"

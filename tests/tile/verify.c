@@ -84,6 +84,8 @@ static const Rule RULES[] = {
     {"kernel k(y: f32[8] out) { reg t: f32x8[2] y[0 : 8] = t }", "kernel k, line 1: t wants 1 indices"},
     {"kernel k(y: f32[8] out) { reg t: f32x8[4] transpose t y[0 : 8] = t[0] }",
      "kernel k, line 1: transpose of 4 vectors of 8 lanes"},
+    {"kernel k<n>(x: f32[8], y: f32[n] out) { for i in 0..n { prefetch x[i] y[i] = 1 } }",
+     "kernel k, line 1: index 0 of x may leave the buffer: i"},
     {"kernel k(y: f32[8] out) { reg t: f32x16[200] y[0] = hadd(t[0]) }",
      "kernel k: 200 vector registers wanted, x86-64-v4 has 32"},
     /* outputs */
