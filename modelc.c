@@ -6,6 +6,7 @@
 #include "codegen/build.h"
 #include "codegen/cache.h"
 #include "codegen/interpret.h"
+#include "codegen/measure.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
 #include "frontend/fmt.h"
@@ -28,6 +29,7 @@ static const char help[] =
     "modelc MODEL.mdl -o OUT            OUT ends in .so, .a or .o; a header of the same name is written beside it\n"
     "modelc run MODEL.mdl ENTRY NAME=VALUE ...   compiles to memory and runs, as mdlrun run does; --interpret: the reference "
     "interpreter\n"
+    "modelc calibrate MODEL.mdl ENTRY NAME=SOURCE ... [-o FILE.json]   ranges of what flows into quantized layers\n"
     "modelc build MODEL.mdl --each NAME=VALUE,... | VARIANTS.json   many variants, with a cache; see modelc build --help\n"
     "modelc check MODEL.mdl ...         errors and warnings only\n"
     "modelc params|entries MODEL.mdl    what is in it, as a table, or --json\n"
@@ -233,7 +235,7 @@ static const char *pass_names(Arena *arena) {
     return names;
 }
 
-static const char *const commands[] = {"run", "check", "params", "entries", "size", "diff", "fmt", "explain"};
+static const char *const commands[] = {"run", "calibrate", "check", "params", "entries", "size", "diff", "fmt", "explain"};
 
 /* The first word that is no option is the command, or a file to compile. */
 static bool option_command(Command *o, const char *word) {
@@ -250,7 +252,7 @@ static void options_read(Command *o, int argc, char **argv) {
     o->command = "compile";
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *value;
-        bool run = !strcmp(o->command, "run");
+        bool run = !strcmp(o->command, "run"), calibrate = !strcmp(o->command, "calibrate");
         if (!words_only && option_command(o, a)) continue;
         if (words_only || a[0] != '-' || !a[1]) PUSH(o->arena, o->files, a);
         else if (!strcmp(a, "--")) words_only = true;
@@ -265,6 +267,7 @@ static void options_read(Command *o, int argc, char **argv) {
         else if (run) option_of_mdlrun(o, argc, argv, &i);
         else if ((value = option_short(argc, argv, &i, "-MF"))) o->depfile = value;
         else if ((value = option_short(argc, argv, &i, "-o"))) o->output = value;
+        else if (calibrate) option_of_mdlrun(o, argc, argv, &i);
         else usage("unknown option %s", a);
     }
     if (o->name && !c_identifier(o->name)) usage("--name=%s is no name in C", o->name);
@@ -444,6 +447,19 @@ static bool stage_elaborate(Compilation *c, bool check) {
     return true;
 }
 
+static Measure measure_by(Compilation *c);
+
+/* Samples that `quantize` names are run through the program. */
+static bool stage_calibrate(Compilation *c) {
+    bool wanted = false;
+    for (int i = 0; i < c->program->slots.n; i++) wanted |= c->program->slots.at[i]->quant.calibrate != NULL;
+    if (!wanted) return true;
+    Measure m = measure_by(c);
+    if (!measure_calibrate(&m, c->program)) return false;
+    stage_done(c, "calibrate", arena_printf(c->arena, "%d layers", c->program->observed.n));
+    return true;
+}
+
 /* Graphs to better graphs. */
 static bool stage_passes(Compilation *c) {
     double seconds[PASS_COUNT] = {0};
@@ -618,6 +634,8 @@ static bool pipeline(Compilation *c, const char *path) {
     /* The tree becomes a graph an entry: every name, shape and size is right. */
     if (!stage_elaborate(c, false)) return false;
     if (o->emit == EMIT_GRAPH && !o->after) return emit(c);
+    /* What flows into layers to be quantized is known. */
+    if (!stage_calibrate(c)) return false;
     /* Gradients are nodes like others, and nothing is computed twice or in vain. */
     if (!stage_passes(c)) return false;
     if (o->after) return emit(c);
@@ -654,7 +672,7 @@ static int command_compile(Command *o) {
     return compilation_end(c, pipeline(c, o->files.at[0]) ? EXIT_DONE : EXIT_INPUT);
 }
 
-/* ---- modelc run ---------------------------------------------------------------------------------------------------------- */
+/* ---- models in memory ------------------------------------------------------------------------------------------------------ */
 
 /* The model compiled and loaded, without a file. NULL: said why. */
 static const mdl_model *model_compiled(Compilation *c) {
@@ -682,12 +700,60 @@ static const mdl_model *model_compiled(Compilation *c) {
     return model();
 }
 
+/* Measure.compile: the same text and options, for this machine. */
+static const mdl_model *variant_compiled(void *compiler, const char *entry, MeasurePrepare *prepare, void *context, Program **program) {
+    const Compilation *c = compiler;
+    Command *o = NEW(c->arena, Command);
+    *o = *c->o;
+    o->output = o->after = o->target = o->cache = NULL;
+    o->emit = EMIT_LIBRARY;
+    o->core = o->time = o->report = o->verbose = false;
+    o->warnings_are_errors = false;
+    o->entries = (Words){0};
+    PUSH(o->arena, o->entries, entry);
+    Compilation *v = compilation_new(o);
+    v->source = c->source;
+    v->ast = c->ast;
+    const mdl_model *model = NULL;
+    if (stage_elaborate(v, false)) {
+        *program = v->program;
+        prepare(context, v->program);
+        model = model_compiled(v);
+    }
+    if (!model) diag_print(v->diag, stderr, o->color);
+    return model;
+}
+
+static Measure measure_by(Compilation *c) {
+    return (Measure){variant_compiled, c, c->arena, c->diag, c->o->verbose};
+}
+
+/* ---- modelc calibrate ---------------------------------------------------------------------------------------------------- */
+
+static int command_calibrate(Command *o) {
+    if (o->files.n < 2) usage("calibrate: MODEL.mdl ENTRY NAME=SOURCE ...");
+    Compilation *c = compilation_new(o);
+    Measure m = measure_by(c);
+    bool fine = stage_parse(c, o->files.at[0]) && stage_elaborate(c, false);
+    if (fine) c->program->observed.n = 0;
+    fine = fine && measure_observe(&m, c->program, "modelc: calibrate", o->files.n - 1, (char **)o->files.at + 1, 0);
+    if (fine) {
+        char *text = measure_json(c->program);
+        const char *line = arena_printf(c->arena, "%s\n", text);
+        free(text);
+        fine = write_one(o->output ? o->output : "-", (Bytes){line, strlen(line)});
+    }
+    return compilation_end(c, fine ? EXIT_DONE : EXIT_INPUT);
+}
+
+/* ---- modelc run ---------------------------------------------------------------------------------------------------------- */
+
 static int command_run_model(Command *o) {
     if (o->files.n == 0) usage("run: which model?");
     Compilation *c = compilation_new(o);
     const mdl_model *model = NULL;
     Interpreter *interpreter = NULL;
-    if (stage_parse(c, o->files.at[0]) && stage_elaborate(c, false)) {
+    if (stage_parse(c, o->files.at[0]) && stage_elaborate(c, false) && stage_calibrate(c)) {
         if (o->interpret) {
             PassOptions options = {.level = 0};
             if (passes_run(c->program, &options, c->diag)) interpreter = interpreter_new(c->arena, c->program);
@@ -907,6 +973,7 @@ int main(int argc, char **argv) {
     }
     options_read(o, argc, argv);
     if (!strcmp(o->command, "run")) status = command_run_model(o);
+    else if (!strcmp(o->command, "calibrate")) status = command_calibrate(o);
     else if (!strcmp(o->command, "check")) status = command_check(o);
     else if (!strcmp(o->command, "params")) status = command_list(o, true);
     else if (!strcmp(o->command, "entries")) status = command_list(o, false);

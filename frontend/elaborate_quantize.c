@@ -4,61 +4,195 @@
 #include "frontend/elab.h"
 #include "frontend/parse.h"
 
+#include <jansson.h>
 #include <string.h>
 
 enum { GROUP_LEAST = 8, GROUP_MOST = 4096, GROUP_USUAL = 32 };
+#define PERCENTILE_USUAL 99.99
 
 static void no_scheme(Elab *el, const Ast *n) __attribute__((noreturn));
 static void no_scheme(Elab *el, const Ast *n) {
     fault(el, n, 702, "not a quantization scheme");
-    fault_help(el, "there are int8(), int8(group = 64) and int4(group = 32)");
+    fault_help(el, "there are int8(), int8(group = 64), int4(group = 32) and nf4(group = 64)");
     fault_throw(el);
 }
 
-/* group = n: an even number, so that two elements of 4 bits make a byte. */
-static int read_group(Elab *el, const Ast *n, Env *env) {
-    Value v = ev_const(el, n, env);
-    if (v.kind == V_INT && v.whole >= GROUP_LEAST && v.whole <= GROUP_MOST && v.whole % 2 == 0) return (int)v.whole;
-    fault(el, n, 305, "`group` must be an even number from %d to %d", GROUP_LEAST, GROUP_MOST);
-    fault_label(el, "group = %s", value_text(el, v));
+static void bad_value(Elab *el, const Ast *n, const char *option, const char *what, Value v) __attribute__((noreturn));
+static void bad_value(Elab *el, const Ast *n, const char *option, const char *what, Value v) {
+    fault(el, n, 305, "`%s` must be %s", option, what);
+    if (v.kind == V_STR) fault_label(el, "%s = \"%s\"", option, v.text);
+    else fault_label(el, "%s = %s", option, value_text(el, v));
     fault_throw(el);
 }
 
-static void read_option(Elab *el, const Ast *x, Env *env, Quant *q) {
-    static const char *const known[] = {"group", "per_channel", "calibrate", "samples", "method"};
-    const char *scheme = q->scheme == QUANT_INT8 ? "int8" : "int4";
-    Names names = {0};
-    int which = -1;
-    if (!ast_is(x, AST_NAMED)) no_scheme(el, x);
-    for (int k = 0; k < 5; k++) {
-        names_push(el, &names, known[k]);
-        if (!strcmp(known[k], x->text)) which = k;
-    }
-    if (which < 0) {
-        fault(el, x, 303, "`%s` has no option `%s`", scheme, x->text);
-        fault_close(el, &names, x->text);
+/* ---- options: one reader each -------------------------------------------------------------------------------------------- */
+
+typedef void OptionReader(Elab *el, const Ast *n, Value v, Quant *q);
+
+/* An even number, so that two elements of 4 bits make a byte. */
+static void read_group(Elab *el, const Ast *n, Value v, Quant *q) {
+    const char *what = arena_printf(el->arena, "an even number from %d to %d", GROUP_LEAST, GROUP_MOST);
+    if (v.kind != V_INT || v.whole < GROUP_LEAST || v.whole > GROUP_MOST || v.whole % 2) bad_value(el, n, "group", what, v);
+    q->group = (int)v.whole;
+}
+
+static void read_per_channel(Elab *el, const Ast *n, Value v, Quant *q) {
+    (void)q;
+    if (v.kind != V_BOOL) bad_value(el, n, "per_channel", "true or false", v);
+    if (!v.truth) not_yet(el, n, "one scale for all channels");
+}
+
+static void read_zero_point(Elab *el, const Ast *n, Value v, Quant *q) {
+    if (v.kind != V_BOOL) bad_value(el, n, "zero_point", "true or false", v);
+    if (v.truth && q->scheme == QUANT_NF4) {
+        fault(el, n, 305, "`nf4` has no zero point");
+        fault_help(el, "its 16 values lie to both sides of 0");
         fault_throw(el);
     }
-    if (which == 0) {
-        q->group = read_group(el, ast_kid(x, 0), env);
+    q->zero_point = v.truth;
+}
+
+static void read_method(Elab *el, const Ast *n, Value v, Quant *q) {
+    bool known = v.kind == V_STR && (!strcmp(v.text, "gptq") || !strcmp(v.text, "nearest"));
+    if (!known) bad_value(el, n, "method", "\"nearest\" or \"gptq\"", v);
+    q->gptq = !strcmp(v.text, "gptq");
+}
+
+static void read_range(Elab *el, const Ast *n, Value v, Quant *q) {
+    for (int i = 0; v.kind == V_STR && range_names[i]; i++) {
+        if (strcmp(v.text, range_names[i]) != 0) continue;
+        q->range = (RangeMethod)i;
         return;
     }
-    if (which == 1) {
-        Value v = ev_const(el, ast_kid(x, 0), env);
-        if (v.kind == V_BOOL && v.truth) return;
+    bad_value(el, n, "range", "\"minmax\", \"percentile\", \"entropy\" or \"mse\"", v);
+}
+
+static void read_percentile(Elab *el, const Ast *n, Value v, Quant *q) {
+    if ((v.kind != V_INT && v.kind != V_NUM) || number_value(v) <= 50 || number_value(v) > 100)
+        bad_value(el, n, "percentile", "a number above 50, at most 100", v);
+    q->percentile = number_value(v);
+}
+
+static void bad_ranges(Elab *el, const Ast *n, const char *path, const char *why) __attribute__((noreturn));
+static void bad_ranges(Elab *el, const Ast *n, const char *path, const char *why) {
+    fault(el, n, 715, "\"%s\" cannot be used: %s", path, why);
+    fault_help(el, "modelc calibrate MODEL.mdl ENTRY NAME=SOURCE ... -o FILE.json makes such a file");
+    fault_throw(el);
+}
+
+/* Ranges that another run found: "modelc calibration". */
+static void read_ranges(Elab *el, const Ast *n, const char *path) {
+    json_error_t error;
+    Program *p = el->program;
+    json_t *file = json_load_file(path, JSON_REJECT_DUPLICATES, &error), *o;
+    if (!file && error.line < 0) bad_ranges(el, n, path, arena_printf(el->arena, "%s", error.text));
+    if (!file) bad_ranges(el, n, path, arena_printf(el->arena, "line %d: %s", error.line, error.text));
+    const char *format = json_string_value(json_object_get(file, "format")), *key;
+    json_t *values = json_object_get(file, "values");
+    if (!format || strcmp(format, "modelc calibration") || !json_is_object(values))
+        bad_ranges(el, n, path, "it is no \"modelc calibration\"");
+    json_object_foreach(values, key, o) {
+        Observed x = {.path = arena_printf(p->arena, "%s", key)};
+        const char *method = json_string_value(json_object_get(o, "method"));
+        x.method = arena_printf(p->arena, "%s", method ? method : "given");
+        x.lo = json_number_value(json_object_get(o, "lo"));
+        x.hi = json_number_value(json_object_get(o, "hi"));
+        x.clipped = json_number_value(json_object_get(o, "clipped"));
+        bool numbers = json_is_number(json_object_get(o, "lo")) && json_is_number(json_object_get(o, "hi"));
+        if (!numbers || !(x.lo <= 0) || !(x.hi >= 0))
+            bad_ranges(el, n, path, arena_printf(el->arena, "%s: lo <= 0 <= hi is wanted", key));
+        if (!program_observed(p, x.path)) PUSH(p->arena, p->observed, x);
     }
-    not_yet(el, x, arena_printf(el->arena, "this option of `%s`", scheme));
+    json_decref(file);
+    program_file(p, path);
+}
+
+/* A file beside the program, or words for mdlrun, which has paths of its own. */
+static void read_calibrate(Elab *el, const Ast *n, Value v, Quant *q) {
+    if (v.kind != V_STR || !*v.text) bad_value(el, n, "calibrate", "a file or \"NAME=SOURCE ...\"", v);
+    const char *here = n->loc.source->path, *slash = strrchr(here, '/');
+    bool as_it_is = strchr(v.text, '=') || v.text[0] == '/' || !slash;
+    q->calibrate = as_it_is ? v.text : arena_printf(el->arena, "%.*s/%s", (int)(slash - here), here, v.text);
+    const char *dot = strrchr(q->calibrate, '.');
+    if (dot && !strcmp(dot, ".json")) read_ranges(el, n, q->calibrate);
+    else if (!strchr(q->calibrate, '=')) program_file(el->program, q->calibrate);
+}
+
+static void read_samples(Elab *el, const Ast *n, Value v, Quant *q) {
+    if (v.kind != V_INT || v.whole < 1) bad_value(el, n, "samples", "a number of samples, at least 1", v);
+    q->samples = v.whole;
+}
+
+static void read_on(Elab *el, const Ast *n, Value v, Quant *q) {
+    for (int i = 0; v.kind == V_STR && i < el->items.n; i++) {
+        const Ast *it = el->items.at[i];
+        if ((ast_is(it, AST_ENTRY) || ast_is(it, AST_TRAIN)) && !strcmp(it->text, v.text)) q->on = v.text;
+    }
+    if (!q->on) bad_value(el, n, "on", "the name of an entry, as a string", v);
+}
+
+static void read_data(Elab *el, const Ast *n, Value v, Quant *q) {
+    if (v.kind != V_STR || !strchr(v.text, '=')) bad_value(el, n, "data", "\"NAME=SOURCE ...\"", v);
+    q->data = v.text;
+}
+
+static void read_budget(Elab *el, const Ast *n, Value v, Quant *q) {
+    if ((v.kind != V_INT && v.kind != V_NUM) || number_value(v) < 0 || number_value(v) >= 1)
+        bad_value(el, n, "budget", "the share of a result that may be lost, from 0 to below 1", v);
+    q->budget = number_value(v);
+}
+
+static const struct Option {
+    const char *name;
+    OptionReader *read;
+} options[] = {
+    {"group", read_group},           {"per_channel", read_per_channel}, {"zero_point", read_zero_point},
+    {"method", read_method},         {"range", read_range},             {"percentile", read_percentile},
+    {"calibrate", read_calibrate},   {"samples", read_samples},         {"on", read_on},
+    {"data", read_data},             {"budget", read_budget},
+};
+enum { N_OPTIONS = sizeof options / sizeof *options };
+
+static void read_option(Elab *el, const Ast *x, Env *env, const char *scheme, Quant *q) {
+    Names names = {0};
+    if (!ast_is(x, AST_NAMED)) no_scheme(el, x);
+    for (int k = 0; k < N_OPTIONS; k++) {
+        names_push(el, &names, options[k].name);
+        if (strcmp(options[k].name, x->text) != 0) continue;
+        options[k].read(el, ast_kid(x, 0), ev_const(el, ast_kid(x, 0), env), q);
+        return;
+    }
+    fault(el, x, 303, "`%s` has no option `%s`", scheme, x->text);
+    fault_close(el, &names, x->text);
+    fault_throw(el);
+}
+
+/* What only makes sense beside another option. */
+static void check_options(Elab *el, const Ast *n, const Quant *q) {
+    const char *lacks = NULL;
+    if (q->gptq && !q->calibrate) lacks = "`method = \"gptq\"` needs samples: calibrate = \"samples.npz\"";
+    if (q->gptq && q->calibrate && !strcmp(strrchr(q->calibrate, '.') ? strrchr(q->calibrate, '.') : "", ".json"))
+        lacks = "`method = \"gptq\"` needs the samples themselves, not their ranges";
+    if (q->gptq && q->scheme == QUANT_NF4) lacks = "`nf4` is rounded to nearest";
+    if (q->budget >= 0 && !q->on) lacks = "`budget` needs the entry that measures: on = \"evaluate\"";
+    if (q->budget >= 0 && q->on && !q->data) lacks = "`budget` needs what it is measured on: data = \"x=test.npz:x ...\"";
+    if (!lacks) return;
+    fault(el, n, 305, "%s", lacks);
+    fault_throw(el);
 }
 
 static Quant read_scheme(Elab *el, const Ast *n, Env *env) {
-    Quant q = {.loc = n->loc};
+    Quant q = {.percentile = PERCENTILE_USUAL, .budget = -1, .loc = n->loc};
     const char *name = ast_is(n, AST_CALL) && ast_is(ast_kid(n, 0), AST_NAME) ? ast_kid(n, 0)->text : "";
     if (!strcmp(name, "int8")) q.scheme = QUANT_INT8;
-    else if (!strcmp(name, "int4")) q = (Quant){QUANT_INT4, GROUP_USUAL, n->loc};
+    else if (!strcmp(name, "int4")) q.scheme = QUANT_INT4;
+    else if (!strcmp(name, "nf4")) q.scheme = QUANT_NF4;
     else if (!strcmp(name, "fp8")) not_yet(el, n, "`fp8`");
     else no_scheme(el, n);
+    if (q.scheme != QUANT_INT8) q.group = GROUP_USUAL;
     const Ast *args = ast_kid(n, 1);
-    for (int i = 0; i < args->n; i++) read_option(el, ast_kid(args, i), env, &q);
+    for (int i = 0; i < args->n; i++) read_option(el, ast_kid(args, i), env, name, &q);
+    check_options(el, n, &q);
     return q;
 }
 

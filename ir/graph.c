@@ -315,3 +315,15 @@ void program_file(Program *p, const char *path) {
         if (!strcmp(p->files.at[i], path)) return;
     PUSH(p->arena, p->files, path);
 }
+
+const Observed *program_observed(const Program *p, const char *path) {
+    for (int i = 0; i < p->observed.n; i++)
+        if (!strcmp(p->observed.at[i].path, path)) return &p->observed.at[i];
+    return NULL;
+}
+
+const char *observed_path(Arena *arena, const char *weight) {
+    const char *dot = strrchr(weight, '.');
+    size_t n = dot && !strcmp(dot, ".weight") ? (size_t)(dot - weight) : strlen(weight);
+    return arena_printf(arena, "%.*s.input", (int)n, weight);
+}

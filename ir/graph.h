@@ -144,12 +144,25 @@ struct Graph {
 };
 
 /* How the weights of a slot are to be stored (passes/quantize.c). */
-typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4 } QuantScheme;
+typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4, QUANT_NF4 } QuantScheme;
+
+/* How a range follows from what was seen (runtime/observe.h says what each means). */
+typedef enum { RANGE_MINMAX, RANGE_PERCENTILE, RANGE_ENTROPY, RANGE_MSE } RangeMethod;
+extern const char *const range_names[]; /* NULL at the end */
 
 typedef struct Quant {
     QuantScheme scheme;
-    int group; /* elements along the summed axis that share a scale; 0: all of a channel */
-    Loc loc;   /* of the directive */
+    int group;       /* elements along the summed axis that share a scale; 0: all of a channel */
+    bool zero_point; /* the codes cover least to largest, not the same to both sides of 0 */
+    bool gptq;       /* codes are chosen by what products of samples become, not by the weights alone */
+    RangeMethod range;
+    double percentile;     /* of RANGE_PERCENTILE */
+    const char *calibrate; /* samples: a file of arrays named like inputs, or "NAME=SOURCE ..."; NULL: none */
+    int64_t samples;       /* at most; 0: all */
+    const char *on;        /* the entry that samples go through, of budgets too; NULL: the first that reads the weight */
+    const char *data;      /* "NAME=SOURCE ...": what the budget is measured on */
+    double budget;         /* the share of a result of `on` that may be lost; negative: no budget */
+    Loc loc;               /* of the directive */
 } Quant;
 
 typedef enum { SLOT_PARAM, SLOT_STATE, SLOT_CACHE } SlotKind;
@@ -191,15 +204,29 @@ typedef struct Budget {
     Loc loc; /* source NULL: from the command line */
 } Budget;
 
+/* What flows into products with a weight that `quantize` marks, over samples. */
+typedef struct Observed {
+    const char *path;       /* of the weight, ".input" for its ".weight" or behind another name: "net.0.input" */
+    double lo, hi;          /* the range that codes are to cover: lo <= 0 <= hi */
+    const char *method;     /* how that follows from what was seen: one of range_names */
+    double clipped;         /* share of the elements seen that lie beyond it */
+    int64_t length;         /* of a row: elements that a product sums over */
+    double *gram;           /* [length, length]: X^T X of the rows seen; NULL: not asked for, or not possible */
+    int64_t rows;           /* in gram */
+} Observed;
+
 /* What became of a quantized weight. */
 typedef struct Quantized {
     const char *path;
     QuantScheme scheme;
     int group;
-    int64_t before, after;      /* bytes: of the weight; of codes and scales */
+    bool zero_point, gptq;
+    int64_t before, after;      /* bytes: of the weight; of codes, scales and zeros */
     bool measured;              /* its values are known at compile time, and the rest was asked for */
     double signal, kept, both;  /* sums of w^2, of v^2, of w v: w the weight, v what its codes stand for */
     double error;               /* of (w - v)^2 */
+    double least, most;         /* of w */
+    int64_t count, clipped;     /* elements; those beyond what the codes of their group reach, by more than half a step */
 } Quantized;
 
 struct Program {
@@ -216,7 +243,11 @@ struct Program {
     LIST(const char *) files; /* what was read beside the program's own: imports, weights; each once, in order */
     LIST(Quantized) quantized; /* by the pass */
     bool measure_quantized;    /* fill what `measured` speaks of: takes time */
+    LIST(Observed) observed;   /* calibration */
+    bool observe;              /* the pass quantize leaves weights alone: entries give out what fills `observed` (passes/observe.c) */
 };
+const Observed *program_observed(const Program *p, const char *path); /* NULL: not seen */
+const char *observed_path(Arena *arena, const char *weight);          /* "net.0.input" of "net.0.weight" */
 void program_file(Program *p, const char *path); /* adds to files */
 
 /* ---- the table of operations (ir/op.c) */

@@ -579,6 +579,9 @@ static bool slot_quant(Parser *p, Quant *q) {
     if (group < 0 || group > 65536 || group % 2 != 0) return fail(p, "groups of %lld", (long long)group);
     q->scheme = (QuantScheme)(scheme + 1);
     q->group = (int)group;
+    q->zero_point = try(p, "zero_point");
+    q->gptq = try(p, "gptq");
+    q->budget = -1;
     return true;
 }
 

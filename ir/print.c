@@ -23,7 +23,8 @@
 const char *const reduce_names[] = {"sum", "var", "max", "min", "any", "all", "argmax", "argmin", NULL};
 const char *const conv_names[] = {"y", "x", "w", NULL};
 const char *const random_names[] = {"uniform", "normal", "bernoulli", "randint", NULL};
-const char *const quant_names[] = {"int8", "int4", NULL}; /* of QuantScheme, from QUANT_INT8 */
+const char *const quant_names[] = {"int8", "int4", "nf4", NULL}; /* of QuantScheme, from QUANT_INT8 */
+const char *const range_names[] = {"minmax", "percentile", "entropy", "mse", NULL};
 const char *const slot_kind_names[] = {"param", "state", "cache", NULL};
 
 /* ---- small things -------------------------------------------------------------------------------------------------------- */
@@ -345,6 +346,8 @@ static void print_slot(FILE *f, const Slot *s) {
     if (s->optimizer) fputs(" optimizer", f);
     if (s->frozen) fputs(" frozen", f);
     if (s->quant.scheme) fprintf(f, " quantize %s group %d", quant_names[s->quant.scheme - 1], s->quant.group);
+    if (s->quant.zero_point) fputs(" zero_point", f);
+    if (s->quant.gptq) fputs(" gptq", f);
     if (s->data) {
         size_t bytes = (size_t)dtype_bytes(s->type.dtype);
         for (int i = 0; i < s->type.rank; i++) bytes *= (size_t)size_value(s->type.dim[i]);

@@ -70,11 +70,10 @@ static void fresh_letters(const char *const *labels, int n, char *out) {
 
 /* ---- products */
 
-/* The letters of the weight's axes in operand k of contract n, by axis of the weight; 0: an axis of size 1 that is not there. */
-static void weight_letters(const Quantize *z, const Node *n, int k, char *letter) {
+void quantize_letters(const QuantScope *scope, const Node *n, int k, char *letter) {
     int axis[MAX_RANK];
     memset(letter, 0, MAX_RANK);
-    quantize_trace(z->scope, n->in[k], axis);
+    quantize_trace(scope, n->in[k], axis);
     for (int i = 0; n->attrs.labels[k][i]; i++) letter[axis[i]] = n->attrs.labels[k][i];
 }
 
@@ -101,7 +100,7 @@ static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const No
     Graph *g = z->r.to;
     char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
     const char *result = n->attrs.labels[2];
-    weight_letters(z, n, k, letter);
+    quantize_letters(z->scope, n, k, letter);
     add_letters(channels, letter, q->n_channels, q->channel);
     add_letters(codes, letter, q->n_channels, q->channel);
     add_letters(codes, letter, q->n_summed, q->summed);
@@ -135,7 +134,7 @@ static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node
     Graph *g = z->r.to;
     char letter[MAX_RANK], inner[4], codes[MAX_RANK + 1] = "", of_x[MAX_RANK + 1] = "";
     const char *old = n->attrs.labels[!k];
-    weight_letters(z, n, k, letter);
+    quantize_letters(z->scope, n, k, letter);
     fresh_letters(n->attrs.labels, q->scheme == QUANT_INT4 ? 3 : 2, inner);
     const char *at = strchr(old, letter[q->summed[0]]);
     add_letters(codes, letter, q->n_channels, q->channel);
@@ -266,5 +265,6 @@ static Graph *walk(Quantize *z) {
 
 Graph *pass_quantize(PassContext *c, const Graph *from) {
     if (!c->quantized) c->quantized = quantize_slots(c, from->program); /* with the first graph, for all of them */
+    if (from->program->observe) return observe_graph(c, from);
     return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized});
 }

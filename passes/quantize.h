@@ -14,9 +14,11 @@
 
 typedef struct QuantPlan {
     Slot *slot, *scale; /* the codes, which have the place of the weight; its scales */
+    Slot *zero;         /* NULL: there are none */
     Type declared;      /* of the weight */
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
+    bool zero_point, gptq;
     int n_channels, channel[MAX_RANK]; /* axes of the weight */
     int n_summed, summed[MAX_RANK];    /* of several elements, if there are groups: exactly one */
     int64_t channels, length;          /* products of their sizes */
@@ -33,7 +35,11 @@ typedef struct QuantScope {
 /* The slot that n is a view of, through permutes, reshapes that add or drop axes of size 1, and into the surroundings of a loop;
  * -1: none. axis[i]: the axis of the slot that axis i of n is, -1: an added one. */
 int quantize_trace(const QuantScope *scope, const Node *n, int *axis);
+/* The letters of the weight's axes in operand k of contract n, by axis of the weight; 0: an axis of size 1 that is not there. */
+void quantize_letters(const QuantScope *scope, const Node *n, int k, char *letter);
 QuantPlan **quantize_slots(PassContext *c, Program *p);
+/* The graph of an entry where program->observe is set: gives out what flows into products with marked weights. */
+Graph *observe_graph(PassContext *c, const Graph *from);
 
 /* Codes and scales of f32[channels, length], as nodes: the definition of the formats. */
 void quantize_encode(Graph *g, const QuantPlan *q, Node *w, Node **codes, Node **scales);

@@ -162,7 +162,8 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
     else if (u->product && u->gathered >= 0 && u->summed[u->gathered]) *why = "a product sums over the axis that is gathered from";
     if (*why || (!u->product && u->gathered < 0)) return NULL; /* nobody reads it: no reason */
     QuantPlan *q = NEW(c->scratch, QuantPlan);
-    *q = (QuantPlan){.slot = s, .declared = s->type, .scheme = s->quant.scheme, .group = s->quant.group};
+    *q = (QuantPlan){.slot = s, .declared = s->type, .scheme = s->quant.scheme, .group = s->quant.group,
+                     .zero_point = s->quant.zero_point, .gptq = s->quant.gptq};
     if (plan_axes(q, u)) return q;
     *why = "its products sum over several axes, which groups do not cross";
     return NULL;
@@ -253,7 +254,7 @@ QuantPlan **quantize_slots(PassContext *c, Program *p) {
         if (does_something(p, plan, n, s->quant.loc)) say(c, &left, LEFT, "some weights stay as they are", s, why[i], uses[i].spoiler);
         else say(c, &nothing, NOTHING, "none of these weights can be quantized", s, why[i], uses[i].spoiler);
     }
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !p->observe; i++) {
         if (plan[i]) change_slot(p, plan[i]);
         p->slots.at[i]->quant = (Quant){0};
     }
