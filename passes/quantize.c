@@ -24,7 +24,7 @@ typedef struct Quantize {
     Rewrite r;
     QuantPlan **plan;        /* by slot */
     const QuantScope *scope; /* where this graph is the body of a scan .. */
-    Node **codes, **scales;  /* .. the arguments that bring codes and scales in, by slot; NULL: slots are read */
+    Stored *stored;          /* .. the arguments that bring weights in, by slot; NULL: slots are read */
 } Quantize;
 
 static Size whole(const Graph *g, int64_t n) {
@@ -35,12 +35,10 @@ static Node *slot_node(Graph *g, const Slot *s) {
     return node_leaf(g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, s->type);
 }
 
-static Node *codes_of(const Quantize *z, const QuantPlan *q) {
-    return z->codes ? z->codes[q->slot->index] : slot_node(z->r.to, q->slot);
-}
-
-static Node *scales_of(const Quantize *z, const QuantPlan *q) {
-    return z->scales ? z->scales[q->slot->index] : slot_node(z->r.to, q->scale);
+static Stored stored_of(const Quantize *z, const QuantPlan *q) {
+    if (z->stored) return z->stored[q->slot->index];
+    Graph *g = z->r.to;
+    return (Stored){slot_node(g, q->slot), slot_node(g, q->scale), q->zero ? slot_node(g, q->zero) : NULL};
 }
 
 /* x with its axes, named by the letters of `from`, in the order of those letters in `to`. */
@@ -104,12 +102,13 @@ static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const No
     add_letters(channels, letter, q->n_channels, q->channel);
     add_letters(codes, letter, q->n_channels, q->channel);
     add_letters(codes, letter, q->n_summed, q->summed);
-    Node *w = with_letters(g, q, codes_of(z, q), letter, q->n_summed), *s = with_letters(g, q, scales_of(z, q), letter, 0);
+    Stored stored = stored_of(z, q);
+    Node *w = with_letters(g, q, stored.codes, letter, q->n_summed), *s = with_letters(g, q, stored.scales, letter, 0);
     Node *sums = node_contract(g, x, w, n->attrs.labels[!k], codes, result);
     return node_map2(g, OP_MUL, sums, stretched(g, s, channels, result, &sums->type));
 }
 
-/* x with axis `at` filled up to whole groups and cut into them: G, g, or of int4 G, 2, g/2. */
+/* x with axis `at` filled up to whole groups and cut into them: G, g, or of 4 bits G, 2, g/2. */
 static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
     int64_t beyond = q->groups * q->group - q->length;
     Attrs attrs = {0};
@@ -124,8 +123,8 @@ static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
             continue;
         }
         dim[rank++] = whole(g, q->groups);
-        if (q->scheme == QUANT_INT4) dim[rank++] = whole(g, 2);
-        dim[rank++] = whole(g, q->scheme == QUANT_INT4 ? q->group / 2 : q->group);
+        if (quantize_halves(q)) dim[rank++] = whole(g, 2);
+        dim[rank++] = whole(g, quantize_halves(q) ? q->group / 2 : q->group);
     }
     return node_reshape(g, x, rank, dim);
 }
@@ -135,26 +134,29 @@ static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node
     char letter[MAX_RANK], inner[4], codes[MAX_RANK + 1] = "", of_x[MAX_RANK + 1] = "";
     const char *old = n->attrs.labels[!k];
     quantize_letters(z->scope, n, k, letter);
-    fresh_letters(n->attrs.labels, q->scheme == QUANT_INT4 ? 3 : 2, inner);
+    fresh_letters(n->attrs.labels, quantize_halves(q) ? 3 : 2, inner);
     const char *at = strchr(old, letter[q->summed[0]]);
     add_letters(codes, letter, q->n_channels, q->channel);
     strcat(codes, inner);
     strncat(of_x, old, (size_t)(at - old));
     strcat(strcat(of_x, inner), at + 1);
-    Node *w = with_letters(g, q, codes_of(z, q), letter, 0), *s = with_letters(g, q, scales_of(z, q), letter, 0);
-    Node *values = quantize_decode(g, q, w, s);
+    Stored s = stored_of(z, q);
+    s.codes = with_letters(g, q, s.codes, letter, 0);
+    s.scales = with_letters(g, q, s.scales, letter, 0);
+    if (s.zeros) s.zeros = with_letters(g, q, s.zeros, letter, 0);
+    Node *values = quantize_decode(g, q, s);
     return node_contract(g, cut_in_groups(g, q, x, (int)(at - old)), values, of_x, codes, n->attrs.labels[2]);
 }
 
 /* ---- gathers */
 
-/* The values of gathered channels: codes [lead..., summed...] or [lead..., G, g], scales [lead...] or [lead..., G]. */
-static Node *gathered_values(Graph *g, const QuantPlan *q, Node *codes, Node *scales) {
+/* The values of gathered channels: codes [lead..., summed...] or [lead..., G, g], scales [lead...] or [lead..., G], zeros likewise. */
+static Node *gathered_values(Graph *g, const QuantPlan *q, Stored s) {
     Size dim[MAX_RANK], lo[MAX_RANK];
-    Node *x = quantize_decode(g, q, codes, scales);
+    Node *x = quantize_decode(g, q, s);
     if (!q->group) return x;
-    int lead = scales->type.rank - 1;
-    for (int i = 0; i < lead; i++) dim[i] = scales->type.dim[i];
+    int lead = s.scales->type.rank - 1;
+    for (int i = 0; i < lead; i++) dim[i] = s.scales->type.dim[i];
     dim[lead] = whole(g, q->groups * q->group);
     x = node_reshape(g, x, lead + 1, dim);
     for (int i = 0; i <= lead; i++) lo[i] = whole(g, 0);
@@ -171,9 +173,11 @@ static Node *gathered(const Quantize *z, const QuantPlan *q, const Node *n, Node
     }
     for (int i = 0; i < q->n_summed; i++) place[q->summed[i]] = q->n_channels + i;
     Attrs attrs = {.axis = at};
-    Node *codes = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){codes_of(z, q), ids});
-    Node *scales = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){scales_of(z, q), ids});
-    Node *x = gathered_values(g, q, codes, scales);
+    Stored s = stored_of(z, q);
+    s.codes = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){s.codes, ids});
+    s.scales = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){s.scales, ids});
+    if (s.zeros) s.zeros = graph_add(g, OP_GATHER, &attrs, 2, (Node *[]){s.zeros, ids});
+    Node *x = gathered_values(g, q, s);
     for (int i = 0, k = 0; i < rank; i++) /* the axes of ids stand where the gathered one stood */
         for (int j = 0; j < (i == n->attrs.axis ? ids->type.rank : 1); j++)
             order[k++] = place[i] + (place[i] > at ? more : 0) + j;
@@ -189,14 +193,13 @@ static QuantPlan *plan_behind(const Quantize *z, const Node *n) {
 
 static Graph *walk(Quantize *z);
 
-/* The body of scan n, where each quantized invariant comes in as two arguments, codes and scales. */
+/* The body of scan n, where each quantized invariant comes in as two arguments or three: codes, scales, zeros. */
 static Graph *rewritten_body(const Quantize *z, const Node *n) {
     const Graph *body = n->attrs.body;
     PassContext *c = z->r.c;
     int slots = body->program->slots.n;
     Quantize y = {.r = rewrite_begin(c, body), .plan = z->plan, .scope = &(QuantScope){z->scope, n}};
-    y.codes = NEW_ARRAY(c->scratch, Node *, slots);
-    y.scales = NEW_ARRAY(c->scratch, Node *, slots);
+    y.stored = NEW_ARRAY(c->scratch, Stored, slots);
     Graph *to = y.r.to = graph_new(body->arena, body->program); /* with its own arguments */
     for (int i = 0; i < body->n_args; i++) {
         const Node *a = body->args[i];
@@ -209,22 +212,29 @@ static Graph *rewritten_body(const Quantize *z, const Node *n) {
             continue;
         }
         y.r.map[a->id] = NULL;
-        y.codes[q->slot->index] = m;
-        y.scales[q->slot->index] = graph_arg(to, q->scale->type);
+        Stored *s = &y.stored[q->slot->index];
+        s->codes = m;
+        s->scales = graph_arg(to, q->scale->type);
+        s->zeros = q->zero ? graph_arg(to, q->zero->type) : NULL;
     }
     return walk(&y);
 }
 
 static Node *rewritten_scan(const Quantize *z, const Node *n) {
     Attrs attrs = n->attrs;
-    Node **in = NEW_ARRAY(z->r.c->scratch, Node *, 2 * n->n_in);
+    Node **in = NEW_ARRAY(z->r.c->scratch, Node *, 3 * n->n_in);
     int n_in = 0;
     for (int i = 0; i < n->n_in; i++) {
         QuantPlan *q = i < n->attrs.counts[0] ? plan_behind(z, n->in[i]) : NULL;
-        in[n_in++] = q ? codes_of(z, q) : z->r.map[n->in[i]->id];
-        if (!q) continue;
-        in[n_in++] = scales_of(z, q);
-        attrs.counts[0]++;
+        if (!q) {
+            in[n_in++] = z->r.map[n->in[i]->id];
+            continue;
+        }
+        Stored s = stored_of(z, q);
+        in[n_in++] = s.codes;
+        in[n_in++] = s.scales;
+        if (s.zeros) in[n_in++] = s.zeros;
+        attrs.counts[0] += s.zeros ? 2 : 1;
     }
     attrs.body = rewritten_body(z, n);
     return rewrite_with(z->r.to, n, &attrs, n_in, in);

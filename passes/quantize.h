@@ -5,9 +5,11 @@
  *     int8             codes i8[channels..., summed...]        scales f32[channels...]       w = code * scale
  *     int8 in groups   codes i8[channels..., G, g]             scales f16[channels..., G]    w = code * scale
  *     int4 in groups   codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = (code - 8) * scale
+ *     nf4 in groups    codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = table[code] * scale
  *
- * G groups of g elements along the one axis summed over, the last filled up with zeros. Byte j of a group of int4 holds element j
- * in its lower half, element j + g/2 in its upper one. */
+ * G groups of g elements along the one axis summed over, the last filled up with zeros. Byte j of a group of 4-bit codes holds element
+ * j in its lower half, element j + g/2 in its upper one. With zero points, which groups alone have, there are zeros u8[channels..., G]
+ * too, codes of int8 are u8, and w = (code - zero) * scale: the codes span the group from its least (or 0) to its largest (or 0). */
 #ifndef PASSES_QUANTIZE_H
 #define PASSES_QUANTIZE_H
 #include "passes/pass.h"
@@ -41,11 +43,26 @@ QuantPlan **quantize_slots(PassContext *c, Program *p);
 /* The graph of an entry where program->observe is set: gives out what flows into products with marked weights. */
 Graph *observe_graph(PassContext *c, const Graph *from);
 
-/* Codes and scales of f32[channels, length], as nodes: the definition of the formats. */
-void quantize_encode(Graph *g, const QuantPlan *q, Node *w, Node **codes, Node **scales);
-/* Values of codes and scales with any axes before: f32[..., summed...]; in groups f32[..., G, g], of int4 f32[..., G, 2, g/2]. */
-Node *quantize_decode(Graph *g, const QuantPlan *q, Node *codes, Node *scales);
-/* The slot's value before the pass becomes its codes, and its scales. */
+/* A weight as it is stored: nodes; zeros NULL where the format has none. */
+typedef struct Stored {
+    Node *codes, *scales, *zeros;
+} Stored;
+static inline bool quantize_halves(const QuantPlan *q) { return q->scheme != QUANT_INT8; } /* two codes in a byte */
+
+/* f32[channels, length] as it is stored: the definition of the formats. */
+Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w);
+/* Values of what is stored, with any axes before: f32[..., summed...]; in groups f32[..., G, g], of 4 bits f32[..., G, 2, g/2]. */
+Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s);
+/* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of
+ * the samples seen, the elements that follow make up for. Scales and zeros stay those of rounding to nearest. */
+typedef struct Gptq Gptq;
+Gptq *gptq_new(const QuantPlan *q, const double *gram); /* gram: X^T X, [length, length]; malloc */
+void gptq_free(Gptq *t);                                /* NULL is fine */
+/* Changes codes of rows f32[n, length]; codes, scales and zeros (or NULL) as quantize_encode made them. */
+void quantize_gptq(const Gptq *t, const QuantPlan *q, const float *rows, int64_t n, Tensor *codes, const Tensor *scales,
+                   const Tensor *zeros);
+
+/* The slot's value before the pass becomes its codes, its scales, its zeros. */
 void quantize_values(Program *p, const QuantPlan *q);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, SAID_MOST = 4 };
+enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, NEAREST = 716, SAID_MOST = 4 };
 
 typedef struct Use { /* of a slot, by all entries */
     bool marked, product;
@@ -147,6 +147,7 @@ static bool plan_axes(QuantPlan *q, const Use *u) {
         if (n > 1 || long_axis < 0) long_axis = i;
         q->summed[q->n_summed++] = i;
     }
+    if (q->zero_point && !q->group) q->group = (int)(q->length + q->length % 2); /* a channel is a group */
     if (!q->group) return true;
     if (several > 1 || q->n_summed > 1 || q->declared.rank + 2 > MAX_RANK) return false;
     q->groups = (q->length + q->group - 1) / q->group;
@@ -169,24 +170,31 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
     return NULL;
 }
 
-static Type stored_type(const Program *p, const QuantPlan *q, bool scales) {
-    Type t = {.dtype = q->scheme == QUANT_INT8 ? DT_I8 : DT_U8};
+typedef enum { CODES, SCALES, ZEROS } StoredPart;
+
+static Type stored_type(const Program *p, const QuantPlan *q, StoredPart part) {
+    Type t = {.dtype = q->scheme == QUANT_INT8 && !q->zero_point ? DT_I8 : DT_U8};
     for (int i = 0; i < q->n_channels; i++) t.dim[t.rank++] = q->declared.dim[q->channel[i]];
-    for (int i = 0; i < q->n_summed && !q->group && !scales; i++) t.dim[t.rank++] = q->declared.dim[q->summed[i]];
-    if (scales) t.dtype = q->group ? DT_F16 : DT_F32;
+    for (int i = 0; i < q->n_summed && !q->group && part == CODES; i++) t.dim[t.rank++] = q->declared.dim[q->summed[i]];
+    if (part == SCALES) t.dtype = q->group ? DT_F16 : DT_F32;
     if (q->group) t.dim[t.rank++] = size_const(p->sizes, q->groups);
-    if (q->group && !scales) t.dim[t.rank++] = size_const(p->sizes, q->scheme == QUANT_INT4 ? q->group / 2 : q->group);
+    if (q->group && part == CODES) t.dim[t.rank++] = size_const(p->sizes, quantize_halves(q) ? q->group / 2 : q->group);
     return t;
 }
 
-/* The slot holds codes from here on, a new one at the end of the program their scales. */
+static Slot *slot_beside(Program *p, const QuantPlan *q, const char *name, StoredPart part) {
+    Slot *s = NEW(p->arena, Slot);
+    *s = (Slot){.path = arena_printf(p->arena, "%s.%s", q->slot->path, name), .kind = SLOT_PARAM, .type = stored_type(p, q, part),
+                .frozen = true, .loc = q->slot->loc, .index = p->slots.n};
+    PUSH(p->arena, p->slots, s);
+    return s;
+}
+
+/* The slot holds codes from here on, new ones at the end of the program their scales and zeros. */
 static void change_slot(Program *p, QuantPlan *q) {
-    Slot *s = q->slot, *scale = NEW(p->arena, Slot);
-    *scale = (Slot){.path = arena_printf(p->arena, "%s.scale", s->path), .kind = SLOT_PARAM, .type = stored_type(p, q, true),
-                    .frozen = true, .loc = s->loc, .index = p->slots.n};
-    PUSH(p->arena, p->slots, scale);
-    q->scale = scale;
-    s->type = stored_type(p, q, false);
+    q->scale = slot_beside(p, q, "scale", SCALES);
+    q->zero = q->zero_point ? slot_beside(p, q, "zero", ZEROS) : NULL;
+    q->slot->type = stored_type(p, q, CODES);
     quantize_values(p, q);
 }
 
@@ -224,6 +232,17 @@ static void say_padded(PassContext *c, SaidList *list, const QuantPlan *q) {
         arena_printf(c->scratch, "%lld elements in groups of %d", (long long)q->length, q->group), NULL);
 }
 
+/* GPTQ wants known values, and a product that was seen. */
+static void say_nearest(PassContext *c, const Program *p, SaidList *list, const QuantPlan *q) {
+    const char *path = observed_path(c->scratch, q->slot->path), *why = NULL;
+    const Observed *seen = program_observed(p, path);
+    if (!q->gptq || p->observe) return;
+    if (!q->slot->data) why = "its values are not known when it is compiled: load them";
+    else if (p->observed.n && !seen) why = "no product of the entry reads it";
+    else if (p->observed.n && !seen->gram) why = "its products share an axis with it";
+    if (why) say(c, list, NEAREST, "some weights are rounded to nearest", q->slot, why, NULL);
+}
+
 /* Does a directive at this place quantize anything? */
 static bool does_something(const Program *p, QuantPlan **plan, int n, Loc loc) {
     for (int i = 0; i < n; i++)
@@ -235,7 +254,7 @@ QuantPlan **quantize_slots(PassContext *c, Program *p) {
     int n = p->slots.n;
     QuantPlan **plan = NEW_ARRAY(c->scratch, QuantPlan *, n + 1);
     Use *uses = NEW_ARRAY(c->scratch, Use, n + 1);
-    SaidList left = {0}, nothing = {0}, padded = {0};
+    SaidList left = {0}, nothing = {0}, padded = {0}, nearest = {0};
     bool some = false;
     for (int i = 0; i < n; i++) {
         uses[i].marked = p->slots.at[i]->quant.scheme != QUANT_NONE;
@@ -250,6 +269,7 @@ QuantPlan **quantize_slots(PassContext *c, Program *p) {
     for (int i = 0; i < n; i++) {
         Slot *s = p->slots.at[i];
         if (plan[i]) say_padded(c, &padded, plan[i]);
+        if (plan[i]) say_nearest(c, p, &nearest, plan[i]);
         if (!why[i]) continue;
         if (does_something(p, plan, n, s->quant.loc)) say(c, &left, LEFT, "some weights stay as they are", s, why[i], uses[i].spoiler);
         else say(c, &nothing, NOTHING, "none of these weights can be quantized", s, why[i], uses[i].spoiler);

@@ -1,13 +1,32 @@
 /* quantize_value.c -- the formats of quantized weights, as formulas of the graph; and weights brought into them.
  *
  * Rounding is to nearest. int8: the largest magnitude of a channel or group becomes 127. int4: the element of the largest magnitude
- * becomes code 0, that is -8 times the scale, which may be negative: so all 16 codes are used. */
+ * becomes code 0, that is -8 times the scale, which may be negative: so all 16 codes are used. nf4 (Dettmers et al., QLoRA, 2023): the
+ * largest magnitude becomes 1, and the 16 values are quantiles of the normal distribution. */
 #include "passes/quantize.h"
 
 #include <string.h>
 
 #define F16_MOST 65504.0
 #define CHUNK    (1 << 18) /* elements converted at once: the interpreter keeps every intermediate value as a double */
+
+/* Table of nf4, as bitsandbytes has it. */
+static const double NF4[16] = {-1.0,
+                               -0.6961928009986877,
+                               -0.5250730514526367,
+                               -0.39491748809814453,
+                               -0.28444138169288635,
+                               -0.18477343022823334,
+                               -0.09105003625154495,
+                               0.0,
+                               0.07958029955625534,
+                               0.16093020141124725,
+                               0.24611230194568634,
+                               0.33791524171829224,
+                               0.44070982933044434,
+                               0.5626170039176941,
+                               0.7229568362236023,
+                               1.0};
 
 static Size whole(const Graph *g, int64_t n) { return size_const(g->program->sizes, n); }
 
@@ -19,18 +38,21 @@ static Node *along_rows(Graph *g, Node *x, const Node *rows) {
     return node_expand_like(g, node_reshape(g, x, 2, dim), (Node *)rows);
 }
 
-/* The values of w in units of their scale, and the scale as it is stored: f32 of a channel, f16 of a group. */
-static Node *in_units(Graph *g, const QuantPlan *q, Node *w, Node *largest, double steps, Node **scales) {
-    Node *scale = node_map2(g, OP_DIV, largest, filled(g, largest, steps));
-    if (q->group) {
-        scale = node_map3(g, OP_CLAMP, scale, filled(g, scale, -F16_MOST), filled(g, scale, F16_MOST));
-        scale = node_cast(g, scale, DT_F16);
-    }
-    *scales = scale;
+/* The scale as it is stored: f32 of a channel, f16 of a group. */
+static Node *stored_scale(Graph *g, const QuantPlan *q, Node *scale) {
+    if (!q->group) return scale;
+    scale = node_map3(g, OP_CLAMP, scale, filled(g, scale, -F16_MOST), filled(g, scale, F16_MOST));
+    return node_cast(g, scale, DT_F16);
+}
+
+/* x in units of a stored scale, along its rows or one a row; of the scale 0: as it is. */
+static Node *in_units(Graph *g, Node *x, Node *scale) {
     Node *unit = node_cast(g, scale, DT_F32), *zero = filled(g, unit, 0);
     unit = node_map3(g, OP_WHERE, node_map2(g, OP_EQ, unit, zero), filled(g, unit, 1), unit);
-    return node_map1(g, OP_ROUND, node_map2(g, OP_DIV, w, along_rows(g, unit, w)));
+    return node_map2(g, OP_DIV, x, x->type.rank == unit->type.rank ? unit : along_rows(g, unit, x));
 }
+
+static Node *rounded(Graph *g, Node *x) { return node_map1(g, OP_ROUND, x); }
 
 static Node *in_range(Graph *g, Node *x, double low, double high) {
     return node_map3(g, OP_CLAMP, x, filled(g, x, low), filled(g, x, high));
@@ -54,19 +76,54 @@ static Node *in_groups(Graph *g, const QuantPlan *q, Node *w) {
     return node_reshape(g, w, 2, dim);
 }
 
-void quantize_encode(Graph *g, const QuantPlan *q, Node *w, Node **codes, Node **scales) {
-    int last = 1;
-    if (q->group) w = in_groups(g, q, w);
-    if (q->scheme == QUANT_INT8) {
-        Node *largest = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, w), 1, &last);
-        Node *x = in_units(g, q, w, largest, 127, scales);
-        *codes = node_cast(g, in_range(g, x, -127, 127), DT_I8);
-        return;
+/* The place of x, in units of the largest magnitude, in the table: how many middles between its values lie below. */
+static Node *in_table(Graph *g, Node *x) {
+    Node *place = filled(g, x, 0);
+    for (int i = 0; i < 15; i++) {
+        Node *above = node_map2(g, OP_GT, x, filled(g, x, 0.5 * (NF4[i] + NF4[i + 1])));
+        place = node_map2(g, OP_ADD, place, node_cast(g, above, DT_F32));
     }
+    return place;
+}
+
+/* Codes from the least element (or 0) to the largest (or 0), where a zero point says which of them is 0. */
+static Stored encode_span(Graph *g, const QuantPlan *q, Node *w, Node *low, Node *high) {
+    double steps = q->scheme == QUANT_INT8 ? 255 : 15;
+    Stored s;
+    low = node_map2(g, OP_MIN, low, filled(g, low, 0));
+    high = node_map2(g, OP_MAX, high, filled(g, high, 0));
+    s.scales = stored_scale(g, q, node_map2(g, OP_DIV, node_map2(g, OP_SUB, high, low), filled(g, low, steps)));
+    Node *zero = in_range(g, rounded(g, in_units(g, node_map1(g, OP_NEG, low), s.scales)), 0, steps);
+    s.zeros = node_cast(g, zero, DT_U8);
+    Node *x = node_map2(g, OP_ADD, rounded(g, in_units(g, w, s.scales)), along_rows(g, zero, w));
+    x = in_range(g, x, 0, steps);
+    s.codes = q->scheme == QUANT_INT8 ? node_cast(g, x, DT_U8) : in_bytes(g, x, q->group);
+    return s;
+}
+
+Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
+    int last = 1;
+    Stored s = {0};
+    if (q->group) w = in_groups(g, q, w);
+    Node *largest = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, w), 1, &last);
     Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
+    if (q->zero_point) return encode_span(g, q, w, low, high);
+    if (q->scheme == QUANT_INT8) {
+        s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, 127)));
+        s.codes = node_cast(g, in_range(g, rounded(g, in_units(g, w, s.scales)), -127, 127), DT_I8);
+        return s;
+    }
+    if (q->scheme == QUANT_NF4) {
+        s.scales = stored_scale(g, q, largest);
+        s.codes = in_bytes(g, in_table(g, in_units(g, w, s.scales)), q->group);
+        return s;
+    }
     Node *up = node_map2(g, OP_GT, high, node_map1(g, OP_NEG, low));
-    Node *x = in_units(g, q, w, node_map3(g, OP_WHERE, up, high, low), -8, scales);
-    *codes = in_bytes(g, in_range(g, node_map2(g, OP_ADD, x, filled(g, x, 8)), 0, 15), q->group);
+    largest = node_map3(g, OP_WHERE, up, high, low);
+    s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, -8)));
+    Node *x = rounded(g, in_units(g, w, s.scales));
+    s.codes = in_bytes(g, in_range(g, node_map2(g, OP_ADD, x, filled(g, x, 8)), 0, 15), q->group);
+    return s;
 }
 
 /* x with one more axis of size n, at the end or before the last one: repeated. */
@@ -80,25 +137,39 @@ static Node *repeated(Graph *g, Node *x, bool before_last, Size n) {
     return node_expand(g, y, rank + 1, dim);
 }
 
-Node *quantize_decode(Graph *g, const QuantPlan *q, Node *codes, Node *scales) {
-    bool four = q->scheme == QUANT_INT4;
+/* table[code] of codes from `first` on, n of them. */
+static Node *from_table(Graph *g, Node *code, int first, int n) {
+    if (n == 1) return filled(g, code, NF4[first]);
+    int middle = first + n / 2;
+    Node *below = node_map2(g, OP_LT, code, filled(g, code, middle));
+    return node_map3(g, OP_WHERE, below, from_table(g, code, first, n / 2), from_table(g, code, middle, n / 2));
+}
+
+/* One number a group beside codes [..., G, g] or [..., G, 2, g/2], as f32. */
+static Node *along_groups(Graph *g, const QuantPlan *q, Node *x) {
+    bool halves = quantize_halves(q);
+    if (halves) x = repeated(g, x, false, whole(g, 2));
+    return node_cast(g, repeated(g, x, false, whole(g, halves ? q->group / 2 : q->group)), DT_F32);
+}
+
+Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s) {
+    Node *codes = s.codes;
     if (!q->group) {
         Size dim[MAX_RANK];
-        for (int i = 0; i < codes->type.rank; i++) dim[i] = i < scales->type.rank ? codes->type.dim[i] : whole(g, 1);
-        Node *wide = node_expand_like(g, node_reshape(g, scales, codes->type.rank, dim), codes);
+        for (int i = 0; i < codes->type.rank; i++) dim[i] = i < s.scales->type.rank ? codes->type.dim[i] : whole(g, 1);
+        Node *wide = node_expand_like(g, node_reshape(g, s.scales, codes->type.rank, dim), codes);
         return node_map2(g, OP_MUL, node_cast(g, codes, DT_F32), wide);
     }
-    Size two = whole(g, 2), g_half = whole(g, q->group / 2);
-    if (four) {
-        codes = repeated(g, codes, true, two);
+    if (quantize_halves(q)) {
+        codes = repeated(g, codes, true, whole(g, 2));
         Node *place = node_leaf(g, OP_IOTA, &(Attrs){.axis = codes->type.rank - 2}, codes->type);
         codes = node_map2(g, OP_NIBBLE, codes, place);
-        scales = repeated(g, scales, false, two);
     }
-    scales = node_cast(g, repeated(g, scales, false, four ? g_half : whole(g, q->group)), DT_F32);
     Node *x = node_cast(g, codes, DT_F32);
-    if (four) x = node_map2(g, OP_SUB, x, filled(g, x, 8));
-    return node_map2(g, OP_MUL, x, scales);
+    if (q->scheme == QUANT_NF4) x = from_table(g, x, 0, 16);
+    else if (s.zeros) x = node_map2(g, OP_SUB, x, along_groups(g, q, s.zeros));
+    else if (q->scheme == QUANT_INT4) x = node_map2(g, OP_SUB, x, filled(g, x, 8));
+    return node_map2(g, OP_MUL, x, along_groups(g, q, s.scales));
 }
 
 /* ---- the values of a slot ------------------------------------------------------------------------------------------------ */
@@ -112,18 +183,23 @@ static Node *in_rows(Graph *g, const QuantPlan *q, Node *w) {
     return node_reshape(g, node_permute(g, w, order), 2, dim);
 }
 
+static void store_initial(Graph *g, const Slot *slot, Node *value, Loc loc) {
+    Effect store = {.kind = EFFECT_STORE, .index = slot->index, .loc = loc};
+    store.value = node_reshape(g, value, slot->type.rank, slot->type.dim);
+    graph_effect(g, store);
+}
+
 static void initial_values(Program *p, const QuantPlan *q) {
     Graph *g = p->init;
-    Node *codes, *scales;
     for (int i = 0; i < g->effects.n; i++) {
         Effect *e = &g->effects.at[i];
         if (e->kind != EFFECT_STORE || e->index != q->slot->index) continue;
         rewrite_at(g, e->value);
-        quantize_encode(g, q, in_rows(g, q, e->value), &codes, &scales);
-        e->value = node_reshape(g, codes, q->slot->type.rank, q->slot->type.dim);
-        Effect store = {.kind = EFFECT_STORE, .index = q->scale->index, .loc = e->loc};
-        store.value = node_reshape(g, scales, q->scale->type.rank, q->scale->type.dim);
-        graph_effect(g, store);
+        Stored s = quantize_encode(g, q, in_rows(g, q, e->value));
+        e->value = node_reshape(g, s.codes, q->slot->type.rank, q->slot->type.dim);
+        Loc loc = e->loc;
+        store_initial(g, q->scale, s.scales, loc);
+        if (q->zero) store_initial(g, q->zero, s.zeros, loc);
         return;
     }
 }
@@ -159,13 +235,43 @@ static void measure(Quantized *m, const QuantPlan *q, const float *rows, const T
             m->kept += v * v;
             m->both += w * v;
             m->error += (w - v) * (w - v);
+            if (m->count == 0 || w < m->least) m->least = w;
+            if (m->count == 0 || w > m->most) m->most = w;
+            m->count++;
         }
     }
 }
 
-/* Rows of channels from `first` on, as a graph of their own; its results in their places of codes and scales. */
-static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_t first, int64_t n, char *codes,
-                          char *scales, Quantized *m) {
+/* Evaluates a graph of its own; results[] in order. */
+static void evaluate(Program *p, const QuantPlan *q, Graph *g, Tensor **results) {
+    Eval e = {.arena = g->arena, .program = p};
+    if (!eval_graph(&e, g, results)) bug("quantizing %s: %s", q->slot->path, e.error ? e.error : "it fails");
+}
+
+/* What a slot stores for n rows, as a node of a graph. */
+static Node *stored_rows(Graph *g, const Slot *slot, const QuantPlan *q, const char *bytes, int64_t n) {
+    Size dim[MAX_RANK];
+    int rank = slot->type.rank - q->n_channels + 1;
+    dim[0] = whole(g, n);
+    for (int i = 1; i < rank; i++) dim[i] = slot->type.dim[q->n_channels + i - 1];
+    return node_leaf(g, OP_TENSOR, &(Attrs){.data = bytes}, type_of(slot->type.dtype, rank, dim));
+}
+
+/* A slot's bytes, and how many of them a channel has. */
+typedef struct Bytes {
+    char *at;
+    int64_t row;
+} Bytes;
+
+static Bytes bytes_new(Program *p, const QuantPlan *q, const Slot *s) {
+    if (!s) return (Bytes){0};
+    int64_t bytes = size_value(type_count(p->init, &s->type)) * dtype_bytes(s->type.dtype);
+    return (Bytes){arena_alloc(p->arena, (size_t)bytes), bytes / q->channels};
+}
+
+/* Rows of channels from `first` on, as a graph of their own; its results in their places of codes, scales and zeros. */
+static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_t first, int64_t n, const Bytes *to, const Gptq *gptq,
+                          Quantized *m) {
     Arena *arena = arena_new();
     Graph *g = graph_new(arena, p);
     size_t bytes = sizeof(float) * (size_t)(n * q->length);
@@ -174,42 +280,49 @@ static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_
     else
         for (int64_t k = 0; k < n * q->length; k++) rows[k] = w[declared_place(q, first * q->length + k)];
     Node *in = node_leaf(g, OP_TENSOR, &(Attrs){.data = rows}, type_of(DT_F32, 2, (Size[]){whole(g, n), whole(g, q->length)}));
-    Node *out[2];
-    quantize_encode(g, q, in, &out[0], &out[1]);
-    graph_result(g, "codes", out[0]);
-    graph_result(g, "scales", out[1]);
-    Eval e = {.arena = arena, .program = p};
-    if (m) graph_result(g, "values", quantize_decode(g, q, out[0], out[1]));
-    Tensor *result[3];
-    if (!eval_graph(&e, g, result)) bug("quantizing %s: %s", q->slot->path, e.error ? e.error : "it fails");
-    int64_t codes_row = result[0]->count / n * dtype_bytes(result[0]->dtype);
-    int64_t scales_row = result[1]->count / n * dtype_bytes(result[1]->dtype);
-    tensor_to_bytes(result[0], codes + first * codes_row);
-    tensor_to_bytes(result[1], scales + first * scales_row);
-    if (m) measure(m, q, rows, result[2], n);
+    Stored s = quantize_encode(g, q, in);
+    Node *parts[3] = {s.codes, s.scales, s.zeros};
+    Tensor *result[3] = {NULL};
+    for (int i = 0; i < 3 && parts[i]; i++) graph_result(g, "part", parts[i]);
+    evaluate(p, q, g, result);
+    if (gptq) quantize_gptq(gptq, q, rows, n, result[0], result[1], result[2]);
+    for (int i = 0; i < 3 && parts[i]; i++) tensor_to_bytes(result[i], to[i].at + first * to[i].row);
+    if (m) {
+        Graph *back = graph_new(arena, p);
+        const Slot *slot[3] = {q->slot, q->scale, q->zero};
+        Node *in_back[3] = {NULL};
+        for (int i = 0; i < 3 && slot[i]; i++) in_back[i] = stored_rows(back, slot[i], q, to[i].at + first * to[i].row, n);
+        graph_result(back, "values", quantize_decode(back, q, (Stored){in_back[0], in_back[1], in_back[2]}));
+        evaluate(p, q, back, result);
+        measure(m, q, rows, result[0], n);
+    }
     arena_free(arena);
 }
 
-static int64_t slot_bytes(const Graph *g, const Slot *s) {
-    return size_value(type_count(g, &s->type)) * dtype_bytes(s->type.dtype);
-}
-
 void quantize_values(Program *p, const QuantPlan *q) {
-    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group};
+    const Slot *slot[3] = {q->slot, q->scale, q->zero};
+    Bytes to[3];
+    const Observed *seen = q->gptq ? program_observed(p, observed_path(p->arena, q->slot->path)) : NULL;
+    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group, .zero_point = q->zero_point};
+    said.gptq = seen && seen->gram && seen->length == q->length && q->slot->data;
     said.before = q->channels * q->length * (int64_t)sizeof(float);
-    said.after = slot_bytes(p->init, q->slot) + slot_bytes(p->init, q->scale);
     said.measured = q->slot->data && p->measure_quantized;
     initial_values(p, q);
+    for (int i = 0; i < 3; i++) {
+        to[i] = bytes_new(p, q, slot[i]);
+        said.after += to[i].row * q->channels;
+    }
     PUSH(p->arena, p->quantized, said);
     if (!q->slot->data) return;
     Quantized *m = said.measured ? &p->quantized.at[p->quantized.n - 1] : NULL;
-    char *codes = arena_alloc(p->arena, (size_t)slot_bytes(p->init, q->slot));
-    char *scales = arena_alloc(p->arena, (size_t)slot_bytes(p->init, q->scale));
+    Gptq *gptq = said.gptq ? gptq_new(q, seen->gram) : NULL;
     int64_t rows = CHUNK / q->length + 1;
     for (int64_t first = 0; first < q->channels; first += rows) {
         int64_t n = q->channels - first < rows ? q->channels - first : rows;
-        convert_chunk(p, q, q->slot->data, first, n, codes, scales, m);
+        convert_chunk(p, q, q->slot->data, first, n, to, gptq, m);
     }
-    q->slot->data = codes;
-    q->scale->data = scales;
+    gptq_free(gptq);
+    q->slot->data = to[0].at;
+    q->scale->data = to[1].at;
+    if (q->zero) q->zero->data = to[2].at;
 }

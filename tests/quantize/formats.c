@@ -28,7 +28,46 @@ static float to_f16(float x) {
 
 static float clampf(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
 
-/* The format: codes (a code each, int4 not packed), scale. */
+/* The table of the paper on QLoRA. */
+static const float NF4[16] = {-1.0f,
+                              -0.6961928009986877f,
+                              -0.5250730514526367f,
+                              -0.39491748809814453f,
+                              -0.28444138169288635f,
+                              -0.18477343022823334f,
+                              -0.09105003625154495f,
+                              0.0f,
+                              0.07958029955625534f,
+                              0.16093020141124725f,
+                              0.24611230194568634f,
+                              0.33791524171829224f,
+                              0.44070982933044434f,
+                              0.5626170039176941f,
+                              0.7229568362236023f,
+                              1.0f};
+
+/* The nearest of the table; halfway between two: the lower. */
+static int nearest(float x) {
+    int best = 0;
+    for (int i = 1; i < 16; i++)
+        if (fabs((double)x - (double)NF4[i]) < fabs((double)x - (double)NF4[best])) best = i;
+    return best;
+}
+
+/* The format with a zero point: codes from 0 to `steps`. */
+static float encode_span(const float *w, int n, int steps, int *codes, int *zero) {
+    float high = 0, low = 0;
+    for (int i = 0; i < n; i++) {
+        high = fmaxf(high, w[i]);
+        low = fminf(low, w[i]);
+    }
+    float scale = to_f16(clampf((high - low) / (float)steps, -65504, 65504)), unit_of = scale == 0 ? 1 : scale;
+    *zero = (int)clampf(nearbyintf(-low / unit_of), 0, (float)steps);
+    for (int i = 0; i < n; i++) codes[i] = (int)clampf(nearbyintf(w[i] / unit_of) + (float)*zero, 0, (float)steps);
+    return scale;
+}
+
+/* The format: codes (a code each, those of 4 bits not packed), scale. */
 static float encode(const float *w, int n, QuantScheme scheme, bool grouped, int *codes) {
     float high = w[0], low = w[0], largest = 0;
     for (int i = 0; i < n; i++) {
@@ -38,9 +77,14 @@ static float encode(const float *w, int n, QuantScheme scheme, bool grouped, int
     }
     float scale = scheme == QUANT_INT8 ? largest / 127.0f : (high > -low ? high : low) / -8.0f;
     if (grouped) scale = to_f16(clampf(scale, -65504, 65504));
+    if (scheme == QUANT_NF4) scale = to_f16(clampf(largest, -65504, 65504));
     float unit_of = scale == 0 ? 1 : scale;
     for (int i = 0; i < n; i++) {
         float x = nearbyintf(w[i] / unit_of);
+        if (scheme == QUANT_NF4) {
+            codes[i] = nearest(w[i] / unit_of);
+            continue;
+        }
         codes[i] = (int)(scheme == QUANT_INT8 ? clampf(x, -127, 127) : clampf(x + 8, 0, 15));
     }
     return scale;
@@ -56,10 +100,17 @@ static void fill(float *w, int n, int kind) {
 typedef struct Case {
     QuantScheme scheme;
     int group, channels, length;
+    bool zero_point;
 } Case;
 
+static float value_of(const Case *c, int code, int zero, float scale) {
+    if (c->scheme == QUANT_NF4) return NF4[code] * scale;
+    return (float)(code - (c->zero_point ? zero : c->scheme == QUANT_INT4 ? 8 : 0)) * scale;
+}
+
 static QuantPlan plan_of(const Case *c) {
-    QuantPlan q = {.scheme = c->scheme, .group = c->group, .channels = c->channels, .length = c->length};
+    QuantPlan q = {.scheme = c->scheme, .group = c->group, .channels = c->channels, .length = c->length,
+                   .zero_point = c->zero_point};
     q.groups = c->group ? (c->length + c->group - 1) / c->group : 0;
     return q;
 }
@@ -76,12 +127,12 @@ static void compare(const Case *c, const float *w, Tensor *const *result) {
         float row[4096] = {0};
         int first = run % per * n, have = c->length - first < n ? c->length - first : n;
         memcpy(row, w + run / per * c->length + first, sizeof *row * (size_t)have);
-        float scale = encode(row, n, c->scheme, c->group > 0, codes);
-        bool bad = result[1]->f[run] != scale;
+        int zero = 0, steps = c->scheme == QUANT_INT8 ? 255 : 15;
+        float scale = c->zero_point ? encode_span(row, n, steps, codes, &zero) : encode(row, n, c->scheme, c->group > 0, codes);
+        bool bad = result[1]->f[run] != scale || (c->zero_point && result[3]->i[run] != zero);
         for (int i = 0; i < n && !bad; i++) {
             bad = code_of(c, result[0], run, i, n) != codes[i];
-            float value = (float)(codes[i] - (c->scheme == QUANT_INT4 ? 8 : 0)) * scale;
-            if (c->group) bad |= result[2]->f[run * n + i] != value;
+            if (c->group) bad |= result[2]->f[run * n + i] != value_of(c, codes[i], zero, scale);
         }
         if (bad && failures++ < 8) printf("scheme %d group %d length %d: run %d differs\n", c->scheme, c->group, c->length, run);
     }
@@ -95,15 +146,19 @@ static void check(const Case *c, int kind) {
     float *w = arena_alloc(a, sizeof *w * (size_t)(c->channels * c->length));
     for (int i = 0; i < c->channels; i++) fill(w + i * c->length, c->length, kind);
     Size dim[] = {size_const(p.sizes, c->channels), size_const(p.sizes, c->length)};
-    Node *codes, *scales, *in = node_leaf(g, OP_TENSOR, &(Attrs){.data = w}, type_of(DT_F32, 2, dim));
-    quantize_encode(g, &q, in, &codes, &scales);
-    graph_result(g, "codes", codes);
-    graph_result(g, "scales", scales);
+    Node *in = node_leaf(g, OP_TENSOR, &(Attrs){.data = w}, type_of(DT_F32, 2, dim));
+    Stored s = quantize_encode(g, &q, in), t = s;
+    graph_result(g, "codes", s.codes);
+    graph_result(g, "scales", s.scales);
     if (c->group) {
-        Size grouped[] = {dim[0], size_const(p.sizes, q.groups), codes->type.dim[1]};
-        graph_result(g, "values", quantize_decode(g, &q, node_reshape(g, codes, 3, grouped), node_reshape(g, scales, 2, grouped)));
+        Size grouped[] = {dim[0], size_const(p.sizes, q.groups), s.codes->type.dim[1]};
+        t.codes = node_reshape(g, s.codes, 3, grouped);
+        t.scales = node_reshape(g, s.scales, 2, grouped);
+        if (s.zeros) t.zeros = node_reshape(g, s.zeros, 2, grouped);
+        graph_result(g, "values", quantize_decode(g, &q, t));
     }
-    Tensor *result[3];
+    if (s.zeros) graph_result(g, "zeros", s.zeros);
+    Tensor *result[4];
     Eval e = {.arena = a, .program = &p};
     if (eval_graph(&e, g, result)) compare(c, w, result);
     else failures++, printf("%s\n", e.error);
@@ -111,8 +166,10 @@ static void check(const Case *c, int kind) {
 }
 
 int main(void) {
-    static const Case CASES[] = {{QUANT_INT8, 0, 3, 70},  {QUANT_INT8, 32, 2, 70},  {QUANT_INT8, 8, 5, 8},
-                                 {QUANT_INT4, 32, 3, 64}, {QUANT_INT4, 64, 2, 70}, {QUANT_INT4, 128, 1, 1}};
+    static const Case CASES[] = {{QUANT_INT8, 0, 3, 70, false},  {QUANT_INT8, 32, 2, 70, false}, {QUANT_INT8, 8, 5, 8, false},
+                                 {QUANT_INT4, 32, 3, 64, false}, {QUANT_INT4, 64, 2, 70, false}, {QUANT_INT4, 128, 1, 1, false},
+                                 {QUANT_NF4, 32, 3, 70, false},  {QUANT_NF4, 64, 2, 64, false},  {QUANT_INT8, 32, 3, 70, true},
+                                 {QUANT_INT4, 32, 3, 70, true},  {QUANT_INT4, 64, 5, 64, true}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
         for (int kind = 0; kind < 8; kind++) check(&CASES[i], kind);
     return failures != 0;
