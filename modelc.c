@@ -5,6 +5,7 @@
 #include "codegen/budget.h"
 #include "codegen/build.h"
 #include "codegen/cache.h"
+#include "codegen/inspect.h"
 #include "codegen/interpret.h"
 #include "codegen/measure.h"
 #include "frontend/elaborate.h"
@@ -48,6 +49,8 @@ static const char help[] =
     "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
+    "--budget='accuracy>=0.98*float'        what quantization may cost: layers that cost more stay float; float-0.005, 0.9 likewise\n"
+    "--measure='ENTRY NAME=SOURCE ...'      what that is measured on; without: test and test_data of run { }\n"
     "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
@@ -87,6 +90,8 @@ typedef struct Command {
     LIST(ElabDefine) defines;
     Words entries, silenced, quantize; /* --entries, -Wno-NAME, --quantize */
     Budgets budgets;
+    Accuracies accuracies;
+    const char *measure; /* --measure: "ENTRY NAME=SOURCE ..." */
     const char *output, *load, *name, *target, *after, *depfile, *cache;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
@@ -163,7 +168,7 @@ static void option_runtime(Command *o, const char *value) {
 }
 
 static void option_budget(Command *o, const char *value) {
-    const char *wrong = budget_parse(o->arena, value, &o->budgets);
+    const char *wrong = budget_parse(o->arena, value, &o->budgets, &o->accuracies);
     if (wrong) usage("--budget: %s", wrong);
 }
 
@@ -182,6 +187,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--runtime"))) option_runtime(o, value);
     else if ((value = option_value(a, "--cache"))) o->cache = value;
     else if ((value = option_value(a, "--budget"))) option_budget(o, value);
+    else if ((value = option_value(a, "--measure"))) o->measure = value;
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
@@ -302,6 +308,9 @@ typedef struct Compilation {
     Artifact *artifact;
     Cache *cache; /* NULL: none was asked for */
     ArtifactKind kind;
+    void *library; /* of a model that runs in this process; NULL: none */
+    int file;      /* that it was loaded from */
+    struct Compilation *variant; /* the one that is being measured; NULL: none */
     LIST(StageTime) times;
     double started;
 } Compilation;
@@ -449,14 +458,20 @@ static bool stage_elaborate(Compilation *c, bool check) {
 
 static Measure measure_by(Compilation *c);
 
-/* Samples that `quantize` names are run through the program. */
-static bool stage_calibrate(Compilation *c) {
+/* Samples that `quantize` names are run through the program; what that loses is held against budgets. */
+static bool stage_measure(Compilation *c) {
+    Program *p = c->program;
     bool wanted = false;
-    for (int i = 0; i < c->program->slots.n; i++) wanted |= c->program->slots.at[i]->quant.calibrate != NULL;
-    if (!wanted) return true;
+    for (int i = 0; i < c->o->accuracies.n; i++) {
+        Accuracy a = c->o->accuracies.at[i];
+        a.data = c->o->measure;
+        PUSH(p->arena, p->accuracies, a);
+    }
+    for (int i = 0; i < p->slots.n; i++) wanted |= p->slots.at[i]->quant.calibrate != NULL;
+    if (!wanted && !p->accuracies.n) return true;
     Measure m = measure_by(c);
-    if (!measure_calibrate(&m, c->program)) return false;
-    stage_done(c, "calibrate", arena_printf(c->arena, "%d layers", c->program->observed.n));
+    if (!measure_calibrate(&m, p) || !measure_accuracy(&m, p)) return false;
+    stage_done(c, "measure", arena_printf(c->arena, "%d layers seen", p->observed.n));
     return true;
 }
 
@@ -634,8 +649,8 @@ static bool pipeline(Compilation *c, const char *path) {
     /* The tree becomes a graph an entry: every name, shape and size is right. */
     if (!stage_elaborate(c, false)) return false;
     if (o->emit == EMIT_GRAPH && !o->after) return emit(c);
-    /* What flows into layers to be quantized is known. */
-    if (!stage_calibrate(c)) return false;
+    /* What flows into layers to be quantized is known, and that they lose no more than they may. */
+    if (!stage_measure(c)) return false;
     /* Gradients are nodes like others, and nothing is computed twice or in vain. */
     if (!stage_passes(c)) return false;
     if (o->after) return emit(c);
@@ -692,7 +707,8 @@ static const mdl_model *model_compiled(Compilation *c) {
         return NULL;
     }
     const char *path = arena_printf(c->arena, "/proc/self/fd/%d", fd);
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: the process ends soon */
+    c->file = fd;
+    void *handle = c->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle) bug("the library cannot be loaded: %s", dlerror());
     mdl_model_function *model = NULL;
     *(void **)&model = dlsym(handle, MDL_MODEL_SYMBOL);
@@ -700,18 +716,21 @@ static const mdl_model *model_compiled(Compilation *c) {
     return model();
 }
 
-/* Measure.compile: the same text and options, for this machine. */
+/* Measure.compile: the same text and options, for this machine, in memory of its own. */
 static const mdl_model *variant_compiled(void *compiler, const char *entry, MeasurePrepare *prepare, void *context, Program **program) {
-    const Compilation *c = compiler;
-    Command *o = NEW(c->arena, Command);
+    Compilation *c = compiler;
+    Arena *arena = arena_new();
+    Command *o = NEW(arena, Command);
     *o = *c->o;
+    o->arena = arena;
     o->output = o->after = o->target = o->cache = NULL;
     o->emit = EMIT_LIBRARY;
     o->core = o->time = o->report = o->verbose = false;
     o->warnings_are_errors = false;
     o->entries = (Words){0};
-    PUSH(o->arena, o->entries, entry);
-    Compilation *v = compilation_new(o);
+    o->accuracies = (Accuracies){0};
+    PUSH(arena, o->entries, entry);
+    Compilation *v = c->variant = compilation_new(o);
     v->source = c->source;
     v->ast = c->ast;
     const mdl_model *model = NULL;
@@ -724,8 +743,20 @@ static const mdl_model *variant_compiled(void *compiler, const char *entry, Meas
     return model;
 }
 
+static void variant_release(void *compiler) {
+    Compilation *c = compiler, *v = c->variant;
+    if (v->library) {
+        dlclose(v->library);
+        if (ftruncate(v->file, 0)) bug("the memory of a library cannot be given back"); /* open it stays: loaders go by the name, its number */
+    }
+    artifact_free(v->artifact);
+    diag_free(v->diag);
+    arena_free(v->arena);
+    c->variant = NULL;
+}
+
 static Measure measure_by(Compilation *c) {
-    return (Measure){variant_compiled, c, c->arena, c->diag, c->o->verbose};
+    return (Measure){variant_compiled, variant_release, c, c->arena, c->diag, c->o->verbose};
 }
 
 /* ---- modelc calibrate ---------------------------------------------------------------------------------------------------- */
@@ -753,7 +784,7 @@ static int command_run_model(Command *o) {
     Compilation *c = compilation_new(o);
     const mdl_model *model = NULL;
     Interpreter *interpreter = NULL;
-    if (stage_parse(c, o->files.at[0]) && stage_elaborate(c, false) && stage_calibrate(c)) {
+    if (stage_parse(c, o->files.at[0]) && stage_elaborate(c, false) && stage_measure(c)) {
         if (o->interpret) {
             PassOptions options = {.level = 0};
             if (passes_run(c->program, &options, c->diag)) interpreter = interpreter_new(c->arena, c->program);
@@ -786,104 +817,6 @@ static int command_check(Command *o) {
         if (one) status = one;
     }
     return status;
-}
-
-static int64_t static_count(const Type *t) {
-    int64_t count = 1, size;
-    for (int i = 0; i < t->rank; i++) {
-        if (!size_is_const(t->dim[i], &size) || __builtin_mul_overflow(count, size, &count)) return -1;
-    }
-    return count;
-}
-
-static void print_json(json_t *value) {
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS);
-    if (!text) bug("no memory for JSON");
-    puts(text);
-    free(text);
-    json_decref(value);
-}
-
-static const char *slot_kind_name(SlotKind k) {
-    return k == SLOT_PARAM ? "param" : k == SLOT_STATE ? "state" : "cache";
-}
-
-static void params_print(Arena *arena, const Program *p) {
-    int width = 4, shape = 5;
-    int64_t parameters = 0;
-    for (int i = 0; i < p->slots.n; i++) {
-        int n = (int)strlen(p->slots.at[i]->path), m = (int)strlen(type_said(arena, &p->slots.at[i]->type));
-        if (n > width) width = n;
-        if (m > shape) shape = m;
-    }
-    printf("%-*s  %-5s  %-*s  %s\n", width, "path", "kind", shape, "shape", "elements");
-    for (int i = 0; i < p->slots.n; i++) {
-        const Slot *slot = p->slots.at[i];
-        int64_t count = static_count(&slot->type);
-        printf("%-*s  %-5s  %-*s  ", width, slot->path, slot_kind_name(slot->kind), shape, type_said(arena, &slot->type));
-        printf("%s%s\n", count < 0 ? "-" : arena_printf(arena, "%lld", (long long)count), slot->frozen ? "  frozen" : "");
-        if (slot->kind == SLOT_PARAM && count > 0) parameters += count;
-    }
-    printf("%lld parameters\n", (long long)parameters);
-}
-
-static void params_json(Arena *arena, const Program *p) {
-    json_t *list = json_array();
-    for (int i = 0; i < p->slots.n; i++) {
-        const Slot *slot = p->slots.at[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:b, s:b}", "path", slot->path, "kind",
-                                              slot_kind_name(slot->kind), "shape", type_said(arena, &slot->type), "elements",
-                                              (json_int_t)static_count(&slot->type), "frozen", slot->frozen, "optimizer",
-                                              slot->optimizer));
-    }
-    print_json(list);
-}
-
-static void entries_print(Arena *arena, const Program *p) {
-    for (int i = 0; i < p->entries.n; i++) {
-        const Entry *e = p->entries.at[i];
-        printf("%s %s", e->train ? "train" : "entry", e->name);
-        for (int k = 0; k < e->n_sizes; k++) {
-            const SizeName *n = e->sizes[k];
-            printf("%s%s in %lld..", k ? ", " : "[", n->name, (long long)n->low);
-            if (n->high != SIZE_NO_LIMIT) printf("%lld", (long long)n->high);
-        }
-        fputs(e->n_sizes ? "](" : "(", stdout);
-        for (int k = 0; k < e->n_inputs; k++)
-            printf("%s%s: %s", k ? ", " : "", e->inputs[k].name, type_said(arena, &e->inputs[k].type));
-        fputs(") -> (", stdout);
-        for (int k = 0; k < e->graph->results.n; k++) {
-            const Result *r = &e->graph->results.at[k];
-            printf("%s%s: %s", k ? ", " : "", r->name, type_said(arena, &r->value->type));
-        }
-        puts(")");
-    }
-}
-
-static json_t *named_type_json(Arena *arena, const char *name, const Type *t) {
-    return json_pack("{s:s, s:s}", "name", name, "type", type_said(arena, t));
-}
-
-static void entries_json(Arena *arena, const Program *p) {
-    json_t *list = json_array();
-    for (int i = 0; i < p->entries.n; i++) {
-        const Entry *e = p->entries.at[i];
-        json_t *sizes = json_array(), *inputs = json_array(), *results = json_array();
-        for (int k = 0; k < e->n_sizes; k++) {
-            const SizeName *n = e->sizes[k];
-            json_array_append_new(sizes, json_pack("{s:s, s:I, s:o}", "name", n->name, "low", (json_int_t)n->low, "high",
-                                                   n->high == SIZE_NO_LIMIT ? json_null() : json_integer(n->high)));
-        }
-        for (int k = 0; k < e->n_inputs; k++)
-            json_array_append_new(inputs, named_type_json(arena, e->inputs[k].name, &e->inputs[k].type));
-        for (int k = 0; k < e->graph->results.n; k++) {
-            const Result *r = &e->graph->results.at[k];
-            json_array_append_new(results, named_type_json(arena, r->name, &r->value->type));
-        }
-        json_array_append_new(list, json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", e->name, "train", e->train, "sizes", sizes,
-                                              "inputs", inputs, "results", results));
-    }
-    print_json(list);
 }
 
 static int command_list(Command *o, bool params) {

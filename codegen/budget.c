@@ -5,6 +5,7 @@
 #include "codegen/entry.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +25,7 @@ static int part_find(const char *name) {
     return -1;
 }
 
-static const char *names_text(Arena *arena) {
+const char *budget_names(Arena *arena) {
     const char *text = SIZE_LIBRARY ", " SIZE_ARENA;
     for (int i = 0; i < SIZE_PART_COUNT; i++) text = arena_printf(arena, "%s, %s", text, part_names[i]);
     return text;
@@ -46,26 +47,60 @@ static bool bytes_parse(const char *text, int64_t *bytes) {
     return false;
 }
 
-static const char *budget_read(Arena *arena, const char *text, Budget *b) {
-    const char *sign = strstr(text, "<=");
-    if (!sign) return arena_printf(arena, "\"%s\" is no budget such as arena<=512Ki", text);
-    const char *name = arena_copy(arena, text, (size_t)(sign - text));
-    if (strcmp(name, SIZE_LIBRARY) && strcmp(name, SIZE_ARENA) && part_find(name) < 0)
-        return arena_printf(arena, "nothing is called \"%s\"; there are %s", name, names_text(arena));
+static bool is_bytes(const char *name) {
+    return !strcmp(name, SIZE_LIBRARY) || !strcmp(name, SIZE_ARENA) || part_find(name) >= 0;
+}
+
+static const char *budget_read(Arena *arena, const char *name, const char *sign, Budget *b) {
     if (!bytes_parse(sign + 2, &b->bytes))
         return arena_printf(arena, "\"%s\" is no number of bytes such as 65536, 64Ki, 2Mi", sign + 2);
     b->name = name;
     return NULL;
 }
 
-const char *budget_parse(Arena *arena, const char *text, Budgets *budgets) {
+/* A number, NUMBER*float, float, float-NUMBER or float+NUMBER. */
+static bool limit_parse(const char *text, Accuracy *a) {
+    char *end;
+    if (!strncmp(text, "float", 5)) {
+        a->factor = 1;
+        if (!text[5]) return true;
+        a->add = strtod(text + 5, &end);
+        return (text[5] == '+' || text[5] == '-') && end != text + 5 && !*end && isfinite(a->add);
+    }
+    double number = strtod(text, &end);
+    if (end == text || !isfinite(number)) return false;
+    *(*end ? &a->factor : &a->add) = number;
+    return !*end || !strcmp(end, "*float");
+}
+
+/* One comparison: of bytes, or with a result. */
+static const char *comparison_read(Arena *arena, const char *text, Budgets *budgets, Accuracies *accuracies) {
+    const char *sign = strpbrk(text, "<>");
+    if (!sign || sign == text || sign[1] != '=')
+        return arena_printf(arena, "\"%s\" is no budget such as arena<=512Ki or accuracy>=0.98*float", text);
+    const char *name = arena_copy(arena, text, (size_t)(sign - text));
+    if (is_bytes(name) && *sign == '<') {
+        Budget b = {0};
+        const char *wrong = budget_read(arena, name, sign, &b);
+        if (!wrong) PUSH(arena, *budgets, b);
+        return wrong;
+    }
+    Accuracy a = {.text = text, .result = name, .most = *sign == '<'};
+    int64_t bytes;
+    bool unit = bytes_parse(sign + 2, &bytes) && sign[2 + strspn(sign + 2, "0123456789")];
+    if (is_bytes(name) || unit) return arena_printf(arena, "nothing is called \"%s\"; there are %s", name, budget_names(arena));
+    if (!limit_parse(sign + 2, &a))
+        return arena_printf(arena, "\"%s\" is no limit such as 0.98*float, float-0.005 or 0.9", sign + 2);
+    PUSH(arena, *accuracies, a);
+    return NULL;
+}
+
+const char *budget_parse(Arena *arena, const char *text, Budgets *budgets, Accuracies *accuracies) {
     if (!*text) return "which budget?";
     while (*text) {
         size_t n = strcspn(text, ",");
-        Budget b = {0};
-        const char *wrong = budget_read(arena, arena_copy(arena, text, n), &b);
+        const char *wrong = comparison_read(arena, arena_copy(arena, text, n), budgets, accuracies);
         if (wrong) return wrong;
-        PUSH(arena, *budgets, b);
         text += n + (text[n] == ',');
     }
     return NULL;

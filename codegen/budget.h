@@ -4,9 +4,13 @@
 #include "codegen/artifact.h"
 #include "runtime/sizes.h"
 
-/* "arena<=512Ki,library<=1Mi", appended to *budgets without a place. NULL, or what is wrong, as a sentence. */
+/* "arena<=512Ki,accuracy>=0.98*float": bytes are appended to *budgets, comparisons with results of an entry to *accuracies, without a
+ * place. NULL, or what is wrong, as a sentence. */
 typedef LIST(Budget) Budgets;
-const char *budget_parse(Arena *arena, const char *text, Budgets *budgets);
+typedef LIST(Accuracy) Accuracies;
+const char *budget_parse(Arena *arena, const char *text, Budgets *budgets, Accuracies *accuracies);
+
+const char *budget_names(Arena *arena); /* of bytes: "library, arena, ..." */
 
 /* Holds the program's budgets against the sizes of the artifact made of it: an error for each that is exceeded, with the largest
  * contributors. plans: of the entries. */

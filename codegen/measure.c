@@ -9,8 +9,6 @@
 
 enum { BAD_OPTION = 305 };
 
-typedef LIST(char *) Words;
-
 /* ---- one run --------------------------------------------------------------------------------------------------------------- */
 
 static void prepare_observed(void *context, Program *variant) {
@@ -18,9 +16,9 @@ static void prepare_observed(void *context, Program *variant) {
     variant->observe = true;
 }
 
-/* What was seen, in the arena of p. */
+/* What was seen, in the arena of p: the variant goes. */
 static void keep(Program *p, const Observation *o, const Observed *told) {
-    Observed kept = {.path = o->path, .lo = o->lo, .hi = o->hi, .method = o->method, .clipped = o->clipped, .length = told->length};
+    Observed kept = {.path = arena_printf(p->arena, "%s", o->path), .lo = o->lo, .hi = o->hi, .method = o->method, .clipped = o->clipped, .length = told->length};
     size_t bytes = sizeof(double) * (size_t)(o->length * o->length);
     if (o->gram) kept.gram = memcpy(arena_alloc(p->arena, bytes), o->gram, bytes);
     for (int i = 0; i < p->observed.n; i++)
@@ -40,6 +38,7 @@ bool measure_observe(const Measure *m, Program *p, const char *who, int n_words,
     if (!model) return false;
     int n = variant->observed.n;
     if (n == 0) {
+        m->release(m->compiler);
         fprintf(stderr, "%s: no product with a marked weight is in `%s`\n", who, words[0]);
         return false;
     }
@@ -56,6 +55,7 @@ bool measure_observe(const Measure *m, Program *p, const char *who, int n_words,
         free(at[i].bins);
         free(at[i].gram);
     }
+    m->release(m->compiler);
     return true;
 }
 
@@ -81,22 +81,25 @@ static const Entry *entry_for(const Program *p, const Slot *s) {
     return NULL;
 }
 
-/* "c.npz" → predict x=c.npz:x y=c.npz:y; "x=a.npy" → predict x=a.npy; "predict x=a.npy" → the same. */
-static Words words_of(const Measure *m, const Entry *e, const char *text) {
-    Words words = {0};
-    if (!strchr(text, '=')) {
-        PUSH(m->arena, words, (char *)arena_printf(m->arena, "%s", e->name));
-        for (int i = 0; i < e->n_inputs; i++)
-            PUSH(m->arena, words, (char *)arena_printf(m->arena, "%s=%s:%s", e->inputs[i].name, text, e->inputs[i].name));
-        return words;
-    }
+MeasureWords measure_words(Arena *arena, const char *entry, const char *text) {
+    MeasureWords words = {0};
     for (const char *at = text; *(at += strspn(at, " "));) {
         size_t n = strcspn(at, " ");
-        char *word = (char *)arena_copy(m->arena, at, n);
-        if (!words.n && strchr(word, '=') && word[0] != '-') PUSH(m->arena, words, (char *)arena_printf(m->arena, "%s", e->name));
-        PUSH(m->arena, words, word);
+        char *word = (char *)arena_copy(arena, at, n);
+        if (!words.n && (strchr(word, '=') || word[0] == '-')) PUSH(arena, words, (char *)arena_printf(arena, "%s", entry));
+        PUSH(arena, words, word);
         at += n;
     }
+    return words;
+}
+
+/* "c.npz" → predict x=c.npz:x y=c.npz:y; "x=a.npy" → predict x=a.npy; "predict x=a.npy" → the same. */
+static MeasureWords words_of(const Measure *m, const Entry *e, const char *text) {
+    MeasureWords words = {0};
+    if (strchr(text, '=')) return measure_words(m->arena, e->name, text);
+    PUSH(m->arena, words, (char *)arena_printf(m->arena, "%s", e->name));
+    for (int i = 0; i < e->n_inputs; i++)
+        PUSH(m->arena, words, (char *)arena_printf(m->arena, "%s=%s:%s", e->inputs[i].name, text, e->inputs[i].name));
     return words;
 }
 
@@ -116,7 +119,7 @@ static bool calibrate_slot(const Measure *m, Program *p, const Slot *s) {
                    s->quant.calibrate);
         return false;
     }
-    Words words = words_of(m, e, s->quant.calibrate);
+    MeasureWords words = words_of(m, e, s->quant.calibrate);
     return measure_observe(m, p, who, words.n, words.at, s->quant.samples);
 }
 

@@ -196,6 +196,13 @@ static Quant read_scheme(Elab *el, const Ast *n, Env *env) {
     return q;
 }
 
+/* The budget of a directive, as a comparison with the first scalar result. */
+static void declare_budget(Elab *el, const Quant *q) {
+    Accuracy a = {.text = arena_printf(el->program->arena, "budget = %g", q->budget), .add = q->budget, .on = q->on, .data = q->data,
+                  .loc = q->loc};
+    PUSH(el->program->arena, el->program->accuracies, a);
+}
+
 void ev_quantize(Elab *el, const Ast *it, Env *env) {
     WeightList weights = {0};
     bool some = false;
@@ -208,6 +215,7 @@ void ev_quantize(Elab *el, const Ast *it, Env *env) {
         s->slot->quant = q;
         some = true;
     }
+    if (some && q.budget >= 0) declare_budget(el, &q);
     if (some) return;
     fault(el, ast_kid(ast_kid(ast_kid(it, 0), 0), 0), 712, "there is no matrix to quantize in this selection");
     fault_help(el, "weights of products and embeddings are quantized; biases and the scales of norms stay as they are");

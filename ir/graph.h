@@ -204,6 +204,17 @@ typedef struct Budget {
     Loc loc; /* source NULL: from the command line */
 } Budget;
 
+/* What quantization may cost: a comparison with a scalar result of an entry, measured while the program is compiled. */
+typedef struct Accuracy {
+    const char *text;   /* "accuracy>=0.98*float", for messages */
+    const char *result; /* NULL: the first scalar */
+    bool most;          /* <=, else >=; where result is NULL: decided by its name */
+    double factor, add; /* the limit: factor * what the float program gives + add */
+    const char *on;     /* the entry; NULL: that of `run { test = .. }` */
+    const char *data;   /* "NAME=SOURCE ..."; NULL: that of `run { test_data = .. }` */
+    Loc loc;            /* source NULL: from the command line */
+} Accuracy;
+
 /* What flows into products with a weight that `quantize` marks, over samples. */
 typedef struct Observed {
     const char *path;       /* of the weight, ".input" for its ".weight" or behind another name: "net.0.input" */
@@ -240,6 +251,7 @@ struct Program {
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
     LIST(Budget) budgets; /* `budget { }` */
+    LIST(Accuracy) accuracies;
     LIST(const char *) files; /* what was read beside the program's own: imports, weights; each once, in order */
     LIST(Quantized) quantized; /* by the pass */
     bool measure_quantized;    /* fill what `measured` speaks of: takes time */

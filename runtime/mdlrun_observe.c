@@ -204,3 +204,22 @@ int64_t mdlrun_observe(const char *who, const mdl_model *m, int n_words, char **
     tool_free(&t);
     return seen;
 }
+
+int mdlrun_results(const char *who, const mdl_model *m, int n_words, char **words, int room, const char **names, double *values) {
+    Tool t;
+    tool_init(&t, who);
+    t.model = m;
+    options_parse(&t, &n_words, words);
+    model_open(&t);
+    const char *entry;
+    Bindings b = bindings_merge(&t, n_words, words, NULL, &entry);
+    Data *d = data_open(&t, entry, &b, t.o.batch);
+    Results r = eval_pass(&t, d, NULL, -1);
+    int n = r.n < room ? r.n : room;
+    for (int i = 0; i < n; i++) {
+        names[i] = r.names[i];
+        values[i] = r.values[i];
+    }
+    tool_free(&t);
+    return n;
+}

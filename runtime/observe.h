@@ -34,6 +34,10 @@ typedef struct Observation {
  * missing, empty, of the wrong shape, or holds NaN or infinity. Returns the samples that were seen. */
 int64_t mdlrun_observe(const char *who, const mdl_model *m, int n_words, char **words, int64_t samples, int n, Observation *at);
 
+/* Means of the scalar results of an entry over data, as `mdlrun eval` finds them; names live as long as m. words and faults as above.
+ * Returns how many there are, at most `room`. */
+int mdlrun_results(const char *who, const mdl_model *m, int n_words, char **words, int room, const char **names, double *values);
+
 /* lo, hi and clipped from bins, least and most, by the method:
  *   minmax       what was seen
  *   percentile   p % of the elements lie below hi, and p % above lo
