@@ -57,7 +57,7 @@ static const char help[] =
     "                       rounds otherwise); -O0 keeps every op a kernel of its own\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
-    "--report               a table of the weights that were quantized: bytes, and what the codes are away from the floats\n"
+    "--report               a table of the weights that were quantized: bytes, what the codes are away from the floats, ranges\n"
     "--time                 a table of stages with times and sizes\n"
     "-MD -MF FILE           a depfile for make and ninja\n"
     "-Werror -Wno-NAME      warnings are errors; a warning is off (-Wno-W0801)\n"

@@ -237,7 +237,7 @@ typedef struct Quantized {
     double signal, kept, both;  /* sums of w^2, of v^2, of w v: w the weight, v what its codes stand for */
     double error;               /* of (w - v)^2 */
     double least, most;         /* of w */
-    int64_t count, clipped;     /* elements; those beyond what the codes of their group reach, by more than half a step */
+    int64_t count, clipped;     /* elements; those that codes of rounding to nearest do not reach */
 } Quantized;
 
 struct Program {

@@ -35,8 +35,9 @@ typedef struct PassOptions {
  * as passes went. */
 bool passes_run(Program *p, const PassOptions *o, Diag *d);
 
-/* A table of the weights that the pass quantize stored in fewer bits, where program->measure_quantized was set before: bytes, and
- * signal to noise and cosine of those whose values are known at compile time (`load`, --load). */
+/* A table of the weights that the pass quantize stored in fewer bits, where program->measure_quantized was set before: bytes; of those
+ * whose values are known at compile time (`load`, --load) also signal to noise, cosine, range and the share of clipped elements; of those
+ * that calibration saw, range and clipped share of what flows in. */
 void quantized_print(FILE *f, const Program *p);
 
 typedef struct PlanOptions {

@@ -5,6 +5,7 @@
  * largest magnitude becomes 1, and the 16 values are quantiles of the normal distribution. */
 #include "passes/quantize.h"
 
+#include <math.h>
 #include <string.h>
 
 #define F16_MOST 65504.0
@@ -152,14 +153,17 @@ static Node *along_groups(Graph *g, const QuantPlan *q, Node *x) {
     return node_cast(g, repeated(g, x, false, whole(g, halves ? q->group / 2 : q->group)), DT_F32);
 }
 
+/* The scale of each element, of the shape of the values. */
+static Node *scale_of_each(Graph *g, const QuantPlan *q, Stored s) {
+    if (q->group) return along_groups(g, q, s.scales);
+    Size dim[MAX_RANK];
+    for (int i = 0; i < s.codes->type.rank; i++) dim[i] = i < s.scales->type.rank ? s.codes->type.dim[i] : whole(g, 1);
+    return node_expand_like(g, node_reshape(g, s.scales, s.codes->type.rank, dim), s.codes);
+}
+
 Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s) {
-    Node *codes = s.codes;
-    if (!q->group) {
-        Size dim[MAX_RANK];
-        for (int i = 0; i < codes->type.rank; i++) dim[i] = i < s.scales->type.rank ? codes->type.dim[i] : whole(g, 1);
-        Node *wide = node_expand_like(g, node_reshape(g, s.scales, codes->type.rank, dim), codes);
-        return node_map2(g, OP_MUL, node_cast(g, codes, DT_F32), wide);
-    }
+    Node *codes = s.codes, *scale = scale_of_each(g, q, s);
+    if (!q->group) return node_map2(g, OP_MUL, node_cast(g, codes, DT_F32), scale);
     if (quantize_halves(q)) {
         codes = repeated(g, codes, true, whole(g, 2));
         Node *place = node_leaf(g, OP_IOTA, &(Attrs){.axis = codes->type.rank - 2}, codes->type);
@@ -169,7 +173,7 @@ Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s) {
     if (q->scheme == QUANT_NF4) x = from_table(g, x, 0, 16);
     else if (s.zeros) x = node_map2(g, OP_SUB, x, along_groups(g, q, s.zeros));
     else if (q->scheme == QUANT_INT4) x = node_map2(g, OP_SUB, x, filled(g, x, 8));
-    return node_map2(g, OP_MUL, x, along_groups(g, q, s.scales));
+    return node_map2(g, OP_MUL, x, scale);
 }
 
 /* ---- the values of a slot ------------------------------------------------------------------------------------------------ */
@@ -226,7 +230,10 @@ static bool declared_in_order(const QuantPlan *q) {
     return true;
 }
 
-static void measure(Quantized *m, const QuantPlan *q, const float *rows, const Tensor *values, int64_t n) {
+/* Half a step and what rounding a scale to f16 may add: beyond that, an element is clipped. */
+#define BEYOND_ROUNDING 0.51
+
+static void measure(Quantized *m, const QuantPlan *q, const float *rows, const Tensor *values, const Tensor *scales, int64_t n) {
     int64_t stored = values->count / n; /* of a row: with what groups are filled up with */
     for (int64_t i = 0; i < n; i++) {
         for (int64_t k = 0; k < q->length; k++) {
@@ -235,6 +242,7 @@ static void measure(Quantized *m, const QuantPlan *q, const float *rows, const T
             m->kept += v * v;
             m->both += w * v;
             m->error += (w - v) * (w - v);
+            if (fabs(w - v) > BEYOND_ROUNDING * fabs(scales->f[i * stored + k])) m->clipped++;
             if (m->count == 0 || w < m->least) m->least = w;
             if (m->count == 0 || w > m->most) m->most = w;
             m->count++;
@@ -292,9 +300,11 @@ static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_
         const Slot *slot[3] = {q->slot, q->scale, q->zero};
         Node *in_back[3] = {NULL};
         for (int i = 0; i < 3 && slot[i]; i++) in_back[i] = stored_rows(back, slot[i], q, to[i].at + first * to[i].row, n);
-        graph_result(back, "values", quantize_decode(back, q, (Stored){in_back[0], in_back[1], in_back[2]}));
+        Stored stored = {in_back[0], in_back[1], in_back[2]};
+        graph_result(back, "values", quantize_decode(back, q, stored));
+        graph_result(back, "scales", scale_of_each(back, q, stored));
         evaluate(p, q, back, result);
-        measure(m, q, rows, result[0], n);
+        measure(m, q, rows, result[0], result[1], n);
     }
     arena_free(arena);
 }
