@@ -45,6 +45,7 @@ static const char help[] =
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
     "--target=TARGET        native (default), x86-64 (the next three in one, chosen at load), x86-64-v2, x86-64-v3, x86-64-v4,\n"
+    "                       x86-64-v4+vnni (products of int8 by one instruction; native and x86-64 know when to take it),\n"
     "                       aarch64-linux-gnu, armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
     "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
@@ -395,10 +396,13 @@ static bool target_fits(Compilation *c) {
     return false;
 }
 
-/* False: not a target that we make code for, and said so. */
+/* After the passes. False: not a target that we make code for, and said so. */
 static bool target_chosen(Compilation *c) {
     const char *name = c->o->target ? c->o->target : c->program->target;
-    if (target_find(name, c->o->level, &c->target)) return target_fits(c);
+    if (target_find(name, c->o->level, &c->target)) {
+        target_fit(&c->target, c->program);
+        return target_fits(c);
+    }
     fprintf(stderr, "modelc: the target %s is not supported yet; there are %s\n", name, target_names(c->arena));
     return false;
 }
@@ -845,9 +849,7 @@ static json_t *build_report(const char *path) {
 }
 
 static int command_build(Arena *arena, int argc, char **argv) {
-    Target native;
-    target_find("native", 2, &native);
-    BuildTools tools = {.machine = native.name, .report = build_report};
+    BuildTools tools = {.machine = target_native_machine(), .report = build_report};
     return build_command(arena, &tools, argc, argv);
 }
 

@@ -53,6 +53,7 @@ typedef struct Contract {
     int64_t copied_row;               /* elements of it, in whole vectors, along the last symbol of k */
     bool columns_first;               /* the nest goes through panels of columns, and in each through the rows */
     int map_lanes;                    /* of the maps behind the product */
+    int group;                        /* of codes: neighbours along the last symbol of k that one step adds up; else 0 */
     Template *t;
     Point p; /* inside the nest; symbols of outer loops over k are added as they open */
 } Contract;
@@ -77,6 +78,11 @@ void contract_begin(Contract *c);
 const char *contract_fill_scalars(void *context, const char *const *args);
 const char *contract_fill_epilogue(void *context, const char *const *args); /* row, column, sums */
 int64_t contract_symbol_size(const Contract *c, int s);                     /* of a static one */
+/* The place `name` along symbol s, for each of the places before ("": there are none). */
+const char *contract_flat(Contract *c, const char *before, int s, const char *name);
+/* Operand x where the last symbols of the groups have these texts (NULL: not used); `lanes` along symbol `vector`, those at
+ * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
+const char *contract_place(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector, int64_t divides);
 
 /* ---- schedule_contract.c: choices */
 
@@ -85,6 +91,20 @@ int contract_packed_slot(const Contract *c); /* the slot that B is, if the plan 
 int64_t contract_estimate(Size n, int64_t usual);
 /* The register tile of the least cost for m rows and n columns, of `least` to `most` vectors and at most `rows` rows. */
 void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows);
+
+void contract_pick_block(Contract *c, int64_t m, int64_t n); /* rows that share a panel; the tile is chosen */
+bool contract_may_be_few(const Contract *c); /* does a run-time size decide whether there are few rows? */
+
+/* ---- schedule_codes.c: products of i8 by i8 */
+
+/* Does the machine sum several such products at once, and do the operands lie so that it can? */
+bool schedule_is_codes(Contract *c);
+void schedule_codes(Contract *c, KernelCode *code);
+const char *codes_fill_loops(void *context, const char *const *args); /* holes of contract.tile */
+const char *codes_fill_panel(void *context, const char *const *args);
+const char *codes_fill_put(void *context, const char *const *args);
+const char *codes_fill_a(void *context, const char *const *args);
+const char *codes_fill_b(void *context, const char *const *args);
 
 /* ---- schedule_winograd.c */
 

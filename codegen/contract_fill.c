@@ -46,8 +46,7 @@ int64_t contract_symbol_size(const Contract *c, int s) {
     return size_value(c->sp->symbol[s].n);
 }
 
-/* The place `name` along symbol s, for each of the places before ("": there are none). */
-static const char *flat(Contract *c, const char *before, int s, const char *name) {
+const char *contract_flat(Contract *c, const char *before, int s, const char *name) {
     return *before ? arena_printf(c->w->arena, "%lld*(%s) + %s", (long long)contract_symbol_size(c, s), before, name) : name;
 }
 
@@ -61,7 +60,7 @@ static const char *fill_m_loops(void *context, const char *const *args) {
         int s = c->symbol[GROUP_N][i];
         const char *name = c->p.text[s] = arena_printf(c->w->arena, "n_%d", i);
         open_line(c, "for %s in 0..%lld", name, (long long)contract_symbol_size(c, s));
-        base = flat(c, base, s, name);
+        base = contract_flat(c, base, s, name);
     }
     for (int i = c->mq; i < c->n[GROUP_M] - 1; i++) {
         int s = c->symbol[GROUP_M][i];
@@ -125,7 +124,7 @@ static const char *fill_pack_loops(void *context, const char *const *args) {
         int s = c->symbol[GROUP_K][i];
         const char *name = open_block_symbol(c, s, i == c->kq, arena_printf(c->w->arena, "q%d", i), args[0], &index);
         c->p.text[s] = index;
-        row = flat(c, row, s, name);
+        row = contract_flat(c, row, s, name);
     }
     template_set(c->t, "before",
                  *row ? arena_printf(c->w->arena, "%lld*(%s) + ", (long long)contract_symbol_size(c, c->sk), row) : "");
@@ -145,7 +144,7 @@ static const char *fill_k_loops(void *context, const char *const *args) {
         const char *name = arena_printf(c->w->arena, i == c->n_runs - 1 ? "k" : "k_%d", i);
         open_block_symbol(c, s, true, name, count, &index);
         c->p.text[s] = first ? index : name;
-        row = flat(c, row, s, name);
+        row = contract_flat(c, row, s, name);
     }
     c->k_text = c->p.text[c->run[c->n_runs - 1]];
     template_set(c->t, "k", c->k_text);
@@ -203,10 +202,7 @@ static const char *prologue_value(Contract *c, Point *p) {
     return last->vector || p->lanes == 1 ? last->value : arena_printf(c->w->arena, "splat(%s, %d)", last->value, p->lanes);
 }
 
-/* Operand x where the last symbols of the groups have these texts (NULL: not used); `lanes` along symbol `vector`, those at
- * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
-static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
-                           int64_t divides) {
+static Point element_point(Contract *c, const char *i, const char *j, const char *k, int lanes, int vector, int64_t divides) {
     Point p = point_inside(&c->p);
     if (c->sm >= 0) p.text[c->sm] = i;
     if (c->sn >= 0) p.text[c->sn] = j;
@@ -214,6 +210,18 @@ static const char *element(Contract *c, Access *x, const char *i, const char *j,
     p.lanes = lanes;
     p.vector = lanes > 1 ? vector : -1;
     p.limit = lanes > 1 ? limit_of(c, vector == c->sk ? c->size_k : c->size_n, divides) : NULL;
+    return p;
+}
+
+const char *contract_place(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector, int64_t divides) {
+    Point p = element_point(c, i, j, k, lanes, vector, divides);
+    return point_place(&p, x, "");
+}
+
+/* The same as a number of the sums' type. */
+static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
+                           int64_t divides) {
+    Point p = element_point(c, i, j, k, lanes, vector, divides);
     if (x == c->at_b && c->prologue) return prologue_value(c, &p);
     const char *place = point_place(&p, x, "");
     return x->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
@@ -263,8 +271,8 @@ static const char *fill_panel(void *context, const char *const *args) {
     const char *at = "", *k = "";
     for (int s = 0; s < c->sp->n; s++)
         if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
-    for (int i = 0; i < c->kq; i++) k = flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
-    if (c->kq >= 0) k = flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
+    for (int i = 0; i < c->kq; i++) k = contract_flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
+    if (c->kq >= 0) k = contract_flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
     const char *place = arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
                                      c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
     return c->copies || contract_copy_type(c) == c->type ? place : arena_printf(a, "%s(%s)", c->type_name, place);
@@ -410,6 +418,11 @@ static const Hole HOLES[] = {
     {"epilogue", 3, contract_fill_epilogue},
     {"put", 1, fill_put},
     {"wanted", 1, fill_wanted},
+    {"codes_loops", 1, codes_fill_loops},
+    {"codes_panel", 2, codes_fill_panel},
+    {"codes_put", 1, codes_fill_put},
+    {"codes_a", 2, codes_fill_a},
+    {"codes_b", 1, codes_fill_b},
     {NULL, 0, NULL},
 };
 

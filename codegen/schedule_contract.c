@@ -92,7 +92,7 @@ static int64_t part_of(Size n, int64_t most) {
 
 /* Rows of a block: enough to pay for packing a panel, few enough that several threads have work. Rows of the last symbol; if it
  * is static and short, all of it and a part of the symbols before. */
-static void choose_block(Contract *c, int64_t m, int64_t n) {
+void contract_pick_block(Contract *c, int64_t m, int64_t n) {
     int64_t panels = tiles(n, c->width), rows = 1, whole;
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
@@ -194,7 +194,7 @@ static void choose_tile(Contract *c) {
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
     c->width = (int64_t)c->nv * c->lanes;
     choose_k(c);
-    choose_block(c, m, n);
+    contract_pick_block(c, m, n);
 }
 
 /* Symbols of n that lie in a block, as far as its sums stay in a cache and enough work is left beside. Returns rows of them
@@ -346,7 +346,7 @@ static bool has_many_rows(const Contract *c) {
 }
 
 /* Does a run-time size decide whether there are few rows? */
-static bool may_be_few(const Contract *c) {
+bool contract_may_be_few(const Contract *c) {
     int64_t low, high;
     size_range(c->size_m, &low, &high);
     return low <= SMALL && high > SMALL && !has_many_rows(c);
@@ -375,14 +375,18 @@ void schedule_contract(Work *w, KernelCode *code) {
         work_finish(w, code);
         return;
     }
+    if (schedule_is_codes(&c)) {
+        schedule_codes(&c, code);
+        return;
+    }
     if (is_rows(&c)) {
         emit_rows(&c);
         work_finish(w, code);
         return;
     }
     few = c;
-    if (!may_be_few(&few) && !c.prologue) contract_start_as(&few, w, w->k, !c.swap);
-    if (may_be_few(&few)) {
+    if (!contract_may_be_few(&few) && !c.prologue) contract_start_as(&few, w, w->k, !c.swap);
+    if (contract_may_be_few(&few)) {
         emit_rows(&few);
         w->when = few.size_m;
         w->low = INT64_MIN;

@@ -72,6 +72,7 @@ static const struct {
     {"x86-64-v2", &x86_64, "x86-64-v2", 2},
     {"x86-64-v3", &x86_64, "x86-64-v3", 3},
     {"x86-64-v4", &x86_64, "x86-64-v4", 4},
+    {"x86-64-v4+vnni", &x86_64, "x86-64-v4+vnni", 5},
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
@@ -89,22 +90,52 @@ int target_native_level(void) {
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
-/* The levels of x86-64 that there are kernels for, each a target too. */
-static const char *const levels[TARGET_VARIANTS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+/* The levels of x86-64 that there are kernels for, each a target too. The last one differs in products of codes only. */
+static const char *const levels[TARGET_VARIANTS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni"};
+
+static bool native_multiplies_codes(void) {
+    return target_native_level() == 4 && __builtin_cpu_supports("avx512vnni");
+}
+
+const char *target_native_machine(void) {
+    return levels[native_multiplies_codes() ? TARGET_VARIANTS - 1 : target_native_level() - 2];
+}
 
 bool target_find(const char *name, int optimize, Target *t) {
-    if (!name || !strcmp(name, "native") || !strcmp(name, "cpu")) name = levels[target_native_level() - 2];
+    bool native = !name || !strcmp(name, "native") || !strcmp(name, "cpu");
+    if (native) name = levels[target_native_level() - 2];
     for (int i = 0; i < TARGETS; i++) {
         if (strcmp(name, targets[i].name)) continue;
         const TileTarget *machine = tile_target(targets[i].machine);
         if (!machine) bug("no machine %s", targets[i].machine);
-        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize};
+        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native};
         if (strcmp(name, x86_64.name)) return true;
         t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
-        t->variants = TARGET_VARIANTS;
+        t->variants = TARGET_VARIANTS - 1;
         return true;
     }
     return false;
+}
+
+static bool multiplies_codes(const Graph *g) {
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        if (n->op == OP_CONTRACT && n->in[0]->type.dtype == DT_I8) return true;
+        if (n->attrs.body && multiplies_codes(n->attrs.body)) return true;
+    }
+    return false;
+}
+
+void target_fit(Target *t, const Program *p) {
+    bool codes = false;
+    for (int i = 0; i < p->entries.n; i++) codes |= multiplies_codes(p->entries.at[i]->graph);
+    if (!codes) return;
+    if (t->variants > 1) {
+        t->name = "x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4+vnni";
+        t->variants = TARGET_VARIANTS;
+    } else if (t->native && native_multiplies_codes()) {
+        if (!target_find(target_native_machine(), t->optimize, t)) bug("no target %s", target_native_machine());
+    }
 }
 
 Target target_variant(const Target *t, int i) {

@@ -359,6 +359,13 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
             out->v[l].i = tile_philox_word(key[0], key[1], key[2], key[3], (int64_t)((uint64_t)x[4].v[0].i + (uint64_t)l));
         break;
     }
+    case TO_DOTS:
+        for (int l = 0, g = x[1].t.n / result.n; l < result.n; l++) {
+            uint64_t sum = (uint64_t)x[0].v[l].i;
+            for (int i = g * l; i < g * (l + 1); i++) sum += (uint64_t)(x[1].v[i].i * x[2].v[i].i);
+            out->v[l].i = tile_int_wrap(DT_I32, (int64_t)sum);
+        }
+        break;
     case TO_NORMAL:
         for (int l = 0; l < result.n; l++) out->v[l].f = tile_normal_number((uint32_t)x[0].v[l].i);
         break;

@@ -110,6 +110,14 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
         return (TileType){DT_U32, count_of(w, e->x[5], 1)};
     case TO_NORMAL:
     case TO_UNIFORM01: want(w, x[0].d == DT_U32, e, x[0], "u32"); return (TileType){DT_F32, x[0].n};
+    case TO_DOTS:
+        want(w, x[0].d == DT_I32, e, x[0], "i32 first");
+        for (int i = 1; i < 3; i++) {
+            want(w, x[i].d == DT_I8 || x[i].d == DT_U8 || x[i].d == DT_I16, e, x[i], "u8, i8 or i16 behind that");
+            if (x[i].n != x[1].n || (x[i].n != 2 * x[0].n && x[i].n != 4 * x[0].n))
+                walk_fail(w, "%d lanes for %d in dots", x[i].n, x[0].n);
+        }
+        return x[0];
     case TO_CLAMP: walk_fail(w, "clamp stands only in index q = clamp(e) in lo..hi");
     default: walk_fail(w, "no type rule for %s", tile_op_row[e->op].name);
     }

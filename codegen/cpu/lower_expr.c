@@ -194,6 +194,9 @@ static V repeat_lanes(Lower *L, V x, int n) {
     V at[TILE_LANES];
     int m = lower_lanes(x);
     if (m == 1) return n > 1 ? lower_splat(L, x, n) : x;
+    T whole = LLVMTypeOf(x), element = LLVMGetElementType(whole);
+    if (LLVMGetTypeKind(element) == LLVMIntegerTypeKind && m * LLVMGetIntTypeWidth(element) == 32 && n > m) /* a broadcast */
+        return l_bits(L, lower_splat(L, l_bits(L, x, L->i32), n / m), LLVMVectorType(element, (unsigned)n));
     for (int i = 0; i < n; i++) at[i] = lower_i32(L, i % m);
     return LLVMBuildShuffleVector(L->b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(at, (unsigned)n), "");
 }
@@ -213,6 +216,36 @@ static V philox(Lower *L, const TileExpr *e, Value *x, int n) {
     V key[4];
     for (int i = 0; i < 4; i++) key[i] = lower_as(L, x[i], (TileType){DT_U32, 1});
     return random_philox(L, key, lower_as(L, x[4], (TileType){DT_I64, 1}), divisible_by_four(L, e->x[4]), n);
+}
+
+/* The instruction for it, or NULL: vpdpbusd takes u8 by i8, pmaddwd i16 by i16. */
+static const char *dots_instruction(const Lower *L, TileType a, TileType b, int n) {
+    bool bytes = a.d == DT_U8 && b.d == DT_I8 && a.n == 4 * n, words = a.d == DT_I16 && b.d == DT_I16 && a.n == 2 * n;
+    if (L->t->dots == 4 && bytes)
+        return n == 16 ? "llvm.x86.avx512.vpdpbusd.512" : n == 8 ? "llvm.x86.avx512.vpdpbusd.256" : n == 4 ? "llvm.x86.avx512.vpdpbusd.128" : NULL;
+    if (L->t->dots < 2 || !words) return NULL;
+    if (n == 16) return L->t->avx512 ? "llvm.x86.avx512.pmaddw.d.512" : NULL;
+    if (n == 8) return L->t->fma ? "llvm.x86.avx2.pmadd.wd" : NULL;
+    return n == 4 ? "llvm.x86.sse2.pmadd.wd" : NULL;
+}
+
+static V dots(Lower *L, Value *x, int n) {
+    V sum = x[0].v, a = x[1].v, b = x[2].v;
+    const char *instruction = dots_instruction(L, x[1].t, x[2].t, n);
+    T words = lower_type(L, (TileType){DT_I32, n});
+    if (instruction && L->t->dots == 4 && x[1].t.d == DT_U8)
+        return lower_intrinsic(L, instruction, NULL, 0, (V[]){sum, l_bits(L, a, words), l_bits(L, b, words)}, 3);
+    if (instruction) return l_add(L, sum, lower_intrinsic(L, instruction, NULL, 0, (V[]){a, b}, 2));
+    V product = l_mul(L, lower_cast(L, a, x[1].t, DT_I32), lower_cast(L, b, x[2].t, DT_I32));
+    int group = x[1].t.n / n;
+    for (int i = 0; i < group; i++) {
+        V at[TILE_LANES];
+        for (int l = 0; l < n; l++) at[l] = lower_i32(L, group * l + i);
+        V part = n == 1 ? l_extract(L, product, i)
+                        : LLVMBuildShuffleVector(L->b, product, LLVMGetPoison(LLVMTypeOf(product)), LLVMConstVector(at, (unsigned)n), "");
+        sum = l_add(L, sum, part);
+    }
+    return sum;
 }
 
 static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileType t) {
@@ -235,6 +268,7 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
     case TO_HMIN: return fold_lanes(L, e->op, operand.d, x[0].v);
     case TO_HARGMAX:
     case TO_HARGMIN: return best_lane(L, e->op, operand.d, x[0].v, x[1].v);
+    case TO_DOTS: return dots(L, x, t.n);
     case TO_PHILOX: return philox(L, e, x, t.n);
     case TO_NORMAL: return random_normal(L, x[0].v);
     case TO_UNIFORM01: return random_uniform(L, x[0].v);

@@ -19,20 +19,22 @@ static int processor(void) {
     const unsigned v3b = 1u << 3 | 1u << 5 | 1u << 8; /* BMI1 AVX2 BMI2 */
     if ((b7 & v3b) != v3b) return 2;
     const unsigned v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX512 F DQ CD BW VL */
-    return (xcr & 0xe6) == 0xe6 && (b7 & v4) == v4 ? 4 : 3;
+    if ((xcr & 0xe6) != 0xe6 || (b7 & v4) != v4) return 3;
+    return c7 & 1u << 11 ? 5 : 4; /* AVX512_VNNI */
 }
 #endif
+
+const char *rt_cpu_name(int level) {
+    static const char name[][16] = {"x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni"};
+    return name[level];
+}
 
 /* -1: MDL_CPU names no level. */
 static int allowed(void) {
     const char *most = rt_host_cpu();
-    if (!most) return 4;
-    for (int level = 2; level <= 4; level++) {
-        char name[16];
-        rt_text(name, sizeof name, "x86-64-v%d", level);
-        if (rt_text_order(most, name) == 0) return level;
-    }
-    return -1;
+    for (int level = 2; most && level < 5; level++)
+        if (rt_text_order(most, rt_cpu_name(level)) == 0) return level;
+    return !most || rt_text_order(most, rt_cpu_name(5)) == 0 ? 5 : -1;
 }
 
 int rt_cpu_level(void) {

@@ -105,13 +105,13 @@ static int open_tables(mdl_session *s) {
 static int check_options(const RtProgram *p, const mdl_options *o) {
     const char *name = p->model->name;
     if (rt_cpu_level() < 0)
-        return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3 or x86-64-v4", rt_host_cpu());
+        return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4 or x86-64-v4+vnni", rt_host_cpu());
     if (rt_cpu_level() < p->cpu_level && rt_host_cpu())
-        return rt_open_failed(MDL_TARGET, "%s was compiled for x86-64-v%d, and the limit here is x86-64-v%d (MDL_CPU=%s)", name, p->cpu_level,
-                              rt_cpu_level(), rt_host_cpu());
+        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, rt_cpu_name(p->cpu_level),
+                              rt_cpu_name(rt_cpu_level()), rt_host_cpu());
     if (rt_cpu_level() < p->cpu_level)
-        return rt_open_failed(MDL_TARGET, "%s was compiled for x86-64-v%d, and this processor runs x86-64-v%d at most%s", name, p->cpu_level,
-                              rt_cpu_level(), rt_cpu_level() < 2 ? "" : "; compile with --target=x86-64");
+        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, rt_cpu_name(p->cpu_level),
+                              rt_cpu_name(rt_cpu_level()), rt_cpu_level() < 2 ? "" : "; compile with --target=x86-64");
     if (o->device.type > 1) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
     if ((o->flags & MDL_PROFILE || o->trace) && rt_host_now() < 0)
         return rt_open_failed(MDL_ARGUMENT, "%s wants a clock, and this artifact has none: it was compiled with --runtime=core", o->trace ? "a trace" : "MDL_PROFILE");

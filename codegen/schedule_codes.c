@@ -1,0 +1,187 @@
+/* schedule_codes.c -- products of i8 by i8 with sums in i32, on machines with an instruction that adds up several of them.
+ *
+ * Steps of k are G neighbours: four where the machine multiplies u8 by i8 (B becomes u8 by 128 more, and 128 times the sum of A's
+ * row is what the sums begin with, negative), two where it multiplies i16. The panel holds the G codes of a column side by side; k
+ * need not be a multiple of G: A's codes beyond the end read 0. Sums wrap as those of the interpreter do, so all orders give the
+ * same bits, and k is not cut into blocks: a panel has a byte an element. */
+#include "codegen/contract.h"
+
+#include <stdlib.h>
+
+enum {
+    PANEL_MOST = 1 << 20, /* codes of a panel that is made in scratch */
+    CODES_ROWS = 8        /* most rows of a register tile */
+};
+
+static int64_t tiles(int64_t n, int64_t of) { return (n + of - 1) / of; }
+
+/* Of all symbols of k but the last. */
+static int64_t outer_k(const Contract *c) {
+    int64_t n = 1;
+    for (int i = 0; i < c->n[GROUP_K] - 1; i++) n *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
+    return n;
+}
+
+/* Rows of a panel. */
+static int64_t steps_of(const Contract *c) { return outer_k(c) * tiles(size_value(c->size_k), c->group); }
+
+static int group_of(const Contract *c) { return c->w->machine->dots; }
+
+static bool is_code(const Access *x) { return x->base->type.dtype == DT_I8; }
+
+static bool fits(const Contract *c) {
+    if (c->lanes == 1 || c->sn < 0 || c->sk < 0 || c->k->limit.seen) return false;
+    for (int i = 0; i < c->n[GROUP_K]; i++)
+        if (!size_is_static(c->sp->symbol[c->symbol[GROUP_K][i]].n)) return false;
+    if (!contract_contiguous(c->at_a, c->sk)) return false;
+    return contract_can_pack(c) || outer_k(c) * size_value(c->size_k) <= PANEL_MOST / (4 * c->lanes);
+}
+
+bool schedule_is_codes(Contract *c) {
+    Contract other;
+    if (group_of(c) < 2 || c->prologue || c->type != DT_I32 || !is_code(c->at_a) || !is_code(c->at_b)) return false;
+    bool fine = fits(c);
+    if (fine && contract_can_pack(c)) return true;
+    contract_start_as(&other, c->w, c->w->k, !c->swap);
+    if (!fits(&other) || (fine && !contract_can_pack(&other))) return fine;
+    *c = other; /* a weight is packed once, what meets it each time */
+    return true;
+}
+
+/* ---- holes */
+
+const char *codes_fill_loops(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    const char *outer = "";
+    int64_t n = atoll(args[0]), count = tiles(size_value(c->size_k), n);
+    for (int i = 0; i < c->n[GROUP_K] - 1; i++) {
+        int s = c->symbol[GROUP_K][i];
+        c->p.text[s] = arena_printf(a, "k_%d", i);
+        text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s));
+        outer = contract_flat(c, outer, s, c->p.text[s]);
+    }
+    text_line(&c->w->body, "for k in 0..%lld {", (long long)count);
+    c->k_text = c->p.text[c->sk] = arena_printf(a, "%lld*k", (long long)n);
+    const char *row = *outer ? arena_printf(a, "%lld*(%s) + ", (long long)tiles(size_value(c->size_k), c->group), outer) : "";
+    template_set(c->t, "step", arena_printf(a, "%sk", row));
+    int64_t whole = 2 * c->lanes; /* as fill of A's widened rows goes */
+    row = *outer ? arena_printf(a, "%lld*(%s) + ", (long long)(tiles(size_value(c->size_k), whole) * whole), outer) : "";
+    template_set(c->t, "place", arena_printf(a, "%s%s", row, c->k_text));
+    return "";
+}
+
+const char *codes_fill_panel(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    const char *in = arena_printf(a, "%lld*(%s) + %d*(%s) : %s", (long long)(c->width * c->group), template_get(c->t, "step"), c->group,
+                                  args[0], args[1]);
+    if (!c->pack) return arena_printf(a, "bp[%s]", in);
+    const char *at = "";
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
+    return arena_printf(a, "%s[%s%lld*(%s) + %s]", c->pack, at, (long long)c->pack_rows, c->p.text[c->sn], in);
+}
+
+const char *codes_fill_put(void *context, const char *const *args) {
+    const Contract *c = context;
+    return c->group == 4 ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
+}
+
+const char *codes_fill_a(void *context, const char *const *args) {
+    Contract *c = context;
+    int lanes = atoi(args[1]);
+    return contract_place(c, c->at_a, args[0], NULL, c->k_text, lanes, c->sk, lanes);
+}
+
+const char *codes_fill_b(void *context, const char *const *args) {
+    Contract *c = context;
+    return contract_place(c, c->at_b, NULL, args[0], c->k_text, c->group, c->sk, c->group);
+}
+
+/* ---- one variant */
+
+static const char *panel_type(const Contract *c) { return c->group == 4 ? "u8" : "i8"; }
+
+static void set_parameters(Contract *c) {
+    int64_t whole = 2 * c->lanes, k = size_value(c->size_k);
+    template_number(c->t, "G", c->group);
+    template_number(c->t, "GL", (int64_t)c->group * c->lanes);
+    template_number(c->t, "AL", (int64_t)c->group * c->lanes);
+    template_number(c->t, "AP", outer_k(c) * tiles(k, whole) * whole);
+    template_number(c->t, "PANEL", steps_of(c) * c->width * c->group);
+    template_set(c->t, "PT", panel_type(c));
+    template_number(c->t, "words", c->group == 2);
+}
+
+/* Sets the strides of a copy in panels; returns its bytes. */
+static int64_t copy_layout(Contract *c) {
+    c->pack_rows = steps_of(c) * c->group;
+    int64_t bytes = tiles(size_value(c->size_n), c->width) * c->width * c->pack_rows;
+    for (int s = c->sp->n - 1; s >= 0; s--) {
+        if (!c->at_b->at.coef[s] || c->sp->symbol[s].gone || s == c->sn || c->class[c->sp->symbol[s].axis] == GROUP_K) continue;
+        c->pack_stride[s] = bytes;
+        bytes *= contract_symbol_size(c, s);
+    }
+    return bytes;
+}
+
+static const char *copy_argument(Contract *c, const Pack *pack, int64_t bytes, const char *suffix) {
+    return work_arg(c->w, (KernelArg){.kind = ARG_PACK, .pack = pack},
+                    arena_printf(c->w->arena, "%s[%lld]%s", panel_type(c), (long long)bytes, suffix));
+}
+
+/* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps. */
+static void use_copy(Contract *c) {
+    Contract made;
+    contract_start_as(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
+    made.w->text = "pack";
+    made.group = c->group;
+    made.width = c->width;
+    made.nv = c->nv;
+    made.size_m = size_const(c->w->table, 1);
+    contract_begin(&made);
+    set_parameters(&made);
+    int64_t bytes = copy_layout(&made);
+    made.pack = copy_argument(&made, NULL, bytes, " out");
+    template_run(made.t, "codes_copy");
+    copy_layout(c);
+    c->pack = copy_argument(c, work_pack(made.w, contract_packed_slot(c), bytes), bytes, "");
+}
+
+static void emit(Contract *c, bool few) {
+    int64_t whole, m = few ? 1 : contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
+    c->w->kind = "codes";
+    c->group = group_of(c);
+    contract_pick_tile(c, 512, n, 1, 4, CODES_ROWS); /* products of any number of rows share the panels of a weight */
+    contract_pick_tile(c, m, n, c->nv, c->nv, CODES_ROWS);
+    c->width = (int64_t)c->nv * c->lanes;
+    contract_pick_block(c, few ? SMALL : m, n);
+    if (contract_can_pack(c)) use_copy(c);
+    contract_begin(c);
+    set_parameters(c);
+    template_number(c->t, "MR", c->mr);
+    template_number(c->t, "MB", c->mb);
+    template_number(c->t, "packed", c->pack != NULL);
+    template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
+    template_run(c->t, "codes");
+}
+
+void schedule_codes(Contract *c, KernelCode *code) {
+    Work *w = c->w;
+    bool few = contract_may_be_few(c);
+    if (few) {
+        emit(c, true);
+        w->when = c->size_m;
+        w->low = INT64_MIN;
+        w->high = SMALL + 1;
+        work_finish(w, code);
+        w = work_new(w->s, w->plan, w->k, "contract");
+        contract_start_as(c, w, w->k, c->swap);
+        w->when = c->size_m;
+        w->low = SMALL + 1;
+        w->high = INT64_MAX;
+    }
+    emit(c, false);
+    work_finish(w, code);
+}
