@@ -1,8 +1,9 @@
 /* contract.c -- products with random letters: any order of axes, batches, several axes a group, sizes 1 to 300 and run-time
  * sizes, operands through permuted, sliced, reshaped and repeated views, f32, f64, i32 and f32 by i8, maps behind the product,
- * weights that are read from packed copies, weights that are unpacked where they are read; three machines.
+ * weights that are read from packed copies, weights that are unpacked where they are read; three machines. i8 by i8, to the bit, all
+ * values of the type: four machines.
  *
- *     contract [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
+ *     contract [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3, 4 or 5: all by code of that instruction set */
 #include "tests/passes/graphs.h"
 #include "tests/schedule/harness.h"
 
@@ -17,6 +18,7 @@ typedef struct Case {
     Rng r;
     Size size[26]; /* of letters */
     bool weights;  /* operands of fixed sizes are parameters */
+    bool codes;    /* products of i8 by i8 */
 } Case;
 
 static bool is_fixed(int rank, const Size *dim) {
@@ -128,15 +130,29 @@ static Tensor *random_tensor(Case *c, const Type *type, const int64_t *sizes) {
     Tensor *x = tensor_new(c->p->arena, type->dtype, type->rank, dim);
     for (int64_t k = 0; k < x->count; k++) {
         if (x->f) x->f[k] = (float)rng_unit(&c->r);
+        else if (c->codes && x->dtype == DT_I8) x->i[k] = rng_below(&c->r, 3) ? rng_below(&c->r, 256) - 128 : 127 - 255 * rng_below(&c->r, 2);
         else x->i[k] = x->dtype == DT_I8 ? rng_below(&c->r, 32) - 16 : rng_below(&c->r, 2001) - 1000;
     }
     return x;
 }
 
+/* What follows a product: a bias and a function; scales, behind one of codes. */
+static Node *maps_behind(Case *c, Node *y) {
+    DType t = c->codes ? DT_F32 : y->type.dtype;
+    y = node_cast(c->g, y, t);
+    Node *row = node_expand_like(c->g, input(c, t, 1, y->type.dim + y->type.rank - 1), y);
+    if (c->codes) return node_map2(c->g, OP_MUL, y, row);
+    y = node_map2(c->g, OP_ADD, y, row);
+    return dtype_is_float(t) ? node_map1(c->g, OP_TANH, y) : y;
+}
+
+static bool is_of_codes(uint64_t seed) { return seed % 5 == 2; }
+
 static bool agrees(Harness *h, uint64_t seed) {
     Arena *a = arena_new();
     Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed}, .weights = seed / 4 % 2};
+    if (is_of_codes(seed) && h->target.level == 4 && seed / 5 % 2 && (h->mode == BY_TILE || harness_can_run(5))) h->target = harness_target(5, 2);
+    Case c = {.p = NEW(a, Program), .r = {seed}, .weights = seed / 4 % 2, .codes = is_of_codes(seed)};
     c.p->arena = a;
     c.p->name = "contract";
     c.p->sizes = size_table_new(a);
@@ -149,19 +165,19 @@ static bool agrees(Harness *h, uint64_t seed) {
     c.e = NEW(a, Entry);
     *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
     PUSH(a, c.p->entries, c.e);
-    DType t = seed % 5 == 3 ? DT_F64 : seed % 5 == 4 ? DT_I32 : DT_F32;
+    DType t = seed % 5 == 3 ? DT_F64 : seed % 5 == 4 ? DT_I32 : c.codes ? DT_I8 : DT_F32;
     char la[16] = "", lb[16] = "", lo[16] = "";
     int letters = 0;
     for (int group = 0; group < 4; group++) /* batch, m, n, k */
         for (int n = rng_below(&c.r, group == 0 ? 2 : 3); n >= (group == 3); n--) {
             char x[2] = {(char)('a' + letters), 0};
             if (n == 0 && rng_below(&c.r, 4)) break;
-            c.size[letters++] = random_size(&c, named, c.weights && group != 1); /* those of b */
+            c.size[letters++] = random_size(&c, named, (c.weights && group != 1) || (c.codes && group == 3)); /* those of b */
             if (group != 2) strcat(la, x);
             if (group != 1) strcat(lb, x);
             if (group != 3) strcat(lo, x);
         }
-    shuffle(&c.r, la);
+    if (!c.codes || rng_below(&c.r, 3) == 0) shuffle(&c.r, la); /* else steps of codes lie side by side */
     shuffle(&c.r, lb);
     shuffle(&c.r, lo);
     DType b = t == DT_F32 && seed % 7 == 5 ? DT_I8 : t; /* codes of a quantized weight */
@@ -169,12 +185,7 @@ static bool agrees(Harness *h, uint64_t seed) {
     Node *w = c.weights && t == DT_F32 && seed % 3 == 1 ? unpacked(&c, lb) : operand(&c, b, lb);
     Node *y = node_contract(c.g, x, w, la, lb, lo);
     graph_result(c.g, "y", y);
-    if (seed % 2 && y->type.rank) { /* maps behind it */
-        Node *bias = input(&c, t, 1, y->type.dim + y->type.rank - 1);
-        y = node_map2(c.g, OP_ADD, y, node_expand_like(c.g, bias, y));
-        if (dtype_is_float(t)) y = node_map1(c.g, OP_TANH, y);
-        graph_result(c.g, "z", y);
-    }
+    if (seed % 2 && y->type.rank) graph_result(c.g, "z", maps_behind(&c, y));
     Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8)};
     int64_t *sizes = NEW_ARRAY(a, int64_t, 4);
     for (int i = 0; i < 4; i++) sizes[i] = 1 + rng_below(&c.r, i == 3 && letters > 4 ? 40 : HIGH[i]);
@@ -187,7 +198,7 @@ static bool agrees(Harness *h, uint64_t seed) {
         work *= (double)v;
         if (!strchr(lo, 'a' + i)) terms *= (double)v;
     }
-    h->tolerance = fmax(4e-4, 0x1p-21 * terms); /* some ulps for each of the terms, which may nearly cancel: a kernel may add them in any order */
+    h->tolerance = c.codes ? 0 : fmax(4e-4, 0x1p-21 * terms); /* some ulps for each of the terms, which may nearly cancel: a kernel may add them in any order */
     bool ok = true;
     if (work < 4e6) {
         for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = random_tensor(&c, &c.e->inputs[i].type, sizes);
@@ -202,11 +213,12 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    Harness h = {.show = getenv("SHOW") != NULL};
-    Sweep s = harness_sweep(&h, argc, argv, 90, 4, agrees);
+    Harness h = {.show = getenv("SHOW") != NULL, .like = {"_codes"}};
+    Sweep s = harness_sweep(&h, argc, argv, 110, 4, agrees);
     if (h.kinds[KERNEL_CONTRACT] < s.cases / 2) s.failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     if (s.cases >= 60 && h.packs < s.cases / 45) s.failures++, printf("only %d weights were packed\n", h.packs);
     if (s.cases >= 60 && h.prologues < s.cases / 45) s.failures++, printf("only %d weights were unpacked\n", h.prologues);
+    if (s.cases >= 60 && h.calls_like[0] < s.cases / 27) s.failures++, printf("only %d products of codes were made of steps\n", h.calls_like[0]);
     if (s.level && !s.failures) printf("%d kernels with a product\n", h.kinds[KERNEL_CONTRACT]);
     return s.failures != 0;
 }
