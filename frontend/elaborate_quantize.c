@@ -52,6 +52,15 @@ static void read_zero_point(Elab *el, const Ast *n, Value v, Quant *q) {
     q->zero_point = v.truth;
 }
 
+static void read_activations(Elab *el, const Ast *n, Value v, Quant *q) {
+    for (int i = 0; v.kind == V_STR && activation_names[i]; i++) {
+        if (strcmp(v.text, activation_names[i]) != 0) continue;
+        q->activations = (Activations)i;
+        return;
+    }
+    bad_value(el, n, "activations", "\"float\", \"dynamic\" or \"static\"", v);
+}
+
 static void read_method(Elab *el, const Ast *n, Value v, Quant *q) {
     bool known = v.kind == V_STR && (!strcmp(v.text, "gptq") || !strcmp(v.text, "nearest"));
     if (!known) bad_value(el, n, "method", "\"nearest\" or \"gptq\"", v);
@@ -149,7 +158,7 @@ static const struct Option {
     {"group", read_group},           {"per_channel", read_per_channel}, {"zero_point", read_zero_point},
     {"method", read_method},         {"range", read_range},             {"percentile", read_percentile},
     {"calibrate", read_calibrate},   {"samples", read_samples},         {"on", read_on},
-    {"data", read_data},             {"budget", read_budget},
+    {"data", read_data},             {"budget", read_budget},           {"activations", read_activations},
 };
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
@@ -174,6 +183,10 @@ static void check_options(Elab *el, const Ast *n, const Quant *q) {
     if (q->gptq && q->calibrate && !strcmp(strrchr(q->calibrate, '.') ? strrchr(q->calibrate, '.') : "", ".json"))
         lacks = "`method = \"gptq\"` needs the samples themselves, not their ranges";
     if (q->gptq && q->scheme == QUANT_NF4) lacks = "`nf4` is rounded to nearest";
+    if (q->activations && (q->group || q->scheme != QUANT_INT8)) /* scales of groups lie inside of sums, which codes on both sides do not leave */
+        lacks = "`activations` as codes go with int8 of one scale a channel: int8(activations = \"dynamic\")";
+    if (q->activations == ACTIVATIONS_STATIC && !q->calibrate)
+        lacks = "`activations = \"static\"` needs ranges: calibrate = \"ranges.json\", or samples";
     if (q->budget >= 0 && !q->on) lacks = "`budget` needs the entry that measures: on = \"evaluate\"";
     if (q->budget >= 0 && q->on && !q->data) lacks = "`budget` needs what it is measured on: data = \"x=test.npz:x ...\"";
     if (!lacks) return;

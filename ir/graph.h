@@ -146,6 +146,10 @@ struct Graph {
 /* How the weights of a slot are to be stored (passes/quantize.c). */
 typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4, QUANT_NF4 } QuantScheme;
 
+/* What products with a quantized weight take from the other side. */
+typedef enum { ACTIVATIONS_FLOAT, ACTIVATIONS_DYNAMIC, ACTIVATIONS_STATIC } Activations; /* dynamic: codes by rows, found when they run */
+extern const char *const activation_names[]; /* NULL at the end */
+
 /* How a range follows from what was seen (runtime/observe.h says what each means). */
 typedef enum { RANGE_MINMAX, RANGE_PERCENTILE, RANGE_ENTROPY, RANGE_MSE } RangeMethod;
 extern const char *const range_names[]; /* NULL at the end */
@@ -155,6 +159,7 @@ typedef struct Quant {
     int group;       /* elements along the summed axis that share a scale; 0: all of a channel */
     bool zero_point; /* the codes cover least to largest, not the same to both sides of 0 */
     bool gptq;       /* codes are chosen by what products of samples become, not by the weights alone */
+    Activations activations;
     RangeMethod range;
     double percentile;     /* of RANGE_PERCENTILE */
     const char *calibrate; /* samples: a file of arrays named like inputs, or "NAME=SOURCE ..."; NULL: none */
@@ -232,6 +237,7 @@ typedef struct Quantized {
     QuantScheme scheme;
     int group;
     bool zero_point, gptq;
+    Activations activations;
     int64_t before, after;      /* bytes: of the weight; of codes, scales and zeros */
     bool measured;              /* its values are known at compile time, and the rest was asked for */
     double signal, kept, both;  /* sums of w^2, of v^2, of w v: w the weight, v what its codes stand for */

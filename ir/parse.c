@@ -581,6 +581,8 @@ static bool slot_quant(Parser *p, Quant *q) {
     q->group = (int)group;
     q->zero_point = try(p, "zero_point");
     q->gptq = try(p, "gptq");
+    for (int i = ACTIVATIONS_DYNAMIC; activation_names[i]; i++)
+        if (try(p, activation_names[i])) q->activations = (Activations)i;
     q->budget = -1;
     return true;
 }

@@ -25,6 +25,7 @@ const char *const conv_names[] = {"y", "x", "w", NULL};
 const char *const random_names[] = {"uniform", "normal", "bernoulli", "randint", NULL};
 const char *const quant_names[] = {"int8", "int4", "nf4", NULL}; /* of QuantScheme, from QUANT_INT8 */
 const char *const range_names[] = {"minmax", "percentile", "entropy", "mse", NULL};
+const char *const activation_names[] = {"float", "dynamic", "static", NULL};
 const char *const slot_kind_names[] = {"param", "state", "cache", NULL};
 
 /* ---- small things -------------------------------------------------------------------------------------------------------- */
@@ -348,6 +349,7 @@ static void print_slot(FILE *f, const Slot *s) {
     if (s->quant.scheme) fprintf(f, " quantize %s group %d", quant_names[s->quant.scheme - 1], s->quant.group);
     if (s->quant.zero_point) fputs(" zero_point", f);
     if (s->quant.gptq) fputs(" gptq", f);
+    if (s->quant.activations) fprintf(f, " %s", activation_names[s->quant.activations]);
     if (s->data) {
         size_t bytes = (size_t)dtype_bytes(s->type.dtype);
         for (int i = 0; i < s->type.rank; i++) bytes *= (size_t)size_value(s->type.dim[i]);

@@ -38,7 +38,8 @@ static Node *slot_node(Graph *g, const Slot *s) {
 static Stored stored_of(const Quantize *z, const QuantPlan *q) {
     if (z->stored) return z->stored[q->slot->index];
     Graph *g = z->r.to;
-    return (Stored){slot_node(g, q->slot), slot_node(g, q->scale), q->zero ? slot_node(g, q->zero) : NULL};
+    return (Stored){slot_node(g, q->slot), slot_node(g, q->scale), q->zero ? slot_node(g, q->zero) : NULL,
+                    q->sum ? slot_node(g, q->sum) : NULL};
 }
 
 /* x with its axes, named by the letters of `from`, in the order of those letters in `to`. */
@@ -106,6 +107,44 @@ static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const No
     Node *w = with_letters(g, q, stored.codes, letter, q->n_summed), *s = with_letters(g, q, stored.scales, letter, 0);
     Node *sums = node_contract(g, x, w, n->attrs.labels[!k], codes, result);
     return node_map2(g, OP_MUL, sums, stretched(g, s, channels, result, &sums->type));
+}
+
+/* Does x show an element several times, as the windows of a convolution do? Its rows as codes would be as many times its codes. */
+static bool is_windows(const Node *x) {
+    for (; x->op == OP_PERMUTE || x->op == OP_RESHAPE || x->op == OP_WINDOW; x = x->in[0])
+        if (x->op == OP_WINDOW) return true;
+    return false;
+}
+
+/* Codes on both sides: sums of whole numbers. u * t + o is near x, so that c * s times it adds up to (p * t + o * (sum of c)) * s:
+ *
+ *       %u: i8[b, 16], %t: f32[b], %o: f32[b] = codes, scales and offsets of the rows of %x
+ *       %p: i32[b, 32] = contract %u[m k], %c[n k] -> [m n]
+ *       %z: f32[b, 32] = (cast %p) * (expand %t) + (expand %o) * (expand %sum)
+ *       %y: f32[b, 32] = mul %z, (expand %s)
+ */
+static Node *product_of_codes(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
+    Graph *g = z->r.to;
+    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "", rows[MAX_RANK + 1] = "", inner[MAX_RANK + 1] = "";
+    char of_x[2 * MAX_RANK + 1];
+    const char *result = n->attrs.labels[2];
+    int axes[MAX_RANK], n_rows = 0, n_inner = 0;
+    for (const char *c = n->attrs.labels[!k]; *c; c++) *(strchr(result, *c) ? &rows[n_rows++] : &inner[n_inner++]) = *c;
+    quantize_letters(z->scope, n, k, letter);
+    add_letters(channels, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_summed, q->summed);
+    strcat(strcpy(of_x, rows), inner);
+    for (int i = 0; i < n_inner; i++) axes[i] = n_rows + i;
+    Stored stored = stored_of(z, q);
+    Node *u, *t, *o, *w = with_letters(g, q, stored.codes, letter, q->n_summed);
+    Node *s = with_letters(g, q, stored.scales, letter, 0), *sum = with_letters(g, q, stored.sums, letter, 0);
+    quantize_rows(g, in_order(g, x, n->attrs.labels[!k], of_x), n_inner, axes, &u, &t, &o);
+    /* before the product, whose kernel then is the later one, which fusion prefers for what follows */
+    Node *more = node_map2(g, OP_MUL, stretched(g, o, rows, result, &n->type), stretched(g, sum, channels, result, &n->type));
+    Node *y = node_cast(g, node_contract(g, u, w, of_x, codes, result), DT_F32);
+    y = node_map2(g, OP_ADD, node_map2(g, OP_MUL, y, stretched(g, t, rows, result, &n->type)), more);
+    return node_map2(g, OP_MUL, y, stretched(g, s, channels, result, &n->type));
 }
 
 /* x with axis `at` filled up to whole groups and cut into them: G, g, or of 4 bits G, 2, g/2. */
@@ -193,7 +232,7 @@ static QuantPlan *plan_behind(const Quantize *z, const Node *n) {
 
 static Graph *walk(Quantize *z);
 
-/* The body of scan n, where each quantized invariant comes in as two arguments or three: codes, scales, zeros. */
+/* The body of scan n, where each quantized invariant comes in as two arguments or more: codes, scales, zeros, sums. */
 static Graph *rewritten_body(const Quantize *z, const Node *n) {
     const Graph *body = n->attrs.body;
     PassContext *c = z->r.c;
@@ -216,13 +255,14 @@ static Graph *rewritten_body(const Quantize *z, const Node *n) {
         s->codes = m;
         s->scales = graph_arg(to, q->scale->type);
         s->zeros = q->zero ? graph_arg(to, q->zero->type) : NULL;
+        s->sums = q->sum ? graph_arg(to, q->sum->type) : NULL;
     }
     return walk(&y);
 }
 
 static Node *rewritten_scan(const Quantize *z, const Node *n) {
     Attrs attrs = n->attrs;
-    Node **in = NEW_ARRAY(z->r.c->scratch, Node *, 3 * n->n_in);
+    Node **in = NEW_ARRAY(z->r.c->scratch, Node *, 4 * n->n_in);
     int n_in = 0;
     for (int i = 0; i < n->n_in; i++) {
         QuantPlan *q = i < n->attrs.counts[0] ? plan_behind(z, n->in[i]) : NULL;
@@ -234,7 +274,8 @@ static Node *rewritten_scan(const Quantize *z, const Node *n) {
         in[n_in++] = s.codes;
         in[n_in++] = s.scales;
         if (s.zeros) in[n_in++] = s.zeros;
-        attrs.counts[0] += s.zeros ? 2 : 1;
+        if (s.sums) in[n_in++] = s.sums;
+        attrs.counts[0] += 1 + (s.zeros != NULL) + (s.sums != NULL);
     }
     attrs.body = rewritten_body(z, n);
     return rewrite_with(z->r.to, n, &attrs, n_in, in);
@@ -255,6 +296,7 @@ static Node *rewritten(Quantize *z, const Node *n) {
         q = plan_behind(z, n->in[k]);
         if (!q) continue;
         Node *x = z->r.map[n->in[!k]->id];
+        if (q->activations == ACTIVATIONS_DYNAMIC && !is_windows(n->in[!k])) return product_of_codes(z, q, n, k, x);
         return q->group ? product_of_groups(z, q, n, k, x) : product_of_channels(z, q, n, k, x);
     }
     q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;

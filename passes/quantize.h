@@ -17,10 +17,12 @@
 typedef struct QuantPlan {
     Slot *slot, *scale; /* the codes, which have the place of the weight; its scales */
     Slot *zero;         /* NULL: there are none */
+    Slot *sum;          /* f32[channels...], sums of a channel's codes: where products take codes on both sides; else NULL */
     Type declared;      /* of the weight */
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
     bool zero_point, gptq;
+    Activations activations;
     int n_channels, channel[MAX_RANK]; /* axes of the weight */
     int n_summed, summed[MAX_RANK];    /* of several elements, if there are groups: exactly one */
     int64_t channels, length;          /* products of their sizes */
@@ -43,9 +45,9 @@ QuantPlan **quantize_slots(PassContext *c, Program *p);
 /* The graph of an entry where program->observe is set: gives out what flows into products with marked weights. */
 Graph *observe_graph(PassContext *c, const Graph *from);
 
-/* A weight as it is stored: nodes; zeros NULL where the format has none. */
+/* A weight as it is stored: nodes; zeros and sums NULL where there are none. */
 typedef struct Stored {
-    Node *codes, *scales, *zeros;
+    Node *codes, *scales, *zeros, *sums;
 } Stored;
 static inline bool quantize_halves(const QuantPlan *q) { return q->scheme != QUANT_INT8; } /* two codes in a byte */
 
@@ -53,6 +55,9 @@ static inline bool quantize_halves(const QuantPlan *q) { return q->scheme != QUA
 Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w);
 /* Values of what is stored, with any axes before: f32[..., summed...]; in groups f32[..., G, g], of 4 bits f32[..., G, 2, g/2]. */
 Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s);
+/* Rows of f32 x, over n axes, as codes i8 of x's shape, scales and offsets f32 of the other axes: x is near code * scale + offset.
+ * The least of a row becomes -128, the largest 127. A row with a NaN or an infinity has such a scale or offset. */
+void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets);
 /* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of
  * the samples seen, the elements that follow make up for. Scales and zeros stay those of rounding to nearest. */
 typedef struct Gptq Gptq;

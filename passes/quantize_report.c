@@ -8,7 +8,8 @@ static const char *scheme_text(const Quantized *q, char *text, size_t size) {
     static const char *const names[] = {"", "int8", "int4", "nf4"};
     char group[24] = "";
     if (q->group) snprintf(group, sizeof group, " in %ds", q->group);
-    snprintf(text, size, "%s%s%s%s", names[q->scheme], group, q->zero_point ? ", zeros" : "", q->gptq ? ", gptq" : "");
+    snprintf(text, size, "%s%s%s%s%s%s", names[q->scheme], group, q->zero_point ? ", zeros" : "", q->gptq ? ", gptq" : "",
+             q->activations ? ", " : "", q->activations ? activation_names[q->activations] : "");
     return text;
 }
 

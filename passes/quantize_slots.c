@@ -164,7 +164,8 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
     if (*why || (!u->product && u->gathered < 0)) return NULL; /* nobody reads it: no reason */
     QuantPlan *q = NEW(c->scratch, QuantPlan);
     *q = (QuantPlan){.slot = s, .declared = s->type, .scheme = s->quant.scheme, .group = s->quant.group,
-                     .zero_point = s->quant.zero_point, .gptq = s->quant.gptq};
+                     .zero_point = s->quant.zero_point, .gptq = s->quant.gptq,
+                     .activations = u->product ? s->quant.activations : ACTIVATIONS_FLOAT};
     if (plan_axes(q, u)) return q;
     *why = "its products sum over several axes, which groups do not cross";
     return NULL;
@@ -190,10 +191,11 @@ static Slot *slot_beside(Program *p, const QuantPlan *q, const char *name, Store
     return s;
 }
 
-/* The slot holds codes from here on, new ones at the end of the program their scales and zeros. */
+/* The slot holds codes from here on, new ones at the end of the program their scales, zeros and sums. */
 static void change_slot(Program *p, QuantPlan *q) {
     q->scale = slot_beside(p, q, "scale", SCALES);
     q->zero = q->zero_point ? slot_beside(p, q, "zero", ZEROS) : NULL;
+    q->sum = q->activations ? slot_beside(p, q, "sum", SCALES) : NULL;
     q->slot->type = stored_type(p, q, CODES);
     quantize_values(p, q);
 }

@@ -5,10 +5,13 @@
  * largest magnitude becomes 1, and the 16 values are quantiles of the normal distribution. */
 #include "passes/quantize.h"
 
+#include "ir/op.h"
+
 #include <math.h>
 #include <string.h>
 
 #define F16_MOST 65504.0
+#define RANGE_LEAST 1e-30 /* 255 divided by it is finite */
 #define CHUNK    (1 << 18) /* elements converted at once: the interpreter keeps every intermediate value as a double */
 
 /* Table of nf4, as bitsandbytes has it. */
@@ -127,6 +130,24 @@ Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
     return s;
 }
 
+void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets) {
+    Node *low = node_reduce(g, REDUCE_MIN, x, n, axes), *high = node_reduce(g, REDUCE_MAX, x, n, axes);
+    Node *range = node_map2(g, OP_SUB, high, low);
+    range = node_map2(g, OP_MAX, range, filled(g, range, RANGE_LEAST));
+    *scales = node_map2(g, OP_DIV, range, filled(g, range, 255));
+    *offsets = node_map2(g, OP_ADD, low, node_map2(g, OP_MUL, *scales, filled(g, range, 128)));
+    Node *units = node_map2(g, OP_DIV, filled(g, range, 255), range); /* one division a row */
+    Node *above = node_map2(g, OP_SUB, x, node_unreduce(g, low, x, n, axes));
+    above = node_map1(g, OP_ROUND, node_map2(g, OP_MUL, above, node_unreduce(g, units, x, n, axes)));
+    *codes = node_cast(g, node_map2(g, OP_SUB, above, filled(g, above, 128)), DT_I8);
+}
+
+/* Sums of codes[channels, length]: f32[channels], which holds those of up to 132,104 exactly. */
+static Node *sums_of(Graph *g, Node *codes) {
+    int last = 1;
+    return node_cast(g, node_reduce(g, REDUCE_SUM, node_cast(g, codes, DT_I32), 1, &last), DT_F32);
+}
+
 /* x with one more axis of size n, at the end or before the last one: repeated. */
 static Node *repeated(Graph *g, Node *x, bool before_last, Size n) {
     Size dim[MAX_RANK];
@@ -204,6 +225,7 @@ static void initial_values(Program *p, const QuantPlan *q) {
         Loc loc = e->loc;
         store_initial(g, q->scale, s.scales, loc);
         if (q->zero) store_initial(g, q->zero, s.zeros, loc);
+        if (q->sum) store_initial(g, q->sum, sums_of(g, s.codes), loc);
         return;
     }
 }
@@ -277,6 +299,16 @@ static Bytes bytes_new(Program *p, const QuantPlan *q, const Slot *s) {
     return (Bytes){arena_alloc(p->arena, (size_t)bytes), bytes / q->channels};
 }
 
+static const float *code_sums(Program *p, const QuantPlan *q, const char *codes) {
+    float *sums = NEW_ARRAY(p->arena, float, q->channels);
+    for (int64_t i = 0; i < q->channels; i++) {
+        int32_t sum = 0;
+        for (int64_t k = 0; k < q->length; k++) sum += (int8_t)codes[i * q->length + k];
+        sums[i] = (float)sum;
+    }
+    return sums;
+}
+
 /* Rows of channels from `first` on, as a graph of their own; its results in their places of codes, scales and zeros. */
 static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_t first, int64_t n, const Bytes *to, const Gptq *gptq,
                           Quantized *m) {
@@ -300,7 +332,7 @@ static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_
         const Slot *slot[3] = {q->slot, q->scale, q->zero};
         Node *in_back[3] = {NULL};
         for (int i = 0; i < 3 && slot[i]; i++) in_back[i] = stored_rows(back, slot[i], q, to[i].at + first * to[i].row, n);
-        Stored stored = {in_back[0], in_back[1], in_back[2]};
+        Stored stored = {in_back[0], in_back[1], in_back[2], NULL};
         graph_result(back, "values", quantize_decode(back, q, stored));
         graph_result(back, "scales", scale_of_each(back, q, stored));
         evaluate(p, q, back, result);
@@ -313,7 +345,8 @@ void quantize_values(Program *p, const QuantPlan *q) {
     const Slot *slot[3] = {q->slot, q->scale, q->zero};
     Bytes to[3];
     const Observed *seen = q->gptq ? program_observed(p, observed_path(p->arena, q->slot->path)) : NULL;
-    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group, .zero_point = q->zero_point};
+    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group, .zero_point = q->zero_point,
+                      .activations = q->activations};
     said.gptq = seen && seen->gram && seen->length == q->length && q->slot->data;
     said.before = q->channels * q->length * (int64_t)sizeof(float);
     said.measured = q->slot->data && p->measure_quantized;
@@ -322,6 +355,7 @@ void quantize_values(Program *p, const QuantPlan *q) {
         to[i] = bytes_new(p, q, slot[i]);
         said.after += to[i].row * q->channels;
     }
+    if (q->sum) said.after += q->channels * (int64_t)sizeof(float);
     PUSH(p->arena, p->quantized, said);
     if (!q->slot->data) return;
     Quantized *m = said.measured ? &p->quantized.at[p->quantized.n - 1] : NULL;
@@ -335,4 +369,5 @@ void quantize_values(Program *p, const QuantPlan *q) {
     q->slot->data = to[0].at;
     q->scale->data = to[1].at;
     if (q->zero) q->zero->data = to[2].at;
+    if (q->sum) q->sum->data = code_sums(p, q, to[0].at);
 }
