@@ -37,14 +37,29 @@ static bool fits(const Contract *c) {
     return contract_can_pack(c) || outer_k(c) * size_value(c->size_k) <= PANEL_MOST / (4 * c->lanes);
 }
 
+/* The symbol of k that lies side by side in A is the last one: the steps go along it. */
+static void start(Contract *c, Work *w, const Kernel *k, bool swap) {
+    contract_start_as(c, w, k, swap);
+    int *symbol = c->symbol[GROUP_K], last = c->n[GROUP_K] - 1;
+    for (int i = 0; i < last && !contract_contiguous(c->at_a, symbol[last]); i++) {
+        if (!contract_contiguous(c->at_a, symbol[i])) continue;
+        int s = symbol[i];
+        for (; i < last; i++) symbol[i] = symbol[i + 1];
+        symbol[last] = c->sk = c->run[0] = s;
+        c->size_k = c->sp->symbol[s].n;
+    }
+}
+
 bool schedule_is_codes(Contract *c) {
     Contract other;
     if (group_of(c) < 2 || c->prologue || c->type != DT_I32 || !is_code(c->at_a) || !is_code(c->at_b)) return false;
-    bool fine = fits(c);
-    if (fine && contract_can_pack(c)) return true;
-    contract_start_as(&other, c->w, c->w->k, !c->swap);
-    if (!fits(&other) || (fine && !contract_can_pack(&other))) return fine;
-    *c = other; /* a weight is packed once, what meets it each time */
+    Contract mine;
+    start(&mine, c->w, c->w->k, c->swap);
+    start(&other, c->w, c->w->k, !c->swap);
+    bool fine = fits(&mine);
+    if (!fine && !fits(&other)) return false;
+    bool take = !fine || (!contract_can_pack(&mine) && fits(&other) && contract_can_pack(&other)); /* a weight is packed once, what meets it each time */
+    *c = take ? other : mine;
     return true;
 }
 
@@ -134,7 +149,7 @@ static const char *copy_argument(Contract *c, const Pack *pack, int64_t bytes, c
 /* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps. */
 static void use_copy(Contract *c) {
     Contract made;
-    contract_start_as(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
+    start(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
     made.w->text = "pack";
     made.group = c->group;
     made.width = c->width;
@@ -177,7 +192,7 @@ void schedule_codes(Contract *c, KernelCode *code) {
         w->high = SMALL + 1;
         work_finish(w, code);
         w = work_new(w->s, w->plan, w->k, "contract");
-        contract_start_as(c, w, w->k, c->swap);
+        start(c, w, w->k, c->swap);
         w->when = c->size_m;
         w->low = SMALL + 1;
         w->high = INT64_MAX;

@@ -24,6 +24,7 @@ typedef struct Quantize {
     Rewrite r;
     QuantPlan **plan;        /* by slot */
     const QuantScope *scope; /* where this graph is the body of a scan .. */
+    CodedList *coded;        /* values that have codes already */
     Stored *stored;          /* .. the arguments that bring weights in, by slot; NULL: slots are read */
 } Quantize;
 
@@ -147,6 +148,25 @@ static Node *product_of_codes(const Quantize *z, const QuantPlan *q, const Node 
     return node_map2(g, OP_MUL, y, stretched(g, s, channels, result, &n->type));
 }
 
+/* The same with one scale t and one zero point, known now: (p - zero * (sum of c)) * s * t. */
+static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
+    Graph *g = z->r.to;
+    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
+    const char *result = n->attrs.labels[2];
+    quantize_letters(z->scope, n, k, letter);
+    add_letters(channels, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_channels, q->channel);
+    add_letters(codes, letter, q->n_summed, q->summed);
+    Stored stored = stored_of(z, q);
+    Node *u, *w = with_letters(g, q, stored.codes, letter, q->n_summed), *s = with_letters(g, q, stored.scales, letter, 0);
+    Node *sum = with_letters(g, q, stored.sums, letter, 0);
+    u = quantize_static(z->r.c, g, z->coded, q->input, x);
+    Node *y = node_cast(g, node_contract(g, u, w, n->attrs.labels[!k], codes, result), DT_F32);
+    if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, channels, result, &n->type));
+    y = node_map2(g, OP_MUL, y, stretched(g, s, channels, result, &n->type));
+    return node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
+}
+
 /* x with axis `at` filled up to whole groups and cut into them: G, g, or of 4 bits G, 2, g/2. */
 static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
     int64_t beyond = q->groups * q->group - q->length;
@@ -238,6 +258,7 @@ static Graph *rewritten_body(const Quantize *z, const Node *n) {
     PassContext *c = z->r.c;
     int slots = body->program->slots.n;
     Quantize y = {.r = rewrite_begin(c, body), .plan = z->plan, .scope = &(QuantScope){z->scope, n}};
+    y.coded = NEW(c->scratch, CodedList);
     y.stored = NEW_ARRAY(c->scratch, Stored, slots);
     Graph *to = y.r.to = graph_new(body->arena, body->program); /* with its own arguments */
     for (int i = 0; i < body->n_args; i++) {
@@ -296,6 +317,7 @@ static Node *rewritten(Quantize *z, const Node *n) {
         q = plan_behind(z, n->in[k]);
         if (!q) continue;
         Node *x = z->r.map[n->in[!k]->id];
+        if (q->is_static) return product_of_static_codes(z, q, n, k, x);
         if (q->activations == ACTIVATIONS_DYNAMIC && !is_windows(n->in[!k])) return product_of_codes(z, q, n, k, x);
         return q->group ? product_of_groups(z, q, n, k, x) : product_of_channels(z, q, n, k, x);
     }
@@ -318,5 +340,5 @@ static Graph *walk(Quantize *z) {
 Graph *pass_quantize(PassContext *c, const Graph *from) {
     if (!c->quantized) c->quantized = quantize_slots(c, from->program); /* with the first graph, for all of them */
     if (from->program->observe) return observe_graph(c, from);
-    return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized});
+    return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized, .coded = NEW(c->scratch, CodedList)});
 }

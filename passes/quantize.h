@@ -14,15 +14,24 @@
 #define PASSES_QUANTIZE_H
 #include "passes/pass.h"
 
+/* Codes of one scale, an f32, and one zero point: x is near (code - zero) * scale. */
+typedef struct QuantStep {
+    double scale;
+    int zero;
+} QuantStep;
+
 typedef struct QuantPlan {
     Slot *slot, *scale; /* the codes, which have the place of the weight; its scales */
     Slot *zero;         /* NULL: there are none */
-    Slot *sum;          /* f32[channels...], sums of a channel's codes: where products take codes on both sides; else NULL */
+    Slot *sum;          /* f32[channels...], sums of a channel's codes: where products take codes on both sides; times the zero point
+                           of those, where that is known; else NULL */
     Type declared;      /* of the weight */
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
     bool zero_point, gptq;
     Activations activations;
+    bool is_static;        /* `input` is known: products take its codes */
+    QuantStep input;
     int n_channels, channel[MAX_RANK]; /* axes of the weight */
     int n_summed, summed[MAX_RANK];    /* of several elements, if there are groups: exactly one */
     int64_t channels, length;          /* products of their sizes */
@@ -58,6 +67,16 @@ Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s);
 /* Rows of f32 x, over n axes, as codes i8 of x's shape, scales and offsets f32 of the other axes: x is near code * scale + offset.
  * The least of a row becomes -128, the largest 127. A row with a NaN or an infinity has such a scale or offset. */
 void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets);
+QuantStep quantize_step(const Observed *seen);
+/* Values of one graph that have codes already. */
+typedef struct Coded {
+    Node *x;
+    QuantStep step;
+    Node *codes;
+} Coded;
+typedef LIST(Coded) CodedList;
+/* f32 x as codes i8 of its shape; what lies beyond their range gets the last code there. */
+Node *quantize_static(PassContext *c, Graph *g, CodedList *made, QuantStep step, Node *x);
 /* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of
  * the samples seen, the elements that follow make up for. Scales and zeros stay those of rounding to nearest. */
 typedef struct Gptq Gptq;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, NEAREST = 716, SAID_MOST = 4 };
+enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, NO_RANGE = 715, NEAREST = 716, SAID_MOST = 4 };
 
 typedef struct Use { /* of a slot, by all entries */
     bool marked, product;
@@ -245,6 +245,20 @@ static void say_nearest(PassContext *c, const Program *p, SaidList *list, const 
     if (why) say(c, list, NEAREST, "some weights are rounded to nearest", q->slot, why, NULL);
 }
 
+/* Static activations want a range, which may still be unknown where a program is only checked. */
+static void find_input(PassContext *c, const Program *p, QuantPlan *q) {
+    const char *path = observed_path(p->arena, q->slot->path);
+    if (q->activations != ACTIVATIONS_STATIC || p->observe || !p->observed.n) return;
+    const Observed *seen = program_observed(p, path);
+    q->is_static = seen != NULL;
+    if (seen) {
+        q->input = quantize_step(seen);
+        return;
+    }
+    Report *r = diag_error(c->diag, q->slot->quant.loc, NO_RANGE, "there is no range of `%s`, which flows into codes", path);
+    diag_help(r, "calibrate with an entry that uses this layer, or leave it out with `except`");
+}
+
 /* Does a directive at this place quantize anything? */
 static bool does_something(const Program *p, QuantPlan **plan, int n, Loc loc) {
     for (int i = 0; i < n; i++)
@@ -272,6 +286,7 @@ QuantPlan **quantize_slots(PassContext *c, Program *p) {
         Slot *s = p->slots.at[i];
         if (plan[i]) say_padded(c, &padded, plan[i]);
         if (plan[i]) say_nearest(c, p, &nearest, plan[i]);
+        if (plan[i]) find_input(c, p, plan[i]);
         if (!why[i]) continue;
         if (does_something(p, plan, n, s->quant.loc)) say(c, &left, LEFT, "some weights stay as they are", s, why[i], uses[i].spoiler);
         else say(c, &nothing, NOTHING, "none of these weights can be quantized", s, why[i], uses[i].spoiler);

@@ -142,10 +142,11 @@ void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node
     *codes = node_cast(g, node_map2(g, OP_SUB, above, filled(g, above, 128)), DT_I8);
 }
 
-/* Sums of codes[channels, length]: f32[channels], which holds those of up to 132,104 exactly. */
-static Node *sums_of(Graph *g, Node *codes) {
+/* Sums of codes[channels, length] as the slot holds them: f32[channels], exact for up to 132,104 codes. */
+static Node *sums_of(Graph *g, const QuantPlan *q, Node *codes) {
     int last = 1;
-    return node_cast(g, node_reduce(g, REDUCE_SUM, node_cast(g, codes, DT_I32), 1, &last), DT_F32);
+    Node *sums = node_cast(g, node_reduce(g, REDUCE_SUM, node_cast(g, codes, DT_I32), 1, &last), DT_F32);
+    return q->is_static ? node_map2(g, OP_MUL, sums, filled(g, sums, q->input.zero)) : sums;
 }
 
 /* x with one more axis of size n, at the end or before the last one: repeated. */
@@ -225,7 +226,7 @@ static void initial_values(Program *p, const QuantPlan *q) {
         Loc loc = e->loc;
         store_initial(g, q->scale, s.scales, loc);
         if (q->zero) store_initial(g, q->zero, s.zeros, loc);
-        if (q->sum) store_initial(g, q->sum, sums_of(g, s.codes), loc);
+        if (q->sum) store_initial(g, q->sum, sums_of(g, q, s.codes), loc);
         return;
     }
 }
@@ -304,7 +305,7 @@ static const float *code_sums(Program *p, const QuantPlan *q, const char *codes)
     for (int64_t i = 0; i < q->channels; i++) {
         int32_t sum = 0;
         for (int64_t k = 0; k < q->length; k++) sum += (int8_t)codes[i * q->length + k];
-        sums[i] = (float)sum;
+        sums[i] = (float)sum * (q->is_static ? (float)q->input.zero : 1);
     }
     return sums;
 }

@@ -1,0 +1,82 @@
+/* quantize_static.c -- what flows into a product as codes of one scale and zero point, which calibration found.
+ *
+ *   u = clamp(round(x * (1 / t)) + z, -128, 127)      t = (hi - lo) / 255, z = round(-lo / t) - 128, so that 0 has a code
+ *
+ * Codes are made as early as they can be: below views, in front of frames (whose zeros become z) and of the maps of a pooling by the
+ * largest element, since a larger x never has a smaller code. There they join the kernel that makes x, and everything from there
+ * to the product moves bytes. */
+#include "passes/quantize.h"
+
+#include <math.h>
+
+typedef struct Codes {
+    PassContext *c;
+    Graph *g;
+    CodedList *made;
+    double per_step; /* 1 / t */
+    QuantStep step;
+} Codes;
+
+QuantStep quantize_step(const Observed *o) {
+    float t = (float)((o->hi - o->lo) / 255);
+    if (!(t > 0)) t = 1;
+    double zero = rint(-o->lo / (double)t) - 128;
+    return (QuantStep){(double)t, (int)fmin(fmax(zero, -128), 127)};
+}
+
+static int code_of(const Codes *c, double x) {
+    return (int)fmin(fmax(rint((double)((float)x * (float)c->per_step)) + c->step.zero, -128), 127);
+}
+
+static Node *filled(const Codes *c, const Node *like, double x) { return node_const(c->g, like->type, x); }
+
+/* Once for all that show x: passes that follow move a view in front of what it alone reads. */
+static Node *encoded(const Codes *c, Node *x) {
+    for (int i = 0; i < c->made->n; i++) {
+        const Coded *m = &c->made->at[i];
+        if (m->x == x && m->step.scale == c->step.scale && m->step.zero == c->step.zero) return m->codes;
+    }
+    Node *u = node_map1(c->g, OP_ROUND, node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step)));
+    u = node_map2(c->g, OP_ADD, u, filled(c, x, c->step.zero));
+    u = node_cast(c->g, node_map3(c->g, OP_CLAMP, u, filled(c, x, -128), filled(c, x, 127)), DT_I8);
+    PUSH(c->c->scratch, *c->made, ((Coded){x, c->step, u}));
+    return u;
+}
+
+static bool is_view(Op op) {
+    return op == OP_RESHAPE || op == OP_PERMUTE || op == OP_EXPAND || op == OP_SLICE || op == OP_WINDOW || op == OP_REV;
+}
+
+/* What x shows, in part, in another order, framed. */
+static const Node *behind_views(const Node *x) {
+    while (is_view(x->op) || x->op == OP_PAD) x = x->in[0];
+    return x;
+}
+
+/* The value that x is the largest elements of; NULL: x is no such pooling. */
+static const Node *behind_pool(const Node *x) {
+    if (x->op != OP_MAX) return behind_views(x);
+    const Node *a = behind_pool(x->in[0]), *b = behind_pool(x->in[1]);
+    return a == b && a->op != OP_CONST ? a : NULL;
+}
+
+static Node *codes_of(const Codes *c, Node *x) {
+    Node *in[2];
+    if (x->op == OP_CONST) return node_const(c->g, type_of(DT_I8, x->type.rank, x->type.dim), code_of(c, x->attrs.number));
+    if (is_view(x->op)) {
+        in[0] = codes_of(c, x->in[0]);
+        return graph_add(c->g, x->op, &x->attrs, 1, in);
+    }
+    if (x->op == OP_PAD) {
+        Attrs attrs = x->attrs;
+        attrs.number = code_of(c, attrs.number);
+        in[0] = codes_of(c, x->in[0]);
+        return graph_add(c->g, OP_PAD, &attrs, 1, in);
+    }
+    if (x->op == OP_MAX && behind_pool(x)) return node_map2(c->g, OP_MAX, codes_of(c, x->in[0]), codes_of(c, x->in[1]));
+    return encoded(c, x);
+}
+
+Node *quantize_static(PassContext *c, Graph *g, CodedList *made, QuantStep step, Node *x) {
+    return codes_of(&(Codes){c, g, made, (double)(1.0f / (float)step.scale), step}, x);
+}
