@@ -68,7 +68,7 @@ typedef struct FileRef FileRef;
 
 struct Value {
     ValueKind kind;
-    bool policy;     /* V_TENSOR: its type is `float` */
+    bool policy;     /* V_TENSOR: its type is `float`; the node has the type that `precision` says, or f32 */
     bool weak;       /* V_TENSOR: a number made of run-time sizes; takes the type of what it meets */
     const char *tag; /* V_TENSOR: "softmax" when it came straight from there */
     union {
@@ -99,6 +99,9 @@ Value value_str(const char *s);
 Value value_size(Size s); /* V_INT if constant */
 Value value_tensor(Node *n, bool policy);
 Value value_type(Elab *el, Type t, bool policy);
+TypeV float_type(const Elab *el);                /* what `float` is here, without sizes; of initial values that of weights */
+Value value_bound(Elab *el, Value v);            /* a `float` where f32 flows is f32; others as they are */
+Node *value_widened(Elab *el, Node *n, DType *narrow); /* of 16 bits: as f32, and *narrow its type; else n, and DT_COUNT */
 Value value_list(Elab *el, ValueKind kind);
 void list_push(Elab *el, Value list, Value item);
 
@@ -112,6 +115,9 @@ static inline bool is_callable(Value v) {
 }
 static inline const Type *tensor_type(Value v) { return &v.node->type; }
 static inline DType tensor_dtype(Value v) { return v.node->type.dtype; }
+/* What it is to whoever checks: programs are right or wrong under any policy. */
+static inline DType type_checked(DType d, bool policy) { return policy ? DT_F32 : d; }
+static inline DType tensor_checked(Value v) { return type_checked(v.node->type.dtype, v.policy); }
 static inline int tensor_rank(Value v) { return v.node->type.rank; }
 Size value_as_size(Elab *el, Value v); /* of V_INT, V_SIZE */
 bool value_same(Value a, Value b);     /* compile-time == */
@@ -219,6 +225,7 @@ typedef struct SlotInfo {
     bool kept, touched;  /* in an entry that is kept */
     bool stored;         /* by some kept entry */
     Node *load, *now;    /* in the entry being elaborated */
+    Node *read, *read_from; /* a value of it as the `float` that was last asked for */
     bool reset;          /* by it, and not read or assigned since: its value is the initial one, which is made when it is read */
     Loc loc;
     const void *data;    /* loaded at compile time, or NULL */
@@ -252,6 +259,7 @@ typedef struct Context {
     Graph *g;           /* where nodes go; NULL while only declarations are read */
     Body *body;         /* of the scan around, or NULL */
     bool training;
+    bool wide;          /* a call that f32 goes into: its `float` is f32 */
     const Pack *pack;   /* what `...` means, or NULL */
     const char *build;  /* path of the instance being made; NULL inside functions */
     Over *over;
@@ -308,6 +316,10 @@ typedef struct LossScale { /* what the loss is multiplied by before gradients ar
     bool dynamic;          /* found while training, instead */
 } LossScale;
 
+typedef struct Precision { /* of weights declared `float`, as they are stored, and of `float` where nothing else goes in */
+    DType params, compute;
+} Precision;
+
 typedef struct Frozen { /* one `freeze`: instances, lists and weights */
     Values what, except;
 } Frozen;
@@ -339,6 +351,7 @@ struct Elab {
     LIST(Member *) making;   /* members on the way */
     Names told;              /* names that were reported as unknown */
     Loc statement;           /* that check_names looks at, or no place */
+    Precision precision;
     LossScale loss_scale;    /* of `precision`: of every minimize that has none of its own */
     bool *define_used;
     bool impossible;         /* with these -D an assertion of the file is false: what follows from it is not worth telling */

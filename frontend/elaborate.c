@@ -157,6 +157,12 @@ static bool parse_define(Elab *el, const char *text, Value like_, Value *out) {
         }
         return true;
     }
+    case V_TYPE: {
+        DType d;
+        if (!dtype_parse(text, &d)) return false;
+        *out = value_type(el, type_scalar(d), false);
+        return true;
+    }
     default: return false;
     }
 }
@@ -377,8 +383,33 @@ static void declare_budgets(Elab *el, const Ast *it, Env *env) {
     }
 }
 
+static void declare_precision(Elab *el, const Ast *it, Env *env) {
+    for (int i = 0; i < it->n; i++) {
+        const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
+        if (!strcmp(q->text, "loss_scale")) {
+            el->loss_scale = read_loss_scale(el, value, env);
+            continue;
+        }
+        bool sums = !strcmp(q->text, "accumulate");
+        Value v = ev(el, value, env);
+        bool type = v.kind == V_TYPE && !v.type->policy && !v.type->type.rank;
+        DType d = type ? v.type->type.dtype : DT_COUNT;
+        if (d != DT_F32 && (sums || (d != DT_F16 && d != DT_BF16))) {
+            fault(el, value, 105, "`%s` of precision is %s", q->text, sums ? "f32" : "f32, bf16 or f16");
+            if (sums) fault_help(el, "sums are accumulated in f32 whatever their operands are");
+            fault_throw(el);
+        }
+        if (!strcmp(q->text, "params")) el->precision.params = d;
+        if (!strcmp(q->text, "compute")) el->precision.compute = d;
+    }
+}
+
 static void declare_settings(Elab *el, const Ast *it, Env *env) {
     check_setting_names(el, it);
+    if (!strcmp(it->text, "precision")) {
+        declare_precision(el, it, env);
+        return;
+    }
     if (!strcmp(it->text, "budget")) {
         declare_budgets(el, it, env);
         return;
@@ -395,15 +426,6 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
     for (int i = 0; i < it->n; i++) {
         const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
         const char *what = arena_printf(el->arena, "%s { %s = %s; }", it->text, q->text, ast_text(el->arena, value));
-        if (!strcmp(it->text, "precision") && !strcmp(q->text, "loss_scale")) {
-            el->loss_scale = read_loss_scale(el, value, env);
-            continue;
-        }
-        if (!strcmp(it->text, "precision")) {
-            if (!ast_is(value, AST_DTYPE) || strcmp(value->text, "f32"))
-                not_yet(el, value, arena_printf(el->arena, "`%s`", what));
-            continue;
-        }
         Value v = ev(el, value, env);
         if (!strcmp(q->text, "device") && !(v.kind == V_STR && !strcmp(v.text, "cpu")))
             not_yet(el, value, arena_printf(el->arena, "`%s`", what));
@@ -744,6 +766,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     el->arena = arena;
     el->diag = diag;
     el->options = options;
+    el->precision = (Precision){DT_F32, DT_F32};
     el->define_used = NEW_ARRAY(arena, bool, options->n_defines + 1);
     Program *p = el->program = NEW(arena, Program);
     p->arena = arena;

@@ -95,7 +95,7 @@ static void number_meets(Elab *el, Value number, const Ast *number_node, Value t
 }
 
 Common common_type(Elab *el, const Ast *where, int count, const Value *v, const Ast *const *n) {
-    Common c = {DT_F32, true, false};
+    Common c = {float_type(el).type.dtype, float_type(el).policy, false};
     int first = -1;
     for (int i = 0; i < count; i++) {
         if (!is_strong(v[i])) continue;
@@ -103,7 +103,7 @@ Common common_type(Elab *el, const Ast *where, int count, const Value *v, const 
         if (first < 0) {
             first = i;
             c = (Common){d, v[i].policy, true};
-        } else if (d != c.dtype) {
+        } else if (tensor_checked(v[i]) != type_checked(c.dtype, c.policy)) {
             fault(el, where, 203, "%s and %s do not mix", c.policy ? "float" : dtype_name(c.dtype),
                   v[i].policy ? "float" : dtype_name(d));
             fault_fact(el, "left:  %s", tensor_text(el, v[first]));
@@ -114,6 +114,7 @@ Common common_type(Elab *el, const Ast *where, int count, const Value *v, const 
             fault_throw(el);
         } else {
             c.policy = c.policy && v[i].policy;
+            if (d != c.dtype) c.dtype = DT_F32; /* `float` widens */
         }
     }
     if (first >= 0)
@@ -460,7 +461,7 @@ static Value matmul(Elab *el, const Ast *n, Value a, Value b, const Ast *an, con
             label[s][rank + 1] = 0;
             dim[rank++] = side[s]->dim[i];
         }
-        node[s] = emit_reshape(el, v[s].node, rank, dim);
+        node[s] = emit_reshape(el, emit_cast(el, v[s].node, c.dtype), rank, dim);
     }
     for (int i = 0; i < lead; i++) out[i] = (char)('a' + i);
     out[lead] = 'm';

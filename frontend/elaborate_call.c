@@ -209,15 +209,18 @@ static Value match_compile_time(Elab *el, const char *kind, Value v, const Ast *
 }
 
 static void match_element_type(Elab *el, Matching *m, const char *kind, Value *v, const Ast *node, const char *what) {
-    DType have = tensor_dtype(*v), want = DT_F32;
+    DType have = tensor_checked(*v), want = DT_F32;
     bool policy = !strcmp(kind, "float");
     const char *have_text = v->policy ? "float" : dtype_name(have);
-    if (policy ? dtype_is_float(have) : dtype_parse(kind, &want) && want == have) {
-        if (!policy) v->policy = false;
+    if (policy && m->result && el->cx.g) *v = value_bound(el, *v);
+    if (policy && dtype_is_float(have)) return;
+    if (!policy && dtype_parse(kind, &want) && want == have) {
+        if (v->policy) v->node = emit_cast(el, v->node, want);
+        v->policy = false;
         return;
     }
-    if (v->weak && (policy || dtype_is_float(want))) {
-        v->node = emit_cast(el, v->node, policy ? DT_F32 : want);
+    if (v->weak && !policy && dtype_is_float(want)) {
+        v->node = emit_cast(el, v->node, want);
         return;
     }
     fault(el, node, 203, "%s must be %s, but it is %s", what, kind, have_text);
@@ -394,11 +397,12 @@ static void numbers_to_tensors(Elab *el, const Ast *params, Env *env) {
     for (int i = 0; i < params->n; i++) {
         const Ast *p = ast_kid(params, i), *type = ast_kid(p, 0);
         Var *own = env_own(env, p->text);
-        DType want = DT_F32;
-        bool policy = ast_given(type) && !strcmp(type->text, "float");
+        bool is_float = ast_given(type) && !strcmp(type->text, "float");
+        TypeV want = float_type(el);
         if (!ast_is(type, AST_TYPE) || !is_numeric(own->value)) continue;
-        if (!policy && (!dtype_parse(type->text, &want) || !dtype_is_float(want))) continue;
-        own->value = value_tensor(operand(el, own->value, &(Type){.dtype = want}), policy);
+        if (!is_float) want.policy = false;
+        if (!is_float && (!dtype_parse(type->text, &want.type.dtype) || !dtype_is_float(want.type.dtype))) continue;
+        own->value = value_tensor(operand(el, own->value, &want.type), want.policy);
     }
 }
 
@@ -411,6 +415,25 @@ static Value with_gradient(Elab *el, FnV *f, Env *scope, Value r) {
         if (is_strong(v) && dtype_is_float(tensor_dtype(v))) x[n++] = v;
     }
     return n ? custom_gradient(el, ast_kid(f->decl, 4), scope, r, n, x) : r;
+}
+
+/* The argument of a parameter declared `float`; NULL: it is declared otherwise. */
+static Var *float_argument(const Ast *params, int i, Env *env) {
+    const Ast *p = ast_kid(params, i), *type = ast_kid(p, 0);
+    return ast_is(type, AST_TYPE) && !strcmp(type->text, "float") ? env_own(env, p->text) : NULL;
+}
+
+/* All `float`s of a signature are one type: f32 where one argument is that. */
+static void bind_float(Elab *el, const Ast *params, Env *env) {
+    el->cx.wide = false;
+    for (int i = 0; i < params->n; i++) {
+        const Var *x = float_argument(params, i, env);
+        if (x && is_strong(x->value) && !x->value.policy && tensor_dtype(x->value) == DT_F32) el->cx.wide = true;
+    }
+    for (int i = 0; i < params->n; i++) {
+        Var *x = float_argument(params, i, env);
+        if (x) x->value = value_bound(el, x->value);
+    }
 }
 
 static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
@@ -472,6 +495,7 @@ static Value call_fn(Elab *el, FnV *f, Args *args, const Ast *node) {
     el->cx.over = NULL;
     el->cx.env = m.env;
     el->cx.collecting = false;
+    bind_float(el, params, m.env);
     if (f->inst) {
         el->cx.self = f->inst;
         if (is_frozen(el, f->inst->path)) el->cx.training = false;

@@ -113,10 +113,12 @@ static void read_inputs(Elab *el, Run *r) {
         }
         TypeV t = *ev_type(el, type, r->env).type;
         for (int k = 0; k < t.type.rank; k++) sizes_of(el, e, t.type.dim[k]);
+        DType inside = t.type.dtype;
+        if (t.policy) t.type.dtype = DT_F32; /* so it crosses the border */
         e->inputs[e->n_inputs] = (EntryInput){p->text, t.type, p->loc};
         Node *n = node_leaf(el->root, OP_INPUT, &(Attrs){.index = e->n_inputs++, .name = p->text}, t.type);
         n->loc = p->loc;
-        env_set(el, r->env, p->text, value_tensor(n, t.policy));
+        env_set(el, r->env, p->text, value_tensor(inside == t.type.dtype ? n : emit_cast(el, n, inside), t.policy));
     }
     for (int i = 0; i < e->n_sizes; i++) {
         if (carried(el, e, params, e->sizes[i], r->env)) continue;
@@ -230,7 +232,7 @@ static void results(Elab *el, void *arg) {
             const TypeV *t = ev_type(el, type, r->env).type;
             x = value_tensor(operand(el, x, &t->type), t->policy);
         }
-        Node *node = use(el, x.node);
+        Node *node = x.policy ? emit_cast(el, x.node, DT_F32) : use(el, x.node);
         if (!node->name && op_row(node->op)->class != CLASS_LEAF) node->name = name;
         graph_result(el->root, name, node);
     }

@@ -105,13 +105,15 @@ static void add_dims(Elab *el, Type *t, const Ast *dims, Env *env) {
 }
 
 static Type element_type(Elab *el, const Ast *t, bool *policy) {
-    DType d = DT_F32;
-    *policy = !strcmp(t->text, "float");
-    if (!*policy && !dtype_parse(t->text, &d)) {
+    TypeV here = float_type(el);
+    DType d = here.type.dtype;
+    bool is_float = !strcmp(t->text, "float");
+    *policy = is_float && here.policy;
+    if (!is_float && !dtype_parse(t->text, &d)) {
         fault(el, t, 206, "`%s` is no tensor type", t->text);
         fault_throw(el);
     }
-    if (d == DT_F16 || d == DT_BF16 || d == DT_F8E4M3 || d == DT_F8E5M2 || d == DT_I4 || d == DT_U4)
+    if (d == DT_F8E4M3 || d == DT_F8E5M2 || d == DT_I4 || d == DT_U4)
         not_yet(el, t, arena_printf(el->arena, "the type %s", t->text));
     return type_scalar(d);
 }

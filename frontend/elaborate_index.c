@@ -339,7 +339,7 @@ Node *index_update(Elab *el, const Ast *n, Value b, Value v, Env *env) {
         fault(el, n, 201, "%s has the shape %s, but the new value has %s", what, typev_text(el, &want), tensor_text(el, v));
         fault_throw(el);
     }
-    bool type_fits = !is_strong(v) || (tensor_dtype(v) == slice.dtype && (v.policy == b.policy || v.policy));
+    bool type_fits = !is_strong(v) || (tensor_checked(v) == tensor_checked(b) && (v.policy == b.policy || v.policy));
     if (!type_fits || (v.kind == V_NUM && !dtype_is_float(slice.dtype))) {
         const char *have = v.kind == V_TENSOR ? (v.policy ? "float" : dtype_name(tensor_dtype(v))) : value_a(el, v);
         fault(el, n, 203, "%s is %s, but the new value is %s", what, dtype_text(&want), have);

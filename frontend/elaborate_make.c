@@ -4,6 +4,7 @@
  * name plus the number of the draw, for initial values FNV-1a of the weight's path with a step of its own. Inside a scan the
  * number of the iteration is one more operand. */
 #include "frontend/elab.h"
+#include "ir/op.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static Value fn_full(Elab *el, Call *c) {
     if (v.kind == V_BOOL || is_number(v) || (v.kind == V_TENSOR && !tensor_rank(v))) {
         bool fits = v.kind == V_BOOL ? t->type.dtype == DT_BOOL
                                      : t->type.dtype != DT_BOOL && (v.kind != V_NUM || dtype_is_float(t->type.dtype));
-        if (is_strong(v)) fits = tensor_dtype(v) == t->type.dtype;
+        if (is_strong(v)) fits = tensor_checked(v) == type_checked(t->type.dtype, t->policy);
         if (fits) return of_type(t, operand(el, v, &t->type));
     }
     fault(el, c->arg[1].node, 203, "the value of full must be one %s", dtype_text(t));
@@ -80,7 +81,7 @@ static void put_number(const TypeV *t, Value v, char *to) {
         break;
     }
     case 2: {
-        int16_t half = (int16_t)i;
+        int16_t half = (int16_t)(dtype_is_float(t->type.dtype) ? float_bits(t->type.dtype, f) : (uint64_t)i);
         memcpy(to, &half, 2);
         break;
     }

@@ -295,7 +295,7 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
     el->minimized = el->trains = true;
     Value loss = ev(el, loss_node, env);
     if (loss.kind == V_POISON) fault_silent(el);
-    if (!is_strong(loss) || tensor_rank(loss) || tensor_dtype(loss) != DT_F32) {
+    if (!is_strong(loss) || tensor_rank(loss) || tensor_checked(loss) != DT_F32) {
         fault(el, loss_node, 606, "the loss must be one f32 number");
         fault_label(el, "this is %s", loss.kind == V_TENSOR ? tensor_text(el, loss) : value_a(el, loss));
         fault_help(el, "reduce it with mean(...) or sum(...)");
@@ -309,13 +309,16 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
     at(el, st);
     Node **in = NEW_ARRAY(el->arena, Node *, u.n + 1);
     Node *scale = loss_scale(el, &u, &options.loss_scale);
-    in[0] = scale ? emit2(el, OP_MUL, loss.node, scale) : loss.node;
+    in[0] = emit_cast(el, loss.node, DT_F32);
+    if (scale) in[0] = emit2(el, OP_MUL, in[0], scale);
     for (int i = 0; i < u.n; i++) in[i + 1] = u.at[i].w = slot_get(el, u.at[i].slot);
     need_dependence(el, loss_node, loss.node, &u);
     Node *grad = emit(el, OP_GRAD, NULL, u.n + 1, in),
          *back = scale ? emit2(el, OP_DIV, emit_scalar(el, DT_F32, 1), scale) : NULL;
     for (int i = 0; i < u.n; i++) {
-        u.at[i].g = emit_get(el, grad, i, u.at[i].w->type);
+        DType narrow; /* from here on in f32 at least: sums, norms and the optimizer */
+        u.at[i].g = value_widened(el, emit_get(el, grad, i, u.at[i].w->type), &narrow);
+        u.at[i].w = value_widened(el, u.at[i].w, &narrow);
         if (scale) u.at[i].g = scaled(el, u.at[i].g, emit_cast(el, back, u.at[i].w->type.dtype));
     }
     Node *go = options.skip_nan || options.loss_scale.dynamic ? all_finite(el, &u) : NULL;

@@ -437,7 +437,7 @@ static Value fn_einsum(Elab *el, Call *c) {
         for (int i = 0; result[i]; i++) order[i] = (int)(strchr(side[0], result[i]) - side[0]);
         return value_tensor(emit_permute(el, v[0].node, order), t.policy);
     }
-    Node *product = v[0].node;
+    Node *product = emit_cast(el, v[0].node, t.dtype);
     char have[2 * MAX_RANK + 1];
     strcpy(have, side[0]);
     for (int i = 1; i < n; i++) { /* left to right; a name goes when nobody behind needs it */
@@ -460,7 +460,7 @@ static Value fn_einsum(Elab *el, Call *c) {
             fault_help(el, "order the operands so that names leave early, or take two steps");
             fault_throw(el);
         }
-        product = emit_contract(el, product, v[i].node, have, side[i], out);
+        product = emit_contract(el, product, emit_cast(el, v[i].node, t.dtype), have, side[i], out);
         strcpy(have, out);
     }
     return value_tensor(product, t.policy);

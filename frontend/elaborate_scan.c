@@ -156,7 +156,9 @@ void body_yield(Elab *el, const Ast *n, Value v) {
         fault(el, n, 605, "`yield` outside a scan");
         fault_throw(el);
     }
-    if (is_number(v)) v = value_tensor(scalar_of(el, v, v.kind == V_NUM ? DT_F32 : DT_I32), v.kind == V_NUM);
+    TypeV t = float_type(el);
+    bool is_float = v.kind == V_NUM;
+    if (is_number(v)) v = value_tensor(scalar_of(el, v, is_float ? t.type.dtype : DT_I32), is_float && t.policy);
     if (v.kind != V_TENSOR) {
         fault(el, ast_kid(n, 0), 202, "`yield` needs a tensor");
         fault_label(el, "this is %s", value_a(el, v));
@@ -348,8 +350,11 @@ static Node *carried_value(Elab *el, const Ast *st, const Local *l) {
     if (v.kind == V_TENSOR && v.node == l->arg) return l->arg;
     if (is_number(v) && !(v.kind == V_NUM && !dtype_is_float(l->arg->type.dtype))) return operand(el, v, &l->arg->type);
     if (v.kind != V_TENSOR) type_changed(el, st, l->name, before, value_a(el, v));
-    Node *n = use(el, v.weak ? emit_cast(el, v.node, l->arg->type.dtype) : v.node);
-    if (!type_equal(&n->type, &l->arg->type)) type_changed(el, st, l->name, before, tensor_text(el, v));
+    DType want = l->arg->type.dtype;
+    bool number = !is_strong(l->before), narrows = l->before.policy && !v.policy && !number;
+    bool fits = v.weak || (!narrows && tensor_checked(v) == type_checked(want, number ? v.policy : l->before.policy));
+    Node *n = fits ? emit_cast(el, v.node, want) : NULL;
+    if (!n || !type_equal(&n->type, &l->arg->type)) type_changed(el, st, l->name, before, tensor_text(el, v));
     return n;
 }
 
@@ -603,7 +608,7 @@ static void gradient_results(Elab *el, Body *b, const Ast *gradient, Value out, 
     }
     for (int i = 0; i < n; i++) {
         Value v = tuple ? out.list->item.at[i] : out;
-        bool fits = is_numeric(v) || (v.kind == V_TENSOR && tensor_dtype(v) == tensor_dtype(x[i]) &&
+        bool fits = is_numeric(v) || (v.kind == V_TENSOR && tensor_checked(v) == tensor_checked(x[i]) &&
                                       dims_fit(tensor_rank(v), tensor_type(v)->dim, tensor_rank(x[i]), tensor_type(x[i])->dim));
         if (!fits) {
             fault(el, gradient, 201, "result %d of `gradient` must be %s", i, tensor_text(el, x[i]));

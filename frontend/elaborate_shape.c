@@ -160,9 +160,11 @@ static Value fn_var(Elab *el, Call *c) {
 
 static Value fn_mean(Elab *el, Call *c) {
     need_float(el, &c->arg[0]);
-    Node *x = c->arg[0].value.node;
+    DType narrow;
+    Node *x = value_widened(el, c->arg[0].value.node, &narrow);
     Axes axes = axes_of(el, &c->arg[1], x);
     Node *r = divide(el, emit_reduce(el, REDUCE_SUM, x, axes.n, axes.at), count_of(el, x, axes));
+    if (narrow != DT_COUNT) r = emit_cast(el, r, narrow);
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
 
@@ -170,7 +172,8 @@ static Value fn_mean(Elab *el, Call *c) {
  * but -inf, gives -inf as a constant: through the logarithm the gradient would be infinite. */
 static Value fn_logsumexp(Elab *el, Call *c) {
     need_float(el, &c->arg[0]);
-    Node *x = c->arg[0].value.node;
+    DType narrow;
+    Node *x = value_widened(el, c->arg[0].value.node, &narrow);
     Axes axes = axes_of(el, &c->arg[1], x);
     Node *m = emit1(el, OP_STOP, emit_reduce(el, REDUCE_MAX, x, axes.n, axes.at));
     Node *inf = emit_const(el, m->type, INFINITY), *zero = emit_const(el, m->type, 0);
@@ -180,6 +183,7 @@ static Value fn_logsumexp(Elab *el, Call *c) {
     Node *total = emit_reduce(el, REDUCE_SUM, emit1(el, OP_EXP, emit2(el, OP_SUB, x, wide)), axes.n, axes.at);
     Node *none = emit2(el, OP_EQ, total, zero), *lowest = emit_const(el, m->type, -INFINITY);
     Node *r = emit2(el, OP_ADD, m, emit3(el, OP_WHERE, none, lowest, emit1(el, OP_LOG, total)));
+    if (narrow != DT_COUNT) r = emit_cast(el, r, narrow);
     return like(c->arg[0].value, kept(el, r, x, axes, keep_of(el, &c->arg[2])));
 }
 

@@ -22,6 +22,7 @@ static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
     Context saved = el->cx;
     el->cx.pack = w->inst && w->inst->has_pack && w->inst->pack_bound ? &w->inst->pack : NULL;
     el->cx.build = NULL;
+    el->cx.wide = false;
     if (w->inst)
         for (int i = 0; i < w->inst->dims.n; i++) {
             InstDim *d = &w->inst->dims.at[i];
@@ -32,6 +33,7 @@ static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
             fault_throw(el);
         }
     TypeV t = *ev_type(el, ast_kid(w->decl, 0), w->env).type;
+    if (t.policy && w->kind != SLOT_CACHE) t.type.dtype = el->precision.params;
     el->cx = saved;
     if (w->kind != SLOT_CACHE)
         for (int i = 0; i < t.type.rank; i++) {
@@ -108,7 +110,15 @@ Value weight_value(Elab *el, Weight *w, const Ast *n) {
         fault_throw(el);
     }
     w->read = true;
-    return value_tensor(slot_get(el, s), s->type.policy);
+    Node *stored = slot_get(el, s);
+    if (!s->type.policy) return value_tensor(stored, false);
+    TypeV t = float_type(el);
+    if (t.type.dtype == stored->type.dtype) return value_tensor(stored, t.policy);
+    if (s->read_from != stored || s->read->type.dtype != t.type.dtype) { /* one node, so that `grad(y, w)` finds it in y */
+        s->read_from = stored;
+        s->read = emit_cast(el, stored, t.type.dtype);
+    }
+    return value_tensor(s->read, t.policy);
 }
 
 Node *slot_get(Elab *el, SlotInfo *s) {
@@ -139,7 +149,7 @@ void slot_set(Elab *el, SlotInfo *s, Node *value) {
     s->touched = true;
     if (!el->cx.body) s->reset = false;
     if (!el->cx.body && !s->load) slot_get(el, s); /* keeps `load` and `now` different even if it was never read */
-    Node *v = emit1(el, OP_STOP, value);
+    Node *v = emit1(el, OP_STOP, emit_cast(el, value, s->type.type.dtype));
     if (el->cx.body) body_slot_set(el, el->cx.body, s, v);
     else s->now = v;
 }
@@ -187,7 +197,7 @@ Node *slot_initial(Elab *el, SlotInfo *s) {
         fault_throw(el);
     }
     if (v.kind == V_TENSOR && !v.weak &&
-        (tensor_dtype(v) != s->type.type.dtype ||
+        (tensor_checked(v) != type_checked(s->type.type.dtype, s->type.policy) ||
          !dims_fit(tensor_rank(v), tensor_type(v)->dim, s->type.type.rank, s->type.type.dim))) {
         fault(el, e, 201, "the initial value of `%s` must be %s", s->path, typev_text(el, &s->type));
         fault_label(el, "this is %s", tensor_text(el, v));

@@ -81,7 +81,9 @@ static void check_weight_value(Elab *el, const TypeV *t, Value v, const Ast *nod
         fault_label(el, "this is %s", tensor_text(el, v));
         fault_throw(el);
     }
-    if (v.kind == V_TENSOR && tensor_dtype(v) == t->type.dtype && (v.policy == t->policy || v.policy)) return;
+    bool is_float = t->policy && !el->cx.wide;
+    if (v.kind == V_TENSOR && tensor_checked(v) == type_checked(t->type.dtype, t->policy) && (v.policy == is_float || v.policy))
+        return;
     const char *have = v.kind == V_TENSOR ? (v.policy ? "float" : dtype_name(tensor_dtype(v))) : value_text(el, v);
     fault(el, node, 203, "%s is %s, but the new value is %s", what, dtype_text(t), have);
     fault_label(el, "this is %s", v.kind == V_TENSOR ? tensor_text(el, v) : value_a(el, v));

@@ -41,6 +41,23 @@ Value value_type(Elab *el, Type t, bool policy) {
     return (Value){.kind = V_TYPE, .type = v};
 }
 
+TypeV float_type(const Elab *el) {
+    DType policy = el->initial ? el->precision.params : el->precision.compute;
+    return (TypeV){.type = type_scalar(el->cx.wide ? DT_F32 : policy), .policy = !el->cx.wide};
+}
+
+Value value_bound(Elab *el, Value v) {
+    if (v.kind != V_TENSOR || !v.policy || v.weak || !el->cx.wide) return v;
+    return value_tensor(emit_cast(el, v.node, DT_F32), false);
+}
+
+Node *value_widened(Elab *el, Node *n, DType *narrow) {
+    DType d = n->type.dtype;
+    bool is_narrow = d == DT_F16 || d == DT_BF16;
+    *narrow = is_narrow ? d : DT_COUNT;
+    return is_narrow ? emit_cast(el, n, DT_F32) : n;
+}
+
 Value value_list(Elab *el, ValueKind kind) {
     return (Value){.kind = kind, .list = NEW(el->arena, ValueList)};
 }
@@ -65,7 +82,12 @@ bool value_same(Value a, Value b) {
     case V_NONE: return true;
     case V_BOOL: return a.truth == b.truth;
     case V_STR: return !strcmp(a.text, b.text);
-    case V_TYPE: return type_equal(&a.type->type, &b.type->type) && a.type->policy == b.type->policy;
+    case V_TYPE: {
+        Type x = a.type->type, y = b.type->type;
+        x.dtype = type_checked(x.dtype, a.type->policy);
+        y.dtype = type_checked(y.dtype, b.type->policy);
+        return type_equal(&x, &y) && a.type->policy == b.type->policy;
+    }
     case V_TUPLE:
     case V_LIST:
         if (a.list->item.n != b.list->item.n) return false;

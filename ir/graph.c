@@ -92,6 +92,7 @@ static Attrs attrs_of_row(Op op, const Attrs *a) {
 static void settle_number(Attrs *a, DType d) {
     if (dtype_is_float(d)) {
         a->whole = 0;
+        if (dtype_bytes(d) < 4) a->number = round_float(d, a->number);
     } else {
         if (a->whole == 0 && a->number != 0) a->whole = saturate_int(DT_I64, a->number);
         a->whole = d == DT_BOOL ? a->whole != 0 : wrap_int(d, (uint64_t)a->whole);

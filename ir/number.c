@@ -127,6 +127,12 @@ static uint32_t encode(const Format *f, double x) { /* x is rounded */
     return sign | (uint32_t)exponent << f->mantissa | mantissa;
 }
 
+uint64_t float_bits(DType d, double x) {
+    const Format *f = format_of(d);
+    if (!f) bug("the bits of %s are those of C", dtype_name(d));
+    return encode(f, round_float(d, x));
+}
+
 Tensor *tensor_from_bytes(Arena *a, DType d, int rank, const int64_t *dim, const void *data) {
     Tensor *t = tensor_new(a, d, rank, dim);
     int bytes = dtype_bytes(d);
@@ -162,7 +168,7 @@ void tensor_to_bytes(const Tensor *t, void *data) {
             float x = (float)round_float(DT_F32, t->f[k]);
             memcpy(p, &x, 4);
         } else {
-            uint64_t bits = f ? encode(f, round_float(t->dtype, t->f[k])) : (uint64_t)t->i[k];
+            uint64_t bits = f ? float_bits(t->dtype, t->f[k]) : (uint64_t)t->i[k];
             for (int b = 0; b < bytes; b++) p[b] = (unsigned char)(bits >> (8 * b));
         }
     }

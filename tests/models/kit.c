@@ -3,6 +3,7 @@
 #include "tests/models/kit_tile.h"
 
 #include "codegen/artifact.h"
+#include "codegen/tile_number.h"
 #include "codegen/interpret.h"
 #include "frontend/elaborate.h"
 #include "frontend/parse.h"
@@ -209,12 +210,14 @@ static void *input_make(Run *r, const mdl_value *v, int k, int64_t count, const 
     Arena *a = r->arena;
     void *memory = arena_alloc(a, (size_t)count * (v->dtype.bits / 8));
     bool is_float = v->dtype.code == 2;
-    if (v->dtype.bits != 32) stop("%s: inputs of %d bits are not made here", v->name, v->dtype.bits);
+    bool byte = v->dtype.bits == 8;
+    if (v->dtype.bits != 32 && !byte) stop("%s: inputs of %d bits are not made here", v->name, v->dtype.bits);
     const char *number = word_find(a, words, v->name, '='), *below = word_find(a, words, v->name, '<');
-    if (!is_float && !number && !data && !below) stop("%s: which integers?", v->name);
+    if (!is_float && !number && !data && !below && !byte) stop("%s: which integers?", v->name);
     for (int64_t i = 0; i < count; i++) {
         uint64_t bits = mixed((uint64_t)r->calls, (uint64_t)k, (uint64_t)i);
         if (is_float) ((float *)memory)[i] = number ? strtof(number, NULL) : (float)(bits >> 40) / (float)(1 << 23) - 1;
+        else if (byte) ((uint8_t *)memory)[i] = (uint8_t)(bits >> 56);
         else if (number) ((int32_t *)memory)[i] = atoi(number);
         else if (data) ((int32_t *)memory)[i] = data[i];
         else ((int32_t *)memory)[i] = (int32_t)(bits % (uint64_t)atoi(below));
@@ -228,6 +231,8 @@ static double *numbers(Arena *a, const mdl_tensor *t, int64_t n) {
         if (t->dtype.code == 2 && t->dtype.bits == 32) to[i] = (double)((float *)t->data)[i];
         else if (t->dtype.code == 0 && t->dtype.bits == 32) to[i] = (double)((int32_t *)t->data)[i];
         else if (t->dtype.code == 0 && t->dtype.bits == 64) to[i] = (double)((int64_t *)t->data)[i];
+        else if (t->dtype.bits == 16 && t->dtype.code == 4) to[i] = tile_bfloat_value(((uint16_t *)t->data)[i]);
+        else if (t->dtype.bits == 16 && t->dtype.code == 2) to[i] = tile_half_value(((uint16_t *)t->data)[i]);
         else stop("values of type %d:%d are not compared here", t->dtype.code, t->dtype.bits);
     }
     return to;
@@ -308,13 +313,26 @@ void run_slots(Run *r) {
 
 /* ---- comparing ---------------------------------------------------------------------------------------------------------- */
 
-static bool same_record(const Record *want, const Record *got, const char *what) {
+/* Where values were rounded to a unit along the way, their distance counts: rounding falls now on this side, now on that. */
+static bool near_record(const Record *want, const Record *got, const char *what, double unit) {
+    double error = 0, size = 0, share = want->trained && want->state ? 32 : 8;
+    for (int64_t i = 0; i < want->count; i++) {
+        error += (got->at[i] - want->at[i]) * (got->at[i] - want->at[i]);
+        size += want->at[i] * want->at[i];
+    }
+    if (sqrt(error) <= share * unit * sqrt(size) + 1e-30) return true;
+    printf("%s: %s is off by %.3g of its norm, allowed %.3g\n", what, want->name, sqrt(error / size), share * unit);
+    return false;
+}
+
+static bool same_record(const Record *want, const Record *got, const char *what, double unit) {
     bool same = !strcmp(want->name, got->name) && want->rank == got->rank;
     for (int i = 0; same && i < want->rank; i++) same = want->shape[i] == got->shape[i];
     if (!same) {
         printf("%s: %s here, %s there, or another shape\n", what, want->name, got->name);
         return false;
     }
+    if (unit > 0) return near_record(want, got, what, unit);
     double largest = 0;
     for (int64_t i = 0; i < want->count; i++) largest = fmax(largest, fabs(want->at[i]));
     for (int64_t i = 0; i < want->count; i++) {
@@ -329,18 +347,25 @@ static bool same_record(const Record *want, const Record *got, const char *what)
     return true;
 }
 
-bool run_compare(const Run *reference, const Run *got, const char *what) {
+bool run_compare(const Run *reference, const Run *got, const char *what) { return run_compare_rounded(reference, got, what, 0); }
+
+bool run_compare_rounded(const Run *reference, const Run *got, const char *what, double unit) {
     if (reference->records.n != got->records.n) {
         printf("%s: %d values, expected %d\n", what, got->records.n, reference->records.n);
         return false;
     }
     for (int i = 0; i < got->records.n; i++) {
-        if (!same_record(&reference->records.at[i], &got->records.at[i], what)) return false;
+        if (!same_record(&reference->records.at[i], &got->records.at[i], what, unit)) return false;
     }
     return true;
 }
 
 int ways_agree(const char *example, const char *more, const char *defines, Script *script, int n, const Way *list) {
+    return ways_agree_rounded(example, more, defines, script, n, list, 0);
+}
+
+int ways_agree_rounded(const char *example, const char *more, const char *defines, Script *script, int n, const Way *list,
+                       double unit) {
     int wrong = 0;
     Model oracle = model_make(example, more, defines, BY_INTERPRETER);
     Run want = run_new(&oracle, 1);
@@ -352,7 +377,7 @@ int ways_agree(const char *example, const char *more, const char *defines, Scrip
         Model m = model_make(example, more, defines, list[i]);
         Run got = run_new(&m, 1);
         script(&got);
-        wrong += !run_compare(&want, &got, way_name(list[i]));
+        wrong += !run_compare_rounded(&want, &got, way_name(list[i]), unit);
         run_free(&got);
         model_free(&m);
     }

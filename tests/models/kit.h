@@ -57,7 +57,7 @@ void run_close(Run *r); /* ends the session; the records stay */
 void run_free(Run *r);
 
 /* Calls an entry with sizes and scalars "b=3 n=8 temperature=0.5" and inputs that are functions of the number of the call:
- * floats in -1..1, integers in 0..below-1, where `below` is the word NAME<VALUE ("ids<97"). Results become records. An error
+ * floats in -1..1, bytes, integers in 0..below-1, where `below` is the word NAME<VALUE ("ids<97"). Results become records. An error
  * ends the test. */
 void run_call(Run *r, const char *entry, const char *words);
 /* The same with data for one integer input: as many as its shape says. Returns the record of the first result. */
@@ -72,8 +72,14 @@ void run_slots(Run *r);
  * wrong index was printed. */
 bool run_compare(const Run *reference, const Run *got, const char *what);
 
+/* The same of values that were rounded to a relative unit on their way (2^-8 of bf16): the distance of each record is at most
+ * 8 units of its norm, of states after training 32. */
+bool run_compare_rounded(const Run *reference, const Run *got, const char *what, double unit);
+
 /* Runs the script by the interpreter and by each of the ways, and compares. The number of ways that disagree. */
 typedef void Script(Run *r);
 int ways_agree(const char *example, const char *more, const char *defines, Script *script, int n, const Way *ways);
+int ways_agree_rounded(const char *example, const char *more, const char *defines, Script *script, int n, const Way *ways,
+                       double unit);
 
 #endif
