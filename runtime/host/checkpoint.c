@@ -52,7 +52,7 @@ static int match(mdl_session *s, const StFile *f, const char *path, int slot, co
     const mdl_value *v = s->program->slots[slot].value;
     const StTensor *t = *found = st_find(f, v->name);
     if (!t) return rt_fail(s, MDL_MISMATCH, "%s has no tensor \"%s\"", path, v->name);
-    if (strcmp(t->dtype, file_dtype(v->dtype)) != 0)
+    if (!st_converts(t->dtype, file_dtype(v->dtype)))
         return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, t->dtype, file_dtype(v->dtype));
     bool same = t->rank == v->rank;
     for (int i = 0; same && i < t->rank; i++) same = t->dims[i] == s->dims[slot][i];
@@ -141,7 +141,7 @@ int rt_load(mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
-        if (found[i]) memcpy(s->slots[i], bytes + f.data + found[i]->begin, (size_t)(found[i]->end - found[i]->begin));
+        if (found[i]) st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype), bytes + f.data + found[i]->begin, found[i]);
     if (!code) {
         load_metadata(s, &f);
         s->broken = 0;

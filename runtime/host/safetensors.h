@@ -34,4 +34,9 @@ void st_free(StFile *f);
 const StTensor *st_find(const StFile *f, const char *name); /* NULL: none */
 const char *st_metadata(const StFile *f, const char *key);  /* NULL: none */
 
+/* Do tensors of one dtype of a file serve where another is wanted? They are the same, or both F32, BF16 or F16. */
+int st_converts(const char *from, const char *to);
+/* All elements of t, which begin at `from`, as to_dtype: rounded to nearest even. Needs st_converts. */
+void st_copy(void *to, const char *to_dtype, const void *from, const StTensor *t);
+
 #endif
