@@ -2,7 +2,7 @@
 
     make venv && build/venv/bin/python tests/models/make_expected.py [NAME]...   rewrites the .safetensors files beside this script
 
-Each class is one program of examples/, written down independently, without dropout. All in f32. expected.py says what a file holds."""
+Each class is one program of examples/, written down independently, without dropout. In f32, or rounded as their names say. expected.py says what a file holds."""
 import sys
 
 import numpy as np
@@ -21,7 +21,7 @@ def merged(x):
 
 
 def next_token_loss(logits, ids):
-    return F.cross_entropy(logits.flatten(0, 1), ids.flatten().long())
+    return F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten().long())
 
 
 def served(model):
@@ -45,13 +45,13 @@ class Mlp:
         return {'in.x': self.x, 'in.y': self.y}
 
     def logits(self, w):
-        return F.linear(F.relu(F.linear(self.x, w['net.0.weight'], w['net.0.bias'])), w['net.3.weight'], w['net.3.bias'])
+        return F.linear(F.relu(F.linear(self.x.to(w['net.0.weight'].dtype), w['net.0.weight'], w['net.0.bias'])), w['net.3.weight'], w['net.3.bias'])
 
     def loss(self, w, step):
-        return F.cross_entropy(self.logits(w), self.y.long())
+        return F.cross_entropy(self.logits(w).float(), self.y.long())
 
     def results(self, w):
-        return {'predict.probs': self.logits(w).softmax(-1)}
+        return {'predict.probs': self.logits(w).float().softmax(-1)}
 
 
 class Text:
@@ -413,6 +413,17 @@ class Lora(Llama):
         return {'score.loss': next_token_loss(self.logits(w, self.ids[:, :-1]), self.ids[:, 1:])}
 
 
+def rounded(base, dtype):
+    """precision { compute = dtype; }: weights in f32, everything else of the forward pass in 16 bits, the loss in f32."""
+    class Rounded(base):
+        def loss(self, w, step):
+            return super().loss({k: v.to(dtype) for k, v in w.items()}, step)
+
+        def results(self, w):
+            return {k: v.float() if v.is_floating_point() else v for k, v in super().results({k: v.to(dtype) for k, v in w.items()}).items()}
+    return Rounded
+
+
 programs = {
     'mlp': (lambda: Mlp(hidden=9), 128),
     'lstm_text': (lambda: Text(vocab=11, width=5, hidden=6), 64),
@@ -424,6 +435,9 @@ programs = {
     'vae': (lambda: Vae(latent=4), 64),
     'llama': (Llama, 16),
     'lora': (Lora, 16),
+    'mlp_bf16': (lambda: rounded(Mlp, torch.bfloat16)(hidden=9), 16),
+    'mlp_f16': (lambda: rounded(Mlp, torch.float16)(hidden=9), 16),
+    'transformer_bf16': (lambda: rounded(Transformer, torch.bfloat16)('net', layers=2, heads=2, d=16, vocab=32, context=16), 8),
 }
 for name in sys.argv[1:] or programs:
     make, rows = programs[name]

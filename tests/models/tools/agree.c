@@ -7,7 +7,10 @@
  *
  * Exit status 1: they differ. Bounds: gradients within 1e-4 of the tensor's largest; weights after five steps of SGD within 1e-5,
  * of AdamW within 2e-5 wherever |g| > 1e-6 in every step; losses within 1e-5 relative; results |a - b| <= 1e-5 + 1e-4 |b|; NaN
- * agrees with NaN, an infinity with itself. */
+ * agrees with NaN, an infinity with itself.
+ *
+ * Environment: ROUNDED=R, of programs whose values are rounded on the way: gradients and results within R of the largest, weights
+ * after SGD within R of the most that five such gradients move them, losses within R relative. */
 #include "runtime/mdl.h"
 #include "runtime/host/safetensors.h"
 
@@ -24,6 +27,7 @@ static StFile file;
 static unsigned char *bytes;
 static const mdl_model *model;
 static mdl_session *session;
+static double rounded; /* ROUNDED, or 0 */
 
 static void fail(const char *what, const char *name) {
     printf("%s: %s (%s)\n", name, what, session ? model->error(session) : "");
@@ -227,6 +231,7 @@ static void compare_calls(int e, double absolute, double relative) {
     mdl_tensor out[64];
     int turns = 1;
     int64_t compared = 0;
+    absolute = fmax(absolute, rounded), relative = fmax(relative, rounded);
     if (entry->n_outputs > 64) fail("more than 64 results", entry->name);
     for (int turn = 0; turn < turns; turn++) {
         call(e, turn, out);
@@ -264,10 +269,11 @@ static void compare_weight(const mdl_value *v, int column) {
     for (int64_t i = 0; !p && i < n; i++) compare("unchanged", v->name, i, (double)got[i], (double)w[i], 0);
     double absolute = 1e-5;
     if (column == ADAMW) absolute = 2e-5;
+    if (rounded > 0) absolute = rounded * 0.5 * (double)((const float *)(const void *)data_of(needed("made.", v->name)))[2];
     if (column == GRADIENT) {
         for (int64_t i = 0; i < n; i++) got[i] = w[i] - got[i];
         const float *m = (const float *)(const void *)data_of(needed("made.", v->name));
-        absolute = 1e-4 * (double)m[2] + 1.2e-7; /* w - (w - g) loses half a unit of w in the last place */
+        absolute = fmax(1e-4, rounded) * (double)m[2] + 1.2e-7; /* w - (w - g) loses half a unit of w in the last place */
     }
     const StTensor *bound = find("bound.", "statistics");
     double statistics = bound ? (double)*(const float *)(const void *)data_of(bound) : 0;
@@ -300,7 +306,8 @@ static void compare_training(const char *mode, int column) {
         call(step, i, out);
         for (int k = 0; k < losses; k++) {
             double want = element(data_of(t), dtype_of(t), i * losses + k);
-            compare(model->entries[step].outputs[k].name, "of step", i + 1, (double)*(float *)out[k].data, want, 1e-5 * fabs(want));
+            compare(model->entries[step].outputs[k].name, "of step", i + 1, (double)*(float *)out[k].data, want,
+                    fmax(1e-5, rounded) * fabs(want));
         }
         results_free(&model->entries[step], out);
     }
@@ -328,6 +335,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     read_expected(argv[2]);
+    if (getenv("ROUNDED")) rounded = atof(getenv("ROUNDED"));
     set_weights();
     const char *mode = argv[3];
     bool exactly = !strcmp(mode, "exactly");

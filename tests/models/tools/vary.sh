@@ -1,5 +1,5 @@
 # vary.sh PROGRAM gradient|sgd|adamw -- an example as make_expected.py trains it: the optimizer replaced, nothing clipped or
-# accumulated, no dropout, nothing frozen. To standard output.
+# accumulated, no dropout, nothing frozen. To standard output. Environment: PRECISION, settings of that block.
 case $2 in
 gradient) matrices='SGD(lr = 1.0)' vectors=$matrices ;; # one step: the gradient is what the weights lose
 sgd) matrices="SGD(lr = ${RATE:-0.1})" vectors=$matrices ;;
@@ -74,3 +74,4 @@ multitask) # dropout and what is frozen stay; adamw: the program's optimizers, f
         if [ "$2" = adamw ]; then cat; else sed -E "s/^(slow|fast) = .*/\1 = $matrices;/"; fi ;;
 *) echo "vary.sh: no program $1" >&2; exit 2 ;;
 esac
+[ -z "$PRECISION" ] || echo "precision { $PRECISION }"
