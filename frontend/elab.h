@@ -415,6 +415,7 @@ Node *emit(Elab *el, Op op, const Attrs *attrs, int n, Node *const *in);
 Node *emit1(Elab *el, Op op, Node *a);
 Node *emit2(Elab *el, Op op, Node *a, Node *b);
 Node *emit3(Elab *el, Op op, Node *a, Node *b, Node *c);
+Node *emit_gather(Elab *el, Node *x, Node *ids, const Attrs *attrs); /* axis and flag */
 Node *emit_where(Elab *el, Node *condition, Node *yes, Node *no); /* condition: a scalar; yes and no of one type */
 Node *emit_const(Elab *el, Type t, double number);
 Node *emit_whole(Elab *el, Type t, int64_t whole);

@@ -54,6 +54,16 @@ Node *emit3(Elab *el, Op op, Node *a, Node *b, Node *c) {
     return emit(el, op, NULL, 3, (Node *[]){a, b, c});
 }
 
+/* What is looked up is rounded, not the whole table before. */
+Node *emit_gather(Elab *el, Node *x, Node *ids, const Attrs *attrs) {
+    x = use(el, x);
+    const Node *wide = x->op == OP_CAST ? x->in[0] : NULL;
+    bool rounds = wide && dtype_is_float(wide->type.dtype) && dtype_is_float(x->type.dtype) &&
+                  dtype_bytes(wide->type.dtype) > dtype_bytes(x->type.dtype);
+    if (!rounds) return emit(el, OP_GATHER, attrs, 2, (Node *[]){x, ids});
+    return emit_cast(el, emit(el, OP_GATHER, attrs, 2, (Node *[]){x->in[0], ids}), x->type.dtype);
+}
+
 Node *emit_where(Elab *el, Node *condition, Node *yes, Node *no) {
     return emit3(el, OP_WHERE, emit_expand(el, condition, yes->type.rank, yes->type.dim), yes, no);
 }

@@ -194,7 +194,7 @@ static Value tensor_index(Elab *el, const Ast *n, Value b, Env *env) {
         if (place[i].ids) {
             bool many = rank - 1 + place[i].ids->type.rank > MAX_RANK; /* axes of single indices go only below */
             Node *ids = many ? flat_ids(el, &place[i]) : emit_cast(el, place[i].ids, DT_I32);
-            x = emit(el, OP_GATHER, &(Attrs){.axis = i}, 2, (Node *[]){x, ids});
+            x = emit_gather(el, x, ids, &(Attrs){.axis = i});
         }
     return value_tensor(emit_reshape(el, x, out_rank, out), b.policy);
 }

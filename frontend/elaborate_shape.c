@@ -225,7 +225,7 @@ static Value fn_cumsum(Elab *el, Call *c) {
 }
 
 static Node *along(Elab *el, Node *x, Node *ids, int axis) {
-    return emit(el, OP_GATHER, &(Attrs){.axis = axis, .flag = 1}, 2, (Node *[]){x, ids});
+    return emit_gather(el, x, ids, &(Attrs){.axis = axis, .flag = 1});
 }
 
 static Value fn_topk(Elab *el, Call *c) {

@@ -174,10 +174,11 @@ void grad_UPDATE_AT(GradRule *r) {
 }
 
 void grad_GATHER(GradRule *r) {
-    Node *x = r->y->in[0], *in[2] = {r->dy, r->y->in[1]};
+    DType d = r->dy->type.dtype; /* many rows may meet in one: of 16 bits the sums are those of f32 */
+    Node *x = r->y->in[0], *in[2] = {dtype_bytes(d) < 4 ? node_cast(r->g, r->dy, DT_F32) : r->dy, r->y->in[1]};
     Attrs a = {.axis = r->y->attrs.axis, .flag = r->y->attrs.flag, .n_shape = x->type.rank};
     for (int k = 0; k < x->type.rank; k++) a.shape[k] = x->type.dim[k];
-    r->dx[0] = graph_add(r->g, OP_SCATTER_ADD, &a, 2, in);
+    r->dx[0] = node_cast(r->g, graph_add(r->g, OP_SCATTER_ADD, &a, 2, in), d);
 }
 
 void grad_SCATTER_ADD(GradRule *r) {
