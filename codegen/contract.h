@@ -84,6 +84,9 @@ const char *contract_flat(Contract *c, const char *before, int s, const char *na
  * and beyond its size zero unless `divides` says that vectors of that many never end inside. */
 const char *contract_place(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector, int64_t divides);
 
+/* What a prologue makes for column j, `lanes` along k: in the type of the sums. */
+const char *contract_prologue(Contract *c, const char *j, const char *k, int lanes, int64_t divides);
+
 /* ---- schedule_contract.c: choices */
 
 bool contract_can_pack(const Contract *c);   /* may B be read from a copy? */

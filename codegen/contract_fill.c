@@ -218,6 +218,11 @@ const char *contract_place(Contract *c, Access *x, const char *i, const char *j,
     return point_place(&p, x, "");
 }
 
+const char *contract_prologue(Contract *c, const char *j, const char *k, int lanes, int64_t divides) {
+    Point p = element_point(c, NULL, j, k, lanes, c->sk, divides);
+    return prologue_value(c, &p);
+}
+
 /* The same as a number of the sums' type. */
 static const char *element(Contract *c, Access *x, const char *i, const char *j, const char *k, int lanes, int vector,
                            int64_t divides) {

@@ -1,9 +1,13 @@
-/* schedule_codes.c -- products of i8 by i8 with sums in i32, on machines with an instruction that adds up several of them.
+/* schedule_codes.c -- products of i8 by i8 with sums in i32, and of bf16 by bf16 with sums in f32, on machines with an instruction
+ * that adds up several of them.
  *
  * Steps of k are G neighbours: four where the machine multiplies u8 by i8 (B becomes u8 by 128 more, and 128 times the sum of A's
  * row is what the sums begin with, negative), two where it multiplies i16. The panel holds the G codes of a column side by side; k
  * need not be a multiple of G: A's codes beyond the end read 0. Sums wrap as those of the interpreter do, so all orders give the
- * same bits, and k is not cut into blocks: a panel has a byte an element. */
+ * same bits, and k is not cut into blocks: a panel has a byte an element, or two of bf16.
+ *
+ * Of bf16 a step is two neighbours, and nothing is widened. Machines without the instruction do the same by shifts where B is a
+ * weight, whose panel then has half the bytes that it would have in f32. */
 #include "codegen/contract.h"
 
 #include <stdlib.h>
@@ -25,16 +29,28 @@ static int64_t outer_k(const Contract *c) {
 /* Rows of a panel. */
 static int64_t steps_of(const Contract *c) { return outer_k(c) * tiles(size_value(c->size_k), c->group); }
 
-static int group_of(const Contract *c) { return c->w->machine->dots; }
+static bool is_pairs(const Contract *c) {
+    return c->type == DT_F32 && c->at_a->base->type.dtype == DT_BF16 && c->b->type.dtype == DT_BF16;
+}
+
+static int group_of(const Contract *c) { return is_pairs(c) ? 2 : c->w->machine->dots; }
 
 static bool is_code(const Access *x) { return x->base->type.dtype == DT_I8; }
+
+/* A prologue of bf16 is the rounding of a weight. */
+static bool is_codes(const Contract *c) {
+    if (is_pairs(c)) return c->prologue || c->at_b->base->type.dtype == DT_BF16;
+    return group_of(c) >= 2 && !c->prologue && c->type == DT_I32 && is_code(c->at_a) && is_code(c->at_b);
+}
 
 static bool fits(const Contract *c) {
     if (c->lanes == 1 || c->sn < 0 || c->sk < 0 || c->k->limit.seen) return false;
     for (int i = 0; i < c->n[GROUP_K]; i++)
         if (!size_is_static(c->sp->symbol[c->symbol[GROUP_K][i]].n)) return false;
     if (!contract_contiguous(c->at_a, c->sk)) return false;
-    return contract_can_pack(c) || outer_k(c) * size_value(c->size_k) <= PANEL_MOST / (4 * c->lanes);
+    if (contract_can_pack(c)) return true;
+    if (is_pairs(c) && (c->prologue || !c->w->machine->pairs)) return false;
+    return outer_k(c) * size_value(c->size_k) <= PANEL_MOST / (4 * c->lanes);
 }
 
 /* The symbol of k that lies side by side in A is the last one: the steps go along it. */
@@ -52,11 +68,15 @@ static void start(Contract *c, Work *w, const Kernel *k, bool swap) {
 
 bool schedule_is_codes(Contract *c) {
     Contract other;
-    if (group_of(c) < 2 || c->prologue || c->type != DT_I32 || !is_code(c->at_a) || !is_code(c->at_b)) return false;
+    if (!is_codes(c)) return false;
     Contract mine;
     start(&mine, c->w, c->w->k, c->swap);
-    start(&other, c->w, c->w->k, !c->swap);
     bool fine = fits(&mine);
+    if (c->prologue) { /* which stays the one of b */
+        if (fine) *c = mine;
+        return fine;
+    }
+    start(&other, c->w, c->w->k, !c->swap);
     if (!fine && !fits(&other)) return false;
     bool take = !fine || (!contract_can_pack(&mine) && fits(&other) && contract_can_pack(&other)); /* a weight is packed once, what meets it each time */
     *c = take ? other : mine;
@@ -100,6 +120,7 @@ const char *codes_fill_panel(void *context, const char *const *args) {
 
 const char *codes_fill_put(void *context, const char *const *args) {
     const Contract *c = context;
+    if (is_pairs(c) && c->prologue) return arena_printf(c->w->arena, "bf16(%s)", args[0]); /* it is rounded already */
     return c->group == 4 ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
 }
 
@@ -111,12 +132,13 @@ const char *codes_fill_a(void *context, const char *const *args) {
 
 const char *codes_fill_b(void *context, const char *const *args) {
     Contract *c = context;
+    if (c->prologue) return contract_prologue(c, args[0], c->k_text, c->group, c->group);
     return contract_place(c, c->at_b, NULL, args[0], c->k_text, c->group, c->sk, c->group);
 }
 
 /* ---- one variant */
 
-static const char *panel_type(const Contract *c) { return c->group == 4 ? "u8" : "i8"; }
+static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : c->group == 4 ? "u8" : "i8"; }
 
 static void set_parameters(Contract *c) {
     int64_t whole = 2 * c->lanes, k = size_value(c->size_k);
@@ -127,23 +149,24 @@ static void set_parameters(Contract *c) {
     template_number(c->t, "PANEL", steps_of(c) * c->width * c->group);
     template_set(c->t, "PT", panel_type(c));
     template_number(c->t, "words", c->group == 2);
+    template_number(c->t, "floats", is_pairs(c));
 }
 
-/* Sets the strides of a copy in panels; returns its bytes. */
+/* Sets the strides of a copy in panels; returns its elements. */
 static int64_t copy_layout(Contract *c) {
     c->pack_rows = steps_of(c) * c->group;
-    int64_t bytes = tiles(size_value(c->size_n), c->width) * c->width * c->pack_rows;
+    int64_t count = tiles(size_value(c->size_n), c->width) * c->width * c->pack_rows;
     for (int s = c->sp->n - 1; s >= 0; s--) {
         if (!c->at_b->at.coef[s] || c->sp->symbol[s].gone || s == c->sn || c->class[c->sp->symbol[s].axis] == GROUP_K) continue;
-        c->pack_stride[s] = bytes;
-        bytes *= contract_symbol_size(c, s);
+        c->pack_stride[s] = count;
+        count *= contract_symbol_size(c, s);
     }
-    return bytes;
+    return count;
 }
 
-static const char *copy_argument(Contract *c, const Pack *pack, int64_t bytes, const char *suffix) {
+static const char *copy_argument(Contract *c, const Pack *pack, int64_t count, const char *suffix) {
     return work_arg(c->w, (KernelArg){.kind = ARG_PACK, .pack = pack},
-                    arena_printf(c->w->arena, "%s[%lld]%s", panel_type(c), (long long)bytes, suffix));
+                    arena_printf(c->w->arena, "%s[%lld]%s", panel_type(c), (long long)count, suffix));
 }
 
 /* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps. */
@@ -157,11 +180,12 @@ static void use_copy(Contract *c) {
     made.size_m = size_const(c->w->table, 1);
     contract_begin(&made);
     set_parameters(&made);
-    int64_t bytes = copy_layout(&made);
-    made.pack = copy_argument(&made, NULL, bytes, " out");
+    int64_t count = copy_layout(&made);
+    made.pack = copy_argument(&made, NULL, count, " out");
     template_run(made.t, "codes_copy");
     copy_layout(c);
-    c->pack = copy_argument(c, work_pack(made.w, contract_packed_slot(c), bytes), bytes, "");
+    const Pack *pack = work_pack(made.w, contract_packed_slot(c), count * (is_pairs(c) ? 2 : 1));
+    c->pack = copy_argument(c, pack, count, "");
 }
 
 static void emit(Contract *c, bool few) {

@@ -73,6 +73,7 @@ static const struct {
     {"x86-64-v3", &x86_64, "x86-64-v3", 3},
     {"x86-64-v4", &x86_64, "x86-64-v4", 4},
     {"x86-64-v4+vnni", &x86_64, "x86-64-v4+vnni", 5},
+    {"x86-64-v4+bf16", &x86_64, "x86-64-v4+bf16", 6},
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
@@ -90,16 +91,18 @@ int target_native_level(void) {
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
-/* The levels of x86-64 that there are kernels for, each a target too. The last one differs in products of codes only. */
-static const char *const levels[TARGET_VARIANTS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni"};
+/* The levels of x86-64 that there are kernels for, each a target too. The last two differ in products of codes and of bf16 only. */
+static const char *const levels[TARGET_VARIANTS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
+enum { PLAIN = 3, CODES, PAIRS }; /* how many of them there are for a program */
 
-static bool native_multiplies_codes(void) {
-    return target_native_level() == 4 && __builtin_cpu_supports("avx512vnni");
+/* As many of the levels as this processor runs. */
+static int native_levels(void) {
+    int level = target_native_level();
+    if (level < 4 || !__builtin_cpu_supports("avx512vnni")) return level - 1;
+    return __builtin_cpu_supports("avx512bf16") ? PAIRS : CODES;
 }
 
-const char *target_native_machine(void) {
-    return levels[native_multiplies_codes() ? TARGET_VARIANTS - 1 : target_native_level() - 2];
-}
+const char *target_native_machine(void) { return levels[native_levels() - 1]; }
 
 bool target_find(const char *name, int optimize, Target *t) {
     bool native = !name || !strcmp(name, "native") || !strcmp(name, "cpu");
@@ -111,30 +114,40 @@ bool target_find(const char *name, int optimize, Target *t) {
         *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native};
         if (strcmp(name, x86_64.name)) return true;
         t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
-        t->variants = TARGET_VARIANTS - 1;
+        t->variants = PLAIN;
         return true;
     }
     return false;
 }
 
-static bool multiplies_codes(const Graph *g) {
+/* As many of the levels as its products may want. */
+static int wanted_levels(const Graph *g) {
+    int wanted = PLAIN;
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
-        if (n->op == OP_CONTRACT && n->in[0]->type.dtype == DT_I8) return true;
-        if (n->attrs.body && multiplies_codes(n->attrs.body)) return true;
+        int own = n->attrs.body ? wanted_levels(n->attrs.body) : PLAIN;
+        if (n->op == OP_CONTRACT && n->in[0]->type.dtype == DT_I8) own = CODES;
+        if ((n->op == OP_CONTRACT || n->op == OP_CONV) && n->in[0]->type.dtype == DT_BF16) own = PAIRS;
+        if (own > wanted) wanted = own;
     }
-    return false;
+    return wanted;
 }
 
 void target_fit(Target *t, const Program *p) {
-    bool codes = false;
-    for (int i = 0; i < p->entries.n; i++) codes |= multiplies_codes(p->entries.at[i]->graph);
-    if (!codes) return;
+    static const char *const all[] = {"x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4+vnni",
+                                      "x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4+vnni x86-64-v4+bf16"};
+    int wanted = PLAIN, here = native_levels();
+    for (int i = 0; i < p->entries.n; i++) {
+        int own = wanted_levels(p->entries.at[i]->graph);
+        if (own > wanted) wanted = own;
+    }
+    if (wanted == PLAIN) return;
     if (t->variants > 1) {
-        t->name = "x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4+vnni";
-        t->variants = TARGET_VARIANTS;
-    } else if (t->native && native_multiplies_codes()) {
-        if (!target_find(target_native_machine(), t->optimize, t)) bug("no target %s", target_native_machine());
+        t->name = all[wanted - CODES];
+        t->variants = wanted;
+    } else if (t->native && here > PLAIN) {
+        const char *name = levels[(wanted < here ? wanted : here) - 1];
+        if (!target_find(name, t->optimize, t)) bug("no target %s", name);
     }
 }
 

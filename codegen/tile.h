@@ -58,7 +58,7 @@
  *     let c = or(v > best, and(v != v, best == best))   best = select(c, v, best)   at = select(c, i32(k) + iota(VL), at)
  *   iota(n): i32 lanes 0 .. n-1. splat(x, n). repeat(x4, n): the lanes of x n times.
  *   dots(s, x, y): s + x * y of small integers (u8 i8 i16), 2 or 4 lanes of x and y to one of s (i32): their products are added up,
- *   wrapping as i32 does.
+ *   wrapping as i32 does. Of bf16 two lanes to one of f32: fma(x0, y0, fma(x1, y1, s)), where subnormal numbers may count as 0.
  *   philox(seed_lo, seed_hi ^ site, step_lo, step_hi, element, n): u32 lanes, the words of elements element .. element + n - 1
  *   (element: an i64 expression; four times faster when it is provably divisible by 4). normal(w), uniform01(w): u32 -> f32,
  *   bit exact. fma_exact: rounded once on every target. */
@@ -234,9 +234,10 @@ typedef struct TileTarget {
     bool fma, round;               /* instructions for a*b + c rounded once; for rounding to whole numbers */
     bool no_doubles;               /* f64 is computed by functions of the runtime */
     bool avx512;              /* masks cost nothing, and x86-64-v4's instructions */
+    bool pairs;               /* an instruction adds up bf16 * bf16 of two neighbours */
     int dots;                 /* 4: one instruction adds up u8 * i8 of four neighbours; 2: i16 * i16 of two; 1: none does */
 } TileTarget;
-extern const TileTarget tile_targets[];          /* x86-64-v4+vnni, x86-64-v4, x86-64-v3, x86-64-v2, then others; then name NULL */
+extern const TileTarget tile_targets[];          /* x86-64-v4+bf16, x86-64-v4+vnni, x86-64-v4, x86-64-v3, x86-64-v2, then others; then name NULL */
 const TileTarget *tile_target(const char *name); /* NULL: unknown */
 
 /* Parses the kernel `name` (NULL: the first) of a text with any number of kernels. NULL and *error (in the arena) on a

@@ -360,6 +360,12 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
         break;
     }
     case TO_DOTS:
+        for (int l = 0; result.d == DT_F32 && l < result.n; l++) {
+            float sum = (float)x[0].v[l].f;
+            for (int i = 2 * l + 1; i >= 2 * l; i--) sum = fmaf((float)x[1].v[i].f, (float)x[2].v[i].f, sum);
+            out->v[l].f = (double)sum;
+        }
+        if (result.d == DT_F32) break;
         for (int l = 0, g = x[1].t.n / result.n; l < result.n; l++) {
             uint64_t sum = (uint64_t)x[0].v[l].i;
             for (int i = g * l; i < g * (l + 1); i++) sum += (uint64_t)(x[1].v[i].i * x[2].v[i].i);

@@ -111,6 +111,10 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
     case TO_NORMAL:
     case TO_UNIFORM01: want(w, x[0].d == DT_U32, e, x[0], "u32"); return (TileType){DT_F32, x[0].n};
     case TO_DOTS:
+        if (x[0].d == DT_F32 && x[1].d == DT_BF16 && x[2].d == DT_BF16) {
+            if (x[1].n != 2 * x[0].n || x[2].n != x[1].n) walk_fail(w, "%d and %d lanes for %d in dots", x[1].n, x[2].n, x[0].n);
+            return x[0];
+        }
         want(w, x[0].d == DT_I32, e, x[0], "i32 first");
         for (int i = 1; i < 3; i++) {
             want(w, x[i].d == DT_I8 || x[i].d == DT_U8 || x[i].d == DT_I16, e, x[i], "u8, i8 or i16 behind that");

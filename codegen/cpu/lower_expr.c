@@ -229,7 +229,27 @@ static const char *dots_instruction(const Lower *L, TileType a, TileType b, int 
     return n == 4 ? "llvm.x86.sse2.pmadd.wd" : NULL;
 }
 
+/* The upper or lower halves of words are floats when zeros follow. */
+static V pair_half(Lower *L, V words, bool upper, int n) {
+    V bits = upper ? l_and(L, words, lower_int(L, words, -65536)) : l_shl(L, words, lower_int(L, words, 16));
+    return l_bits(L, bits, lower_type(L, (TileType){DT_F32, n}));
+}
+
+static V dots_of_pairs(Lower *L, Value *x, int n) {
+    const char *instruction = n == 16 ? "llvm.x86.avx512bf16.dpbf16ps.512"
+                              : n == 8 ? "llvm.x86.avx512bf16.dpbf16ps.256"
+                              : n == 4 ? "llvm.x86.avx512bf16.dpbf16ps.128"
+                                       : NULL;
+    T pairs = LLVMVectorType(LLVMBFloatTypeInContext(LLVMGetTypeContext(L->f32)), 2 * (unsigned)n), words = lower_type(L, (TileType){DT_I32, n});
+    if (L->t->pairs && instruction)
+        return lower_intrinsic(L, instruction, NULL, 0, (V[]){x[0].v, l_bits(L, x[1].v, pairs), l_bits(L, x[2].v, pairs)}, 3);
+    V a = l_bits(L, x[1].v, words), b = l_bits(L, x[2].v, words), sum = x[0].v;
+    sum = math_fma(L, pair_half(L, a, true, n), pair_half(L, b, true, n), sum);
+    return math_fma(L, pair_half(L, a, false, n), pair_half(L, b, false, n), sum);
+}
+
 static V dots(Lower *L, Value *x, int n) {
+    if (x[0].t.d == DT_F32) return dots_of_pairs(L, x, n);
     V sum = x[0].v, a = x[1].v, b = x[2].v;
     const char *instruction = dots_instruction(L, x[1].t, x[2].t, n);
     T words = lower_type(L, (TileType){DT_I32, n});

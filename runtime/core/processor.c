@@ -20,21 +20,22 @@ static int processor(void) {
     if ((b7 & v3b) != v3b) return 2;
     const unsigned v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX512 F DQ CD BW VL */
     if ((xcr & 0xe6) != 0xe6 || (b7 & v4) != v4) return 3;
-    return c7 & 1u << 11 ? 5 : 4; /* AVX512_VNNI */
+    if (!(c7 & 1u << 11)) return 4; /* AVX512_VNNI */
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 5 ? 6 : 5; /* AVX512_BF16 */
 }
 #endif
 
 const char *rt_cpu_name(int level) {
-    static const char name[][16] = {"x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni"};
+    static const char name[][16] = {"x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
     return name[level];
 }
 
 /* -1: MDL_CPU names no level. */
 static int allowed(void) {
     const char *most = rt_host_cpu();
-    for (int level = 2; most && level < 5; level++)
+    for (int level = 2; most && level < 6; level++)
         if (rt_text_order(most, rt_cpu_name(level)) == 0) return level;
-    return !most || rt_text_order(most, rt_cpu_name(5)) == 0 ? 5 : -1;
+    return !most || rt_text_order(most, rt_cpu_name(6)) == 0 ? 6 : -1;
 }
 
 int rt_cpu_level(void) {

@@ -105,7 +105,7 @@ static int open_tables(mdl_session *s) {
 static int check_options(const RtProgram *p, const mdl_options *o) {
     const char *name = p->model->name;
     if (rt_cpu_level() < 0)
-        return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4 or x86-64-v4+vnni", rt_host_cpu());
+        return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4+vnni or x86-64-v4+bf16", rt_host_cpu());
     if (rt_cpu_level() < p->cpu_level && rt_host_cpu())
         return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, rt_cpu_name(p->cpu_level),
                               rt_cpu_name(rt_cpu_level()), rt_host_cpu());

@@ -97,10 +97,11 @@ const char *way_name(Way w) { return ways[w].name; }
 
 bool way_runs(Way w) { return ways[w].interpreted || ways[w].level <= target_native_level(); }
 
-static Target way_target(Way w) {
+static Target way_target(Way w, const Program *p) {
     static const char *const name[] = {[0] = "native", [2] = "x86-64-v2", [3] = "x86-64-v3", [4] = "x86-64-v4"};
     Target target;
     if (!target_find(name[ways[w].level], ways[w].optimize, &target)) stop("no target %s", name[ways[w].level]);
+    target_fit(&target, p);
     return target;
 }
 
@@ -129,7 +130,7 @@ static void compile(Model *m, Way way, Diag *diag) {
         Graph *init = artifact_init_graph(p, i);
         if (init) inits[i] = plan_entry(m->arena, init, &planning, diag);
     }
-    Target target = way_target(way);
+    Target target = way_target(way, m->program);
     ArtifactOptions options = {.program = p, .entries = entries, .inits = inits, .target = &target, .kind = ARTIFACT_SHARED,
                                .modules = 2};
     Artifact *artifact = artifact_new(m->arena, &options);
@@ -143,7 +144,7 @@ static void compile(Model *m, Way way, Diag *diag) {
 static void interpret(Model *m, Way way, Diag *diag) {
     Interpreter *i = interpreter_new(m->arena, m->program);
     if (way != BY_INTERPRETER) {
-        Target target = way_target(way);
+        Target target = way_target(way, m->program);
         m->tile = tile_runner_new(m->arena, m->program, &target, diag);
         if (!m->tile) return;
         interpreter_by(i, tile_runner_run, m->tile);

@@ -34,6 +34,7 @@ static inline bool host_has(const TileTarget *t) {
     __builtin_cpu_init();
     if (strncmp(t->name, "x86-64", 6)) return false;
     if (t->dots == 4 && !__builtin_cpu_supports("avx512vnni")) return false;
+    if (t->pairs && !__builtin_cpu_supports("avx512bf16")) return false;
     if (t->avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq");
