@@ -47,7 +47,7 @@ typedef struct Run {
 } Run;
 
 Target harness_target(int level, int optimize) {
-    static const char *const name[] = {"", "", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni"};
+    static const char *const name[] = {"", "", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
     Target target;
     if (!target_find(name[level], optimize, &target)) abort();
     return target;
@@ -55,6 +55,7 @@ Target harness_target(int level, int optimize) {
 
 bool harness_can_run(int level) {
     __builtin_cpu_init();
+    if (level >= 6 && !__builtin_cpu_supports("avx512bf16")) return false;
     if (level >= 5 && !__builtin_cpu_supports("avx512vnni")) return false;
     if (level >= 4)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&

@@ -24,7 +24,7 @@ typedef struct Harness {
     int prologues;          /* products that computed their second operand so far */
 } Harness;
 
-Target harness_target(int level, int optimize); /* x86-64-v<level>; 5: x86-64-v4+vnni */
+Target harness_target(int level, int optimize); /* x86-64-v<level>; 5: x86-64-v4+vnni; 6: x86-64-v4+bf16 */
 bool harness_can_run(int level);                /* this machine has the instructions */
 /* Plans and runs entry e of a program that went through the passes. False: what differs was printed. */
 bool harness_run(Harness *h, const Program *p, const Entry *e, const Eval *values, int plan_level, const char *name);

@@ -1,0 +1,117 @@
+/* pairs.c -- random products of bf16 by bf16: batches, one or two axes of k, odd sizes and run-time rows, operands in any order of axes,
+ * weights that are read from packed copies (stored in bf16, or in f32 and rounded on the way) and operands that are packed at the call,
+ * maps behind the product; five machines.
+ *
+ *     pairs [FROM [TO]]     SHOW=1 prints what fails */
+#include "tests/passes/graphs.h"
+#include "tests/schedule/harness.h"
+
+#include "ir/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LETTERS = 5 }; /* b m n k q */
+static const char letters[] = "bmnkq";
+
+typedef struct Case {
+    Arena *a;
+    Program *p;
+    Graph *g;
+    Entry *e;
+    Rng r;
+    Size size[LETTERS];
+} Case;
+
+static Node *leaf(Case *c, bool slot, DType d, int rank, const Size *dim) {
+    Type t = type_of(d, rank, dim);
+    if (!slot) {
+        int i = c->e->n_inputs++;
+        c->e->inputs[i] = (EntryInput){.name = arena_printf(c->a, "x%d", i), .type = t};
+        return node_leaf(c->g, OP_INPUT, &(Attrs){.index = i, .name = c->e->inputs[i].name}, t);
+    }
+    Slot *s = NEW(c->a, Slot);
+    *s = (Slot){.path = arena_printf(c->a, "w%d", c->p->slots.n), .kind = SLOT_PARAM, .index = c->p->slots.n, .type = t};
+    PUSH(c->a, c->p->slots, s);
+    return node_leaf(c->g, OP_SLOT, &(Attrs){.index = s->index, .name = s->path}, t);
+}
+
+static Node *operand(Case *c, const char *axes, bool slot) {
+    Size dim[LETTERS];
+    int n = (int)strlen(axes);
+    for (int i = 0; i < n; i++) dim[i] = c->size[strchr(letters, axes[i]) - letters];
+    bool rounded = slot && rng_below(&c->r, 2);
+    return node_cast(c->g, leaf(c, slot, rounded ? DT_F32 : DT_BF16, n, dim), DT_BF16);
+}
+
+static void shuffle(Rng *r, char *s) {
+    for (int i = (int)strlen(s) - 1; i > 0; i--) {
+        int j = rng_below(r, i + 1);
+        char x = s[i];
+        s[i] = s[j];
+        s[j] = x;
+    }
+}
+
+static Tensor *values_of(Case *c, const Type *t, const int64_t *sizes) {
+    int64_t dim[MAX_RANK];
+    for (int k = 0; k < t->rank; k++) size_eval(t->dim[k], sizes, &dim[k]);
+    Tensor *x = tensor_new(c->a, t->dtype, t->rank, dim);
+    for (int64_t k = 0; k < x->count; k++) x->f[k] = round_float(t->dtype, rng_unit(&c->r));
+    return x;
+}
+
+static bool agrees(Harness *h, uint64_t seed) {
+    static const int SIZES[] = {1, 2, 3, 7, 8, 17, 31, 32, 48, 70, 130};
+    Case c = {.a = arena_new(), .r = {seed}};
+    Diag *d = diag_new();
+    c.p = NEW(c.a, Program);
+    c.p->arena = c.a;
+    c.p->name = "pairs";
+    c.p->sizes = size_table_new(c.a);
+    c.g = graph_new(c.a, c.p);
+    c.e = NEW(c.a, Entry);
+    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(c.a, EntryInput, 4)};
+    PUSH(c.a, c.p->entries, c.e);
+    for (int i = 0; i < LETTERS; i++) c.size[i] = size_const(c.p->sizes, SIZES[rng_below(&c.r, i == 0 || i == 4 ? 4 : 11)]);
+    if (rng_below(&c.r, 2)) c.size[1] = size_named(c.p->sizes, size_declare(c.p->sizes, "rows", 1, 300));
+    bool batch = rng_below(&c.r, 3) == 0, two = rng_below(&c.r, 4) == 0, slot = rng_below(&c.r, 2);
+    char la[8] = "", lb[8] = "", lo[8] = "";
+    sprintf(la, "%sm%sk", batch ? "b" : "", two ? "q" : "");
+    sprintf(lb, "%s%s", rng_below(&c.r, 2) ? "n" : "", two ? "qk" : "k");
+    if (!strchr(lb, 'n')) strcat(lb, "n");
+    if (batch && rng_below(&c.r, 2)) strcat(lb, "b");
+    sprintf(lo, "%smn", batch ? "b" : "");
+    if (rng_below(&c.r, 4) == 0) shuffle(&c.r, la), shuffle(&c.r, lo);
+    Node *y = node_contract(c.g, operand(&c, la, false), operand(&c, lb, slot), la, lb, lo);
+    graph_result(c.g, "y", y);
+    Size last[] = {y->type.dim[y->type.rank - 1]};
+    Node *bias = leaf(&c, false, DT_BF16, 1, last), *sum = node_map2(c.g, OP_ADD, y, node_expand_like(c.g, bias, y));
+    if (seed % 2) graph_result(c.g, "z", node_map1(c.g, OP_TANH, sum));
+    int64_t sizes[] = {1 + rng_below(&c.r, 300)};
+    Eval values = {.arena = c.a, .program = c.p, .sizes = sizes, .slots = NEW_ARRAY(c.a, Tensor *, 2), .inputs = NEW_ARRAY(c.a, Tensor *, 4)};
+    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = values_of(&c, &c.e->inputs[i].type, sizes);
+    for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = values_of(&c, &c.p->slots.at[i]->type, sizes);
+    h->tolerance = h->of_largest = 0x1p-7; /* a sum may round to the other side, and what is made of it */
+    const char *name = arena_printf(c.a, "seed %llu: %s %s -> %s, level %d", (unsigned long long)seed, la, lb, lo, h->target.level);
+    bool ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
+    diag_free(d);
+    arena_free(c.a);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    Seeds s = seeds_of(argc, argv, 60);
+    Harness h = {.show = getenv("SHOW") != NULL, .like = {"_codes"}};
+    int failures = 0, cases = (int)(s.to - s.from);
+    for (uint64_t seed = s.from; seed < s.to && failures < 8; seed++) {
+        int level = 2 + (int)(seed % 5);
+        h.mode = seed % 6 && harness_can_run(level) ? BY_CODE : BY_TILE;
+        h.target = harness_target(level, 2);
+        failures += !agrees(&h, seed);
+    }
+    if (cases >= 60 && h.calls_like[0] < cases / 5) failures++, printf("only %d products went by pairs\n", h.calls_like[0]);
+    if (cases >= 60 && h.packs < cases / 20) failures++, printf("only %d weights were packed\n", h.packs);
+    return failures != 0;
+}
