@@ -50,7 +50,7 @@ typedef struct Kernel {
     LIST(Level) levels;         /* beside nodes */
     LIST(Node *) reads;         /* stored values (views stripped), in order of first use; each once */
     LIST(Node *) writes;        /* nodes it stores, in order */
-    LIST(Node *) packed;        /* KERNEL_CONTRACT: slots among its reads (in a body: invariants that are slots) that no kept entry changes: a
+    LIST(Node *) packed;        /* KERNEL_CONTRACT: slots among its reads (in a body: invariants that are slots; or a cast to bf16 of one) that no kept entry changes: a
                                    schedule may read a copy of the slot in an order of its own (codegen/kernel_code.h: Pack) instead.
                                    Interpreters read the slot */
     LIST(int) packed_slots;     /* beside packed: their indices */

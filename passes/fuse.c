@@ -89,11 +89,12 @@ static int64_t slots_behind(Planner *p, const Node *n, int *maps) {
     return sum;
 }
 
-/* Is operand k of n a weight that is stored in fewer bytes than it has here? A product computes such values where it packs or
- * reads its second operand, and they are never stored. */
+/* Is operand k of n a weight that is stored in fewer bytes than it has here, or one that is rounded and can be packed? A product
+ * computes such values where it packs or reads its second operand, and they are never stored. */
 static bool is_unpacked(Planner *p, const Node *n, int k) {
     int maps = 0;
     if (n->op != OP_CONTRACT || k != 1 || op_row(n->in[1]->op)->class != CLASS_MAP) return false;
+    if (plan_packed_slot(p, n->in[1]) >= 0 && !p->must[n->in[1]->id]) return true;
     int64_t stored = slots_behind(p, n->in[1], &maps);
     return stored >= 0 && stored < plan_bytes(p, n->in[1]);
 }

@@ -6,7 +6,7 @@
  *
  * Right means:
  *   - the graph is an entry's, or the body of a loop in one: initial values are computed once, from slots that still change
- *   - the slot is a parameter or a state of fixed sizes, and no entry stores it
+ *   - the slot is a parameter or a state of fixed sizes, and no entry stores it; a product may round it to bf16
  *   - no entry gathers from it or takes slices at run-time places: such a weight (an embedding that is tied to the last
  * product) is needed row by row anyway, and is not worth two copies. */
 #include "passes/planner.h"
@@ -85,11 +85,18 @@ static int slot_of(const Planner *p, const Node *base) {
     return invariant ? slot_of(p->outer, plan_base(p->scan->in[base->attrs.index - 1])) : -1;
 }
 
+int plan_packed_slot(const Planner *p, const Node *x) {
+    const Node *base = plan_base((Node *)x);
+    if (base->op == OP_CAST && base->type.dtype == DT_BF16) base = plan_base(base->in[0]);
+    int slot = p->plain ? slot_of(p, base) : -1;
+    return slot < 0 || p->plain[slot] ? -1 : slot;
+}
+
 static void pack_operands(Planner *p, Kernel *k) {
     for (int i = 0; i < k->anchor->n_in; i++) {
         Node *base = plan_base(k->anchor->in[i]);
-        int slot = slot_of(p, base);
-        bool known = slot < 0 || p->plain[slot];
+        int slot = i == 1 || base->op == OP_SLOT || base->op == OP_ARG ? plan_packed_slot(p, base) : -1;
+        bool known = slot < 0 || (base->op == OP_CAST && p->home[base->id]);
         for (int j = 0; j < k->packed.n && !known; j++) known = k->packed.at[j] == base;
         if (known) continue;
         PUSH(p->arena, k->packed, base);

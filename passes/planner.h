@@ -96,6 +96,7 @@ void plan_place(Planner *p);
 void plan_memory(Planner *p, Plan *plan);
 void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the graph as it was before plan_prepare */
 void plan_packs(Planner *p, Plan *plan);
+int plan_packed_slot(const Planner *p, const Node *x); /* the weight that x is, or rounds to bf16, if it may be packed; else -1 */
 void plan_keys(Planner *p, Plan *plan);
 Place plan_result_place(const Node *scan, int index); /* where result `index` goes, of an entry or (scan) of a body, carries excepted */
 /* scan, outer: of a body; NULL of an entry. */
