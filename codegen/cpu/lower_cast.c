@@ -19,7 +19,15 @@ static V to_f32_odd(Lower *L, V x) {
     return l_bits(L, l_select(L, l_and(L, even, inexact), odd, i), LLVMTypeOf(f));
 }
 
+/* The instruction takes subnormal numbers for 0. */
+static V bf16_by_instruction(Lower *L, V f) {
+    int n = lower_lanes(f);
+    const char *name = n == 16 ? "llvm.x86.avx512bf16.cvtneps2bf16.512" : "llvm.x86.avx512bf16.cvtneps2bf16.256";
+    return l_bits(L, lower_intrinsic(L, name, NULL, 0, &f, 1), with_lanes(L->i16, n));
+}
+
 static V bf16_of(Lower *L, V f) {
+    if (L->t->pairs && (lower_lanes(f) == 16 || lower_lanes(f) == 8)) return bf16_by_instruction(L, f);
     V i = l_bits(L, f, int_type_of(L, f));
     V bias = l_add(L, l_and(L, l_lshr(L, i, lower_int(L, i, 16)), lower_int(L, i, 1)), lower_int(L, i, 0x7fff));
     V r = l_lshr(L, l_add(L, i, bias), lower_int(L, i, 16));
