@@ -355,11 +355,10 @@ const char *contract_fill_epilogue(void *context, const char *const *args) {
             point_value(&p, item);
             continue;
         }
-        DType d = item->n->type.dtype;
         item->vector = p.lanes > 1;
+        item->unrounded = dtype_arithmetic(item->n->type.dtype) != item->n->type.dtype;
         item->value = arena_printf(w->arena, "v%d", ++w->names);
-        text_line(&w->body, "let %s = %s", item->value,
-                  dtype_arithmetic(d) == d ? args[2] : arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), args[2]));
+        text_line(&w->body, "let %s = %s", item->value, args[2]);
     }
     for (int i = 0; i < c->k->writes.n; i++) point_store(&p, c->stores.at[i], items_find(c->items, c->k->writes.at[i])->value);
     return "";

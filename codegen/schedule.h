@@ -89,6 +89,7 @@ struct Item {
     int phase;  /* the pass over the row in which it can first be computed */
     Operand *in;
     LIST(Piece) pieces; /* pad, concat */
+    bool unrounded;     /* of 16 bits, but its value is still that of f32 */
     Affine *linear;     /* random: row-major index of the element */
     const char *value;  /* text of its value where the walk stands; NULL: none yet */
     bool vector;

@@ -543,6 +543,34 @@ static const char *atan2_value(Work *w, DType d, const char *y, const char *x) {
     return let(w, "select(%s, neg(%s), %s)", below_zero(w, type, y), angle, angle);
 }
 
+/* Does it matter to the op whether an operand of 16 bits is rounded? Comparisons meet values that were stored. */
+static bool sees_rounding(Op op) {
+    switch (op) {
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
+    case OP_GT:
+    case OP_GE:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
+    case OP_MOD:
+    case OP_CAST: return true;
+    default: return false;
+    }
+}
+
+static const char *rounded_operand(Work *w, const Item *from, Op op, const char *x) {
+    if (!from || !from->unrounded || !sees_rounding(op)) return x;
+    return arena_printf(w->arena, "f32(%s(%s))", dtype_name(from->n->type.dtype), x);
+}
+
+/* A value of 16 bits is rounded where it is stored, looked at by such an op, cast or drawn; between that it stays in f32. */
+static bool rounds_now(const Node *n) {
+    return dtype_arithmetic(n->type.dtype) != n->type.dtype && (n->op == OP_CAST || n->op == OP_RANDOM || n->op == OP_IOTA);
+}
+
 static const char *map_value(Point *p, Item *item) {
     Work *w = p->w;
     const Node *n = item->n;
@@ -550,8 +578,10 @@ static const char *map_value(Point *p, Item *item) {
     int begin = n->op == OP_WHERE;
     bool all = true; /* all operands of the common type are literals: then the first says the type */
     for (int k = begin; k < n->n_in; k++) all &= is_literal(item, k);
-    for (int k = 0; k < n->n_in && k < 3; k++)
+    for (int k = 0; k < n->n_in && k < 3; k++) {
         x[k] = operand_value(p, item, k, k >= begin && !(all && k == begin) && n->n_in > 1 && n->op != OP_ATAN2);
+        x[k] = rounded_operand(w, item->in[k].item, n->op, x[k]);
+    }
     if (infix(n->op)) {
         bool flags = n->in[0]->type.dtype == DT_BOOL;
         if (flags && n->op == OP_NE) return arena_printf(w->arena, "xor(%s, %s)", x[0], x[1]);
@@ -606,7 +636,8 @@ void point_value(Point *p, Item *item) {
     else if (op_row(n->op)->class == CLASS_ACCESS) e = operand_value(p, item, 0, false);
     else e = map_value(p, item);
     DType d = n->type.dtype;
-    if (dtype_arithmetic(d) != d) e = arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), e); /* rounded after every op */
+    if (rounds_now(n)) e = arena_printf(w->arena, "f32(%s(%s))", dtype_name(d), e);
+    else item->unrounded = dtype_arithmetic(d) != d;
     item->value = arena_printf(w->arena, "v%d", ++w->names);
     text_line(&w->body, "let %s = %s", item->value, e);
 }
