@@ -153,13 +153,13 @@ class OpenVino:
 
     def __init__(self, w, path, inputs):
         import openvino
-        self.o, self.path = openvino, path
+        self.o, self.path, self.precision = openvino, path, w.precision
         self.inputs = {f'in{i}': v for i, v in enumerate(inputs_of(w, inputs, w.model_inputs))}
         self.version = 'OpenVINO ' + openvino.__version__.split('-')[0]
 
     def open(self, threads):
         core = self.o.Core()
-        model = core.compile_model(self.path + '.onnx', 'CPU', {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1,
+        model = core.compile_model(self.path + '.onnx', 'CPU', {'INFERENCE_PRECISION_HINT': self.precision, 'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1,
                                                                 'PERFORMANCE_HINT': 'LATENCY'})
         request = model.create_infer_request()
         for port in model.inputs:

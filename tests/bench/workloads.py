@@ -29,6 +29,7 @@ class Workload:
     frozen: tuple = ()                       # prefixes of weights that are not trained
     streams: bool = False                    # every weight is read once a call and used once: the floor is memory's
     tolerance: float = 2e-4                  # of the largest |value|
+    precision: str = 'f32'                   # of products; rivals choose by themselves otherwise
     calls: int = 0                           # in one round; 0: as many as fill a slice of time (run.py)
     quick: bool = False                      # in bench-quick
 
@@ -108,6 +109,10 @@ WORKLOADS = [
     Workload('BERT-base, 128 tokens', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 768),), lambda m: m.bert(12, 768, 12)),
     Workload('MiniLM-L6, 128 tokens', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 384),), lambda m: m.bert(6, 384, 12),
              options=('-D', 'layers=6', '-D', 'd=384'), quick=True),
+    Workload('BERT-base, 128 tokens, bf16', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 768),), lambda m: m.bert(12, 768, 12), (OPENVINO,),
+             options=('-D', 'half=true'), precision='bf16', tolerance=0.1),
+    Workload('MiniLM-L6, 128 tokens, bf16', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 384),), lambda m: m.bert(6, 384, 12), (OPENVINO,),
+             options=('-D', 'layers=6', '-D', 'd=384', '-D', 'half=true'), precision='bf16', tolerance=0.1),
     Workload('GPT-2, prefill 256', 'gpt.mdl', 'prefill', (1, 256), ids(1, 256, 50257), ((1, 50257),), lambda m: m.Decoder(*GPT2).prefill,
              options=('--entries=prefill,decode',)),
     decoder('GPT-2, decode at 256', 'gpt.mdl', GPT2, 256, streams=True, calls=8),
