@@ -3,6 +3,7 @@
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
 #   make check      every test but the slow ones       make check-all  the slow ones too
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
+#   make check-cuda every kernel of every example compiled for devices by NVRTC (which it installs), and a table (minutes); E="one two"
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text
 #   make bench      side by side with PyTorch, ONNX Runtime ... (ten minutes); bench-quick: a minute; B="--only GPT-2 --rounds 9"
@@ -18,6 +19,7 @@ CC = gcc
 CXX = g++
 BUILD = build
 T =
+NVRTC = build/nvrtc/nvidia/cu13/lib# where check-cuda puts it
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -83,7 +85,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-cuda bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -127,6 +129,9 @@ RUNTIME_SMALL_thumbv7em = -Os
 RUNTIME_FLAGS_armv7 = --target=armv7-linux-gnueabihf -mcpu=cortex-a7 -mfpu=neon-vfpv4
 RUNTIME_FLAGS_thumbv7em = --target=thumbv7em-none-eabihf -mcpu=cortex-m4 -fno-pic
 RUNTIME_FLAGS_wasm32 = --target=wasm32-unknown-unknown -msimd128 -fno-pic
+# The runtime of libraries with code for devices (RT_DEVICES: internal.h), and with runtime/cuda.
+RUNTIME_DEVICE = device-x86-64
+RUNTIME_FLAGS_device-x86-64 = --target=x86_64-linux-gnu -DRT_DEVICES
 RUNTIME_FLAGS_riscv64 = --target=riscv64-linux-gnu
 
 # ---- sources -----------------------------------------------------------------------------------------------------------------
@@ -134,19 +139,21 @@ RUNTIME_FLAGS_riscv64 = --target=riscv64-linux-gnu
 MDLRUN_C := $(sort $(wildcard runtime/mdlrun*.c))
 RUNTIME_CORE_C := $(sort $(wildcard runtime/core/*.c))
 RUNTIME_HOST_C := $(sort $(wildcard runtime/host/*.c))
+RUNTIME_CUDA_C := $(sort $(wildcard runtime/cuda/*.c))
 RUNTIME_BARE_C := $(sort $(wildcard runtime/bare/*.c))
-LIB_C := $(sort $(wildcard ir/*.c frontend/*.c passes/*.c codegen/*.c codegen/cpu/*.c))
+LIB_C := $(sort $(wildcard ir/*.c frontend/*.c passes/*.c codegen/*.c codegen/cpu/*.c codegen/cuda/*.c))
 LIB_CXX := $(sort $(wildcard codegen/*.cpp))
 GRAMMAR := $(basename $(notdir $(wildcard frontend/*.l frontend/*.y)))
 STD := $(sort $(wildcard frontend/std/*.mdl))
 PAGES := $(sort $(wildcard frontend/explain/*.md))
 TILE := $(sort $(wildcard codegen/*.tile codegen/cpu/*.tile))
+CUDA := codegen/cuda/prelude.cu
 
 GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
 GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
-RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o)
-RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)))
+RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o) $(BUILD)/runtime-$(RUNTIME_DEVICE).o
+RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
 HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
@@ -199,7 +206,8 @@ $(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.o): $(BUILD)/artifact/$(1)/%.o:
 $(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
 $(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
 endef
-$(foreach t,$(RUNTIME_TARGETS),$(eval $(call runtime_rules,$(t))))
+$(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(eval $(call runtime_rules,$(t))))
+$(BUILD)/runtime-$(RUNTIME_DEVICE).o: $(patsubst %.c,$(BUILD)/artifact/$(RUNTIME_DEVICE)/%.o,$(RUNTIME_CUDA_C))
 
 $(RUNTIMES): $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
 	@echo "  runtime $@"
@@ -213,7 +221,7 @@ list = $(BUILD)/gen/$(1).list
 $(call list,std): LIST = $(STD)
 $(call list,pages): LIST = $(PAGES)
 $(call list,tile): LIST = $(TILE)
-$(call list,runtime): LIST = $(RUNTIME_TARGETS) $(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)
+$(call list,runtime): LIST = $(RUNTIME_TARGETS) $(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C) $(RUNTIME_BARE_C)
 $(call list,lib): LIST = $(LIB_C) $(LIB_CXX) $(GRAMMAR)
 $(call list,mdlrun): LIST = $(MDLRUN_C)
 $(BUILD)/gen/%.list: FORCE
@@ -239,10 +247,11 @@ $(foreach f,$(2),$(call embed_one,$(1),$(1)_$(subst .,_,$(subst -,_,$(notdir $(f
 .quad 0, 0, 0
 endef
 
-$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(RUNTIMES) $(STD) $(PAGES) $(TILE) runtime/mdl.h
+$(BUILD)/gen/embed.S: Makefile $(call list,std) $(call list,pages) $(call list,tile) $(RUNTIMES) $(STD) $(PAGES) $(TILE) $(CUDA) runtime/mdl.h
 	$(file >$@,$(call embed_table,std,$(STD)))
 	$(file >>$@,$(call embed_table,pages,$(PAGES)))
 	$(file >>$@,$(call embed_table,tile,$(TILE)))
+	$(file >>$@,$(call embed_table,cuda,$(CUDA)))
 	$(file >>$@,$(call embed_table,runtime,$(RUNTIMES)))
 	$(file >>$@,$(call embed_table,header,runtime/mdl.h))
 	$(file >>$@,.section .note.GNU-stack,"")
@@ -291,6 +300,15 @@ check-all: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
 check-edge: all deps-edge
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
+check-cuda: all $(NVRTC)
+	$(Q)BUILD=$(BUILD) sh tests/cuda/examples.sh $(NVRTC) $(E)
+$(NVRTC): tests/cuda/requirements.txt
+	$(Q)python3 -c 'import ensurepip, venv' 2>/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && apt-get install -y -q python3-venv; } || \
+	    { echo "NVRTC comes by pip; as root, run: apt-get install python3-venv" >&2; exit 1; }
+	$(Q)rm -rf build/nvrtc && python3 -m venv build/nvrtc/venv
+	$(Q)build/nvrtc/venv/bin/pip install -q --disable-pip-version-check --no-deps --target build/nvrtc -r $<
+	@touch $@
 bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:

@@ -48,7 +48,9 @@ static const char help[] =
     "                       x86-64-v4+vnni (products of int8 by one instruction), x86-64-v4+bf16 (of bf16, too; native and x86-64\n"
     "                       know when to take them),\n"
     "                       aarch64-linux-gnu, armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
-    "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
+    "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm); cuda:sm_80 to cuda:sm_121, several\n"
+    "                       behind commas: for NVIDIA's devices, too, with code for this processor where there is none\n"
+    "--nvrtc=PATH           libnvrtc.so or its folder, which compiles for devices (default: $CUDA_HOME, /usr/local/cuda)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
     "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
     "--budget='accuracy>=0.98*float'        what quantization may cost: layers that cost more stay float; float-0.005, 0.9 likewise\n"
@@ -57,7 +59,7 @@ static const char help[] =
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
     "                       rounds otherwise); -O0 keeps every op a kernel of its own\n"
-    "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header: to -o or standard output\n"
+    "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header, cuda: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
     "--report               a table of the weights that were quantized: bytes, what the codes are away from the floats, ranges\n"
     "--time                 a table of stages with times and sizes\n"
@@ -79,9 +81,10 @@ typedef enum {
     EMIT_LLVM,
     EMIT_ASM,
     EMIT_OBJ,
-    EMIT_HEADER
+    EMIT_HEADER,
+    EMIT_CUDA
 } EmitStage;
-static const char *const emit_names[] = {"", "ast", "graph", "planned", "tile", "llvm", "asm", "obj", "header"};
+static const char *const emit_names[] = {"", "ast", "graph", "planned", "tile", "llvm", "asm", "obj", "header", "cuda"};
 
 typedef LIST(const char *) Words;
 
@@ -94,7 +97,7 @@ typedef struct Command {
     Budgets budgets;
     Accuracies accuracies;
     const char *measure; /* --measure: "ENTRY NAME=SOURCE ..." */
-    const char *output, *load, *name, *target, *after, *depfile, *cache;
+    const char *output, *load, *name, *target, *after, *depfile, *cache, *nvrtc;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
     bool core, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
@@ -143,11 +146,11 @@ static EmitStage emit_stage(const char *name) {
     for (int i = 1; i < (int)(sizeof emit_names / sizeof *emit_names); i++) {
         if (!strcmp(emit_names[i], name)) return (EmitStage)i;
     }
-    if (!strcmp(name, "cuda") || !strcmp(name, "ptx")) {
+    if (!strcmp(name, "ptx")) {
         fprintf(stderr, "modelc: --emit=%s is not supported yet\n", name);
         exit(EXIT_INPUT);
     }
-    usage("--emit=%s: a stage is ast, graph, planned, tile, llvm, asm, obj or header", name);
+    usage("--emit=%s: a stage is ast, graph, planned, tile, llvm, asm, obj, header or cuda", name);
 }
 
 static bool c_identifier(const char *text) {
@@ -188,6 +191,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--emit"))) o->emit = emit_stage(value);
     else if ((value = option_value(a, "--runtime"))) option_runtime(o, value);
     else if ((value = option_value(a, "--cache"))) o->cache = value;
+    else if ((value = option_value(a, "--nvrtc"))) o->nvrtc = value;
     else if ((value = option_value(a, "--budget"))) option_budget(o, value);
     else if ((value = option_value(a, "--measure"))) o->measure = value;
     else if ((value = option_value(a, "--after"))) o->after = value;
@@ -391,6 +395,10 @@ static bool target_fits(Compilation *c) {
         fprintf(stderr, "modelc: for %s the name of the output ends in %s\n", c->target.name, suffix);
         return false;
     }
+    if (c->o->core && c->target.n_archs && c->o->emit != EMIT_CUDA) {
+        fprintf(stderr, "modelc: --runtime=core has no driver of a device to call\n");
+        return false;
+    }
     const char *why;
     if (artifact_possible(c->arena, &c->target, c->o->core, &why)) return true;
     fprintf(stderr, "modelc: the target %s is not possible: %s\n", c->target.name, why);
@@ -400,6 +408,8 @@ static bool target_fits(Compilation *c) {
 /* After the passes. False: not a target that we make code for, and said so. */
 static bool target_chosen(Compilation *c) {
     const char *name = c->o->target ? c->o->target : c->program->target;
+    if (c->o->emit == EMIT_CUDA && (!name || !strstr(name, "cuda:")))
+        name = name ? arena_printf(c->arena, "%s,cuda:sm_80", name) : "cuda:sm_80";
     if (target_find(name, c->o->level, &c->target)) {
         target_fit(&c->target, c->program);
         return target_fits(c);
@@ -527,6 +537,7 @@ static void stage_generate(Compilation *c) {
                                .core = c->o->core,
                                .strip = c->o->strip,
                                .modules = c->o->emit == EMIT_LIBRARY || c->o->emit == EMIT_OBJ ? ARTIFACT_MODULES : 1,
+                               .nvrtc = c->o->nvrtc,
                                .cache = c->o->cache ? cache_open(c->arena, c->o->cache) : NULL};
     c->cache = options.cache;
     c->artifact = artifact_new(c->arena, &options);
@@ -536,9 +547,16 @@ static void stage_generate(Compilation *c) {
 }
 
 /* LLVM IR to machine code. */
-static void stage_compile(Compilation *c) {
+static bool stage_compile(Compilation *c) {
+    const char *error;
+    if (!artifact_compile_device(c->artifact, &error)) {
+        fprintf(stderr, "modelc: %s\n", error);
+        return false;
+    }
+    if (c->target.n_archs) stage_done(c, "nvrtc", artifact_device_text(c->artifact));
     artifact_compile(c->artifact);
     stage_done(c, "compile", artifact_compile_text(c->artifact));
+    return true;
 }
 
 /* Objects, weights and runtime to the library. */
@@ -619,6 +637,7 @@ static void emit_text(Compilation *c, FILE *f) {
     case EMIT_TILE: artifact_print_tiles(c->artifact, f); return;
     case EMIT_LLVM: fputs(artifact_ir(c->artifact), f); return;
     case EMIT_ASM: fputs(artifact_asm(c->artifact), f); return;
+    case EMIT_CUDA: artifact_print_cuda(c->artifact, f); return;
     case EMIT_OBJ:
     case EMIT_HEADER:
     case EMIT_LIBRARY: break;
@@ -631,8 +650,7 @@ static bool emit(Compilation *c) {
     const char *path = c->o->output ? c->o->output : "-";
     if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries));
     if (c->o->emit == EMIT_OBJ && !c->o->after) {
-        stage_compile(c);
-        return write_one(path, artifact_model_object(c->artifact));
+        return stage_compile(c) && write_one(path, artifact_model_object(c->artifact));
     }
     char *text = NULL;
     size_t n = 0;
@@ -667,7 +685,7 @@ static bool pipeline(Compilation *c, const char *path) {
     stage_generate(c);
     if (o->emit != EMIT_LIBRARY) return emit(c);
     /* Machine code. */
-    stage_compile(c);
+    if (!stage_compile(c)) return false;
     /* One file with weights, description and runtime in it. */
     Content library;
     if (!stage_link(c, o->output ? o->output : path, &library)) return false;
@@ -704,8 +722,7 @@ static const mdl_model *model_compiled(Compilation *c) {
         return NULL;
     }
     stage_generate(c);
-    stage_compile(c);
-    if (!stage_link(c, "the library", &library)) return NULL;
+    if (!stage_compile(c) || !stage_link(c, "the library", &library)) return NULL;
     int fd = memory_file(c->program->name, library);
     if (fd < 0) {
         cannot_write("the library");

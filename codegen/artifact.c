@@ -10,6 +10,8 @@
 
 #include "codegen/cache.h"
 #include "codegen/cpu/lower.h"
+#include "codegen/cuda/images.h"
+#include "codegen/cuda/lower.h"
 #include "codegen/digest.h"
 #include "codegen/entry.h"
 #include "codegen/initial.h"
@@ -44,7 +46,8 @@ struct Artifact {
     EntryUnit units[TARGET_VARIANTS]; /* all that is generated, once for each variant of the target */
     Part parts[MODULES];
     int n_parts;
-    ElfData *data; /* values of slots, then constant tensors */
+    CudaImages images; /* of a target with devices */
+    ElfData *data; /* values of slots, then constant tensors, then images */
     int n_data;
     const Slot **data_slot; /* beside data: NULL for tensors */
     Bytes meta;
@@ -54,9 +57,9 @@ struct Artifact {
 
 /* ---- what the compiler has inside ----------------------------------------------------------------------------------------- */
 
-/* The runtime compiled for the platform: all of it, or its core alone. NULL: there is none. */
-static const Embedded *runtime_find(Arena *arena, const Platform *platform, bool core) {
-    const char *name = arena_printf(arena, "runtime-%s%s.o", core ? "core-" : "", platform->runtime);
+/* The runtime compiled for the platform: all of it, its core alone, or what devices want, too. NULL: there is none. */
+static const Embedded *runtime_find(Arena *arena, const Platform *platform, bool core, bool device) {
+    const char *name = arena_printf(arena, "runtime-%s%s.o", core ? "core-" : device ? "device-" : "", platform->runtime);
     for (const Embedded *e = embedded_runtime; e->name; e++) {
         if (!strcmp(e->name, name)) return e;
     }
@@ -68,7 +71,7 @@ bool artifact_possible(Arena *arena, const Target *target, bool core, const char
     Emit *e = emit_new("", platform, false);
     *why = NULL;
     if (!e) *why = arena_printf(arena, "the LLVM of this modelc has no code generator for %s", platform->triple);
-    else if (!runtime_find(arena, platform, core)) *why = arena_printf(arena, "this modelc was built without a runtime for it");
+    else if (!runtime_find(arena, platform, core, target->n_archs)) *why = arena_printf(arena, "this modelc was built without a runtime for it");
     emit_free(e);
     return !*why;
 }
@@ -87,6 +90,7 @@ static void part_new(Artifact *a, int number, const Target *target) {
 static void unit_new(Artifact *a, int variant, int n) {
     EntryUnit *unit = &a->units[variant];
     Target target = target_variant(a->options.target, variant);
+    if (target.device) n = 1; /* its kernels are no part of the module */
     unit->first = a->n_parts;
     unit->modules = NEW_ARRAY(a->arena, EntryModule, n);
     unit->n_modules = n;
@@ -98,6 +102,7 @@ static void unit_new(Artifact *a, int variant, int n) {
     }
     unit->module = module_new(a->arena, unit->modules[0].module);
     unit->program = a->options.program;
+    unit->device = target.device;
 }
 
 /* A scheduler adds functions to its module when it first meets a kernel. */
@@ -176,10 +181,20 @@ void artifact_free(Artifact *a) {
     }
 }
 
+/* Kernels for a device; "": there are none. */
+static const char *artifact_cuda(const Artifact *a) {
+    return a->options.target->n_archs ? scheduler_cuda(a->parts[a->n_parts - 1].scheduler) : "";
+}
+
 /* ---- texts --------------------------------------------------------------------------------------------------------------- */
 
 void artifact_print_tiles(const Artifact *a, FILE *f) {
     for (int i = 0; i < a->n_parts; i++) scheduler_print_tiles(a->parts[i].scheduler, f);
+}
+
+void artifact_print_cuda(const Artifact *a, FILE *f) {
+    fputs(cuda_prelude(), f);
+    fputs(artifact_cuda(a), f);
 }
 
 const char *artifact_ir(Artifact *a) {
@@ -207,15 +222,20 @@ int artifact_kernel_functions(const Artifact *a) {
     return n;
 }
 
+/* Of data: those that are no images. */
+static int values(const Artifact *a) {
+    return a->n_data - a->images.n;
+}
+
 size_t artifact_weight_bytes(const Artifact *a) {
     size_t n = 0;
-    for (int i = 0; i < a->n_data; i++) n += a->data[i].bytes;
+    for (int i = 0; i < values(a); i++) n += a->data[i].bytes;
     return n;
 }
 
 bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes) {
-    if (i >= a->n_data) return false;
-    *slot = i < a->n_data - a->units[a->options.target->variants - 1].tensors.n ? a->data_slot[i] : NULL;
+    if (i >= values(a)) return false;
+    *slot = i < values(a) - a->units[a->options.target->variants - 1].tensors.n ? a->data_slot[i] : NULL;
     *bytes = a->data[i].bytes;
     return true;
 }
@@ -285,6 +305,17 @@ static void *queue_work(void *context) {
     return NULL;
 }
 
+bool artifact_compile_device(Artifact *a, const char **error) {
+    const Target *target = a->options.target;
+    if (!target->n_archs) return true;
+    const char *text = arena_printf(a->arena, "%s%s", cuda_prelude(), artifact_cuda(a));
+    if (!cuda_images(a->arena, text, target, a->options.nvrtc, a->options.cache, &a->images, error)) return false;
+    a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)(a->n_data + 1), sizeof *a->data * (size_t)(a->n_data + a->images.n + 1));
+    for (int i = 0; i < a->images.n; i++)
+        a->data[a->n_data++] = (ElfData){arena_printf(a->arena, "mdl.image.%d", i), a->images.data[i].at, a->images.data[i].n};
+    return true;
+}
+
 void artifact_compile(Artifact *a) {
     pthread_t thread[MODULES];
     Queue queue = {.a = a};
@@ -302,6 +333,20 @@ void artifact_compile(Artifact *a) {
         if (!a->parts[i].empty && !a->parts[i].object.at) bug("LLVM: %s", a->parts[i].error);
     }
     parts_keep(a);
+}
+
+const char *artifact_device_text(const Artifact *a) {
+    int n;
+    scheduler_cuda_kernels(a->parts[a->n_parts - 1].scheduler, &n);
+    const char *text = arena_printf(a->arena, "%d kernels", n);
+    for (int i = 0; i + 1 < a->images.n; i++) {
+        const CudaUse *use = &a->images.use[i];
+        text = arena_printf(a->arena, "%s; sm_%s: %zu bytes", text, a->options.target->archs[i], a->images.data[i].n - 8);
+        if (use->seconds > 0)
+            text = arena_printf(a->arena, "%s, %d registers, %d shared, %d spilled, %.0f ms", text, use->registers, use->shared, use->spilled,
+                                1e3 * use->seconds);
+    }
+    return text;
 }
 
 const char *artifact_compile_text(const Artifact *a) {
@@ -379,7 +424,7 @@ bool artifact_link(Artifact *a, Content *file) {
     a->meta = artifact_meta(a->arena, &a->options, a->units, &a->hashes, a->content);
     if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta, data_apart(a));
     else if (!wasm_data(a->arena, platform, a->data, a->n_data, a->meta, &objects[n++])) return false;
-    const Embedded *runtime = runtime_find(a->arena, platform, a->options.core);
+    const Embedded *runtime = runtime_find(a->arena, platform, a->options.core, a->options.target->n_archs);
     if (!runtime) bug("this compiler has no runtime for %s inside", platform->name);
     objects[n++] = (Bytes){runtime->text, runtime->length};
     bool done = true;

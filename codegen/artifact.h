@@ -29,6 +29,7 @@ typedef struct ArtifactOptions {
     bool strip;  /* a shared library without the names of kernels and functions, which only debuggers and profilers read */
     int modules; /* of code, 1 to ARTIFACT_MODULES: where there are more, the first has entries and tables, the others kernels */
     struct Cache *cache; /* of compiled modules; NULL: none */
+    const char *nvrtc;   /* libnvrtc.so or its folder; NULL: where it usually lies */
 } ArtifactOptions;
 
 typedef struct Artifact Artifact;
@@ -42,12 +43,16 @@ bool artifact_possible(Arena *arena, const Target *target, bool core, const char
 
 Artifact *artifact_new(Arena *arena, const ArtifactOptions *options); /* code of all entries, and the tables */
 void artifact_free(Artifact *a);
+void artifact_print_cuda(const Artifact *a, FILE *f);   /* --emit=cuda: what NVRTC compiles */
 void artifact_print_tiles(const Artifact *a, FILE *f);
 const char *artifact_ir(Artifact *a); /* LLVM IR, in the arena */
 const char *artifact_asm(Artifact *a);
 /* Machine code. Once; the file comes after it. */
+/* The kernels of devices; before artifact_compile. False and *error: there is no NVRTC. */
+bool artifact_compile_device(Artifact *a, const char **error);
 void artifact_compile(Artifact *a);
 int artifact_reused(const Artifact *a);               /* modules that the cache had */
+const char *artifact_device_text(const Artifact *a); /* kernels; of each architecture bytes, and what ptxas says */
 const char *artifact_compile_text(const Artifact *a); /* for people: the time of each module */
 Bytes artifact_model_object(Artifact *a);             /* of the model alone, without runtime and weights */
 /* The file: false with errno where the system refused memory. */

@@ -41,7 +41,7 @@ static LLVMValueRef load_pointer(EntryCode *c, LLVMValueRef array, int index) {
     return LLVMBuildLoad2(c->b, c->m->ptr, element_at(c, c->b, c->m->ptr, array, index), "");
 }
 
-static LLVMValueRef runtime_function(EntryCode *c, const char *name, LLVMTypeRef result, int n, LLVMTypeRef *arguments) {
+LLVMValueRef entry_runtime(EntryCode *c, const char *name, LLVMTypeRef result, int n, LLVMTypeRef *arguments) {
     return module_function(c->m, name, module_type(c->m, result, n, arguments));
 }
 
@@ -51,16 +51,23 @@ LLVMValueRef entry_bytes(EntryCode *c, const Type *t) {
     return size_code(c->sizes, bytes);
 }
 
+/* Calls the runtime; where kernels run on a device, its function of that name for devices, which takes the frame first. */
+static void memory_call(EntryCode *c, const char *what, int n, const LLVMTypeRef *types, const LLVMValueRef *arguments) {
+    LLVMTypeRef t[4] = {c->m->ptr};
+    LLVMValueRef x[4] = {c->frame};
+    int device = c->unit->device;
+    memcpy(t + device, types, sizeof *types * (size_t)n);
+    memcpy(x + device, arguments, sizeof *arguments * (size_t)n);
+    const char *name = arena_printf(c->m->arena, device ? "rt_device_%s" : "rt_%s", what);
+    module_call(c->m, c->b, entry_runtime(c, name, c->m->nothing, n + device, t), n + device, x);
+}
+
 void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
-    LLVMTypeRef types[] = {c->m->ptr, c->m->ptr, c->m->i64};
-    LLVMValueRef arguments[] = {to, from, bytes};
-    module_call(c->m, c->b, runtime_function(c, "rt_copy", c->m->nothing, 3, types), 3, arguments);
+    memory_call(c, "copy", 3, (LLVMTypeRef[]){c->m->ptr, c->m->ptr, c->m->i64}, (LLVMValueRef[]){to, from, bytes});
 }
 
 void entry_clear(EntryCode *c, LLVMValueRef to, LLVMValueRef bytes) {
-    LLVMTypeRef types[] = {c->m->ptr, c->m->i64};
-    LLVMValueRef arguments[] = {to, bytes};
-    module_call(c->m, c->b, runtime_function(c, "rt_clear", c->m->nothing, 2, types), 2, arguments);
+    memory_call(c, "clear", 2, (LLVMTypeRef[]){c->m->ptr, c->m->i64}, (LLVMValueRef[]){to, bytes});
 }
 
 /* Returns `status` from the entry if it is not MDL_OK. */
@@ -317,7 +324,8 @@ static SizeCode *kernel_sizes(EntryCode *c, const EntryMemory *mem, const Kernel
     SizeCode *s = size_code_new(c->m, c->b, c->sizes->sizes, c->unit->program->sizes, false);
     const SizeName *name = limit->seen->term[0].factor[0]->name;
     LLVMValueRef one = module_i64(c->m, 1), most = module_i64(c->m, name->high);
-    LLVMValueRef offset = LLVMBuildLoad2(c->b, c->m->i32, entry_pointer(c, mem, limit->offset), "");
+    LLVMValueRef at = entry_host(c, entry_pointer(c, mem, limit->offset), module_i64(c->m, 4));
+    LLVMValueRef offset = LLVMBuildLoad2(c->b, c->m->i32, at, "");
     LLVMValueRef seen = LLVMBuildAdd(c->b, LLVMBuildSExt(c->b, offset, c->m->i64, ""), size_code(s, limit->plus), name->name);
     seen = LLVMBuildSelect(c->b, LLVMBuildICmp(c->b, LLVMIntSLT, seen, one, ""), one, seen, "");
     s->names[name->index] = LLVMBuildSelect(c->b, LLVMBuildICmp(c->b, LLVMIntSGT, seen, most, ""), most, seen, "");
@@ -359,17 +367,20 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     }
     LLVMTypeRef thunk_types[] = {m->ptr, m->ptr, m->ptr, m->i64, m->i64};
     const char *name = kernel_name(c->unit, call->function, module);
-    LLVMValueRef thunk = module_function(m, name, module_type(m, m->nothing, 5, thunk_types));
     const Node *n = kernel_place(k);
-    kernel_note(c->unit, name, call->text, n ? n->path : NULL, n ? n->loc : (Loc){NULL, 0, 0});
+    if (!c->unit->device) kernel_note(c->unit, name, call->text, n ? n->path : NULL, n ? n->loc : (Loc){NULL, 0, 0});
     LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
     for (int i = 0; i < call->n_args; i++) {
         LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
     }
-    LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64};
-    LLVMValueRef arguments[] = {c->frame, kernel_info(c, mem, k, call, last), thunk,
-                                array,    size_array(c, sizes, call),         size_code(sizes, call->count)};
-    module_call(m, c->b, runtime_function(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
+    LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64}, thunk = module_type(m, m->nothing, 5, thunk_types);
+    LLVMValueRef info = kernel_info(c, mem, k, call, last), counts = size_array(c, sizes, call), count = size_code(sizes, call->count);
+    if (c->unit->device) {
+        entry_device_call(c, call, scheduler_device_kernel(c->unit->modules[module].scheduler, call->function), info, array, counts, count, thunk);
+    } else {
+        LLVMValueRef arguments[] = {c->frame, info, module_function(m, name, thunk), array, counts, count};
+        module_call(m, c->b, entry_runtime(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
+    }
     if (after) {
         LLVMBuildBr(c->b, after);
         LLVMPositionBuilderAtEnd(c->b, after);
@@ -404,19 +415,19 @@ static void range_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
     LLVMValueRef arguments[] = {c->frame,
                                 module_text(m, c->entry),
                                 module_text(m, e->text ? e->text : "index"),
-                                entry_pointer(c, mem, e->value),
+                                entry_host(c, entry_pointer(c, mem, e->value), entry_bytes(c, t)),
                                 module_i32(m, dtype_code(t->dtype)),
                                 module_i32(m, dtype_bits(t->dtype)),
                                 module_i32(m, t->rank),
                                 dims,
                                 size_code(c->sizes, e->lo),
                                 size_code(c->sizes, e->hi)};
-    return_if(c, module_call(m, c->b, runtime_function(c, "rt_check_range", m->i32, 10, types), 10, arguments));
+    return_if(c, module_call(m, c->b, entry_runtime(c, "rt_check_range", m->i32, 10, types), 10, arguments));
 }
 
 static void assert_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
     Module *m = c->m;
-    LLVMValueRef holds = LLVMBuildLoad2(c->b, m->i8, entry_pointer(c, mem, e->value), "");
+    LLVMValueRef holds = LLVMBuildLoad2(c->b, m->i8, entry_host(c, entry_pointer(c, mem, e->value), module_i64(m, 1)), "");
     LLVMBasicBlockRef fails = entry_block(c, "fails"), goes_on = entry_block(c, "");
     LLVMBuildCondBr(c->b, LLVMBuildICmp(c->b, LLVMIntNE, holds, LLVMConstInt(m->i8, 0, false), ""), goes_on, fails);
     LLVMPositionBuilderAtEnd(c->b, fails);
@@ -435,12 +446,12 @@ static void print_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {
         c->frame, module_text(m, e->text ? e->text : ""), module_null(m), module_i32(m, 0), module_i32(m, 0), module_i64(m, 0)};
     if (e->value) {
         const Type *t = &e->value->type;
-        arguments[2] = entry_pointer(c, mem, e->value);
+        arguments[2] = entry_host(c, entry_pointer(c, mem, e->value), entry_bytes(c, t));
         arguments[3] = module_i32(m, dtype_code(t->dtype));
         arguments[4] = module_i32(m, dtype_bits(t->dtype));
         arguments[5] = size_code(c->sizes, type_count(e->value->graph, t));
     }
-    module_call(m, c->b, runtime_function(c, "rt_print", m->nothing, 6, types), 6, arguments);
+    module_call(m, c->b, entry_runtime(c, "rt_print", m->nothing, 6, types), 6, arguments);
 }
 
 static void check_code(EntryCode *c, const EntryMemory *mem, const Effect *e) {

@@ -49,6 +49,7 @@ typedef struct EntryUnit {
     LIST(LLVMValueRef) floats;
     LIST(const Type *) shape_known;
     LIST(LLVMValueRef) shape_function;
+    bool device; /* kernels run on a device: entry_device.c */
     int kernels; /* kernels called from all entries (not in loops: in the text) */
 } EntryUnit;
 
@@ -91,16 +92,23 @@ typedef struct EntryCode {
     LLVMBuilderRef b;          /* end of the code */
     SizeCode *sizes;           /* at the end of the prologue */
     LLVMValueRef args, counts; /* stack: argument and size arrays of the kernel being called */
+    int cells;                 /* of the device, given out so far */
     bool changed;              /* RtFrame.changed has been set */
 } EntryCode;
 
 LLVMValueRef entry_stack(EntryCode *c, LLVMTypeRef type, int n);           /* stack for n of a type */
 LLVMValueRef entry_pointer(EntryCode *c, const EntryMemory *mem, Node *n); /* address of a stored value or leaf */
 LLVMValueRef entry_bytes(EntryCode *c, const Type *t);                     /* i64 */
+LLVMValueRef entry_host(EntryCode *c, LLVMValueRef p, LLVMValueRef bytes); /* where code of the entry may load what lies at p */
+LLVMValueRef entry_cell(EntryCode *c, LLVMTypeRef type);                   /* memory for one scalar that a kernel stores */
 LLVMValueRef entry_advance(EntryCode *c, LLVMValueRef pointer, LLVMValueRef bytes);
 void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes); /* rt_copy */
 void entry_clear(EntryCode *c, LLVMValueRef to, LLVMValueRef bytes);                   /* rt_clear */
 LLVMBasicBlockRef entry_block(EntryCode *c, const char *name);
+/* The call of a kernel's function: args are pointers, counts its sizes. */
+void entry_device_call(EntryCode *c, const KernelCall *call, int kernel, LLVMValueRef info, LLVMValueRef args, LLVMValueRef sizes, LLVMValueRef count,
+                       LLVMTypeRef thunk);
+LLVMValueRef entry_runtime(EntryCode *c, const char *name, LLVMTypeRef result, int n, LLVMTypeRef *arguments); /* a function of the runtime */
 EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena); /* offsets, in the prologue */
 void entry_plan(EntryCode *c, EntryMemory *mem);                               /* all kernels and copies */
 void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k);

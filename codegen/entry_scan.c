@@ -97,7 +97,7 @@ void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k) {
     for (int j = 0; j < n_moving; j++)
         *moving[j].now = entry_advance(c, moving[j].base, LLVMBuildMul(c->b, t, moving[j].stride, ""));
 
-    if (counts[4]) body->stop = entry_stack(c, m->i8, 1);
+    if (counts[4]) body->stop = entry_cell(c, m->i8);
     entry_plan(c, body);
 
     LLVMValueRef next = LLVMBuildAdd(c->b, i, module_i64(m, 1), "");
@@ -109,7 +109,7 @@ void entry_scan(EntryCode *c, EntryMemory *mem, const Kernel *k) {
         LLVMPositionBuilderAtEnd(c->b, after);
         return;
     }
-    LLVMValueRef stop = LLVMBuildLoad2(c->b, m->i8, body->stop, "");
+    LLVMValueRef stop = LLVMBuildLoad2(c->b, m->i8, entry_host(c, body->stop, module_i64(m, 1)), "");
     LLVMBuildCondBr(c->b, LLVMBuildICmp(c->b, LLVMIntNE, stop, LLVMConstInt(m->i8, 0, false), ""), after, head);
     LLVMPositionBuilderAtEnd(c->b, after);
     LLVMValueRef done = LLVMBuildPhi(c->b, m->i64, "done"), ends[] = {i, next};

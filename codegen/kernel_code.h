@@ -59,6 +59,12 @@ const KernelCall *scheduler_pack(Scheduler *s, const Pack *pack);
 int64_t scheduler_scratch(const Scheduler *s);                  /* most bytes of scratch a function wants */
 int64_t scheduler_shared(const Scheduler *s);                   /* most bytes that the calls of a kernel hand on to each other */
 void scheduler_print_tiles(const Scheduler *s, FILE *f);        /* --emit=tile */
+/* Of a scheduler for a device: its kernels as CUDA C, behind cuda_prelude(); what a launch of KernelCall.function wants; NULL: a routine
+ * of the runtime. */
+const char *scheduler_cuda(const Scheduler *s);
+int scheduler_device_kernel(const Scheduler *s, const char *function); /* its number; -1: a routine */
+const struct CudaKernel *scheduler_cuda_kernels(const Scheduler *s, int *n);
+const struct CudaKernel *scheduler_cuda_kernel(const Scheduler *s, const char *function);
 int scheduler_functions(const Scheduler *s);
 void scheduler_free(Scheduler *s);
 

@@ -3,6 +3,7 @@
  * they work on, or in a random site, share code. */
 #include "codegen/schedule.h"
 #include "codegen/cpu/lower.h"
+#include "codegen/cuda/lower.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@ struct Scheduler {
     Target target;
     const TileTarget *machine;
     LIST(Made) made;
+    bool device;   /* kernels are CUDA C */
+    Text cuda;
+    LIST(CudaKernel) kernels; /* beside made */
     int64_t scratch, shared;
 };
 
@@ -29,6 +33,8 @@ Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target
     s->module = module;
     s->target = *target;
     s->machine = target->machine;
+    s->device = target->device;
+    s->cuda.arena = a;
     return s;
 }
 
@@ -47,6 +53,26 @@ void scheduler_free(Scheduler *s) {
 
 void scheduler_print_tiles(const Scheduler *s, FILE *f) {
     for (int i = 0; i < s->made.n; i++) fprintf(f, "%s%s", i ? "\n" : "", s->made.at[i].whole);
+}
+
+const char *scheduler_cuda(const Scheduler *s) {
+    return s->cuda.n ? s->cuda.at : "";
+}
+
+int scheduler_device_kernel(const Scheduler *s, const char *function) {
+    for (int i = 0; i < s->made.n; i++)
+        if (strcmp(s->made.at[i].thunk, function) == 0) return i;
+    return -1;
+}
+
+const CudaKernel *scheduler_cuda_kernels(const Scheduler *s, int *n) {
+    *n = s->kernels.n;
+    return s->kernels.at;
+}
+
+const CudaKernel *scheduler_cuda_kernel(const Scheduler *s, const char *function) {
+    int i = scheduler_device_kernel(s, function);
+    return i < 0 ? NULL : &s->kernels.at[i];
 }
 
 TileKernel *scheduler_tile(const Scheduler *s, const char *function) {
@@ -97,7 +123,8 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->k = k;
     w->machine = s->machine;
     w->optimize = s->target.optimize > 0;
-    w->by_tiles = s->target.optimize > 1;
+    w->device = s->device;
+    w->by_tiles = s->target.optimize > 1 && !s->device;
     w->kind = kind;
     w->text = kernel_label(w->arena, k, kind);
     w->body.arena = w->arena;
@@ -250,6 +277,15 @@ static const char *printed(const Work *w, const TileKernel *k) {
     return copy;
 }
 
+static void lower_to_cuda(Work *w, TileKernel *k, const char *name, const char *text) {
+    Scheduler *s = w->s;
+    CudaKernel made;
+    const char *error;
+    text_add(&s->cuda, "\n/* %s */\n", w->text);
+    if (!cuda_lower(k, name, &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
+    PUSH(s->arena, s->kernels, made);
+}
+
 static const char *make_function(Work *w) {
     Scheduler *s = w->s;
     const char *key = whole_text(w, "k");
@@ -260,12 +296,13 @@ static const char *make_function(Work *w) {
     TileKernel *k = tile_parse(w->arena, text, NULL, NULL, 0, &error);
     if (!k) bug("%s does not parse: %s\n%s", name, error, text);
     if (!tile_verify(k, s->machine, NULL, &error)) bug("%s\n%s", error, text);
-    if (s->module && !tile_lower(k, s->machine, s->module, name, &error))
+    if (s->device) lower_to_cuda(w, k, name, text);
+    else if (s->module && !tile_lower(k, s->machine, s->module, name, &error))
         bug("%s cannot be lowered: %s\n%s", name, error, text);
-    if (s->module)
+    if (s->module && !s->device)
         LLVMDeleteFunction(LLVMGetNamedFunction(s->module, arena_printf(w->arena, "%s.count", name))); /* the call knows */
     int64_t scratch = tile_scratch(k);
-    if (scratch > s->scratch) s->scratch = scratch;
+    if (scratch > s->scratch && !s->device) s->scratch = scratch;
     Made m = {key, arena_printf(s->arena, "%s.thunk", name), printed(w, k), k};
     PUSH(s->arena, s->made, m);
     return m.thunk;

@@ -25,6 +25,7 @@ typedef struct Work {
     const Kernel *k;
     const TileTarget *machine;
     bool optimize;
+    bool device;      /* for a device */
     bool by_tiles;    /* convolutions may be computed in another way, which rounds otherwise (schedule_winograd.c) */
     const char *kind; /* second part of the function's name: "map" */
     const char *text; /* for people */

@@ -18,6 +18,7 @@
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
 #define SQUARE     8          /* most lanes of a transposed square */
+#define WARPS_WISHED 1024     /* of a device: some for each of its processors */
 #define ROWS_MOST  8          /* of a register tile */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
@@ -34,7 +35,7 @@ static void emit_rows(Contract *c) {
     int64_t low, high, k = 0;
     w->kind = "rows";
     c->mb = 1;
-    c->width = c->sn < 0 ? 1 : 4 * w->machine->lanes;
+    c->width = c->sn < 0 ? 1 : w->device ? c->lanes : 4 * w->machine->lanes;
     c->mq = c->n[GROUP_M] - 1;
     c->nq = c->n[GROUP_N] - 1;
     c->kq = c->n[GROUP_K] - 1;
@@ -155,6 +156,7 @@ static void choose_runs(Contract *c) {
 
 /* The slot that B is, if the plan allows a copy of it; else -1. */
 int contract_packed_slot(const Contract *c) {
+    if (c->w->device) return -1;
     for (int i = 0; i < c->k->packed.n; i++)
         if (c->k->packed.at[i] == c->at_b->base) return c->k->packed_slots.at[i];
     return -1;
@@ -337,6 +339,44 @@ static void emit_panels(Contract *c) {
     template_run(c->t, "panels");
 }
 
+/* ---- devices */
+
+/* The largest tile that leaves enough of them for a device's warps. */
+static void pick_device_tile(Contract *c, int most) {
+    int64_t others = 1;
+    for (int g = 0; g < GROUP_K; g++)
+        for (int i = 0; i < c->n[g]; i++)
+            if (c->symbol[g][i] != c->sm && c->symbol[g][i] != c->sn) others *= contract_estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
+    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512);
+    c->mr = ROWS_MOST;
+    c->nv = most;
+    while (c->nv > 1 && n <= (int64_t)c->lanes * (c->nv - 1)) c->nv--;
+    while (c->mr > 1 && m <= c->mr / 2) c->mr /= 2;
+    while (others * tiles(m, c->mr) * tiles(n, (int64_t)c->nv * c->lanes) < WARPS_WISHED && (c->nv > 1 || c->mr > 4)) {
+        if (c->nv > 1) c->nv /= 2;
+        else c->mr /= 2;
+    }
+}
+
+static void emit_device(Contract *c) {
+    int64_t whole;
+    bool staged = !c->prologue && !contract_contiguous(c->at_b, c->sn) && contract_contiguous(c->at_b, c->sk);
+    pick_device_tile(c, staged ? 2 : 4); /* so much of the buffers of a block's warps is shared memory */
+    c->mb = c->mr;
+    c->width = (int64_t)c->nv * c->lanes;
+    c->mq = c->n[GROUP_M] - 1;
+    c->nq = c->n[GROUP_N] - 1;
+    c->kq = c->n[GROUP_K] - 1;
+    c->n_runs = 1;
+    c->run[0] = c->sk;
+    c->dot_lanes = c->lanes;
+    contract_begin(c);
+    template_number(c->t, "MR", c->mr);
+    template_number(c->t, "staged", staged);
+    template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mr == 0);
+    template_run(c->t, "device");
+}
+
 /* Are there more rows than a few, whatever the sizes that are known only at run time? */
 static bool has_many_rows(const Contract *c) {
     int64_t rows = 1, n;
@@ -398,6 +438,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         w->low = SMALL + 1;
         w->high = INT64_MAX;
     }
-    emit_panels(&c);
+    if (w->device) emit_device(&c);
+    else emit_panels(&c);
     work_finish(w, code);
 }

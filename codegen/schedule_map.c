@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRAIN 4096 /* elements an iteration of the parallel nest should have: some microseconds */
+#define GRAIN 4096 /* TileTarget.grain where it is 0: elements an iteration of the parallel nest should have: some microseconds */
 
 typedef struct Map {
     Work *w;
@@ -44,6 +44,10 @@ typedef struct Map {
 
 static bool is_reduce(const Item *item) {
     return item->n->op == OP_REDUCE;
+}
+
+static int64_t grain(const Map *m) {
+    return m->w->machine->grain ? m->w->machine->grain : GRAIN;
 }
 
 /* ---- indices and items */
@@ -458,8 +462,8 @@ static const char *fill_nest(void *context, const char *const *args) {
             continue;
         }
         int64_t part = 1;
-        if (i == m->n_outer - 1 && !m->columns && !m->chunk && m->inner_elements < GRAIN) {
-            int64_t rows = estimate(sp->symbol[s].n), wish = GRAIN / m->inner_elements;
+        if (i == m->n_outer - 1 && !m->columns && !m->chunk && m->inner_elements < grain(m)) {
+            int64_t rows = estimate(sp->symbol[s].n), wish = grain(m) / m->inner_elements;
             part = part_of(sp->symbol[s].n, wish < rows ? wish : rows, 1);
             blocked = s;
             block = part;
@@ -617,7 +621,7 @@ static void emit(Map *m) {
     if (!rows && m->vector >= 0) {
         int64_t low, high, others = m->inner_elements / estimate(sp->symbol[m->vector].n);
         size_range(sp->symbol[m->vector].n, &low, &high);
-        if (high > 2 * GRAIN / others) m->chunk = part_of(sp->symbol[m->vector].n, GRAIN / others, m->lanes);
+        if (high > 2 * grain(m) / others) m->chunk = part_of(sp->symbol[m->vector].n, grain(m) / others, m->lanes);
     }
     m->t = template_new(&w->body, "rows.tile", HOLES, m);
     template_number(m->t, "PASSES", m->passes + 1);

@@ -7,10 +7,12 @@
  * Each table is written in the order of its C struct; LLVM lays structs out as C does, and struct_check compares the sizes. */
 #include "codegen/tables.h"
 
+#include "codegen/cuda/lower.h"
 #include "codegen/initial.h"
 #include "runtime/runtime.h"
 
 #include <llvm-c/Target.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is being written. */
@@ -477,13 +479,39 @@ static const char *program_name(const Tables *t, int variant) {
     return arena_printf(t->m->arena, "mdl.program.%d", variant);
 }
 
+/* RtDevice: kernels by number, an image for each architecture, and PTX of the least behind them. */
+static LLVMValueRef device_table(Tables *t) {
+    Module *m = t->m;
+    const Target *target = t->options->target;
+    int n_kernels, n_images = target->n_archs + 1;
+    const CudaKernel *k = scheduler_cuda_kernels(t->unit->modules[0].scheduler, &n_kernels);
+    LLVMValueRef *kernels = NEW_ARRAY(m->arena, LLVMValueRef, n_kernels + 1), images[TARGET_ARCHS + 1];
+    for (int i = 0; i < n_kernels; i++)
+        kernels[i] = module_struct(m, 2, (LLVMValueRef[]){module_text(m, k[i].name), module_i64(m, k[i].memory)});
+    for (int i = 0; i < n_images; i++) {
+        const char *arch = target->archs[i < target->n_archs ? i : 0];
+        int kind = i == target->n_archs ? 2 : strchr(arch, 'a') != NULL;
+        LLVMValueRef data = module_external(m, arena_printf(m->arena, "mdl.image.%d", i));
+        images[i] = module_struct(m, 3, (LLVMValueRef[]){module_i32(m, atoi(arch)), module_i32(m, kind), data});
+    }
+    LLVMValueRef fields[] = {module_external(m, "rt_cuda"),
+                             module_external(m, "mdl.programs"),
+                             module_i32(m, n_kernels),
+                             module_i32(m, n_images),
+                             n_kernels ? module_array(m, LLVMTypeOf(kernels[0]), n_kernels, kernels) : module_null(m),
+                             module_array(m, LLVMTypeOf(images[0]), n_images, images)};
+    LLVMValueRef value = module_struct(m, 6, fields);
+    struct_check(m, value, sizeof(RtDevice), "RtDevice");
+    return module_constant(m, value);
+}
+
 static LLVMValueRef program_table(Tables *t, const char *const *data) {
     Module *m = t->m;
     const Program *p = t->program;
     LLVMValueRef *slots = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1),
                  *entries = NEW_ARRAY(m->arena, LLVMValueRef, p->entries.n + 1);
     LLVMValueRef *dims = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1);
-    for (int i = 0; i < p->slots.n; i++) slots[i] = slot_runtime_row(t, i, data[i]);
+    for (int i = 0; i < p->slots.n && !t->unit->device; i++) slots[i] = slot_runtime_row(t, i, data[i]);
     for (int i = 0; i < p->slots.n; i++) dims[i] = shape_function(t->unit, &p->slots.at[i]->type);
     for (int i = 0; i < p->entries.n; i++) entries[i] = entry_runtime_row(t, i);
     int64_t scratch = 0, shared = 0;
@@ -492,20 +520,25 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
         if (scheduler_scratch(s) > scratch) scratch = scheduler_scratch(s);
         if (scheduler_shared(s) > shared) shared = scheduler_shared(s);
     }
+    LLVMValueRef rows = module_null(m); /* initial values are made on the processor: the device's program has that one's rows */
+    if (p->slots.n && t->unit->device) rows = module_external(m, "mdl.slots");
+    else if (p->slots.n) rows = module_array(m, LLVMTypeOf(slots[0]), p->slots.n, slots);
+    if (p->slots.n && !t->unit->device && !t->variant && t->options->target->n_archs) rows = table_named(rows, "mdl.slots");
     LLVMValueRef fields[] = {t->model,
                              module_i32(m, size_inputs(p->sizes)),
                              module_i32(m, p->slots.n),
                              module_i32(m, p->entries.n),
                              t->names,
-                             p->slots.n ? module_array(m, LLVMTypeOf(slots[0]), p->slots.n, slots) : module_null(m),
+                             rows,
                              p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
                              module_i64(m, scratch),
                              module_i64(m, shared),
                              module_i32(m, t->level),
                              module_array(m, m->ptr, p->slots.n, dims),
                              module_i32(m, t->unit->packs.n),
-                             packs_table(t)};
-    LLVMValueRef value = module_struct(m, 13, fields);
+                             packs_table(t),
+                             t->unit->device ? device_table(t) : module_null(m)};
+    LLVMValueRef value = module_struct(m, 14, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;
@@ -517,7 +550,8 @@ static LLVMValueRef programs_table(Tables *t, LLVMValueRef program) {
     int n = t->options->target->variants;
     for (int i = 1; i < n; i++) programs[i] = module_external(t->m, program_name(t, i));
     programs[n] = module_null(t->m);
-    return module_array(t->m, t->m->ptr, n + 1, programs);
+    LLVMValueRef table = module_array(t->m, t->m->ptr, n + 1, programs);
+    return t->options->target->n_archs ? table_named(table, "mdl.programs") : table;
 }
 
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data,

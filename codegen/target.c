@@ -92,7 +92,7 @@ int target_native_level(void) {
 }
 
 /* The levels of x86-64 that there are kernels for, each a target too. The last two differ in products of codes and of bf16 only. */
-static const char *const levels[TARGET_VARIANTS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
+static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
 enum { PLAIN = 3, CODES, PAIRS }; /* how many of them there are for a program */
 
 /* As many of the levels as this processor runs. */
@@ -104,20 +104,61 @@ static int native_levels(void) {
 
 const char *target_native_machine(void) { return levels[native_levels() - 1]; }
 
-bool target_find(const char *name, int optimize, Target *t) {
+static bool processor_find(const char *name, int optimize, Target *t) {
     bool native = !name || !strcmp(name, "native") || !strcmp(name, "cpu");
     if (native) name = levels[target_native_level() - 2];
     for (int i = 0; i < TARGETS; i++) {
         if (strcmp(name, targets[i].name)) continue;
         const TileTarget *machine = tile_target(targets[i].machine);
         if (!machine) bug("no machine %s", targets[i].machine);
-        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native};
+        *t = (Target){.name = targets[i].name, .platform = targets[i].platform, .machine = machine, .level = targets[i].level,
+                      .variants = 1, .optimize = optimize, .native = native};
         if (strcmp(name, x86_64.name)) return true;
         t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
         t->variants = PLAIN;
         return true;
     }
     return false;
+}
+
+/* What NVRTC compiles for (CUDA.md): compute capabilities, with the suffix of what runs on that one alone. */
+static const char *const archs[] = {"75",  "80",  "86",  "87",   "88",   "89",   "90",  "90a", "100",
+                                    "100a", "103", "103a", "110", "110a", "120", "120a", "121", "121a"};
+
+/* "cuda:sm_90a" among the first n characters. */
+static bool arch_find(const char *word, size_t n, Target *t) {
+    static const char prefix[] = "cuda:sm_";
+    size_t skip = sizeof prefix - 1;
+    if (n <= skip || strncmp(word, prefix, skip) || t->n_archs == TARGET_ARCHS) return false;
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        if (strlen(archs[i]) != n - skip || strncmp(word + skip, archs[i], n - skip)) continue;
+        for (int k = 0; k < t->n_archs; k++)
+            if (t->archs[k] == archs[i]) return true;
+        t->archs[t->n_archs++] = archs[i];
+        return true;
+    }
+    return false;
+}
+
+bool target_find(const char *name, int optimize, Target *t) {
+    if (!name || !strstr(name, "cuda:")) return processor_find(name, optimize, t);
+    Target devices = {.n_archs = 0};
+    char processor[64] = "native";
+    for (const char *word = name;;) {
+        size_t n = strcspn(word, ",");
+        if (!arch_find(word, n, &devices)) {
+            if (n >= sizeof processor || !strncmp(word, "cuda:", 5)) return false;
+            memcpy(processor, word, n);
+            processor[n] = 0;
+        }
+        if (!word[n]) break;
+        word += n + 1;
+    }
+    if (!processor_find(processor, optimize, t) || t->platform != &x86_64) return false;
+    t->n_archs = devices.n_archs;
+    memcpy(t->archs, devices.archs, sizeof t->archs);
+    t->variants++;
+    return true;
 }
 
 /* As many of the levels as its products may want. */
@@ -142,24 +183,34 @@ void target_fit(Target *t, const Program *p) {
         if (own > wanted) wanted = own;
     }
     if (wanted == PLAIN) return;
-    if (t->variants > 1) {
+    int devices = t->n_archs > 0;
+    if (t->variants - devices > 1) {
         t->name = all[wanted - CODES];
-        t->variants = wanted;
+        t->variants = wanted + devices;
     } else if (t->native && here > PLAIN) {
         const char *name = levels[(wanted < here ? wanted : here) - 1];
-        if (!target_find(name, t->optimize, t)) bug("no target %s", name);
+        Target own;
+        if (!processor_find(name, t->optimize, &own)) bug("no target %s", name);
+        t->name = own.name;
+        t->machine = own.machine;
+        t->level = own.level;
     }
 }
 
 Target target_variant(const Target *t, int i) {
     Target one = *t;
-    if (t->variants > 1 && !target_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
+    bool device = t->n_archs && i == t->variants - 1;
+    if (t->variants - (t->n_archs > 0) > 1 && !device && !processor_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
+    if (!device) return one;
+    one.machine = tile_target("cuda");
+    if (!one.machine) bug("no machine cuda");
+    one.device = true;
+    one.level = 0;
     return one;
 }
 
 const char *target_names(Arena *arena) {
     const char *text = "native";
-    for (int i = 0; i < TARGETS; i++)
-        text = arena_printf(arena, "%s%s%s", text, i + 1 < TARGETS ? ", " : " and ", targets[i].name);
-    return text;
+    for (int i = 0; i < TARGETS; i++) text = arena_printf(arena, "%s, %s", text, targets[i].name);
+    return arena_printf(arena, "%s and cuda:sm_80 to sm_121", text);
 }

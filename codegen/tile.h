@@ -236,6 +236,7 @@ typedef struct TileTarget {
     bool avx512;              /* masks cost nothing, and x86-64-v4's instructions */
     bool pairs;               /* an instruction adds up bf16 * bf16 of two neighbours */
     int dots;                 /* 4: one instruction adds up u8 * i8 of four neighbours; 2: i16 * i16 of two; 1: none does */
+    int grain;                /* elements of a map that an iteration should have; 0: some microseconds of a thread of a processor */
 } TileTarget;
 extern const TileTarget tile_targets[];          /* x86-64-v4+bf16, x86-64-v4+vnni, x86-64-v4, x86-64-v3, x86-64-v2, then others; then name NULL */
 const TileTarget *tile_target(const char *name); /* NULL: unknown */

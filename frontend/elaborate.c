@@ -423,11 +423,15 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
         el->program->run_json = arena_printf(el->arena, "%s}", json);
         return;
     }
+    const char *arch = NULL;
+    bool cuda = false;
     for (int i = 0; i < it->n; i++) {
         const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
         const char *what = arena_printf(el->arena, "%s { %s = %s; }", it->text, q->text, ast_text(el->arena, value));
         Value v = ev(el, value, env);
-        if (!strcmp(q->text, "device") && !(v.kind == V_STR && !strcmp(v.text, "cpu")))
+        bool device = !strcmp(q->text, "device") && v.kind == V_STR;
+        if (device && !strcmp(v.text, "cuda")) cuda = true;
+        else if (!strcmp(q->text, "device") && !(device && !strcmp(v.text, "cpu")))
             not_yet(el, value, arena_printf(el->arena, "`%s`", what));
         if (!strcmp(q->text, "memory")) not_yet(el, value, arena_printf(el->arena, "`%s`", what));
         if (strcmp(q->text, "arch")) continue;
@@ -435,8 +439,10 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
             fault(el, value, 105, "`arch` is a string");
             fault_throw(el);
         }
-        el->program->target = v.text;
+        arch = v.text;
     }
+    if (cuda) arch = arena_printf(el->arena, "cuda:%s", arch ? arch : "sm_80"); /* the oldest that all since run */
+    if (arch) el->program->target = arch;
 }
 
 static void read_items(Elab *el, const Ast *items, Env *env, bool imported);

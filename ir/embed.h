@@ -13,7 +13,8 @@ typedef struct Embedded {
 extern const Embedded embedded_std[];     /* frontend/std/ *.mdl */
 extern const Embedded embedded_pages[];   /* frontend/explain/ *.md */
 extern const Embedded embedded_tile[];    /* codegen/ *.tile and codegen/cpu/ *.tile */
-extern const Embedded embedded_runtime[]; /* two a target: runtime-TARGET.o, runtime-core-TARGET.o; every artifact is linked with one of them */
+extern const Embedded embedded_cuda[];    /* one: prelude.cu */
+extern const Embedded embedded_runtime[]; /* two a target: runtime-TARGET.o, runtime-core-TARGET.o; runtime-device-x86-64.o, the first with cuda/; every artifact is linked with one of them */
 extern const Embedded embedded_header[];  /* one: mdl.h */
 
 #endif

@@ -63,6 +63,7 @@ struct mdl_session {
     char *memory;           /* the caller's memory: a rising mark, nothing is given back; NULL: the system's */
     size_t memory_bytes, memory_used; /* the bytes fall while a call has borrowed some at the end */
     size_t memory_floor;    /* what lies above is caches: a reset goes back to here */
+    struct RtDeviceState *device; /* NULL: the program is the processor's */
     RtNote *notes;
     RtCount *counts;
     int n_counts, cap_counts;
@@ -91,12 +92,33 @@ void rt_leave(mdl_session *s);
 const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
 int rt_open_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for error(NULL) */
 
+const RtProgram *rt_choose_processor(const RtProgram *const *programs); /* the best that this processor runs */
 int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run and MDL_CPU allows; 5: v4 with AVX512_VNNI; 0: no x86-64; -1: MDL_CPU is no level */
 const char *rt_cpu_name(int level); /* "x86-64-v3"; of 0..6 */
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
 int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
 void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args); /* sets f->nan */
+
+/* ---- cuda/: what a session does with a device; linked where a program has one */
+typedef struct RtDeviceRuntime {
+    /* The program itself, or, with a note, that of the processor. NULL, and said: the caller asks for a device, and there is none. */
+    const RtProgram *(*choose)(const RtProgram *p, const mdl_options *o);
+    int (*open)(mdl_session *s);                        /* sets s->device */
+    void (*close)(mdl_session *s);
+    int (*enter)(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* inputs and slots go there; the frame then points there */
+    int (*leave)(RtFrame *f, const RtEntry *e, const mdl_entry *entry, char *const *outputs, int code); /* outputs come back */
+    int (*read)(mdl_session *s, int slot);              /* the session's memory of a slot has the value that the device's has */
+    void (*written)(mdl_session *s, int slot);          /* .. has a newer one, or is gone */
+} RtDeviceRuntime;
+/* NULL in a runtime that knows no devices, whose code for them then goes away. */
+#ifdef RT_DEVICES
+static inline const RtDevice *rt_device(const RtProgram *p) { return p->device; }
+#else
+static inline const RtDevice *rt_device(const RtProgram *p) { return (void)p, (const RtDevice *)0; }
+#endif
+int rt_slot_read(mdl_session *s, int slot);     /* core/slots.c: before the session's memory of a slot is read */
+void rt_slot_written(mdl_session *s, int slot); /* .. before it is written, or goes */
 
 /* ---- core/call.c, slots.c, packs.c */
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */

@@ -86,6 +86,42 @@ typedef struct RtEntry {
     const int32_t *reset;
 } RtEntry;
 
+/* ---- a device beside the processor: a program of its own, whose kernels run there. The code of its entries is the processor's: it computes
+ * sizes and addresses, and calls these instead of rt_parallel, rt_copy and rt_clear. Addresses are the device's but those of scalars that
+ * the entry has (constants, sizes, the random counter) and of constant tensors: what does not lie in the device's memory is brought there. */
+
+typedef struct RtDeviceKernel {
+    const char *name;
+    int64_t memory;             /* bytes a warp, of the device's scratch */
+} RtDeviceKernel;
+
+typedef struct RtDeviceImage {
+    int32_t arch;               /* 90: of sm_90 */
+    int32_t kind;               /* 0: machine code for its generation from there on, 1: for this one alone (90a), 2: PTX for all from there on */
+    const int64_t *data;        /* the number of bytes, and these */
+} RtDeviceImage;
+
+struct RtProgram;
+typedef struct RtDevice {
+    const struct RtDeviceRuntime *runtime; /* &rt_cuda */
+    const struct RtProgram *const *programs; /* of the artifact: the processor's, the least first, the device's, NULL */
+    int32_t n_kernels, n_images;
+    const RtDeviceKernel *kernels;
+    const RtDeviceImage *images;
+} RtDevice;
+
+extern const struct RtDeviceRuntime rt_cuda;
+/* bytes: of each argument, which is where it lies; kernel: its number in RtDevice.kernels; count: iterations. */
+void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+                   const int64_t *sizes, int64_t count);
+/* A routine of the runtime: on the processor, with what it reads brought there, and its last argument back. */
+void rt_device_routine(RtFrame *f, const RtKernel *k, RtThunk *thunk, int32_t n_args, void *const *args, const int64_t *bytes, const int64_t *sizes,
+                       int64_t count);
+void rt_device_copy(RtFrame *f, void *to, const void *from, int64_t bytes);
+void rt_device_clear(RtFrame *f, void *to, int64_t bytes);
+const void *rt_device_host(RtFrame *f, const void *p, int64_t bytes); /* the same bytes where the processor reads them, until the next of such calls */
+char *rt_device_cell(RtFrame *f, int32_t i); /* 64 bytes of the device's memory */
+
 typedef struct RtSizeRange {
     int64_t low, high;          /* high INT64_MAX: none */
 } RtSizeRange;
@@ -102,6 +138,7 @@ typedef struct RtProgram {
     RtShapeFunction *const *slot_dims;
     int32_t n_packs;
     const RtPack *packs;
+    const RtDevice *device;     /* NULL: kernels run on the processor */
 } RtProgram;
 
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
@@ -129,8 +166,8 @@ void rt_categorical_f32(void *const *args, const int64_t *sizes, char *scratch, 
                                                                                                     out i32[rows] */
 void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1); /* sizes = {outer, n, inner, from_end}: x, out */
 
-/* Of an artifact's programs for several processors, the least first, then NULL: the best one that this processor runs and that MDL_CPU
- * allows. */
+/* Of an artifact's programs for several processors, the least first, then NULL: the one for a device, if there is one, else the best one
+ * that this processor runs and that MDL_CPU allows. */
 const RtProgram *rt_choose(const RtProgram *const *programs);
 
 /* ---- what the runtime implements for the model's table */

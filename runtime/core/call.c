@@ -21,10 +21,11 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     if (s->broken && (s->broken == 2 || e->n_touched))
         return rt_fail(s, MDL_BROKEN, "%s: an earlier call failed after it had begun to change %s: %s first", name,
                        s->broken == 2 ? "weights" : "caches", s->broken == 2 ? "load a checkpoint" : "reset the session");
+    const RtDeviceRuntime *device = rt_device(s->program) ? rt_device(s->program)->runtime : NULL;
     int code = rt_packs_need(s, e, sizes);
     if (!code) code = rt_slots_touch(s, e, name, sizes);
     for (int i = 0; i < e->n_stored && !code; i++) code = rt_slot_own(s, e->stored[i]);
-    if (!code) code = rt_arena_need(s, e->arena(sizes));
+    if (!code && !device) code = rt_arena_need(s, e->arena(sizes));
     if (code) return code;
     uint64_t step = s->steps[index];
     RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .packs = s->packs, .arena = s->arena,
@@ -32,7 +33,9 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)},
                  .numbers = (s->flags & MDL_CHECK_NUMBERS) || s->watch};
     code = s->flags & MDL_CHECK_NUMBERS ? rt_check_inputs(&f, e, &s->model->entries[index]) : MDL_OK;
+    if (!code && device) code = device->enter(&f, e, &s->model->entries[index]);
     if (!code) code = e->run(&f);
+    if (device) code = device->leave(&f, e, &s->model->entries[index], outputs, code);
     if (f.nan) code = rt_fail(s, MDL_NUMBER, "%s: first NaN %s %s%s%s%s", name, *f.nan->path ? "in" : "at", f.nan->path, *f.nan->path ? " (" : "",
                               *f.nan->source ? f.nan->source : f.nan->name, *f.nan->path ? ")" : "");
     if (!code) {

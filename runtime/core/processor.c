@@ -44,9 +44,15 @@ int rt_cpu_level(void) {
 }
 
 const RtProgram *rt_choose(const RtProgram *const *programs) {
+    for (const RtProgram *const *p = programs; *p; p++)
+        if (rt_device(*p)) return *p; /* whether there is one shows when a session opens */
+    return rt_choose_processor(programs);
+}
+
+const RtProgram *rt_choose_processor(const RtProgram *const *programs) {
     int level = rt_cpu_level();
     const RtProgram *best = *programs;
     for (; *programs; programs++)
-        if ((*programs)->cpu_level <= level) best = *programs;
+        if (!rt_device(*programs) && (*programs)->cpu_level <= level) best = *programs;
     return best;
 }

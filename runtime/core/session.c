@@ -77,11 +77,12 @@ static int open_threads(mdl_session *s, const mdl_options *o) {
         s->pool = rt_host_pool(s->threads);
         if (!s->pool) return rt_fail(s, MDL_MEMORY, "the system refused to start %d threads", s->threads);
     }
-    s->scratch_stride = (s->program->scratch + 4095) / 4096 * 4096 + RT_ALIGN; /* no two threads share a cache set pattern exactly */
+    const RtProgram *here = rt_device(s->program) ? s->program->device->programs[0] : s->program; /* makes initial values */
+    s->scratch_stride = (here->scratch + 4095) / 4096 * 4096 + RT_ALIGN; /* no two threads share a cache set pattern exactly */
     s->scratch = rt_alloc(s, s->scratch_stride * s->threads);
-    s->shared = s->program->shared ? rt_alloc(s, s->program->shared) : NULL;
+    s->shared = here->shared ? rt_alloc(s, here->shared) : NULL;
     s->parts = rt_alloc(s, (int64_t)sizeof *s->parts * s->threads);
-    return s->scratch && s->parts && (s->shared || !s->program->shared) ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
+    return s->scratch && s->parts && (s->shared || !here->shared) ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
 }
 
 static int open_tables(mdl_session *s) {
@@ -112,7 +113,7 @@ static int check_options(const RtProgram *p, const mdl_options *o) {
     if (rt_cpu_level() < p->cpu_level)
         return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, rt_cpu_name(p->cpu_level),
                               rt_cpu_name(rt_cpu_level()), rt_cpu_level() < 2 ? "" : "; compile with --target=x86-64");
-    if (o->device.type > 1) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
+    if (o->device.type > 1 && !rt_device(p)) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
     if ((o->flags & MDL_PROFILE || o->trace) && rt_host_now() < 0)
         return rt_open_failed(MDL_ARGUMENT, "%s wants a clock, and this artifact has none: it was compiled with --runtime=core", o->trace ? "a trace" : "MDL_PROFILE");
     if (o->memory && (uintptr_t)o->memory % RT_ALIGN)
@@ -146,12 +147,14 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
     if (!out) return rt_open_failed(MDL_ARGUMENT, "open: no place to put the session");
     *out = NULL;
     if (options) memcpy(&o, options, options->size && options->size < sizeof o ? options->size : sizeof o);
+    if (rt_device(p) && !(p = p->device->runtime->choose(p, &o))) return MDL_DEVICE;
     int code = check_options(p, &o);
     if (code) return code;
     mdl_session *s = session_new(p, &o);
     if (!s) return rt_open_failed(MDL_MEMORY, "no memory for a session%s", o.memory ? "" : "; mdl_options can bring it");
     code = open_tables(s);
     if (!code) code = open_threads(s, &o);
+    if (!code && rt_device(p)) code = p->device->runtime->open(s);
     if (!code) code = rt_slots_open(s);
     if (!code && o.weights) code = rt_load(s, o.weights);
     if (code) {
@@ -166,6 +169,7 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
 
 void rt_close(mdl_session *s) {
     if (!s) return;
+    if (rt_device(s->program) && s->device) s->program->device->runtime->close(s);
     rt_host_pool_free(s->pool);
     for (int i = 0; s->slots && s->owned && i < s->program->n_slots; i++)
         if (s->owned[i]) rt_release(s, s->slots[i]);

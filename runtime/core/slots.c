@@ -7,6 +7,16 @@ int rt_slot_find(const mdl_session *s, const char *path) {
     return -1;
 }
 
+int rt_slot_read(mdl_session *s, int slot) {
+    const RtDevice *d = rt_device(s->program);
+    return d && s->device ? d->runtime->read(s, slot) : MDL_OK;
+}
+
+void rt_slot_written(mdl_session *s, int slot) {
+    const RtDevice *d = rt_device(s->program);
+    if (d && s->device) d->runtime->written(s, slot);
+}
+
 int64_t rt_slot_bytes(const mdl_session *s, int slot) {
     const mdl_value *v = s->program->slots[slot].value;
     int width = v->dtype.code == 6 ? 1 : v->dtype.bits / 8;
@@ -42,6 +52,7 @@ int rt_slot_own(mdl_session *s, int slot) {
 int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
     const RtSlot *r = &s->program->slots[slot];
     s->program->slot_dims[slot](sizes, s->dims[slot]);
+    rt_slot_written(s, slot);
     if (r->data) {
         s->slots[slot] = (char *)(uintptr_t)r->data; /* never written: rt_slot_own comes before every store */
         s->owned[slot] = false;
@@ -110,6 +121,7 @@ int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const in
 }
 
 static void cache_forget(mdl_session *s, int slot) {
+    rt_slot_written(s, slot);
     if (s->owned[slot] && s->memory) {
         s->spare[slot] = s->slots[slot];
         s->spare_bytes[slot] = rt_slot_bytes(s, slot);
@@ -192,6 +204,7 @@ int rt_get(mdl_session *s, const char *path, mdl_tensor *t) {
         else t->shape = s->dims[slot];
     } else if (!code) {
         code = check_same(s, "get", slot, t);
+        if (!code) code = rt_slot_read(s, slot);
         if (!code) memcpy((char *)t->data + t->offset, s->slots[slot], (size_t)rt_slot_bytes(s, slot));
     }
     rt_leave(s);
@@ -205,6 +218,7 @@ int rt_set(mdl_session *s, const char *path, const mdl_tensor *t) {
     if (!code && !t->data) code = rt_fail(s, MDL_ARGUMENT, "set: %s has no data", path);
     if (!code) code = check_same(s, "set", slot, t);
     if (!code) code = rt_slot_own(s, slot);
+    if (!code) rt_slot_written(s, slot);
     if (!code) memcpy(s->slots[slot], (const char *)t->data + t->offset, (size_t)rt_slot_bytes(s, slot));
     rt_leave(s);
     return code;

@@ -141,7 +141,7 @@ int rt_load(mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
-        if (found[i]) st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype), bytes + f.data + found[i]->begin, found[i]);
+        if (found[i]) rt_slot_written(s, i), st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype), bytes + f.data + found[i]->begin, found[i]);
     if (!code) {
         load_metadata(s, &f);
         s->broken = 0;
@@ -295,6 +295,8 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
     int code = MDL_OK;
     if (s->broken == 2) code = rt_fail(s, MDL_BROKEN, "save: an earlier call failed after it had begun to change weights: load a checkpoint first");
     Text header = {0};
+    for (int i = 0; i < s->program->n_slots && !code; i++)
+        if (is_saved(s, i, optimizer != 0)) code = rt_slot_read(s, i);
     if (!code) {
         header_metadata(&header, s);
         header_tensors(&header, s, optimizer != 0);

@@ -1,8 +1,8 @@
-/* harness.c -- see harness.h. */
+/* harness.c -- see harness.h. DEVICE=1: whatever a test asked for, kernels run on the emulated device. */
 #include "tests/schedule/harness.h"
 
 #include "tests/passes/graphs.h"
-
+#include "tests/schedule/device.h"
 #include "tests/seen.h"
 #include "codegen/cpu/lower.h"
 #include "codegen/schedule.h"
@@ -41,6 +41,7 @@ typedef struct Run {
     LIST(PackMemory) packs;
     PackMemory *making; /* whose kernel is running */
     LLVMOrcLLJITRef jit;
+    Device *device;
     char *scratch, *shared;
     bool like; /* the kernel called a function that is counted */
     const char *name;
@@ -51,6 +52,12 @@ Target harness_target(int level, int optimize) {
     Target target;
     if (!target_find(name[level], optimize, &target)) abort();
     return target;
+}
+
+Target harness_device(int optimize) {
+    Target target;
+    if (!target_find("cuda:sm_80", optimize, &target)) abort();
+    return target_variant(&target, target.variants - 1);
 }
 
 bool harness_can_run(int level) {
@@ -219,6 +226,21 @@ static RtThunk *routine(const char *name) {
     return NULL;
 }
 
+/* What the argument has in memory, 0: it is not written. */
+static size_t argument_bytes(const Run *r, const KernelArg *a) {
+    if (a->kind == ARG_PACK && !a->pack) return (size_t)r->making->pack->bytes;
+    if (a->kind == ARG_SHARED) return (size_t)scheduler_shared(r->s);
+    if (a->kind != ARG_VALUE) return 0;
+    Place p = r->p->places[a->node->id];
+    return p.kind == PLACE_DATA || p.kind == PLACE_NONE ? 0 : r->memory[p.kind][p.index].bytes;
+}
+
+static bool run_on_device(Run *r, const KernelCall *c, void *const *args, const int64_t *sizes, int64_t count) {
+    size_t *bytes = NEW_ARRAY(r->arena, size_t, c->n_args + 1);
+    for (int i = 0; i < c->n_args; i++) bytes[i] = argument_bytes(r, &c->args[i]);
+    return device_run(r->device, c, args, bytes, sizes, count);
+}
+
 static bool run_call(Run *r, const KernelCall *c) {
     if (c->when) {
         int64_t v = size_of(r, c->when);
@@ -251,6 +273,7 @@ static bool run_call(Run *r, const KernelCall *c) {
         printf("%s: %s\n", c->function, error);
         return false;
     }
+    if (r->h->mode == BY_DEVICE) return run_on_device(r, c, args, sizes, count);
     LLVMOrcExecutorAddress at;
     LLVMErrorRef e = LLVMOrcLLJITLookup(r->jit, &at, c->function);
     if (e) bug("%s", LLVMGetErrorMessage(e));
@@ -384,6 +407,7 @@ static void generate(Run *r) {
         if (k->kind <= KERNEL_ROUTINE) r->code[k->index] = scheduler_kernel(r->s, r->p, k);
         if (r->code[k->index]) packs_find(r, r->code[k->index]);
     }
+    if (r->h->mode == BY_DEVICE) r->device = device_new(r->arena, r->s);
     if (!emit) return;
     const char *error, *bytes;
     size_t n;
@@ -418,6 +442,10 @@ static void generate(Run *r) {
 bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval *values, int plan_level, const char *name) {
     Arena *a = arena_new();
     Diag *d = diag_new();
+    if (getenv("DEVICE")) {
+        h->mode = BY_DEVICE;
+        h->target = harness_device(h->target.optimize);
+    }
     Run r = {.h = h, .arena = a, .e = *values, .name = name};
     r.e.arena = a;
     r.p = plan_entry(a, e->graph, &(PlanOptions){.level = plan_level}, d);
@@ -441,6 +469,7 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
             ok = run_kernel(&r, r.p->kernels.at[i]);
             if (h->time) time_kernel(&r, r.p->kernels.at[i]);
         }
+    device_free(r.device);
     if (r.jit) {
         LLVMErrorRef error = LLVMOrcDisposeLLJIT(r.jit);
         if (error) bug("%s", LLVMGetErrorMessage(error));

@@ -7,7 +7,7 @@
 #include "ir/eval.h"
 #include "passes/passes.h"
 
-typedef enum { BY_TILE, BY_CODE } HarnessMode; /* the tile interpreter, or lowered code in this process */
+typedef enum { BY_TILE, BY_CODE, BY_DEVICE } HarnessMode; /* the tile interpreter, lowered code in this process, CUDA C in the emulator */
 
 typedef struct Harness {
     HarnessMode mode;
@@ -25,6 +25,7 @@ typedef struct Harness {
 } Harness;
 
 Target harness_target(int level, int optimize); /* x86-64-v<level>; 5: x86-64-v4+vnni; 6: x86-64-v4+bf16 */
+Target harness_device(int optimize);            /* an NVIDIA device */
 bool harness_can_run(int level);                /* this machine has the instructions */
 /* Plans and runs entry e of a program that went through the passes. False: what differs was printed. */
 bool harness_run(Harness *h, const Program *p, const Entry *e, const Eval *values, int plan_level, const char *name);

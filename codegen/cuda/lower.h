@@ -1,0 +1,32 @@
+/* lower.h -- tile IR to CUDA C: the text that NVRTC compiles for a device and a C compiler for the emulator of the tests.
+ *
+ * A warp runs the iterations of the parallel nest one after another, as a thread of the processor does, and its 32 threads are
+ * the lanes of the vectors: a schedule for a machine of 32 lanes is a schedule for a warp. Loads and stores of neighbouring
+ * lanes are one transaction, hadd and its like are shuffles in the interpreter's order, scalars are the same in all threads,
+ * and no branch parts them. Memory that lanes hand to each other is behind nt_sync. Iterations are independent (tile_verify
+ * proves it), so warps need nothing of each other, and results depend neither on the grid nor on the order of anything.
+ *
+ *   NAME(buffers and scalars, by pointer, in the order of declaration; sizes, as i64; memory)
+ *
+ * with a block of CUDA_THREADS threads and any number of blocks; memory: CudaKernel.memory bytes a warp, of all warps of the
+ * grid one after another. */
+#ifndef CODEGEN_CUDA_LOWER_H
+#define CODEGEN_CUDA_LOWER_H
+#include "codegen/text.h"
+#include "codegen/tile.h"
+
+enum { CUDA_THREADS = 128, CUDA_WARPS = CUDA_THREADS / 32, CUDA_SHARED_MOST = 48 << 10 /* without asking for more */ };
+
+typedef struct CudaKernel {
+    const char *name;
+    int64_t memory; /* bytes a warp, of device memory: what the kernel's buffers take, where they are too large to be shared */
+    int64_t shared; /* bytes of a block's shared memory; one of the two is 0 */
+} CudaKernel;
+
+/* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". false and
+ * *error (in its arena) when something has no lowering. */
+bool cuda_lower(TileKernel *k, const char *name, Text *text, CudaKernel *made, const char **error);
+
+const char *cuda_prelude(void); /* what every file of kernels begins with */
+
+#endif

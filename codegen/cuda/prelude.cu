@@ -1,0 +1,472 @@
+/* prelude.cu -- what stands before every kernel that codegen/cuda writes: types, the arithmetic of the tile IR, what crosses the
+ * lanes of a warp. NVRTC has no headers of CUDA inside, and none is used. The text is C and CUDA C++ at once: with NT_EMULATOR a
+ * C compiler takes it (tests/cuda/emulator.h says what a thread is there), so that the very text which runs on a device runs on
+ * a processor.
+ *
+ * A vector of n lanes lies across a warp: thread t holds lane t % n. A scalar is the same in all 32 threads. Every thread
+ * computes what the processor's code computes for its lane, operation by operation (codegen/cpu/lower_math.c has the
+ * explanations of the functions), so results do not depend on where they are computed; compile with --fmad=false. */
+#ifdef NT_EMULATOR
+#include "tests/cuda/emulator.h"
+#else
+#define NT_DEVICE static __device__ __forceinline__
+#define NT_KERNEL(name) extern "C" __global__ void __launch_bounds__(128) name
+#define NT_SHARED(name, bytes) __shared__ __align__(64) char name[bytes]
+#define NT_RESTRICT __restrict__
+NT_DEVICE unsigned nt_shuffle(unsigned x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
+NT_DEVICE void nt_sync(void) { __syncwarp(); }
+NT_DEVICE unsigned nt_bits_f32(float x) { return __float_as_uint(x); }
+NT_DEVICE float nt_float_bits(unsigned x) { return __uint_as_float(x); }
+NT_DEVICE long long nt_bits_f64(double x) { return __double_as_longlong(x); }
+NT_DEVICE double nt_double_bits(long long x) { return __longlong_as_double(x); }
+NT_DEVICE float nt_fma_f32(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+NT_DEVICE double nt_fma_f64(double a, double b, double c) { return __fma_rn(a, b, c); }
+NT_DEVICE float nt_root_f32(float x) { return __fsqrt_rn(x); }
+NT_DEVICE double nt_root_f64(double x) { return __dsqrt_rn(x); }
+NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return __umulhi(a, b); }
+#endif
+typedef long long nt_i64;
+typedef unsigned long long nt_u64;
+typedef unsigned short nt_u16;
+#define NT_WARPS 4 /* of a block */
+#define NT_WARP_OF(lane, warp, warps)                                                                                          \
+    const int lane = (int)(threadIdx.x & 31);                                                                                  \
+    const unsigned warp = blockIdx.x * NT_WARPS + (threadIdx.x >> 5), warps = gridDim.x * NT_WARPS
+#define NT_INF_F32 nt_float_bits(0x7f800000u)
+#define NT_NAN_F32 nt_float_bits(0x7fc00000u)
+#define NT_INF_F64 nt_double_bits(0x7ff0000000000000LL)
+#define NT_NAN_F64 nt_double_bits(0x7ff8000000000000LL)
+
+/* ---- integers: wrapping; division rounds down and gives 0 by zero; shifts modulo the width */
+
+#define NT_INTEGER(s, T, U, bits)                                                                                              \
+    NT_DEVICE T nt_add_##s(T a, T b) { return (T)((U)a + (U)b); }                                                              \
+    NT_DEVICE T nt_sub_##s(T a, T b) { return (T)((U)a - (U)b); }                                                              \
+    NT_DEVICE T nt_mul_##s(T a, T b) { return (T)((U)a * (U)b); }                                                              \
+    NT_DEVICE T nt_fma_##s(T a, T b, T c) { return (T)((U)a * (U)b + (U)c); }                                                  \
+    NT_DEVICE T nt_neg_##s(T a) { return (T)((U)0 - (U)a); }                                                                   \
+    NT_DEVICE T nt_min_##s(T a, T b) { return a < b ? a : b; }                                                                 \
+    NT_DEVICE T nt_max_##s(T a, T b) { return a > b ? a : b; }                                                                 \
+    NT_DEVICE T nt_min_fast_##s(T a, T b) { return a < b ? a : b; }                                                            \
+    NT_DEVICE T nt_max_fast_##s(T a, T b) { return a > b ? a : b; }                                                            \
+    NT_DEVICE T nt_and_##s(T a, T b) { return (T)(a & b); }                                                                    \
+    NT_DEVICE T nt_or_##s(T a, T b) { return (T)(a | b); }                                                                     \
+    NT_DEVICE T nt_xor_##s(T a, T b) { return (T)(a ^ b); }                                                                    \
+    NT_DEVICE T nt_not_##s(T a) { return (T)~a; }                                                                              \
+    NT_DEVICE T nt_shl_##s(T a, T b) { return (T)((U)a << ((U)b & (bits - 1))); }                                              \
+    NT_DEVICE T nt_shr_##s(T a, T b) { return (T)(a >> ((U)b & (bits - 1))); }
+#define NT_SIGNED(s, T, U, bits)                                                                                               \
+    NT_INTEGER(s, T, U, bits)                                                                                                  \
+    NT_DEVICE T nt_abs_##s(T a) { return a < 0 ? (T)((U)0 - (U)a) : a; }                                                       \
+    NT_DEVICE T nt_sign_##s(T a) { return (T)((a > 0) - (a < 0)); }                                                            \
+    NT_DEVICE T nt_relu_##s(T a) { return a > 0 ? a : (T)0; }                                                                  \
+    NT_DEVICE T nt_div_##s(T a, T b) {                                                                                         \
+        if (b == 0) return 0;                                                                                                  \
+        if (b == -1) return (T)((U)0 - (U)a);                                                                                  \
+        const T q = (T)(a / b), r = (T)(a % b);                                                                                \
+        return r != 0 && (r < 0) != (b < 0) ? (T)(q - 1) : q;                                                                  \
+    }                                                                                                                          \
+    NT_DEVICE T nt_mod_##s(T a, T b) {                                                                                         \
+        if (b == 0 || b == -1) return 0;                                                                                       \
+        const T r = (T)(a % b);                                                                                                \
+        return r != 0 && (r < 0) != (b < 0) ? (T)(r + b) : r;                                                                  \
+    }
+#define NT_UNSIGNED(s, T, U, bits)                                                                                             \
+    NT_INTEGER(s, T, U, bits)                                                                                                  \
+    NT_DEVICE T nt_abs_##s(T a) { return a; }                                                                                  \
+    NT_DEVICE T nt_sign_##s(T a) { return (T)(a != 0); }                                                                       \
+    NT_DEVICE T nt_relu_##s(T a) { return a; }                                                                                 \
+    NT_DEVICE T nt_div_##s(T a, T b) { return b == 0 ? (T)0 : (T)(a / b); }                                                    \
+    NT_DEVICE T nt_mod_##s(T a, T b) { return b == 0 ? (T)0 : (T)(a % b); }
+NT_SIGNED(i64, long long, unsigned long long, 64)
+NT_SIGNED(i32, int, unsigned, 32)
+NT_SIGNED(i16, short, unsigned, 16)
+NT_SIGNED(i8, signed char, unsigned, 8)
+NT_UNSIGNED(u32, unsigned, unsigned, 32)
+NT_UNSIGNED(u8, unsigned char, unsigned, 8)
+
+/* ---- floats: the same for both widths */
+
+#define NT_FLOAT(s, T, I, FROM, TO, TOP)                                                                                       \
+    NT_DEVICE T nt_min_##s(T a, T b) { return b < a || b != b ? b : a; }                                                       \
+    NT_DEVICE T nt_max_##s(T a, T b) { return b > a || b != b ? b : a; }                                                       \
+    NT_DEVICE T nt_min_fast_##s(T a, T b) { return a < b ? a : b; }                                                            \
+    NT_DEVICE T nt_max_fast_##s(T a, T b) { return a > b ? a : b; }                                                            \
+    NT_DEVICE T nt_abs_##s(T x) { return TO(FROM(x) & ~(TOP)); }                                                               \
+    NT_DEVICE T nt_with_sign_##s(T x, T sign) { return TO(FROM(x) | (FROM(sign) & (TOP))); }                                   \
+    NT_DEVICE T nt_sign_##s(T x) { return x > 0 ? (T)1 : x < 0 ? (T)-1 : x; }                                                  \
+    NT_DEVICE T nt_relu_##s(T x) { return 0 > x ? (T)0 : x; }                                                                  \
+    NT_DEVICE T nt_sqrt_##s(T x) { return nt_root_##s(x); }                                                                    \
+    NT_DEVICE T nt_rsqrt_##s(T x) { return (T)1 / nt_root_##s(x); }                                                            \
+    /* Adding and taking away 2^23 (2^52) leaves a whole number, rounded half to even; what is larger is whole already. */    \
+    NT_DEVICE T nt_round_##s(T x) {                                                                                            \
+        const T size = nt_abs_##s(x), much = sizeof(T) == 8 ? (T)4503599627370496.0 : (T)8388608.0;                            \
+        return size < much ? nt_with_sign_##s((size + much) - much, x) : x;                                                    \
+    }                                                                                                                          \
+    NT_DEVICE T nt_floor_##s(T x) {                                                                                            \
+        const T r = nt_round_##s(x);                                                                                           \
+        return r > x ? nt_with_sign_##s(nt_abs_##s(r - 1), x) : r;                                                             \
+    }                                                                                                                          \
+    NT_DEVICE T nt_ceil_##s(T x) {                                                                                             \
+        const T r = nt_round_##s(x);                                                                                           \
+        return r < x ? nt_with_sign_##s(nt_abs_##s(r + 1), x) : r;                                                             \
+    }                                                                                                                          \
+    NT_DEVICE T nt_mod_##s(T a, T b) { return a - nt_floor_##s(a / b) * b; }                                                   \
+    NT_DEVICE T nt_below_##s(T x, T most) { return x > most ? most : x; }                                                      \
+    NT_DEVICE T nt_above_##s(T x, T least) { return x < least ? least : x; }
+NT_FLOAT(f32, float, unsigned, nt_bits_f32, nt_float_bits, 0x80000000u)
+NT_FLOAT(f64, double, nt_i64, nt_bits_f64, nt_double_bits, (nt_i64)0x8000000000000000ULL)
+
+/* Horner's rule: coefficients from the highest power down. */
+#define NT_H2(s, x, a, b) nt_fma_##s(a, x, b)
+#define NT_H3(s, x, a, b, c) nt_fma_##s(NT_H2(s, x, a, b), x, c)
+#define NT_H4(s, x, a, b, c, d) nt_fma_##s(NT_H3(s, x, a, b, c), x, d)
+#define NT_H5(s, x, a, b, c, d, e) nt_fma_##s(NT_H4(s, x, a, b, c, d), x, e)
+#define NT_H6(s, x, a, b, c, d, e, f) nt_fma_##s(NT_H5(s, x, a, b, c, d, e), x, f)
+#define NT_H7(s, x, a, b, c, d, e, f, g) nt_fma_##s(NT_H6(s, x, a, b, c, d, e, f), x, g)
+#define NT_H8(s, x, a, b, c, d, e, f, g, h) nt_fma_##s(NT_H7(s, x, a, b, c, d, e, f, g), x, h)
+#define NT_H9(s, x, a, b, c, d, e, f, g, h, i) nt_fma_##s(NT_H8(s, x, a, b, c, d, e, f, g, h), x, i)
+
+/* exp(r) - 1 for x = k log 2 + r */
+NT_DEVICE float nt_reduce_f32(float x, int *bits) {
+    const float magic = 12582912.0f, t = nt_fma_f32(x, 1.44269504088896340736f, magic), k = t - magic;
+    *bits = (int)(nt_bits_f32(t) - nt_bits_f32(magic));
+    float r = nt_fma_f32(k, -0.693359375f, x);
+    r = nt_fma_f32(k, 2.12194440e-4f, r);
+    const float q = NT_H6(f32, r, 1.9875691500E-4f, 1.3981999507E-3f, 8.3334519073E-3f, 4.1665795894E-2f, 1.6666665459E-1f,
+                          5.0000001201E-1f);
+    return nt_fma_f32(r * r, q, r);
+}
+NT_DEVICE double nt_reduce_f64(double x, nt_i64 *bits) {
+    const double magic = 6755399441055744.0, t = nt_fma_f64(x, 1.44269504088896340736, magic), k = t - magic;
+    *bits = nt_bits_f64(t) - nt_bits_f64(magic);
+    double r = nt_fma_f64(k, -6.93147180369123816490e-01, x);
+    r = nt_fma_f64(k, -1.90821492927058770002e-10, r);
+    double q = NT_H6(f64, r, 1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320);
+    q = NT_H7(f64, r, q, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5);
+    return nt_fma_f64(r * r, q, r);
+}
+NT_DEVICE float nt_power2_f32(int k) { return nt_float_bits((unsigned)(k + 127) << 23); }
+NT_DEVICE double nt_power2_f64(nt_i64 k) { return nt_double_bits((nt_i64)((nt_u64)(k + 1023) << 52)); }
+NT_DEVICE float nt_scale_f32(float x, int k) { return x * nt_power2_f32(k >> 1) * nt_power2_f32(k - (k >> 1)); }
+NT_DEVICE double nt_scale_f64(double x, nt_i64 k) { return x * nt_power2_f64(k >> 1) * nt_power2_f64(k - (k >> 1)); }
+
+#define NT_EXPONENTIAL(s, T, K, MOST, LEAST, FAR, SMALL)                                                                       \
+    NT_DEVICE T nt_exp_##s(T x) {                                                                                              \
+        K k;                                                                                                                   \
+        const T p = nt_reduce_##s(nt_above_##s(nt_below_##s(x, MOST), LEAST), &k);                                             \
+        return nt_scale_##s(p + 1, k);                                                                                         \
+    }                                                                                                                          \
+    NT_DEVICE T nt_expm1_##s(T x) {                                                                                            \
+        K k;                                                                                                                   \
+        x = nt_above_##s(nt_below_##s(x, MOST), -(FAR));                                                                       \
+        const T p = nt_reduce_##s(x, &k);                                                                                      \
+        if (x > (FAR)) return nt_scale_##s(p + 1, k);                                                                          \
+        const T unit = nt_power2_##s(k);                                                                                       \
+        return nt_fma_##s(unit, p, unit - 1);                                                                                  \
+    }                                                                                                                          \
+    NT_DEVICE T nt_tanh_##s(T x) {                                                                                             \
+        K k;                                                                                                                   \
+        const T a = nt_below_##s(nt_abs_##s(x), SMALL), p = nt_reduce_##s(a + a, &k), unit = nt_power2_##s(k),                 \
+                em = nt_fma_##s(unit, p, unit - 1);                                                                            \
+        return nt_with_sign_##s(em / (em + 2), x);                                                                             \
+    }                                                                                                                          \
+    NT_DEVICE T nt_sigmoid_##s(T x) { return (T)1 / ((T)1 + nt_exp_##s(-x)); }
+NT_EXPONENTIAL(f32, float, int, 89.0f, -105.0f, 20.0f, 10.0f)
+NT_EXPONENTIAL(f64, double, nt_i64, 710.0, -746.0, 40.0, 20.0)
+
+NT_DEVICE float nt_log_f32(float x) {
+    const int tiny = x < 1.17549435e-38f, root = 0x3f3504f3;
+    const float y = tiny ? x * 8388608.0f : x;
+    const int i = (int)(nt_bits_f32(y) - (unsigned)root), k = i >> 23;
+    const float e = (float)k - (tiny ? 23.0f : 0.0f), f = nt_float_bits((unsigned)((i & 0x7fffff) + root)) - 1.0f, s = f * f;
+    float r = NT_H9(f32, f, 7.0376836292E-2f, -1.1514610310E-1f, 1.1676998740E-1f, -1.2420140846E-1f, 1.4249322787E-1f,
+                    -1.6668057665E-1f, 2.0000714765E-1f, -2.4999993993E-1f, 3.3333331174E-1f);
+    r = r * f * s;
+    r = nt_fma_f32(e, -2.12194440e-4f, r);
+    r = nt_fma_f32(s, -0.5f, r);
+    r = nt_fma_f32(e, 0.693359375f, f + r);
+    if (!(x > 0)) r = x == 0 ? -NT_INF_F32 : NT_NAN_F32;
+    return x == NT_INF_F32 ? x : r;
+}
+NT_DEVICE double nt_log_f64(double x) {
+    const int tiny = x < 2.2250738585072014e-308;
+    const nt_i64 root = 0x3fe6a09e667f3bcdLL;
+    const double y = tiny ? x * 4503599627370496.0 : x;
+    const nt_i64 i = (nt_i64)((nt_u64)nt_bits_f64(y) - (nt_u64)root), k = i >> 52;
+    const double e = (double)k - (tiny ? 52.0 : 0.0), f = nt_double_bits((i & 0xfffffffffffffLL) + root) - 1.0;
+    const double s = f / (f + 2), z = s * s;
+    double r = NT_H6(f64, z, 2.0 / 23, 2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13);
+    r = z * NT_H6(f64, z, r, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3);
+    const double half = f * f * 0.5, low = s * (half + r) + e * 1.90821492927058770002e-10;
+    r = e * 6.93147180369123816490e-01 - ((half - low) - f);
+    if (!(x > 0)) r = x == 0 ? -NT_INF_F64 : NT_NAN_F64;
+    return x == NT_INF_F64 ? x : r;
+}
+#define NT_LOG1P(s, T, INF)                                                                                                    \
+    NT_DEVICE T nt_log1p_##s(T x) {                                                                                            \
+        const T u = x + 1, r = nt_log_##s(u);                                                                                  \
+        return u == 0 || u == INF ? r : r + (x - (u - 1)) / u;                                                                 \
+    }
+NT_LOG1P(f32, float, NT_INF_F32)
+NT_LOG1P(f64, double, NT_INF_F64)
+
+/* x = k pi/2 + (high + low), |high| < 0.8; returns the quadrant k + turn modulo 4 */
+NT_DEVICE double nt_quadrant(double x, double turn, double *high, double *low) {
+    const double k = nt_round_f64(x * 0.63661977236758134308), t = x - k * 1.57079632673412561417e+00;
+    double w = k * 6.07710050630396597660e-11;
+    const double r = t - w;
+    w = k * 2.02226624879595063154e-21 - ((t - r) - w);
+    const double h = r - w;
+    *low = (r - h) - w;
+    *high = nt_above_f64(nt_below_f64(h, 0.8), -0.8);
+    const double q = k + turn;
+    return q - nt_floor_f64(q * 0.25) * 4;
+}
+NT_DEVICE float nt_sine_f32(float x, double turn) {
+    double high, low;
+    const float q = (float)nt_quadrant((double)x, turn, &high, &low), h = (float)high, z = h * h;
+    const float s = nt_fma_f32(z * h, NT_H3(f32, z, -1.9515295891E-4f, 8.3321608736E-3f, -1.6666654611E-1f), h);
+    const float c = nt_fma_f32(z, -0.5f, 1.0f) +
+                    z * z * NT_H3(f32, z, 2.443315711809948E-5f, -1.388731625493765E-3f, 4.166664568298827E-2f);
+    const float r = (q >= 2 ? q - 2 : q) == 1 ? c : s;
+    return q >= 2 ? -r : r;
+}
+NT_DEVICE double nt_sine_f64(double x, double turn) {
+    double high, low;
+    const double q = nt_quadrant(x, turn, &high, &low), z = high * high, v = z * high, half = z * 0.5;
+    const double p = NT_H6(f64, z, -1.0 / 1307674368000.0, 1.0 / 6227020800.0, -1.0 / 39916800.0, 1.0 / 362880.0, -1.0 / 5040.0,
+                           1.0 / 120.0);
+    const double a = z * (low * 0.5 - v * p) - low, s = high - (a - v * (-1.0 / 6));
+    const double w = 1 - half, d = z * z * NT_H7(f64, z, 1.0 / 20922789888000.0, -1.0 / 87178291200.0, 1.0 / 479001600.0,
+                                                 -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0, 1.0 / 24.0);
+    const double c = w + (((1 - w) - half) + (d - high * low)), r = (q >= 2 ? q - 2 : q) == 1 ? c : s;
+    return q >= 2 ? -r : r;
+}
+NT_DEVICE float nt_sin_f32(float x) { return nt_sine_f32(x, 0); }
+NT_DEVICE float nt_cos_f32(float x) { return nt_sine_f32(x, 1); }
+NT_DEVICE double nt_sin_f64(double x) { return nt_sine_f64(x, 0); }
+NT_DEVICE double nt_cos_f64(double x) { return nt_sine_f64(x, 1); }
+
+NT_DEVICE float nt_erf_f32(float x) {
+    x = nt_above_f32(nt_below_f32(x, 4), -4);
+    const float y = x * x;
+    const float a = NT_H7(f32, y, -2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f, -5.69250639462346e-05f,
+                          -7.34990630326855e-04f, -2.95459980854025e-03f, -1.60960333262415e-02f);
+    const float b = NT_H5(f32, y, -1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f, -7.37332916720468e-03f,
+                          -1.42647390514189e-02f);
+    return x * a / b;
+}
+NT_DEVICE double nt_erf_f64(double x) {
+    const double a = nt_abs_f64(x), low = nt_below_f64(a, 1), y = low * low;
+    double term = 1, near = 0; /* the series from its small end: 2/sqrt(pi) (-1)^n / (n! (2n + 1)) */
+    double c[20];
+    for (int n = 0; n < 20; n++) {
+        if (n) term *= -n;
+        c[n] = 1.12837916709551257390 / (term * (2 * n + 1));
+    }
+    near = c[19];
+    for (int n = 18; n >= 0; n--) near = nt_fma_f64(near, y, c[n]);
+    const double high = nt_above_f64(nt_below_f64(a, 6), 1), t = (high - 2) / (high + 2);
+    double q = NT_H6(f64, t, -4.215301054238320988e-7, -5.322696855655786338e-7, 1.178077521562558259e-6,
+                     3.789215643758463971e-6, 1.392621183618802935e-6, -1.396807230177146069e-5);
+    q = NT_H7(f64, t, q, -2.757986467430578585e-5, 2.75254803612060667e-5, 1.743611654539226372e-4, 4.355560219515472207e-5,
+              -9.819770265678889227e-4, -8.471432509203844009e-4);
+    q = NT_H7(f64, t, q, 6.997461739200443767e-3, 3.732892404327763925e-3, -7.897858101573212542e-2, 2.416581942424664639e-1,
+              -4.271858474139583965e-1, 2.553956763105057438e-1);
+    const double tail = nt_exp_f64(-(high * high)) * q;
+    return nt_with_sign_f64(a > 1 ? 1 - tail : low * near, x);
+}
+#define NT_GELU(s, T, R)                                                                                                       \
+    NT_DEVICE T nt_gelu_##s(T x) {                                                                                             \
+        const T h = x * (T)0.5;                                                                                                \
+        return nt_fma_##s(h, nt_erf_##s(x * R), h);                                                                            \
+    }
+NT_GELU(f32, float, 0.70710678118654752f)
+NT_GELU(f64, double, 0.70710678118654752)
+
+#define NT_POWER(s, T, FROM, INF, NOT)                                                                                         \
+    NT_DEVICE T nt_pow_##s(T a, T b) {                                                                                         \
+        const T size = nt_abs_##s(a), half = b * (T)0.5;                                                                       \
+        T r = nt_exp_##s(b * nt_log_##s(size));                                                                                \
+        const int whole = nt_floor_##s(b) == b, odd = whole && nt_floor_##s(half) != half;                                     \
+        if (nt_with_sign_##s(1, a) < 0 && odd) r = -r;                                                                         \
+        if (a < 0 && !whole && b == b && size != INF) r = NOT;                                                                 \
+        return b == 0 || a == 1 || (size == 1 && nt_abs_##s(b) == INF) ? (T)1 : r;                                             \
+    }                                                                                                                          \
+    /* Cephes' arc tangent of the smaller over the larger */                                                                  \
+    NT_DEVICE T nt_atan2_##s(T y, T x) {                                                                                       \
+        const T ax = nt_abs_##s(x), ay = nt_abs_##s(y), large = ay > ax ? ay : ax, small = ay > ax ? ax : ay;                  \
+        T ratio = small / large;                                                                                               \
+        if (large == 0) ratio = 0;                                                                                             \
+        if (small == INF) ratio = 1;                                                                                           \
+        const int far = ratio > (T)0.41421356237309505;                                                                        \
+        const T t = far ? (ratio - 1) / (ratio + 1) : ratio, z = t * t;                                                        \
+        T r = nt_fma_##s(NT_H4(s, z, (T)8.05374449538e-2, (T)-1.38776856032E-1, (T)1.99777106478E-1, (T)-3.33329491539E-1) * z, \
+                         t, t);                                                                                                \
+        r = r + (far ? (T)0.78539816339744831 : (T)0);                                                                         \
+        if (ay > ax) r = (T)1.57079632679489662 - r;                                                                           \
+        if (nt_with_sign_##s(1, x) < 0) r = (T)3.14159265358979324 - r;                                                        \
+        r = nt_with_sign_##s(r, y);                                                                                            \
+        return x != x || y != y ? x + y : r;                                                                                   \
+    }
+NT_POWER(f32, float, nt_bits_f32, NT_INF_F32, NT_NAN_F32)
+NT_POWER(f64, double, nt_bits_f64, NT_INF_F64, NT_NAN_F64)
+
+/* ---- conversions: to integers truncated and saturated, NaN 0; to floats rounded once to nearest even */
+
+#define NT_TO_INTEGER(s, T, LOW, HIGH)                                                                                         \
+    NT_DEVICE T nt_##s##_of_i64(nt_i64 x) { return x < (nt_i64)(LOW) ? (T)(LOW) : x > (nt_i64)(HIGH) ? (T)(HIGH) : (T)x; }     \
+    NT_DEVICE T nt_##s##_of_f32(float x) {                                                                                     \
+        return x != x ? (T)0 : x <= (float)(LOW) ? (T)(LOW) : x >= (float)(HIGH) ? (T)(HIGH) : (T)x;                           \
+    }                                                                                                                          \
+    NT_DEVICE T nt_##s##_of_f64(double x) {                                                                                    \
+        return x != x ? (T)0 : x <= (double)(LOW) ? (T)(LOW) : x >= (double)(HIGH) ? (T)(HIGH) : (T)x;                         \
+    }
+NT_TO_INTEGER(i64, long long, (-9223372036854775807LL - 1), 9223372036854775807LL)
+NT_TO_INTEGER(i32, int, (-2147483647 - 1), 2147483647)
+NT_TO_INTEGER(i16, short, -32768, 32767)
+NT_TO_INTEGER(i8, signed char, -128, 127)
+NT_TO_INTEGER(u32, unsigned, 0, 4294967295LL)
+NT_TO_INTEGER(u8, unsigned char, 0, 255)
+
+/* Inexact results odd in the last place, so that rounding them again is like rounding once. */
+NT_DEVICE float nt_odd_of_f64(double x) {
+    const float f = (float)x;
+    const unsigned i = nt_bits_f32(f);
+    if ((i & 1) || (double)f == x || x != x) return f;
+    return nt_float_bits(nt_abs_f64((double)f) < nt_abs_f64(x) ? i + 1 : i - 1);
+}
+NT_DEVICE nt_u16 nt_bf16_of_f32(float f) {
+    const unsigned i = nt_bits_f32(f);
+    return (nt_u16)(f != f ? i >> 16 | 0x40 : (i + (i >> 16 & 1) + 0x7fff) >> 16);
+}
+NT_DEVICE float nt_f32_of_bf16(nt_u16 x) { return nt_float_bits((unsigned)x << 16); }
+NT_DEVICE nt_u16 nt_f16_of_f32(float f) {
+    const unsigned i = nt_bits_f32(f), sign = i >> 16 & 0x8000, a = i & 0x7fffffff;
+    unsigned r = (a + (a >> 13 & 1) + 0xfff - (112u << 23)) >> 13;
+    if (a < 113u << 23) r = nt_bits_f32(nt_float_bits(a) + 0.5f) - nt_bits_f32(0.5f); /* the adder rounds */
+    if (a >= 0x477ff000) r = 0x7c00;
+    if (a > 0x7f800000) r = 0x7e00;
+    return (nt_u16)(r | sign);
+}
+NT_DEVICE float nt_f32_of_f16(nt_u16 x) {
+    const unsigned sign = (unsigned)(x & 0x8000) << 16, m = (unsigned)(x & 0x7fff) << 13;
+    const float scaled = nt_float_bits(m) * 5192296858534827628530496329220096.0f; /* 2^112, exact */
+    return nt_float_bits((m >= 0x0f800000 ? m | 0x7f800000 : nt_bits_f32(scaled)) | sign);
+}
+
+/* ---- across the lanes: in halves, as on a processor; every lane gets the result */
+
+#define NT_SHUFFLE_WORD(s, T, TO, FROM) \
+    NT_DEVICE T nt_shuffle_##s(T x, int lane) { return TO(nt_shuffle(FROM(x), lane)); }
+#define NT_SHUFFLE_TWO(s, T, TO, FROM)                                                                                         \
+    NT_DEVICE T nt_shuffle_##s(T x, int lane) {                                                                                \
+        const nt_u64 bits = (nt_u64)FROM(x);                                                                                   \
+        const unsigned low = nt_shuffle((unsigned)bits, lane), high = nt_shuffle((unsigned)(bits >> 32), lane);                \
+        return TO((nt_i64)((nt_u64)high << 32 | low));                                                                         \
+    }
+NT_SHUFFLE_WORD(f32, float, nt_float_bits, nt_bits_f32)
+NT_SHUFFLE_WORD(i32, int, (int), (unsigned))
+NT_SHUFFLE_WORD(u32, unsigned, (unsigned), (unsigned))
+NT_SHUFFLE_WORD(i16, short, (short), (unsigned))
+NT_SHUFFLE_WORD(i8, signed char, (signed char), (unsigned))
+NT_SHUFFLE_WORD(u8, unsigned char, (unsigned char), (unsigned))
+NT_SHUFFLE_WORD(u16, nt_u16, (nt_u16), (unsigned))
+NT_SHUFFLE_TWO(f64, double, nt_double_bits, nt_bits_f64)
+NT_SHUFFLE_TWO(i64, nt_i64, (nt_i64), (nt_u64))
+
+#define NT_FOLD(name, s, T, OP)                                                                                                \
+    NT_DEVICE T nt_##name##_##s(T x, int n, int lane) {                                                                        \
+        for (int m = n / 2; m; m /= 2) {                                                                                       \
+            const T y = nt_shuffle_##s(x, lane ^ m);                                                                           \
+            x = lane & m ? OP(y, x) : OP(x, y);                                                                                \
+        }                                                                                                                      \
+        return x;                                                                                                              \
+    }
+#define NT_PLUS(a, b) ((a) + (b))
+/* Of equals, and of NaNs, the lowest place. */
+#define NT_BEST(name, s, T, CMP)                                                                                               \
+    NT_DEVICE int nt_##name##_##s(T x, int at, int n, int lane) {                                                              \
+        for (int m = n / 2; m; m /= 2) {                                                                                       \
+            const T y = nt_shuffle_##s(x, lane ^ m);                                                                           \
+            const int other = nt_shuffle_i32(at, lane ^ m), wins = y CMP x || (y != y && x == x),                              \
+                      even = y == x || (y != y && x != x);                                                                     \
+            if (wins || (even && other < at)) x = y, at = other;                                                               \
+        }                                                                                                                      \
+        return at;                                                                                                             \
+    }
+#define NT_FOLDS(s, T, ADD)                                                                                                    \
+    NT_FOLD(hadd, s, T, ADD)                                                                                                   \
+    NT_FOLD(hmax, s, T, nt_max_##s)                                                                                            \
+    NT_FOLD(hmin, s, T, nt_min_##s)                                                                                            \
+    NT_BEST(hargmax, s, T, >)                                                                                                  \
+    NT_BEST(hargmin, s, T, <)
+NT_FOLDS(f32, float, NT_PLUS)
+NT_FOLDS(f64, double, NT_PLUS)
+NT_FOLDS(i64, long long, nt_add_i64)
+NT_FOLDS(i32, int, nt_add_i32)
+NT_FOLDS(i16, short, nt_add_i16)
+NT_FOLDS(i8, signed char, nt_add_i8)
+NT_FOLDS(u32, unsigned, nt_add_u32)
+NT_FOLDS(u8, unsigned char, nt_add_u8)
+
+/* ---- both values are computed: what they ask of other lanes is asked by all */
+
+#define NT_SELECT(s, T) \
+    NT_DEVICE T nt_select_##s(int c, T a, T b) { return c ? a : b; }
+NT_SELECT(f32, float)
+NT_SELECT(f64, double)
+NT_SELECT(i64, nt_i64)
+NT_SELECT(i32, int)
+NT_SELECT(i16, short)
+NT_SELECT(i8, signed char)
+NT_SELECT(u32, unsigned)
+NT_SELECT(u8, unsigned char)
+NT_SELECT(f16, nt_u16)
+NT_SELECT(bf16, nt_u16)
+NT_SELECT(bool, int)
+
+/* ---- random numbers (INTRINSICS.md, section 9): the word of an element, and what is made of it */
+
+NT_DEVICE unsigned nt_philox(unsigned k0, unsigned k1, unsigned step_low, unsigned step_high, nt_i64 element) {
+    const nt_u64 block = (nt_u64)element >> 2;
+    unsigned a = (unsigned)block, b = (unsigned)(block >> 32), c = step_low, d = step_high;
+    for (int round = 0; round < 10; round++) {
+        const unsigned h0 = nt_mulhi_u32(0xD2511F53u, a), l0 = 0xD2511F53u * a, h1 = nt_mulhi_u32(0xCD9E8D57u, c),
+                       l1 = 0xCD9E8D57u * c;
+        a = h1 ^ b ^ k0;
+        b = l1;
+        c = h0 ^ d ^ k1;
+        d = l0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    const int word = (int)(element & 3);
+    return word == 0 ? a : word == 1 ? b : word == 2 ? c : d;
+}
+NT_DEVICE float nt_uniform01(unsigned word) { return (float)(int)(word >> 8) * 5.9604644775390625e-8f; }
+/* -log(v) for 0 < v <= 1, v normal */
+NT_DEVICE float nt_minus_log(float v) {
+    const unsigned i = nt_bits_f32(v);
+    int e = (int)(i >> 23) - 126;
+    float m = nt_float_bits((i & 0x7fffff) | 0x3f000000);
+    if (m < 0.70710678f) m = m + m, e--;
+    const float f = m - 1.0f, s = f * f, fs = f * s;
+    float y = NT_H9(f32, f, 7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
+                    -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f);
+    y = y * fs;
+    y = nt_fma_f32(-2.12194440e-4f, (float)e, y);
+    y = nt_fma_f32(-0.5f, s, y);
+    return -nt_fma_f32(0.693359375f, (float)e, f + y);
+}
+/* Giles, "Approximating the erfinv function", 2010 */
+NT_DEVICE float nt_normal(unsigned word) {
+    const float x = (float)(2 * (int)(word >> 9) + 1 - (1 << 23)) * 1.1920928955078125e-7f;
+    const float w = nt_minus_log((1.0f - x) * (1.0f + x)), mid = w - 2.5f, tail = nt_root_f32(w) - 3.0f;
+    const float p = w < 5.0f ? NT_H9(f32, mid, 2.81022636e-8f, 3.43273939e-7f, -3.5233877e-6f, -4.39150654e-6f, 2.1858087e-4f,
+                                     -1.25372503e-3f, -4.17768164e-3f, 2.46640727e-1f, 1.50140941f)
+                             : NT_H9(f32, tail, -2.00214257e-4f, 1.00950558e-4f, 1.34934322e-3f, -3.67342844e-3f,
+                                     5.73950773e-3f, -7.6224613e-3f, 9.43887047e-3f, 1.00167406f, 2.83297682f);
+    return 1.41421356f * (p * x);
+}

@@ -1,0 +1,293 @@
+/* device.c -- sessions whose kernels run on a device. Slots are mirrored: a call finds the newest values there, and who reads a slot here
+ * (get, save) gets them back first. Inputs go there and outputs come back with each call; the arena is there alone. */
+#include "runtime/cuda/device.h"
+
+enum { THREADS = 128, WARPS = THREADS / 32, CELLS = 16, PARAMETERS = 256 };
+
+/* ---- which device, which image */
+
+/* The image of the newest generation that this device runs; PTX if no machine code fits. NULL: none does. */
+static const RtDeviceImage *image_for(const RtDevice *p, int capability) {
+    const RtDeviceImage *best = NULL;
+    for (int i = 0; i < p->n_images; i++) {
+        const RtDeviceImage *m = &p->images[i];
+        bool fits = m->kind == 1 ? m->arch == capability : m->kind == 2 ? m->arch <= capability : m->arch / 10 == capability / 10 && m->arch <= capability;
+        if (fits && (!best || (m->kind != 2 && (best->kind == 2 || m->arch >= best->arch)))) best = m;
+    }
+    return best;
+}
+
+static int capability_of(const CuDriver *driver, int device) {
+    int major = 0, minor = 0;
+    driver->device_attribute(&major, CU_MAJOR, device);
+    driver->device_attribute(&minor, CU_MINOR, device);
+    return 10 * major + minor;
+}
+
+static const char *missing(const RtDevice *p) {
+    const char *why;
+    const CuDriver *driver = cu_driver(&why);
+    int device = 0;
+    if (!driver) return why;
+    if (driver->device_get(&device, 0)) return "the driver finds no device";
+    return image_for(p, capability_of(driver, device)) ? NULL : "it was not compiled for the device that is here";
+}
+
+static const RtProgram *choose(const RtProgram *p, const mdl_options *o) {
+    char note[RT_ERROR];
+    const char *why = missing(p->device);
+    if (!why && o->flags & MDL_CHECK_NUMBERS) why = "numbers are looked at on the processor";
+    if (!why && o->watch) why = "values are watched on the processor";
+    if (!why && o->memory) why = "the session lies in the caller's memory";
+    if (!why && o->device.type != 1) return p;
+    if (o->device.type > 1) {
+        rt_open_failed(MDL_DEVICE, "%s: %s", p->model->name, why);
+        return NULL;
+    }
+    rt_text(note, sizeof note, "%s runs on the processor: %s", p->model->name, why ? why : "the caller wants it");
+    if (o->log && o->device.type == 0) o->log(o->log_context, 0, note);
+    return rt_choose_processor(p->device->programs);
+}
+
+/* ---- open, close */
+
+static void *zeroed(RtDeviceState *d, int64_t n, size_t width) {
+    void *p = rt_host_take((n + 1) * (int64_t)width);
+    if (!p) cu_check(d, CU_OUT_OF_MEMORY, "the processor's memory");
+    return p;
+}
+
+static int failure(RtDeviceState *d, const char *entry) {
+    const char *text = NULL;
+    size_t left = 0, all = 0;
+    int code = d->error;
+    d->error = 0;
+    if (code == CU_OUT_OF_MEMORY && !d->driver->memory_info(&left, &all))
+        return rt_fail(d->session, MDL_MEMORY, "%s: no room on the device for %lld bytes: %lld of %lld are left", entry, (long long)d->wanted,
+                       (long long)left, (long long)all);
+    d->driver->error_text(code, &text);
+    return rt_fail(d->session, MDL_DEVICE, "%s: the device refuses %s: %s (%d)", entry, d->failed, text ? text : "an unknown error", code);
+}
+
+static void functions_find(RtDeviceState *d, const RtDevice *p) {
+    const RtDeviceImage *image = image_for(p, capability_of(d->driver, d->device));
+    if (!cu_check(d, d->driver->module_load(&d->module, image->data + 1), "the code")) {
+        d->module = NULL;
+        return;
+    }
+    for (int i = 0; i < p->n_kernels && d->functions; i++)
+        cu_check(d, d->driver->module_function(&d->functions[i], d->module, p->kernels[i].name), "a kernel");
+}
+
+static int device_open(mdl_session *s) {
+    const RtProgram *p = s->program;
+    const char *why;
+    RtDeviceState *d = rt_host_take(sizeof *d);
+    if (!d) return rt_fail(s, MDL_MEMORY, "no memory for a session");
+    s->device = d;
+    d->session = s;
+    d->driver = cu_driver(&why);
+    cu_check(d, d->driver->device_get(&d->device, 0), "its number");
+    cu_check(d, d->driver->device_attribute(&d->processors, CU_PROCESSORS, d->device), "its size");
+    if (cu_check(d, d->driver->context_retain(&d->context, d->device), "a context")) {
+        cu_check(d, d->driver->context_set(d->context), "a context");
+        cu_check(d, d->driver->stream_new(&d->stream, 1), "a stream"); /* 1: does not wait for the default stream */
+    }
+    d->functions = zeroed(d, p->device->n_kernels, sizeof *d->functions);
+    d->slots = zeroed(d, p->n_slots, sizeof *d->slots);
+    d->slot_bytes = zeroed(d, p->n_slots, sizeof *d->slot_bytes);
+    d->slot_state = zeroed(d, p->n_slots, 1);
+    if (!d->error) functions_find(d, p->device);
+    if (!d->error && p->shared) cu_block_need(d, &d->shared, p->shared);
+    cu_block_need(d, &d->cells, CELLS * RT_ALIGN);
+    return d->error ? failure(d, "open") : MDL_OK;
+}
+
+static void device_close(mdl_session *s) {
+    RtDeviceState *d = s->device;
+    if (d->context) d->driver->context_set(d->context);
+    if (d->stream) d->driver->stream_wait(d->stream);
+    for (int i = 0; i < d->n_blocks; i++) d->driver->memory_give(d->blocks[i].at);
+    if (d->module) d->driver->module_free(d->module);
+    if (d->stream) d->driver->stream_free(d->stream);
+    if (d->context) d->driver->context_release(d->device);
+    void *memory[] = {d->functions, d->blocks, d->constants, d->slots, d->slot_bytes, d->slot_state, d->inputs, d->outputs, d->host, d};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) rt_host_give(memory[i]);
+    s->device = NULL;
+}
+
+/* ---- slots */
+
+static int slot_read(mdl_session *s, int slot) {
+    RtDeviceState *d = s->device;
+    if (d->slot_state[slot] != SLOT_THERE || !s->slots[slot]) return MDL_OK;
+    cu_check(d, d->driver->context_set(d->context), "a context");
+    cu_from(d, s->slots[slot], (CuAddress)(uintptr_t)d->slots[slot], d->slot_bytes[slot]);
+    if (d->error) return failure(d, s->program->slots[slot].value->name);
+    d->slot_state[slot] = SLOT_BOTH;
+    return MDL_OK;
+}
+
+static void slot_written(mdl_session *s, int slot) {
+    s->device->slot_state[slot] = SLOT_HERE;
+}
+
+static void slot_bring(RtDeviceState *d, int slot) {
+    mdl_session *s = d->session;
+    int64_t bytes = rt_slot_bytes(s, slot);
+    Block b = {(CuAddress)(uintptr_t)d->slots[slot], d->slot_bytes[slot]};
+    if (!b.at || b.bytes != bytes) {
+        if (b.at) cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
+        cu_block_give(d, &b);
+        cu_block_need(d, &b, bytes);
+        d->slots[slot] = (char *)(uintptr_t)b.at;
+        d->slot_bytes[slot] = b.at ? bytes : 0;
+    }
+    if (d->slot_state[slot] != SLOT_HERE) return;
+    cu_to(d, b.at, s->slots[slot], bytes);
+    d->slot_state[slot] = SLOT_BOTH;
+}
+
+/* ---- calls */
+
+static int64_t value_bytes(RtShapeFunction *shape, const mdl_value *v, const int64_t *sizes) {
+    int64_t dims[RT_MAX_RANK] = {0};
+    shape(sizes, dims);
+    return rt_count(dims, v->rank) * (v->dtype.code == 6 ? 1 : v->dtype.bits / 8);
+}
+
+static int64_t rounded(int64_t bytes) {
+    return (bytes + 255) / 256 * 256;
+}
+
+/* Places for inputs and outputs, one after another. */
+static void io_place(RtDeviceState *d, const RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
+    int64_t at = 0;
+    rt_host_give(d->inputs);
+    rt_host_give(d->outputs);
+    d->inputs = zeroed(d, entry->n_inputs, sizeof *d->inputs);
+    d->outputs = zeroed(d, entry->n_outputs, sizeof *d->outputs);
+    if (d->error) return;
+    for (int i = 0; i < entry->n_inputs; i++) at += rounded(value_bytes(e->input_dims[i], &entry->inputs[i], f->sizes));
+    for (int i = 0; i < entry->n_outputs; i++) at += rounded(value_bytes(e->output_dims[i], &entry->outputs[i], f->sizes));
+    if (!cu_block_need(d, &d->io, at)) return;
+    char *p = (char *)(uintptr_t)d->io.at;
+    for (int i = 0; i < entry->n_inputs; i++) {
+        int64_t bytes = value_bytes(e->input_dims[i], &entry->inputs[i], f->sizes);
+        d->inputs[i] = p;
+        cu_to(d, (CuAddress)(uintptr_t)p, f->inputs[i], bytes);
+        p += rounded(bytes);
+    }
+    for (int i = 0; i < entry->n_outputs; i++) {
+        d->outputs[i] = p;
+        p += rounded(value_bytes(e->output_dims[i], &entry->outputs[i], f->sizes));
+    }
+}
+
+static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
+    RtDeviceState *d = f->session->device;
+    d->error = 0;
+    cu_check(d, d->driver->context_set(d->context), "a context");
+    cu_block_need(d, &d->arena, e->arena(f->sizes));
+    for (int i = 0; i < e->n_touched; i++) slot_bring(d, e->touched[i]);
+    io_place(d, f, e, entry);
+    if (d->error) return failure(d, entry->name);
+    f->inputs = d->inputs;
+    f->outputs = d->outputs;
+    f->slots = d->slots;
+    f->arena = (char *)(uintptr_t)d->arena.at;
+    f->shared = (char *)(uintptr_t)d->shared.at;
+    return MDL_OK;
+}
+
+static int device_leave(RtFrame *f, const RtEntry *e, const mdl_entry *entry, char *const *outputs, int code) {
+    RtDeviceState *d = f->session->device;
+    for (int i = 0; f->changed && i < e->n_stored; i++) d->slot_state[e->stored[i]] = SLOT_THERE;
+    if (!code && !d->error) cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
+    for (int i = 0; !code && i < entry->n_outputs; i++)
+        cu_from(d, outputs[i], (CuAddress)(uintptr_t)d->outputs[i], value_bytes(e->output_dims[i], &entry->outputs[i], f->sizes));
+    return d->error ? failure(d, entry->name) : code;
+}
+
+const RtDeviceRuntime rt_cuda = {choose, device_open, device_close, device_enter, device_leave, slot_read, slot_written};
+
+/* ---- what the code of entries calls */
+
+void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+                   const int64_t *sizes, int64_t count) {
+    RtDeviceState *d = f->session->device;
+    const RtDeviceKernel *row = &f->session->program->device->kernels[kernel];
+    int64_t word[PARAMETERS], blocks = (count + WARPS - 1) / WARPS, most = (int64_t)d->processors * (row->memory ? 2 : 16);
+    void *parameters[PARAMETERS + 1]; /* NULL behind them */
+    int n = n_args + n_sizes + 1;
+    (void)k;
+    if (count <= 0 || d->error) return;
+    if (n > PARAMETERS || count > INT32_MAX) {
+        cu_check(d, 1, row->name);
+        return;
+    }
+    if (blocks > most) blocks = most;
+    if (row->memory && !cu_block_need(d, &d->scratch, row->memory * WARPS * blocks)) return;
+    for (int i = 0; i < n_args; i++) word[i] = (int64_t)cu_bring(d, args[i], bytes[i]);
+    for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
+    word[n - 1] = (int64_t)d->scratch.at;
+    for (int i = 0; i < n; i++) parameters[i] = &word[i];
+    parameters[n] = NULL;
+    if (d->error) return;
+    cu_check(d, d->driver->launch(d->functions[kernel], (unsigned)blocks, 1, 1, THREADS, 1, 1, 0, d->stream, parameters, NULL), row->name);
+}
+
+void rt_device_copy(RtFrame *f, void *to, const void *from, int64_t bytes) {
+    RtDeviceState *d = f->session->device;
+    if (bytes <= 0 || d->error) return;
+    CuAddress source = cu_bring(d, from, bytes);
+    if (!d->error) cu_check(d, d->driver->copy_inside((CuAddress)(uintptr_t)to, source, (size_t)bytes, d->stream), "a copy");
+}
+
+void rt_device_clear(RtFrame *f, void *to, int64_t bytes) {
+    RtDeviceState *d = f->session->device;
+    if (bytes > 0 && !d->error) cu_check(d, d->driver->memory_set((CuAddress)(uintptr_t)to, 0, (size_t)bytes, d->stream), "zeros");
+}
+
+static bool host_need(RtDeviceState *d, int64_t bytes) {
+    if (bytes <= d->host_bytes) return true;
+    rt_host_give(d->host);
+    d->host = rt_host_take(bytes);
+    d->host_bytes = d->host ? bytes : 0;
+    return d->host || cu_check(d, CU_OUT_OF_MEMORY, "the processor's memory");
+}
+
+const void *rt_device_host(RtFrame *f, const void *p, int64_t bytes) {
+    RtDeviceState *d = f->session->device;
+    if (!cu_holds(d, p)) return p;
+    static const char nothing[RT_ALIGN];
+    if (!host_need(d, bytes > RT_ALIGN ? bytes : RT_ALIGN)) return nothing; /* of an error: the call ends with it */
+    memset(d->host, 0, (size_t)bytes);
+    cu_from(d, d->host, (CuAddress)(uintptr_t)p, bytes);
+    return d->host;
+}
+
+char *rt_device_cell(RtFrame *f, int32_t i) {
+    return (char *)(uintptr_t)f->session->device->cells.at + (i % CELLS) * RT_ALIGN;
+}
+
+void rt_device_routine(RtFrame *f, const RtKernel *k, RtThunk *thunk, int32_t n_args, void *const *args, const int64_t *bytes, const int64_t *sizes,
+                       int64_t count) {
+    RtDeviceState *d = f->session->device;
+    void *here[8];
+    int64_t total = 0;
+    for (int i = 0; i < n_args; i++) total += rounded(bytes[i]);
+    if (n_args > 8 || d->error || !host_need(d, total)) return;
+    char *p = d->host;
+    for (int i = 0; i < n_args; i++) {
+        here[i] = args[i];
+        if (!args[i] || !cu_holds(d, args[i])) continue;
+        here[i] = p;
+        if (i < n_args - 1) cu_from(d, p, (CuAddress)(uintptr_t)args[i], bytes[i]);
+        p += rounded(bytes[i]);
+    }
+    if (d->error) return;
+    rt_parallel(f, k, thunk, here, sizes, count);
+    cu_to(d, (CuAddress)(uintptr_t)args[n_args - 1], here[n_args - 1], bytes[n_args - 1]);
+    cu_check(d, d->driver->stream_wait(d->stream), "a copy"); /* the memory here is used again */
+}

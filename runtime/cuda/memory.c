@@ -1,0 +1,114 @@
+/* memory.c -- the device's memory: blocks of it, and what is brought there. Everything goes through one stream, so nothing is overwritten
+ * before what was sent earlier has used it. */
+#include "runtime/cuda/device.h"
+
+enum { SMALL = 64, RING = 64 << 10 };
+
+bool cu_check(RtDeviceState *d, int code, const char *what) {
+    if (code && !d->error) {
+        d->error = code;
+        d->failed = what;
+    }
+    return !code;
+}
+
+/* ---- blocks */
+
+static void *list_grow(void *old, int n, int *cap, size_t width) {
+    if (n < *cap) return old;
+    int more = *cap ? 2 * *cap : 64;
+    void *list = rt_host_take((int64_t)(width * (size_t)more));
+    if (!list) return NULL;
+    if (n) memcpy(list, old, width * (size_t)n);
+    rt_host_give(old);
+    *cap = more;
+    return list;
+}
+
+/* The place of the first block that begins above p. */
+static int block_above(const RtDeviceState *d, CuAddress p) {
+    int low = 0, high = d->n_blocks;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (d->blocks[middle].at > p) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
+static bool block_take(RtDeviceState *d, Block *b, int64_t bytes) {
+    if (d->error) return false;
+    d->wanted = bytes;
+    Block *list = list_grow(d->blocks, d->n_blocks, &d->cap_blocks, sizeof *list);
+    if (!list) return cu_check(d, CU_OUT_OF_MEMORY, "a list");
+    d->blocks = list;
+    CuAddress at = 0;
+    if (!cu_check(d, d->driver->memory_take(&at, (size_t)bytes), "memory")) return false;
+    int i = block_above(d, at);
+    memmove(list + i + 1, list + i, sizeof *list * (size_t)(d->n_blocks - i));
+    list[i] = *b = (Block){at, bytes};
+    d->n_blocks++;
+    return true;
+}
+
+void cu_block_give(RtDeviceState *d, Block *b) {
+    if (!b->at) return;
+    int i = block_above(d, b->at) - 1;
+    d->driver->memory_give(b->at);
+    d->n_blocks--;
+    memmove(d->blocks + i, d->blocks + i + 1, sizeof *d->blocks * (size_t)(d->n_blocks - i));
+    *b = (Block){0, 0};
+}
+
+bool cu_block_need(RtDeviceState *d, Block *b, int64_t bytes) {
+    if (b->bytes >= bytes && b->at) return true;
+    if (b->at) cu_check(d, d->driver->stream_wait(d->stream), "work"); /* it may be in use */
+    cu_block_give(d, b);
+    return block_take(d, b, bytes > RT_ALIGN ? bytes : RT_ALIGN);
+}
+
+bool cu_holds(const RtDeviceState *d, const void *p) {
+    CuAddress at = (CuAddress)(uintptr_t)p;
+    int i = block_above(d, at) - 1;
+    return i >= 0 && at - d->blocks[i].at < (CuAddress)d->blocks[i].bytes;
+}
+
+/* ---- copies */
+
+void cu_to(RtDeviceState *d, CuAddress to, const void *from, int64_t bytes) {
+    if (!d->error && bytes > 0) cu_check(d, d->driver->copy_to(to, from, (size_t)bytes, d->stream), "a copy to the device");
+}
+
+void cu_from(RtDeviceState *d, void *to, CuAddress from, int64_t bytes) {
+    if (d->error || bytes <= 0) return;
+    if (cu_check(d, d->driver->copy_from(to, from, (size_t)bytes, d->stream), "a copy from the device"))
+        cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
+}
+
+static CuAddress constant(RtDeviceState *d, const void *p, int64_t bytes) {
+    for (int i = 0; i < d->n_constants; i++)
+        if (d->constants[i].here == p) return d->constants[i].there;
+    Constant *list = list_grow(d->constants, d->n_constants, &d->cap_constants, sizeof *list);
+    Block b = {0, 0};
+    if (!list) {
+        cu_check(d, CU_OUT_OF_MEMORY, "a list");
+        return 0;
+    }
+    d->constants = list;
+    if (!block_take(d, &b, bytes)) return 0;
+    cu_to(d, b.at, p, bytes);
+    list[d->n_constants++] = (Constant){p, b.at};
+    return b.at;
+}
+
+/* What the entry has on its stack is small; what is larger lies in the artifact and does not change. */
+CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes) {
+    if (!p || cu_holds(d, p)) return (CuAddress)(uintptr_t)p;
+    if (bytes > SMALL) return constant(d, p, bytes);
+    if (!cu_block_need(d, &d->ring, RING)) return 0;
+    if (d->ring_at + SMALL > RING) d->ring_at = 0;
+    CuAddress at = d->ring.at + (CuAddress)d->ring_at;
+    d->ring_at += SMALL;
+    cu_to(d, at, p, bytes);
+    return at;
+}

@@ -1,0 +1,56 @@
+/* emulator.h -- kernels of codegen/cuda as C: what a thread of a device is on a processor. Included by the text itself
+ * (codegen/cuda/prelude.cu, with NT_EMULATOR); emulator.c runs it. Text and emulator.c are one shared library. */
+#ifndef TESTS_CUDA_EMULATOR_H
+#define TESTS_CUDA_EMULATOR_H
+#include <math.h>
+#include <string.h>
+
+typedef struct NtIndex {
+    unsigned x;
+} NtIndex;
+extern NtIndex nt_thread_index, nt_block_index, nt_grid_size; /* of the thread that runs */
+extern char *nt_shared_memory;                                /* of its block */
+#define threadIdx nt_thread_index
+#define blockIdx nt_block_index
+#define gridDim nt_grid_size
+#define NT_DEVICE static inline __attribute__((unused))
+#define NT_KERNEL(name) void name
+#define NT_SHARED(name, bytes) char *const name = nt_shared_memory
+#define NT_RESTRICT restrict
+
+unsigned nt_shuffle(unsigned x, int lane); /* all 32 threads of a warp are here before one goes on */
+void nt_sync(void);
+
+NT_DEVICE unsigned nt_bits_f32(float x) {
+    unsigned u;
+    memcpy(&u, &x, 4);
+    return u;
+}
+NT_DEVICE float nt_float_bits(unsigned u) {
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+}
+NT_DEVICE long long nt_bits_f64(double x) {
+    long long u;
+    memcpy(&u, &x, 8);
+    return u;
+}
+NT_DEVICE double nt_double_bits(long long u) {
+    double x;
+    memcpy(&x, &u, 8);
+    return x;
+}
+NT_DEVICE float nt_fma_f32(float a, float b, float c) { return fmaf(a, b, c); }
+NT_DEVICE double nt_fma_f64(double a, double b, double c) { return fma(a, b, c); }
+NT_DEVICE float nt_root_f32(float x) { return sqrtf(x); }
+NT_DEVICE double nt_root_f64(double x) { return sqrt(x); }
+NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
+
+/* Runs a kernel, each of whose parameters is one word (a pointer or an i64), on `blocks` blocks of `threads` threads. Blocks
+ * come one after another; the threads of a block take turns, each running until it waits for others of its warp. order decides
+ * who is next: 0 the first that can go on, 1 the last, else a random one. Shared memory holds NaN at first. NULL, or what is
+ * wrong: threads that wait for each other at different places, or for one that has ended. */
+const char *nt_emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
+
+#endif

@@ -1,0 +1,9 @@
+/* image.h -- what the stand-in for NVRTC makes and the one for the driver loads: a head that looks like a cubin's, and the text itself. */
+#ifndef TESTS_CUDA_STAND_IN_IMAGE_H
+#define TESTS_CUDA_STAND_IN_IMAGE_H
+typedef struct Image {
+    unsigned char magic[4]; /* \177ELF */
+    unsigned arch;          /* 90 */
+    char text[];            /* ended by a zero */
+} Image;
+#endif

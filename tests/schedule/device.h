@@ -1,0 +1,13 @@
+/* device.h -- kernels for a device, run by the emulator (tests/cuda/emulator.h): the text that NVRTC would get, compiled by a C
+ * compiler and loaded. */
+#ifndef TESTS_SCHEDULE_DEVICE_H
+#define TESTS_SCHEDULE_DEVICE_H
+#include "codegen/kernel_code.h"
+
+typedef struct Device Device;
+Device *device_new(Arena *arena, const Scheduler *s); /* its kernels so far */
+void device_free(Device *d);
+/* One call under all orders, each on the same bytes; false, and said: they differ, or a thread is lost. bytes: of each
+ * argument, 0 where it is not written. */
+bool device_run(Device *d, const KernelCall *call, void *const *args, const size_t *bytes, const int64_t *sizes, int64_t count);
+#endif
