@@ -114,11 +114,13 @@ typedef struct RtDeviceRuntime {
 /* NULL in a runtime that knows no devices, whose code for them then goes away. */
 #ifdef RT_DEVICES
 static inline const RtDevice *rt_device(const RtProgram *p) { return p->device; }
-#else
-static inline const RtDevice *rt_device(const RtProgram *p) { return (void)p, (const RtDevice *)0; }
-#endif
 int rt_slot_read(mdl_session *s, int slot);     /* core/slots.c: before the session's memory of a slot is read */
 void rt_slot_written(mdl_session *s, int slot); /* .. before it is written, or goes */
+#else
+static inline const RtDevice *rt_device(const RtProgram *p) { return (void)p, (const RtDevice *)0; }
+static inline int rt_slot_read(mdl_session *s, int slot) { return (void)s, (void)slot, MDL_OK; }
+static inline void rt_slot_written(mdl_session *s, int slot) { (void)s, (void)slot; }
+#endif
 
 /* ---- core/call.c, slots.c, packs.c */
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */

@@ -7,6 +7,7 @@ int rt_slot_find(const mdl_session *s, const char *path) {
     return -1;
 }
 
+#ifdef RT_DEVICES
 int rt_slot_read(mdl_session *s, int slot) {
     const RtDevice *d = rt_device(s->program);
     return d && s->device ? d->runtime->read(s, slot) : MDL_OK;
@@ -16,6 +17,7 @@ void rt_slot_written(mdl_session *s, int slot) {
     const RtDevice *d = rt_device(s->program);
     if (d && s->device) d->runtime->written(s, slot);
 }
+#endif
 
 int64_t rt_slot_bytes(const mdl_session *s, int slot) {
     const mdl_value *v = s->program->slots[slot].value;

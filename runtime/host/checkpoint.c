@@ -295,7 +295,7 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
     int code = MDL_OK;
     if (s->broken == 2) code = rt_fail(s, MDL_BROKEN, "save: an earlier call failed after it had begun to change weights: load a checkpoint first");
     Text header = {0};
-    for (int i = 0; i < s->program->n_slots && !code; i++)
+    for (int i = 0; rt_device(s->program) && i < s->program->n_slots && !code; i++)
         if (is_saved(s, i, optimizer != 0)) code = rt_slot_read(s, i);
     if (!code) {
         header_metadata(&header, s);
