@@ -73,8 +73,7 @@ int64_t contract_estimate(Size n, int64_t usual) {
     return high < usual ? high : low > usual ? low : usual;
 }
 
-/* Vector instructions of one step of k for one tile: multiplications, at least as many as hide their latency, against loads. */
-static double step_cost(const TileTarget *t, int rows, int vectors) {
+double contract_step_cost(const TileTarget *t, int rows, int vectors) {
     double work = rows * vectors, loads = vectors + 0.5 * rows;
     if (work < t->in_flight) work = t->in_flight;
     return (work > loads ? work : loads) + 0.05 * loads + 0.5;
@@ -178,7 +177,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
             if (mr * nv + nv + 1 > registers) continue;
-            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * step_cost(t, mr, nv);
+            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * contract_step_cost(t, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
             c->mr = mr;
