@@ -240,7 +240,7 @@ static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kern
     fields[4] = kernel_floats(c, k, call, last, &floats);
     fields[3] = module_i64(c->m, floats);
     if (last || call->when) {
-        if (k->kind == KERNEL_CONTRACT || k->kind == KERNEL_ATTENTION) fields[5] = bytes_function(c->unit, plan_kernel_flops(k));
+        if (k->kind == KERNEL_CONTRACT || k->attention || k->gradient) fields[5] = bytes_function(c->unit, plan_kernel_flops(k));
         fields[6] = bytes_function(c->unit, plan_kernel_bytes(mem->plan, k));
     }
     return module_constant(c->m, module_struct(c->m, 7, fields));
@@ -487,6 +487,7 @@ void entry_plan(EntryCode *c, EntryMemory *mem) {
         case KERNEL_REDUCE:
         case KERNEL_CONTRACT:
         case KERNEL_ATTENTION:
+        case KERNEL_ATTENTION_GRADIENT:
         case KERNEL_SCATTER:
         case KERNEL_UPDATE:
         case KERNEL_ROUTINE: kernel_calls(c, mem, k); break;

@@ -62,6 +62,9 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
     case KERNEL_REDUCE: schedule_map(work_new(s, plan, k, "reduce"), code); break;
     case KERNEL_CONTRACT: schedule_contract(work_new(s, plan, k, "contract"), code); break;
     case KERNEL_ATTENTION: schedule_attention(work_new(s, plan, k, "attention"), code); break;
+    case KERNEL_ATTENTION_GRADIENT:
+        schedule_attention_gradient(work_new(s, plan, k, "attention_gradient"), code);
+        break;
     case KERNEL_SCATTER: schedule_scatter(work_new(s, plan, k, "scatter"), code); break;
     case KERNEL_UPDATE: schedule_update(work_new(s, plan, k, "update"), code); break;
     case KERNEL_ROUTINE: schedule_routine(work_new(s, plan, k, "routine"), code); break;
@@ -77,7 +80,7 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
 /* "contract [batch, 256] + add tanh mul": the anchor or kind, over what, then the ops, at most eight. */
 static const char *kernel_label(Arena *a, const Kernel *k, const char *kind) {
     Text t = {.arena = a};
-    text_add(&t, "%s [", k->anchor && !k->attention ? op_row(k->anchor->op)->name : kind);
+    text_add(&t, "%s [", k->anchor && !k->attention && !k->gradient ? op_row(k->anchor->op)->name : kind);
     for (int i = 0; i < k->space.rank; i++) text_add(&t, "%s%s", i ? ", " : "", size_text(a, k->space.dim[i]));
     text_add(&t, "]");
     int shown = 0;

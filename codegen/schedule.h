@@ -142,6 +142,7 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
 void schedule_map(Work *w, KernelCode *code); /* KERNEL_MAP and KERNEL_REDUCE */
 void schedule_contract(Work *w, KernelCode *code);
 void schedule_attention(Work *w, KernelCode *code);
+void schedule_attention_gradient(Work *w, KernelCode *code);
 void schedule_scatter(Work *w, KernelCode *code);
 void schedule_update(Work *w, KernelCode *code);
 void schedule_routine(Work *w, KernelCode *code);

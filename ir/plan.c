@@ -39,7 +39,7 @@ void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *boun
 
 /* ---- text */
 
-static const char *const KIND[] = {"map", "reduce", "contract", "attention", "scatter", "update", "routine", "scan", "check", "print"};
+static const char *const KIND[] = {"map", "reduce", "contract", "attention", "attention_gradient", "scatter", "update", "routine", "scan", "check", "print"};
 static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "scalar"};
 static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y", "stop"};
 
@@ -212,7 +212,12 @@ static Size contract_flops(const Kernel *k, const Node *n) {
 
 Size plan_kernel_flops(const Kernel *k) {
     Size flops = contract_flops(k, k->anchor);
-    return k->attention ? size_add(flops, contract_flops(k, k->attention->scores)) : flops;
+    if (k->attention) return size_add(flops, contract_flops(k, k->attention->scores));
+    for (int i = 0; k->gradient && i < 3; i++) {
+        const Node *other[] = {k->gradient->by_weights, k->gradient->by_k, k->gradient->by_v};
+        flops = size_add(flops, contract_flops(k, other[i]));
+    }
+    return flops;
 }
 
 /* Bytes of all elements of a type; of an axis that the kernel looks at in part, that part. */
@@ -264,7 +269,7 @@ Size plan_flops(const Plan *p) {
     Size total = size_const(p->graph->program->sizes, 0);
     for (int i = 0; i < p->kernels.n; i++) {
         const Kernel *k = p->kernels.at[i];
-        if (k->kind == KERNEL_CONTRACT || k->kind == KERNEL_ATTENTION) total = size_add(total, plan_kernel_flops(k));
+        if (k->kind == KERNEL_CONTRACT || k->attention || k->gradient) total = size_add(total, plan_kernel_flops(k));
         if (k->kind == KERNEL_SCAN) total = size_add(total, size_mul(k->anchor->attrs.extent, plan_flops(k->body)));
     }
     return total;

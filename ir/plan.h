@@ -24,6 +24,7 @@ typedef enum {
     KERNEL_CONTRACT, /* anchor contract (space: its result), prologue maps on operands, epilogue maps of FULL level */
     KERNEL_ATTENTION, /* anchor contract of softmax weights, which are made here of another contract (Kernel.attention), with epilogue
                         maps of FULL level */
+    KERNEL_ATTENTION_GRADIENT, /* the three gradients of an attention, which makes its weights again: Kernel.gradient */
     KERNEL_SCATTER,  /* anchor scatter_add alone */
     KERNEL_UPDATE,   /* anchor update_at alone: x is copied first unless the result lies in x's memory */
     KERNEL_ROUTINE,  /* cumsum, sort_ids, topk_ids, categorical: a routine of the runtime, row by row */
@@ -56,6 +57,17 @@ typedef struct Attention {
     Size reach;
 } Attention;
 
+/* Gradients of an attention. Level A: scores, exponents, weights and the maps between them, made again; by_weights = contract (dy, v), maps
+ * of these with one sum along keys between them, by_scores at their end. Then by_q = contract (by_scores, k), by_k = contract (by_scores, q),
+ * by_v = contract (weights, dy), which alone are stored. Maximum and sum of the softmax are read. */
+typedef struct AttentionGradient {
+    Node *scores, *exponents, *weights;
+    Node *by_weights, *sum, *by_scores;
+    Node *by_q, *by_k, *by_v;
+    int triangle;        /* as of the attention */
+    Size reach;
+} AttentionGradient;
+
 typedef struct Kernel {
     KernelKind kind;
     int index;                  /* place in the plan's order */
@@ -72,6 +84,7 @@ typedef struct Kernel {
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
     Limit limit;                /* KERNEL_MAP with rows, KERNEL_CONTRACT, KERNEL_ATTENTION */
     const Attention *attention; /* KERNEL_ATTENTION */
+    const AttentionGradient *gradient; /* KERNEL_ATTENTION_GRADIENT: its anchor is by_q */
     const Effect *effect;       /* KERNEL_CHECK, KERNEL_PRINT */
     Plan *body;                 /* KERNEL_SCAN */
     int body_buffer;            /* KERNEL_SCAN: outer buffer that holds the body's arena; -1: none */
@@ -87,7 +100,7 @@ typedef struct Kernel {
  * - REDUCE: only FINAL nodes are stored. Every reduce has the same operand shape (the space) and the same axes. The axes leave out the last
  *   axis, unless the result has rank 0. REDUCE_VAR appears nowhere: it is written out before.
  * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL or SCALAR, any of them may be stored.
- * - ATTENTION: operands of both contracts are views over stored values; only FULL nodes are stored. Of nodes that depend on the maximum or the
+ * - ATTENTION: operands of both contracts are views over stored values; FULL nodes are stored, and maximum and sum where a gradient wants them. Of nodes that depend on the maximum or the
  *   sum, exp(logits - max), the quotient, and what is between it and the weights have level A; all others ROW.
  * - ACCESS nodes: data operands and tensors of indices are views over stored values; a rank 0 index may also be a const, size or SCALAR node.
  *   `gather` along the last axis with one element a row may have level ROW.
@@ -151,7 +164,7 @@ const int64_t *kernel_size_values(Arena *a, const Kernel *k, const int64_t *size
  * counts: it is what a rate in GFLOP/s is commonly quoted of. */
 Size plan_flops(const Plan *p);
 
-/* The same of one kernel, a contract or an attention (what a triangle leaves out is not counted). */
+/* The same of one kernel with a product: as if a triangle left nothing out; scores that a gradient makes again are not counted again. */
 Size plan_kernel_flops(const Kernel *k);
 
 /* Bytes that one kernel must move at least: what it reads of stored values and what it stores, each once; of gathered and sliced values

@@ -7,7 +7,7 @@
  * Nobody else may read %z and %w. Between the quotient and %w may stand what keeps zeros and is linear: a product with something
  * that knows nothing of the maximum and the sum (dropout), a choice between it and 0. Few rows (a step over a cache) stay three
  * kernels: they read each key once as it is. */
-#include "passes/fuse.h"
+#include "passes/fuse_attention.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,6 +21,7 @@ typedef struct Finder {
     Planner *p;
     const bool *stored;
     Group *a, *b, *c;
+    Node *z; /* what a stores for b */
     Attention found;
     bool *after; /* by node id: depends on the maximum or the sum */
 } Finder;
@@ -68,7 +69,7 @@ static bool read_in_place(const Group *g, const Node *n, const Node *except) {
     return true;
 }
 
-static bool same_shape(const Node *a, const Node *b) {
+bool attention_same_shape(const Node *a, const Node *b) {
     if (a->type.rank != b->type.rank || a->type.dtype != DT_F32 || b->type.dtype != DT_F32) return false;
     for (int i = 0; i < a->type.rank; i++)
         if (a->type.dim[i] != b->type.dim[i]) return false;
@@ -78,7 +79,7 @@ static bool same_shape(const Node *a, const Node *b) {
 /* ---- the letters of the products */
 
 /* Is what the letters of operand `side` say that the result does not, static and no more than DEPTH_MOST elements? */
-static bool depth_fits(const Node *n, int side, const char *but) {
+bool attention_depth_fits(const Node *n, int side, const char *but) {
     int64_t depth = 1, size;
     for (int i = 0; n->attrs.labels[side][i]; i++) {
         if (strchr(but, n->attrs.labels[side][i])) continue;
@@ -88,7 +89,7 @@ static bool depth_fits(const Node *n, int side, const char *but) {
     return depth >= 1 && depth <= DEPTH_MOST;
 }
 
-static bool operands_stored(const Group *g, const Node *n, const Node *except) {
+bool attention_operands_stored(const Group *g, const Node *n, const Node *except) {
     for (int k = 0; k < 2; k++)
         if (n->in[k] != except && (group_has(g, plan_base(n->in[k])) || node_is_free(plan_base(n->in[k])) ||
                                    !dtype_is_float(n->in[k]->type.dtype)))
@@ -97,12 +98,12 @@ static bool operands_stored(const Group *g, const Node *n, const Node *except) {
 }
 
 /* Scores: the last letter of the result is of the keys and of them alone; no other letter is of the keys alone. */
-static bool scores_fit(const Group *g, const Node *s) {
+bool attention_scores_fit(const Group *g, const Node *s) {
     const char *out = s->attrs.labels[2], last = out[strlen(out) - 1];
     int key = strchr(s->attrs.labels[1], last) != NULL;
     const char *q = s->attrs.labels[!key], *k = s->attrs.labels[key];
     int64_t rows = 1, low, high;
-    if (strchr(q, last) || !operands_stored(g, s, NULL) || !depth_fits(s, key, out)) return false;
+    if (strchr(q, last) || !attention_operands_stored(g, s, NULL) || !attention_depth_fits(s, key, out)) return false;
     for (int i = 0; k[i]; i++)
         if (k[i] != last && strchr(out, k[i]) && !strchr(q, k[i])) return false;
     for (int i = 0; q[i]; i++) {
@@ -119,7 +120,7 @@ static bool scores_fit(const Group *g, const Node *s) {
 static bool product_fits(const Group *g, const Node *y, int side, const Node *s) {
     const char *w = y->attrs.labels[side], *v = y->attrs.labels[!side], *out = y->attrs.labels[2];
     int keys = (int)strlen(w) - 1, key = strchr(s->attrs.labels[1], s->attrs.labels[2][keys]) != NULL;
-    if (!operands_stored(g, y, y->in[side]) || plan_base(y->in[!side]) == y->in[side] || !depth_fits(y, !side, w)) return false;
+    if (!attention_operands_stored(g, y, y->in[side]) || plan_base(y->in[!side]) == y->in[side] || !attention_depth_fits(y, !side, w)) return false;
     for (int i = 0; w[i]; i++) {
         if (!strchr(out, w[i]) != (i == keys)) return false;
         if (i < keys && strchr(v, w[i]) && !strchr(s->attrs.labels[key], s->attrs.labels[2][i])) return false;
@@ -221,7 +222,7 @@ static void find_triangle(Finder *f) {
     a->triangle = -1;
     for (Node *n = a->logits; n->op == OP_WHERE && is_low(n->in[2]); n = edge_of(n->in[1]).base) {
         Causal c;
-        if (!same_shape(n, a->scores)) return;
+        if (!attention_same_shape(n, a->scores)) return;
         if (!mask_is_causal(n->in[0], &c) || c.offset) continue;
         a->triangle = c.row_axis;
         a->reach = size_const(f->p->sizes, c.plus + 1);
@@ -231,7 +232,7 @@ static void find_triangle(Finder *f) {
 
 /* ---- one group of three */
 
-static void take(Planner *p, Group *to, Group *from) {
+void group_take(Planner *p, Group *to, Group *from) {
     for (int i = 0; i < from->nodes.n; i++) {
         p->home[from->nodes.at[i]->id] = to;
         PUSH(p->scratch, to->nodes, from->nodes.at[i]);
@@ -251,15 +252,21 @@ static bool shares_nothing(const Group *before, const Group *c) {
     return true;
 }
 
-/* The logits, or what maps of b make them of: a value that a product stores for b alone. NULL: neither. */
+/* The logits, or what maps of b make them of: a value of all scores that a product stores. NULL: neither. */
 static Node *stored_scores(Finder *f) {
     if (!group_has(f->b, f->found.logits)) return f->found.logits;
     NodeList reads = group_reads(f->p, f->b);
     for (int i = 0; i < reads.n; i++) {
         const Group *home = f->p->home[reads.at[i]->id];
-        if (home && home->kind == KERNEL_CONTRACT && only_reader(f->p, reads.at[i]) == f->b) return reads.at[i];
+        if (home && home->kind == KERNEL_CONTRACT && home != f->c && attention_same_shape(home->anchor, reads.at[i])) return reads.at[i];
     }
     return NULL;
+}
+
+/* Does nobody else read what the three groups hand on? */
+static bool is_alone(const Finder *f) {
+    Node *w = f->found.weights;
+    return stores_only(f, f->b, w) && only_reader(f->p, w) == f->c && stores_only(f, f->a, f->z) && only_reader(f->p, f->z) == f->b;
 }
 
 static bool attention_from(Finder *f, int side) {
@@ -269,17 +276,26 @@ static bool attention_from(Finder *f, int side) {
     *a = (Attention){.weights = w, .side = side};
     f->b = p->home[w->id];
     if (!f->b || f->b->kind != KERNEL_MAP || f->b->row != 1 || f->b->row_length != w->type.dim[w->type.rank - 1]) return false;
-    if (y->type.dtype != DT_F32 || !stores_only(f, f->b, w) || only_reader(p, w) != f->c || !read_in_place(f->c, w, y)) return false;
-    if (!find_softmax(f)) return false;
-    Node *z = stored_scores(f);
-    if (!z) return false;
-    f->a = p->home[z->id];
-    if (!f->a || f->a == f->b || f->a->kind != KERNEL_CONTRACT || !stores_only(f, f->a, z) || only_reader(p, z) != f->b) return false;
+    if (y->type.dtype != DT_F32 || !read_in_place(f->c, w, y) || !find_softmax(f)) return false;
+    Node *z = f->z = stored_scores(f);
+    f->a = z ? p->home[z->id] : NULL;
+    if (!f->a || f->a == f->b || f->a->kind != KERNEL_CONTRACT) return false;
     a->scores = f->a->anchor;
-    if (!same_shape(a->scores, z) || !same_shape(z, w) || !same_shape(a->logits, w)) return false;
-    if (!read_in_place(f->b, z, NULL) || !scores_fit(f->a, a->scores) || !product_fits(f->c, y, side, a->scores)) return false;
+    if (!attention_same_shape(a->scores, z) || !attention_same_shape(z, w) || !attention_same_shape(a->logits, w)) return false;
+    if (!read_in_place(f->b, z, NULL) || !attention_scores_fit(f->a, a->scores) || !product_fits(f->c, y, side, a->scores)) return false;
     if (!only_softmax(f) || !shares_nothing(f->a, f->c) || !shares_nothing(f->b, f->c)) return false;
     return group_again(f->a) == group_again(f->c) && group_again(f->b) == group_again(f->c);
+}
+
+static void attention_make(Finder *f) {
+    find_triangle(f);
+    Attention *a = NEW(f->p->arena, Attention);
+    *a = f->found;
+    f->c->kind = KERNEL_ATTENTION;
+    f->c->attention = a;
+    group_take(f->p, f->c, f->a);
+    group_take(f->p, f->c, f->b);
+    group_changed(f->c);
 }
 
 void plan_attention(Planner *p) {
@@ -291,14 +307,15 @@ void plan_attention(Planner *p) {
         f.c = p->groups.at[i];
         if (f.c->dead || f.c->kind != KERNEL_CONTRACT) continue;
         if (!attention_from(&f, 0) && !attention_from(&f, 1)) continue;
-        find_triangle(&f);
-        Attention *a = NEW(p->arena, Attention);
-        *a = f.found;
-        f.c->kind = KERNEL_ATTENTION;
-        f.c->attention = a;
-        take(p, f.c, f.a);
-        take(p, f.c, f.b);
-        group_changed(f.c);
+        if (is_alone(&f)) {
+            attention_make(&f);
+        } else {
+            AttentionParts parts = {.p = p, .stored = stored, .scores = f.a, .rows = f.b, .product = f.c, .softmax = &f.found};
+            if (!attention_gradient_find(&parts)) continue;
+            attention_make(&f);
+            attention_gradient_make(&parts);
+            plan_stored(p, stored);
+        }
     }
 }
 

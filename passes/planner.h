@@ -44,6 +44,7 @@ typedef struct Group {
     Size final;                 /* elements of its results */
     Limit limit;
     const Attention *attention; /* KERNEL_ATTENTION .. */
+    const AttentionGradient *gradient;
     NodeList before;            /* .. and those of its nodes that come before its anchor */
     uint64_t *ancestors;        /* bit set over ids of groups */
     bool dead;                  /* merged into another */
@@ -120,6 +121,8 @@ Size plan_peak_size(const Plan *plan, SizeTable *t); /* bytes of the arena as a 
 bool attention_before(const Group *g, const Node *n); /* is n one of g->before */
 /* Level of such a node; level: of the nodes before it, by id. */
 Level attention_level(Planner *p, const Group *g, const Node *n, const Level *level);
+
+Level attention_gradient_level(Planner *p, const Group *g, const Node *n);
 
 /* ---- groups */
 Group *group_new(Planner *p, KernelKind kind);

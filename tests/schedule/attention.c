@@ -1,6 +1,6 @@
 /* attention.c -- softmax-weighted products with random letters: any order of axes, batches, groups of heads, several axes of depth,
  * sizes 1 to 400 and run-time sizes, operands through views; scales, causal, padding and additive masks, rows that see nothing,
- * weights that are dropped; maps behind; three machines.
+ * weights that are dropped; maps behind; gradients; three machines.
  *
  *     attention [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
 #include "tests/schedule/harness.h"
@@ -55,6 +55,7 @@ static Node *padded(Case *c, Node *x) {
 static Node *softmax(Case *c, Node *x, bool gate) {
     int last = x->type.rank - 1;
     Node *most = node_reduce(c->g, REDUCE_MAX, x, 1, &last);
+    most = graph_add(c->g, OP_STOP, NULL, 1, &most); /* the shift cancels, and has no derivative */
     Node *e = node_map1(c->g, OP_EXP, node_map2(c->g, OP_SUB, x, along_rows(c, most, x)));
     Node *p = node_map2(c->g, OP_DIV, e, along_rows(c, node_reduce(c->g, REDUCE_SUM, e, 1, &last), x));
     if (!gate) return p;
@@ -86,6 +87,18 @@ static void choose_letters(Case *c, char *q, char *key, char *v, char *scores, c
     strcat(scores, "n");
 }
 
+/* Derivatives of a weighted sum of y, and y. */
+static void train(Case *c, Node *y, Node *q, Node *k, Node *v) {
+    int axes[MAX_RANK];
+    for (int i = 0; i < y->type.rank; i++) axes[i] = i;
+    Node *weighted = node_map2(c->g, OP_MUL, y, case_input(c, DT_F32, y->type.rank, y->type.dim));
+    Node *in[] = {node_reduce(c->g, REDUCE_SUM, weighted, y->type.rank, axes), q, k, v};
+    Node *grad = graph_add(c->g, OP_GRAD, NULL, 4, in);
+    graph_result(c->g, "by_q", node_get(c->g, grad, 0));
+    graph_result(c->g, "by_k", node_get(c->g, grad, 1));
+    graph_result(c->g, "by_v", node_get(c->g, grad, 2));
+}
+
 static void build(Case *c, const Size *named, char *about, double *work) {
     char q[16], key[16], v[16], scores[16], y[16];
     choose_letters(c, q, key, v, scores, y, named);
@@ -106,7 +119,10 @@ static void build(Case *c, const Size *named, char *about, double *work) {
         out = node_map1(c->g, OP_TANH, node_map2(c->g, OP_ADD, out, node_expand_like(c->g, bias, out)));
     }
     graph_result(c->g, "y", out);
-    sprintf(about, "%s %s -> %s, %s -> %s, mask %d%s", q, key, scores, v, y, kind, dropped ? ", dropped" : "");
+    bool trained = rng_below(&c->r, 3) == 0;
+    if (trained) train(c, out, x, k, values);
+    sprintf(about, "%s %s -> %s, %s -> %s, mask %d%s%s", q, key, scores, v, y, kind, dropped ? ", dropped" : "",
+            trained ? ", trained" : "");
     *work = 1;
     for (const char *l = scores; *l; l++) {
         int64_t n;
@@ -164,6 +180,8 @@ int main(int argc, char **argv) {
     }
     int least = (int)(to - from) / 3;
     if (h.kinds[KERNEL_ATTENTION] < least) failures++, printf("only %d attentions were run\n", h.kinds[KERNEL_ATTENTION]);
+    int gradients = h.kinds[KERNEL_ATTENTION_GRADIENT];
+    if (to - from >= 60 && gradients < least / 4) failures++, printf("only %d gradients were run\n", gradients);
     if (chosen && !failures) printf("%d attentions\n", h.kinds[KERNEL_ATTENTION]);
     return failures != 0;
 }
