@@ -1,6 +1,6 @@
 /* schedule.h -- what the files schedule*.c share. The way of a kernel:
  *
- *   scheduler_kernel (schedule.c) → schedule_map, _reduce, _contract, _scatter, _update, _routine
+ *   scheduler_kernel (schedule.c) → schedule_map, _contract, _attention, _attention_gradient, _scatter, _update, _routine
  *     → items: the nodes with their operands as accesses of a Space (access.h), refined and merged
  *     → Work: text of one tile kernel, arguments, sizes; loops from templates (*.tile, template.h), values in their holes
  *       written by schedule_value.c
