@@ -167,21 +167,11 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
-    uint64_t to = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? from + 1 : 60;
-    int failures = 0, chosen = argc > 3 ? atoi(argv[3]) : 0;
-    if (chosen && !harness_can_run(chosen)) return printf("this processor has no level %d\n", chosen), 1;
     Harness h = {.show = getenv("SHOW") != NULL, .tolerance = 4e-4};
-    for (uint64_t seed = from; seed < to && failures < 8; seed++) {
-        int level = chosen ? chosen : 2 + (int)(seed % 3);
-        h.mode = chosen || (seed % 4 && harness_can_run(level)) ? BY_CODE : BY_TILE;
-        h.target = harness_target(level, 2);
-        failures += !agrees(&h, seed);
-    }
-    int least = (int)(to - from) / 3;
-    if (h.kinds[KERNEL_ATTENTION] < least) failures++, printf("only %d attentions were run\n", h.kinds[KERNEL_ATTENTION]);
-    int gradients = h.kinds[KERNEL_ATTENTION_GRADIENT];
-    if (to - from >= 60 && gradients < least / 4) failures++, printf("only %d gradients were run\n", gradients);
-    if (chosen && !failures) printf("%d attentions\n", h.kinds[KERNEL_ATTENTION]);
-    return failures != 0;
+    Sweep s = harness_sweep(&h, argc, argv, 60, 4, agrees);
+    int attentions = h.kinds[KERNEL_ATTENTION], gradients = h.kinds[KERNEL_ATTENTION_GRADIENT];
+    if (attentions < s.cases / 3) s.failures++, printf("only %d attentions were run\n", attentions);
+    if (s.cases >= 60 && gradients < s.cases / 12) s.failures++, printf("only %d gradients were run\n", gradients);
+    if (s.level && !s.failures) printf("%d attentions\n", attentions);
+    return s.failures != 0;
 }
