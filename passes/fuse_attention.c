@@ -186,6 +186,14 @@ static bool find_softmax(Finder *f) {
     return true;
 }
 
+static bool uses_scores(const Finder *f, const Node *n) {
+    if (n == f->found.scores) return true;
+    if (!group_has(f->a, n) && !group_has(f->b, n)) return false;
+    for (int i = 0; i < n->n_in; i++)
+        if (uses_scores(f, plan_base(n->in[i]))) return true;
+    return false;
+}
+
 /* Is every node of b that depends on the maximum a part of the softmax, or one value a row? */
 static bool only_softmax(Finder *f) {
     const Attention *a = &f->found;
@@ -194,6 +202,8 @@ static bool only_softmax(Finder *f) {
     for (Node *w = a->weights; w != a->quotient;) {
         PUSH(f->p->scratch, chain, w);
         bool second = w->op == OP_WHERE || !is_after(f, w->in[0]);
+        const Node *factor = plan_base(w->in[!second]); /* known when the scores are gone */
+        if (!is_after(f, w->in[!second]) && uses_scores(f, factor)) return false;
         w = edge_of(w->in[second]).base;
     }
     Node *e = edge_of(a->sum->in[0]).base, *d = edge_of(e->in[0]).base;

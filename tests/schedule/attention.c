@@ -104,7 +104,7 @@ static void build(Case *c, const Size *named, char *about, double *work) {
     choose_letters(c, q, key, v, scores, y, named);
     Node *x = case_operand(c, DT_F32, q), *k = case_operand(c, DT_F32, key);
     Node *s = rng_below(&c->r, 2) ? node_contract(c->g, x, k, q, key, scores) : node_contract(c->g, k, x, key, q, scores);
-    int kind = rng_below(&c->r, 8), dropped = rng_below(&c->r, 4) == 0;
+    int kind = rng_below(&c->r, 8), dropped = rng_below(&c->r, 4) == 0, own = rng_below(&c->r, 16) == 0;
     s = node_map2(c->g, OP_MUL, s, node_const(c->g, s->type, 0.7));
     if (kind == 1) s = node_map2(c->g, OP_ADD, s, case_input(c, DT_F32, s->type.rank, s->type.dim));
     if (kind == 2) s = node_map2(c->g, OP_ADD, s, node_expand_like(c->g, case_input(c, DT_F32, 2, s->type.dim + s->type.rank - 2), s));
@@ -112,6 +112,7 @@ static void build(Case *c, const Size *named, char *about, double *work) {
     if (kind >= 4 && kind <= 6) s = causal(c, s);
     Node *p = softmax(c, s, kind == 3 || kind == 6);
     if (dropped) p = node_map2(c->g, OP_MUL, p, case_input(c, DT_F32, p->type.rank, p->type.dim));
+    if (own) p = node_map2(c->g, OP_MUL, p, node_map1(c->g, OP_TANH, s)); /* scores again: three kernels */
     Node *values = case_operand(c, DT_F32, v);
     Node *out = rng_below(&c->r, 2) ? node_contract(c->g, p, values, scores, v, y) : node_contract(c->g, values, p, v, scores, y);
     if (rng_below(&c->r, 2)) {
