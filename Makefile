@@ -2,6 +2,7 @@
 #
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
 #   make check      every test but the slow ones       make check-all  the slow ones too
+#   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched (part of check-all)
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text
@@ -83,7 +84,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-guard bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -289,6 +290,15 @@ check: all units
 	$(Q)BUILD=$(BUILD) tests/run.sh $(T)
 check-all: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
+	$(Q)$(if $(T),:,$(MAKE) --no-print-directory check-guard)
+# Buffers end at a page without access, then begin behind one: tests/schedule/guard.h for kernels, guard.so for sessions and mdlrun.
+GUARDED = tests/schedule tests/models tests/quantize
+$(BUILD)/guard.so: tests/runtime/guard.c.txt | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -g $(WARN) -Wno-missing-prototypes -shared -fPIC -o $@ -x c $<
+check-guard: all units $(BUILD)/guard.so
+	$(Q)for g in end start; do echo "GUARD=$$g"; \
+	    BUILD=$(BUILD) SLOW=1 GUARD=$$g LD_PRELOAD=$(abspath $(BUILD)/guard.so) tests/run.sh $(or $(T),$(GUARDED)) || exit 1; done
 check-edge: all deps-edge
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
 bless: all units
