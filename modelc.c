@@ -53,6 +53,7 @@ static const char help[] =
     "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
     "--budget='accuracy>=0.98*float'        what quantization may cost: layers that cost more stay float; float-0.005, 0.9 likewise\n"
     "--measure='ENTRY NAME=SOURCE ...'      what that is measured on; without: test and test_data of run { }\n"
+    "--memory=64Mi          gradients compute values again instead of keeping them, until a call's arena takes no more; else an error\n"
     "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
@@ -94,6 +95,7 @@ typedef struct Command {
     Budgets budgets;
     Accuracies accuracies;
     const char *measure; /* --measure: "ENTRY NAME=SOURCE ..." */
+    int64_t memory; /* --memory; 0: none */
     const char *output, *load, *name, *target, *after, *depfile, *cache;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
@@ -174,6 +176,10 @@ static void option_budget(Command *o, const char *value) {
     if (wrong) usage("--budget: %s", wrong);
 }
 
+static void option_memory(Command *o, const char *value) {
+    if (!budget_bytes(value, &o->memory) || o->memory == 0) usage("--memory: \"%s\" is no number of bytes such as 65536, 64Ki, 2Mi", value);
+}
+
 /* An option of the compiler that carries its value after '='. */
 static bool option_long(Command *o, const char *a) {
     const char *value;
@@ -190,6 +196,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--cache"))) o->cache = value;
     else if ((value = option_value(a, "--budget"))) option_budget(o, value);
     else if ((value = option_value(a, "--measure"))) o->measure = value;
+    else if ((value = option_value(a, "--memory"))) option_memory(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
@@ -485,6 +492,10 @@ static bool stage_passes(Compilation *c) {
     double seconds[PASS_COUNT] = {0};
     PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
     c->program->measure_quantized = c->o->report;
+    if (c->o->memory && !c->o->after) {
+        memory_choose(c->program, c->o->memory, c->o->level);
+        stage_done(c, "memory", memory_text(c->arena, c->program));
+    }
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
     if (c->o->report) quantized_print(stdout, c->program);
     const char *detail = arena_printf(c->arena, "%d nodes", program_nodes(c->program));
@@ -512,6 +523,7 @@ static bool stage_plan(Compilation *c) {
         if (init) c->inits[i] = plan_entry(c->arena, init, &options, c->diag);
         if (init && !c->inits[i]) return false;
     }
+    if (c->o->memory) budget_check_arena(c->arena, p, c->entries, c->o->memory, c->diag);
     stage_done(c, "plan", arena_printf(c->arena, "%d kernels", kernels));
     return !diag_errors(c->diag);
 }

@@ -237,7 +237,7 @@ static void print_after(FILE *f, const Node *n) {
                 w->stride[1], w->dilation[0], w->dilation[1], w->before[0], w->before[1], w->groups);
     }
     if (has & A_FLAG && a->flag) fputs(" flag", f);
-    if (n->recompute) fprintf(f, " recompute %d", n->recompute);
+    if (n->recompute) fprintf(f, " recompute %d%s", n->recompute, n->kept ? " kept" : "");
     if (has & A_EXTENT) {
         fputs(n->op == OP_SIZE ? " " : " extent ", f);
         size_print(f, a->extent);
