@@ -50,6 +50,7 @@ static const char help[] =
     "                       aarch64-linux-gnu, armv7-linux-gnueabihf, riscv64-linux-gnu, riscv64-linux-gnu+v,\n"
     "                       thumbv7em-none-eabihf (.a or .o without libc), wasm32 (.wasm)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
+    "--blas=openblas        products of f32 matrices call OpenBLAS, which the library then needs; default: none\n"
     "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
     "--budget='accuracy>=0.98*float'        what quantization may cost: layers that cost more stay float; float-0.005, 0.9 likewise\n"
     "--measure='ENTRY NAME=SOURCE ...'      what that is measured on; without: test and test_data of run { }\n"
@@ -99,7 +100,7 @@ typedef struct Command {
     const char *output, *load, *name, *target, *after, *depfile, *cache;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
-    bool core, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool core, blas, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -176,6 +177,11 @@ static void option_budget(Command *o, const char *value) {
     if (wrong) usage("--budget: %s", wrong);
 }
 
+static void option_blas(Command *o, const char *value) {
+    o->blas = !strcmp(value, "openblas");
+    if (!o->blas && strcmp(value, "none")) usage("--blas is openblas or none");
+}
+
 static void option_memory(Command *o, const char *value) {
     if (!budget_bytes(value, &o->memory) || o->memory == 0) usage("--memory: \"%s\" is no number of bytes such as 65536, 64Ki, 2Mi", value);
 }
@@ -200,7 +206,8 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
-    else if (option_value(a, "--weights") || option_value(a, "--blas")) {
+    else if ((value = option_value(a, "--blas"))) option_blas(o, value);
+    else if (option_value(a, "--weights")) {
         fprintf(stderr, "modelc: %s is not supported yet\n", a);
         exit(EXIT_INPUT);
     } else return false;
@@ -404,12 +411,20 @@ static bool target_fits(Compilation *c) {
     return false;
 }
 
+/* OpenBLAS wants a system below it. */
+static bool blas_fits(Compilation *c) {
+    c->target.blas = c->o->blas;
+    if (!c->o->blas || !c->o->core) return true;
+    fprintf(stderr, "modelc: --blas=openblas: code for %s without a libc cannot call OpenBLAS\n", c->target.name);
+    return false;
+}
+
 /* After the passes. False: not a target that we make code for, and said so. */
 static bool target_chosen(Compilation *c) {
     const char *name = c->o->target ? c->o->target : c->program->target;
     if (target_find(name, c->o->level, &c->target)) {
         target_fit(&c->target, c->program);
-        return target_fits(c);
+        return target_fits(c) && blas_fits(c);
     }
     fprintf(stderr, "modelc: the target %s is not supported yet; there are %s\n", name, target_names(c->arena));
     return false;
@@ -493,7 +508,7 @@ static bool stage_passes(Compilation *c) {
     PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
     c->program->measure_quantized = c->o->report;
     if (c->o->memory && !c->o->after) {
-        memory_choose(c->program, c->o->memory, c->o->level);
+        memory_choose(c->program, c->o->memory, &(PlanOptions){.level = c->o->level, .blas = c->o->blas});
         stage_done(c, "memory", memory_text(c->arena, c->program));
     }
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
@@ -509,7 +524,7 @@ static bool stage_passes(Compilation *c) {
 /* Graphs to kernels with places in memory: each entry, each initial value that is computed. */
 static bool stage_plan(Compilation *c) {
     const Program *p = c->program;
-    PlanOptions options = {.level = c->o->level};
+    PlanOptions options = {.level = c->o->level, .blas = c->o->blas};
     int kernels = 0;
     c->entries = NEW_ARRAY(c->arena, Plan *, p->entries.n + 1);
     c->inits = NEW_ARRAY(c->arena, Plan *, p->slots.n + 1);

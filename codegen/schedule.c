@@ -2,6 +2,7 @@
  * and its way through parser, verifier and lowering. Equal texts give one function, so kernels that differ only in the memory
  * they work on, or in a random site, share code. */
 #include "codegen/schedule.h"
+#include "codegen/cpu/blas.h"
 #include "codegen/cpu/lower.h"
 
 #include <stdlib.h>
@@ -102,6 +103,7 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->machine = s->machine;
     w->optimize = s->target.optimize > 0;
     w->by_tiles = s->target.optimize > 1;
+    w->blas = s->target.blas;
     w->kind = kind;
     w->text = kernel_label(w->arena, k, kind);
     w->body.arena = w->arena;
@@ -275,9 +277,22 @@ static const char *make_function(Work *w) {
     return m.thunk;
 }
 
-void work_finish(Work *w, KernelCode *code) {
+/* The function of a product by a library; products of one form share it. */
+static const char *make_blas(Work *w, const BlasForm *form) {
+    Scheduler *s = w->s;
+    const char *key = arena_printf(w->arena, "blas %d %d %d %d", form->rows, form->turned[0], form->turned[1], form->batches);
+    for (int i = 0; i < s->made.n; i++)
+        if (strcmp(s->made.at[i].text, key) == 0) return s->made.at[i].thunk;
+    const char *name = arena_printf(s->arena, "k%d_blas.thunk", s->made.n);
+    if (s->module) blas_lower(form, s->module, name);
+    Made m = {key, name, arena_printf(s->arena, "// k%d_blas: cblas_sgemm of " BLAS_LIBRARY "\n", s->made.n), NULL};
+    PUSH(s->arena, s->made, m);
+    return m.thunk;
+}
+
+static void call_add(Work *w, const char *function, KernelCode *code) {
     KernelCall call = {
-        .function = make_function(w),
+        .function = function,
         .n_args = w->args.n,
         .n_sizes = w->sizes.n,
         .args = w->args.at,
@@ -292,6 +307,14 @@ void work_finish(Work *w, KernelCode *code) {
     if (code->n) memcpy(calls, code->calls, sizeof *calls * (size_t)code->n);
     calls[code->n++] = call;
     code->calls = calls;
+}
+
+void work_finish(Work *w, KernelCode *code) {
+    call_add(w, make_function(w), code);
+}
+
+void work_finish_blas(Work *w, const BlasForm *form, KernelCode *code) {
+    call_add(w, make_blas(w, form), code);
 }
 
 /* ---- packs */

@@ -363,6 +363,7 @@ static bool is_rows(const Contract *c) {
 void schedule_contract(Work *w, KernelCode *code) {
     Contract c, few;
     Size columns;
+    if (w->blas && schedule_blas(w, code)) return;
     int64_t from = schedule_winograd(w, code, &columns);
     if (from == INT64_MIN || schedule_winograd_gradient(w, code)) return;
     contract_start(&c, w, w->k);

@@ -27,6 +27,7 @@ typedef struct Target {
     int variants;              /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
     int optimize;              /* 0: -O0, every op a kernel of its own; 1: convolutions as they are written; 2 */
     bool native;               /* it was not named, but found by looking at this processor */
+    bool blas;                 /* products of f32 matrices by OpenBLAS, which artifacts then need */
 } Target;
 
 enum { TARGET_VARIANTS = 5 }; /* at most */

@@ -23,6 +23,7 @@ typedef struct Causal {
 } Causal;
 bool mask_is_causal(const Node *mask, Causal *c);
 
+bool group_is_library(const Planner *p, const Group *g); /* a product that a library computes: nothing joins it */
 bool group_has(const Group *g, const Node *n); /* among nodes or extra */
 
 #endif

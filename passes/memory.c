@@ -41,7 +41,7 @@ typedef struct Search {
     Program *p;
     const ProgramState *before;
     Entry *entry;
-    int level;
+    const PlanOptions *o;
     int64_t bytes;     /* wanted */
     Recompute best;    /* so far */
     int64_t best_peak; /* of it */
@@ -64,8 +64,8 @@ static int64_t peak_with(Search *s, Recompute *r, const int64_t **sizes) {
     Diag *diag = diag_new(); /* it has all been said */
     Arena *arena = arena_new();
     int64_t peak = INT64_MAX, bound;
-    if (passes_run(p, &(PassOptions){.level = s->level}, diag)) {
-        const Plan *plan = plan_entry(arena, s->entry->graph, &(PlanOptions){.level = s->level}, diag);
+    if (passes_run(p, &(PassOptions){.level = s->o->level}, diag)) {
+        const Plan *plan = plan_entry(arena, s->entry->graph, s->o, diag);
         const SizeName *unlimited;
         const int64_t *at = plan ? plan_most(plan, &unlimited) : NULL;
         if (at) plan_peak(plan, at, &peak, &bound);
@@ -106,11 +106,11 @@ static void search(Search *s, const int64_t *sizes) {
     }
 }
 
-void memory_choose(Program *p, int64_t bytes, int level) {
+void memory_choose(Program *p, int64_t bytes, const PlanOptions *o) {
     Arena *arena = arena_new();
     ProgramState *before = state_keep(arena, p);
     for (int i = 0; i < p->entries.n; i++) {
-        Search s = {.p = p, .before = before, .entry = p->entries.at[i], .level = level, .bytes = bytes};
+        Search s = {.p = p, .before = before, .entry = p->entries.at[i], .o = o, .bytes = bytes};
         const int64_t *sizes = NULL;
         s.best_peak = peak_with(&s, NULL, &sizes);
         if (sizes && s.best_peak > bytes) search(&s, sizes);

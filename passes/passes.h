@@ -52,15 +52,16 @@ void quantized_print(FILE *f, const Program *p);
 
 typedef struct PlanOptions {
     int level; /* 0: every op a kernel of its own */
+    bool blas; /* products are left alone, for a library to compute */
 } PlanOptions;
+
+/* Sets Entry.recompute of every entry whose arena, at the largest sizes that are allowed, would take more than `bytes`: so that it fits
+ * with the fewest operations that are found; where nothing fits, so that it takes the least. p: before the passes; it is left so. */
+void memory_choose(Program *p, int64_t bytes, const PlanOptions *o);
 
 /* Plans a graph that went through the passes: an entry's, an init graph or a part of one. The plan has a graph of its own
  * (plan->graph, a copy with copy nodes where memory must be made). Memory: arena. NULL after a user's error. */
 Plan *plan_entry(Arena *arena, const Graph *g, const PlanOptions *o, Diag *d);
-
-/* Sets Entry.recompute of every entry whose arena, at the largest sizes that are allowed, would take more than `bytes`: so that it fits
- * with the fewest operations that are found; where nothing fits, so that it takes the least. p: before the passes; it is left so. */
-void memory_choose(Program *p, int64_t bytes, int level);
 
 /* "step: 5 of 12 parts are computed again, 1234567 operations"; "": nothing is. */
 const char *memory_text(Arena *arena, const Program *p);
