@@ -3,6 +3,7 @@
  * COMMANDS.md. */
 #include "codegen/artifact.h"
 #include "codegen/budget.h"
+#include "codegen/tune.h"
 #include "codegen/build.h"
 #include "codegen/cache.h"
 #include "codegen/inspect.h"
@@ -55,6 +56,7 @@ static const char help[] =
     "--budget='accuracy>=0.98*float'        what quantization may cost: layers that cost more stay float; float-0.005, 0.9 likewise\n"
     "--measure='ENTRY NAME=SOURCE ...'      what that is measured on; without: test and test_data of run { }\n"
     "--memory=64Mi          gradients compute values again instead of keeping them, until a call's arena takes no more; else an error\n"
+    "--tune=FILE            tiles of products and convolutions: those of FILE, if it exists; else timed on this machine, and written there\n"
     "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
@@ -97,7 +99,7 @@ typedef struct Command {
     Accuracies accuracies;
     const char *measure; /* --measure: "ENTRY NAME=SOURCE ..." */
     int64_t memory; /* --memory; 0: none */
-    const char *output, *load, *name, *target, *after, *depfile, *cache;
+    const char *output, *load, *name, *target, *after, *depfile, *cache, *tune;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
     bool core, blas, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
@@ -207,6 +209,7 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if (!strcmp(a, "--weights=embed")) return true;
     else if ((value = option_value(a, "--blas"))) option_blas(o, value);
+    else if ((value = option_value(a, "--tune"))) o->tune = value;
     else if (option_value(a, "--weights")) {
         fprintf(stderr, "modelc: %s is not supported yet\n", a);
         exit(EXIT_INPUT);
@@ -543,6 +546,23 @@ static bool stage_plan(Compilation *c) {
     return !diag_errors(c->diag);
 }
 
+/* Tiles that were chosen by timing: read, or timed now and written. */
+static bool stage_tune(Compilation *c) {
+    const char *said;
+    if (!c->o->tune) return true;
+    bool done = tune_target(c->arena, c->o->tune, c->entries, c->program->entries.n, &c->target, &said);
+    if (done) stage_done(c, "tune", said);
+    else fprintf(stderr, "modelc: %s\n", said);
+    return done;
+}
+
+/* A file of tiles that says nothing of a product was made for another program. */
+static bool tuning_fits(const Compilation *c) {
+    const char *stale = tuning_stale(c->target.tuning, c->o->tune);
+    if (stale) fprintf(stderr, "modelc: %s\n", stale);
+    return !stale;
+}
+
 /* Kernels to LLVM IR: a module for each few of them, the same on every machine; one where people read it. */
 static void stage_generate(Compilation *c) {
     ArtifactOptions options = {.program = c->program,
@@ -690,8 +710,9 @@ static bool pipeline(Compilation *c, const char *path) {
     if (!stage_plan(c)) return false;
     if (o->emit == EMIT_PLANNED || o->emit == EMIT_HEADER) return emit(c);
     /* Kernels become tile IR, and that LLVM IR; entries and tables beside them. */
-    if (!target_chosen(c)) return false;
+    if (!target_chosen(c) || !stage_tune(c)) return false;
     stage_generate(c);
+    if (!tuning_fits(c)) return false;
     if (o->emit != EMIT_LIBRARY) return emit(c);
     /* Machine code. */
     stage_compile(c);
@@ -730,7 +751,9 @@ static const mdl_model *model_compiled(Compilation *c) {
         fprintf(stderr, "modelc: code for %s does not run here\n", c->target.name);
         return NULL;
     }
+    if (!stage_tune(c)) return NULL;
     stage_generate(c);
+    if (!tuning_fits(c)) return NULL;
     stage_compile(c);
     if (!stage_link(c, "the library", &library)) return NULL;
     int fd = memory_file(c->program->name, library);

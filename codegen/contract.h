@@ -38,6 +38,7 @@ typedef struct Contract {
     const char *type_name;
     int lanes;
     int mr, nv;
+    int64_t rows;  /* of a block, about, by timing; 0: by the cost model */
     int64_t mb;    /* rows of the last symbol in a block */
     int64_t width; /* columns of a panel */
     bool direct;   /* B is read where it lies: it makes good panels as it is */

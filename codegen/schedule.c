@@ -104,6 +104,7 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->optimize = s->target.optimize > 0;
     w->by_tiles = s->target.optimize > 1;
     w->blas = s->target.blas;
+    w->tuning = s->target.tuning;
     w->kind = kind;
     w->text = kernel_label(w->arena, k, kind);
     w->body.arena = w->arena;

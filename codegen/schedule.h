@@ -25,6 +25,7 @@ typedef struct Work {
     const Kernel *k;
     const TileTarget *machine;
     bool optimize;
+    struct Tuning *tuning; /* tiles by timing; NULL */
     bool blas;        /* products by a library, where they are such as it computes (schedule_blas.c) */
     bool by_tiles;    /* convolutions may be computed in another way, which rounds otherwise (schedule_winograd.c) */
     const char *kind; /* second part of the function's name: "map" */

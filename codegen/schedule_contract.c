@@ -10,6 +10,7 @@
  * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed. Here are the
  * choice between them and their parameters; contract_fill.c fills their holes. */
 #include "codegen/contract.h"
+#include "codegen/tuning.h"
 
 #define DOTS       4          /* columns of one round of dot products */
 #define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
@@ -19,6 +20,8 @@
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
 #define SQUARE     8          /* most lanes of a transposed square */
 #define ROWS_MOST  8          /* of a register tile */
+#define ROWS_TUNED 14         /* .. that is tried by timing */
+#define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
 
@@ -95,6 +98,7 @@ void contract_pick_block(Contract *c, int64_t m, int64_t n) {
     int64_t panels = tiles(n, c->width), rows = 1, whole;
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    if (c->rows) wish = c->rows;
     c->mb = tiles(m, c->mr) * c->mr;
     c->mq = c->n[GROUP_M] - 1;
     if (c->mb > wish + wish / 2) {
@@ -186,11 +190,41 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     }
 }
 
+/* Candidates for timing, beside the tile that was picked: tiles that the model finds little worse, then other blocks. */
+static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
+    const TileTarget *t = c->w->machine;
+    int registers = t->registers - (t->registers > 16), picked = c->mr * 100 + c->nv;
+    double best = (double)(tiles(m, c->mr) * tiles(n, c->nv * c->lanes)) * step_cost(t, c->mr, c->nv);
+    tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv});
+    tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = LONG_BLOCK / 2});
+    tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = 2 * LONG_BLOCK});
+    for (int nv = any_width ? 1 : c->nv; nv <= (any_width ? 5 : c->nv); nv++)
+        for (int mr = ROWS_TUNED; mr >= 1; mr--) {
+            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * step_cost(t, mr, nv);
+            if (mr * nv + nv + 1 > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
+            tuning_offer(c->w->tuning, (TileChoice){.mr = mr, .nv = nv});
+        }
+}
+
+/* The tile by timing, where there is one. The panels of a weight stay as wide as they are: products share them. */
+static void tune_tile(Contract *c, int64_t m, int64_t n) {
+    Work *w = c->w;
+    TileChoice choice;
+    if (!w->tuning || c->k->limit.seen) return;
+    if (tuning_lists(w->tuning)) offer_tiles(c, m, n, !contract_can_pack(c));
+    else if (tuning_find(w->tuning, w->machine->name, c->k, w->text, &choice) && choice.mr) {
+        c->mr = choice.mr;
+        if (!contract_can_pack(c)) c->nv = choice.nv;
+        c->rows = choice.rows;
+    }
+}
+
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, 4, ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
+    tune_tile(c, m, n);
     c->width = (int64_t)c->nv * c->lanes;
     choose_k(c);
     contract_pick_block(c, m, n);
@@ -358,14 +392,36 @@ static bool is_rows(const Contract *c) {
     return c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
 }
 
+/* Does timing say that a convolution is not to go by Winograd's tiles? */
+static bool tuned_as_written(Work *w) {
+    TileChoice choice;
+    if (!w->by_tiles || !w->tuning || w->k->limit.seen) return false;
+    if (tuning_find(w->tuning, w->machine->name, w->k, NULL, &choice)) w->by_tiles = !choice.written;
+    return !w->by_tiles;
+}
+
+/* A convolution goes by Winograd's tiles: the other way is a candidate for timing, or was one. */
+static void by_winograd(Work *w) {
+    TileChoice choice;
+    if (!tuning_lists(w->tuning)) {
+        tuning_find(w->tuning, w->machine->name, w->k, w->text, &choice);
+        return;
+    }
+    tuning_offer(w->tuning, (TileChoice){.mr = 0});
+    tuning_offer(w->tuning, (TileChoice){.written = true});
+}
+
 /* Of the two variants, the one for few rows may have its operands in the other places: [batch, 10] has the batch along the
  * lanes if that is long, and its ten columns one by one if it is short. */
 void schedule_contract(Work *w, KernelCode *code) {
     Contract c, few;
     Size columns;
     if (w->blas && schedule_blas(w, code)) return;
-    int64_t from = schedule_winograd(w, code, &columns);
-    if (from == INT64_MIN || schedule_winograd_gradient(w, code)) return;
+    int64_t from = tuned_as_written(w) ? INT64_MAX : schedule_winograd(w, code, &columns);
+    if (from == INT64_MIN || schedule_winograd_gradient(w, code)) {
+        by_winograd(w);
+        return;
+    }
     contract_start(&c, w, w->k);
     if (from < INT64_MAX) { /* for pictures that are narrower */
         w->when = columns;

@@ -111,7 +111,7 @@ bool target_find(const char *name, int optimize, Target *t) {
         if (strcmp(name, targets[i].name)) continue;
         const TileTarget *machine = tile_target(targets[i].machine);
         if (!machine) bug("no machine %s", targets[i].machine);
-        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native, false};
+        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native, false, NULL};
         if (strcmp(name, x86_64.name)) return true;
         t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
         t->variants = PLAIN;
@@ -155,6 +155,7 @@ Target target_variant(const Target *t, int i) {
     Target one = *t;
     if (t->variants > 1 && !target_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
     one.blas = t->blas;
+    one.tuning = t->tuning;
     return one;
 }
 

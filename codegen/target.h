@@ -28,6 +28,7 @@ typedef struct Target {
     int optimize;              /* 0: -O0, every op a kernel of its own; 1: convolutions as they are written; 2 */
     bool native;               /* it was not named, but found by looking at this processor */
     bool blas;                 /* products of f32 matrices by OpenBLAS, which artifacts then need */
+    struct Tuning *tuning;     /* tiles that were chosen by timing (tuning.h); NULL: by the cost model */
 } Target;
 
 enum { TARGET_VARIANTS = 5 }; /* at most */
