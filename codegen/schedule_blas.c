@@ -51,7 +51,7 @@ bool schedule_blas(Work *w, KernelCode *code) {
     Contract c;
     Matrix a, b, out;
     if (k->nodes.n != 1 || k->limit.seen || k->anchor->type.dtype != DT_F32) return false;
-    contract_start(&c, w, k);
+    contract_start_as(&c, w, k, false);
     if (c.prologue || !is_f32(c.at_a) || !is_f32(c.at_b) || c.stores.n != 1) return false;
     if (c.n[GROUP_M] > 1 || c.n[GROUP_N] > 1 || c.n[GROUP_K] > 1 || c.n[GROUP_BATCH] > BLAS_BATCHES) return false;
     const Access *to = c.stores.at[0];

@@ -12,12 +12,17 @@
 #include "codegen/contract.h"
 #include "codegen/tuning.h"
 
-#define DOTS       4          /* columns of one round of dot products */
+#define DOTS       4          /* columns of one round of dot products, at least */
+#define RUNS       8          /* rows of B that are read at once where it comes from memory */
+#define RUN_COLUMNS 512       /* most elements of each */
 #define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
 #define KC         512        /* longest packed block of k */
 #define LONG_BLOCK 192        /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
+#define FEW_TILES  2          /* of rows, that read B where it lies */
+#define FEW_TERMS  64
+#define PAGE       1024       /* bytes */
 #define SQUARE     8          /* most lanes of a transposed square */
 #define ROWS_MOST  8          /* of a register tile */
 #define ROWS_TUNED 14         /* .. that is tried by timing */
@@ -31,10 +36,29 @@ static int64_t tiles(int64_t n, int64_t of) {
     return (n + of - 1) / of;
 }
 
+/* Does B come from memory at each call, in numbers that need no unpacking? */
+static bool is_far(const Contract *c) {
+    int64_t n = contract_estimate(c->size_n, 64), k = contract_estimate(c->size_k, 64);
+    return n * k * dtype_bytes(c->type) > c->w->machine->l2 && c->at_b->base->type.dtype == c->type && !c->prologue;
+}
+
+/* Columns of one round of dot products. Memory is read faster as more streams at a time, as far as there are registers. */
+static int dots_of(const Contract *c) {
+    int most = c->w->machine->registers / 2;
+    return c->dot_lanes == 1 || !is_far(c) || most < DOTS ? DOTS : most;
+}
+
+/* Columns of a panel of which whole runs are read: of some pages' part, and enough panels for threads. */
+static int64_t run_width(const Contract *c) {
+    int64_t part = tiles(contract_estimate(c->size_n, 64), ENOUGH), width = RUN_COLUMNS;
+    while (width > 4 * c->lanes && width > part) width /= 2;
+    return width;
+}
+
 /* Few rows, each by itself. Columns go first: a part of B serves all rows while it is in a cache. */
 static void emit_rows(Contract *c) {
     Work *w = c->w;
-    int64_t low, high, k = 0;
+    int64_t low, high, k = 0, terms = 0;
     w->kind = "rows";
     c->mb = 1;
     c->width = c->sn < 0 ? 1 : 4 * w->machine->lanes;
@@ -43,6 +67,8 @@ static void emit_rows(Contract *c) {
     c->kq = c->n[GROUP_K] - 1;
     size_range(c->size_n, &low, &high);
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
+    bool runs = is_far(c) && c->lanes > 1 && contract_contiguous(c->at_b, c->sn) && c->n[GROUP_K] == 1 && size_is_const(c->size_k, &terms);
+    if (runs) c->width = run_width(c);
     c->nv = (int)(c->width / c->lanes);
     bool dots = c->lanes > 1 && c->sn >= 0 && contract_contiguous(c->at_b, c->sk);
     c->copied = dots && !contract_contiguous(c->at_a, c->sk) && size_is_const(c->size_k, &k);
@@ -61,8 +87,14 @@ static void emit_rows(Contract *c) {
     template_number(c->t, "KR", copied);
     template_number(c->t, "copy_divides", c->copied && c->copied_row == last);
     template_number(c->t, "KR_LAST", c->copied_row - c->lanes);
-    template_number(c->t, "stream", c->lanes > 1 && contract_contiguous(c->at_b, c->sn));
-    template_number(c->t, "DOTS", c->sn < 0 ? 1 : DOTS);
+    bool stream = c->lanes > 1 && contract_contiguous(c->at_b, c->sn);
+    template_number(c->t, "runs", runs);
+    template_number(c->t, "RUNS", RUNS);
+    template_number(c->t, "K_RUNS", terms / RUNS * RUNS);
+    template_number(c->t, "k_rest", terms % RUNS);
+    template_number(c->t, "stream", stream && !runs);
+    template_number(c->t, "by_dots", !stream);
+    template_number(c->t, "DOTS", c->sn < 0 ? 1 : dots_of(c));
     template_set(c->t, "TV", along_k ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name);
     template_run(c->t, "rows");
 }
@@ -247,13 +279,25 @@ static int64_t choose_columns(Contract *c, int64_t rows) {
     return rows;
 }
 
-/* May B be read where it lies? Its rows must be contiguous and close to each other. */
+/* Do so few rows use a panel that packing it does not pay? If more than one tile reads it, it must stay in the nearest cache: rows of B that
+ * are a large power of two apart would push each other out. */
+static bool is_used_once(const Contract *c, int64_t step) {
+    int64_t rows = 1, n;
+    for (int i = 0; i < c->n[GROUP_M]; i++) {
+        if (!size_is_const(c->sp->symbol[c->symbol[GROUP_M][i]].n, &n)) return false;
+        rows *= n;
+    }
+    int64_t tile = c->mr ? c->mr : SMALL; /* not chosen yet */
+    return rows <= tile || (rows <= FEW_TILES * tile && step % (PAGE / 4) && c->k_whole && c->kq == 0);
+}
+
+/* May B be read where it lies? Its rows must be contiguous and close to each other, or nobody reads them twice. */
 static bool is_direct(const Contract *c) {
     int64_t n, step;
     Size k = contract_stride(c->at_b, c->sk);
     if (c->prologue) return false;
     bool full = c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
-    return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && step <= c->width;
+    return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && (step <= c->width || is_used_once(c, step));
 }
 
 /* Is packing B a matter of transposing? */
@@ -332,6 +376,14 @@ static bool wants_packing(const Contract *c) {
            c->mq == c->n[GROUP_M] - 1 && c->w->machine->avx512;
 }
 
+/* Few terms and no maps: then the way of the sums through a buffer is what takes the time. Their code exists once for each vector. */
+static bool stores_at_once(const Contract *c) {
+    int64_t k = 1;
+    for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
+    return k <= FEW_TERMS && c->kq == 0 && c->k_whole && c->k->nodes.n == 1 && c->stores.n == 1 && c->w->machine->avx512 &&
+           c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+}
+
 static void emit_panels(Contract *c) {
     int64_t whole, rows;
     bool inside;
@@ -363,6 +415,7 @@ static void emit_panels(Contract *c) {
     template_set(c->t, "masked", whole_squares ? "" : "masked");
     template_number(c->t, "one_block", c->kq == 0 && c->k_whole);
     template_number(c->t, "k_whole", c->k_whole);
+    template_number(c->t, "at_once", stores_at_once(c));
     template_number(c->t, "packed", c->pack != NULL || c->direct);
     template_number(c->t, "squares", is_transposed(c));
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
@@ -385,10 +438,11 @@ bool contract_may_be_few(const Contract *c) {
     return low <= SMALL && high > SMALL && !has_many_rows(c);
 }
 
-/* Few rows whatever happens, or nothing that makes a panel. */
+/* Few rows whatever happens, or nothing that makes a panel. A few known ones are a tile that reads B once, if its columns lie side by side. */
 static bool is_rows(const Contract *c) {
     int64_t low, high;
     size_range(c->size_m, &low, &high);
+    if (low == high && low > 1 && c->n[GROUP_M] == 1 && c->sn >= 0 && c->sk >= 0 && c->lanes > 1 && !contract_can_pack(c) && is_direct(c)) return false;
     return c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
 }
 

@@ -123,7 +123,7 @@ static void check_causal(Arena *a, TileKernel *k) {
 }
 
 static void check(Arena *a, const char *name, TileKernel *k) {
-    if (!strcmp(name, "blocks") || !strcmp(name, "streamed")) check_product(a, k, false);
+    if (!strcmp(name, "blocks") || !strcmp(name, "streamed") || !strcmp(name, "in_runs")) check_product(a, k, false);
     else if (!strcmp(name, "transposed") || !strcmp(name, "dots")) check_product(a, k, true);
     else if (!strcmp(name, "scatter")) check_scatter(a, k);
     else if (!strcmp(name, "copy")) check_copy(a, k);
