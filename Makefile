@@ -53,6 +53,8 @@ NEEDS = \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
 NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools /usr/bin/cmake=cmake /usr/bin/ninja=ninja-build /usr/bin/pkg-config=pkg-config
+# Rivals of the bench that are no Python packages.
+NEEDS_BENCH = /usr/lib/$(MULTIARCH)/libdnnl.so.2=libdnnl2
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/qemu-system-arm=qemu-system-arm \
@@ -65,6 +67,7 @@ NEEDS_EDGE = \
     /usr/riscv64-linux-gnu/include/stdio.h=libc6-dev-riscv64-cross
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
+MISSING_BENCH := $(call missing,$(NEEDS_BENCH))
 MISSING_CI := $(call missing,$(NEEDS_CI))
 MISSING_EDGE := $(call missing,$(NEEDS_EDGE))
 
@@ -347,6 +350,8 @@ build/venv/stamp: tests/requirements.txt
 # A rival that cannot be installed is left out, and said.
 venv-bench: build/venv/bench
 build/venv/bench: tests/bench/requirements.txt build/venv/stamp
+	$(Q)for p in $(MISSING_BENCH); do \
+	    [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends $$p >/dev/null 2>&1 </dev/null || echo "could not install $$p" >&2; done
 	$(Q)for p in $$(sed 's/#.*//' $<); do \
 	    build/venv/bin/pip install -q --disable-pip-version-check $$p || echo "could not install $$p" >&2; done
 	@touch $@
