@@ -3,12 +3,13 @@
  * COMMANDS.md. */
 #include "codegen/artifact.h"
 #include "codegen/budget.h"
-#include "codegen/tune.h"
 #include "codegen/build.h"
 #include "codegen/cache.h"
+#include "codegen/external.h"
 #include "codegen/inspect.h"
 #include "codegen/interpret.h"
 #include "codegen/measure.h"
+#include "codegen/tune.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
 #include "frontend/fmt.h"
@@ -22,6 +23,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +44,7 @@ static const char help[] =
     "\n"
     "-D NAME=VALUE          a config or dim of the program\n"
     "--load=F.safetensors   weights to put inside\n"
+    "--weights=external    they are in a .safetensors beside the library, which holds its hash (default: embed)\n"
     "--quantize='SEL: S'    weights of a selection in fewer bits: S is int8, int8(group = 64), int4 or int4(group = 128)\n"
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
@@ -102,7 +105,7 @@ typedef struct Command {
     const char *output, *load, *name, *target, *after, *depfile, *cache, *tune;
     EmitStage emit;
     int level; /* 0, 1 or 2 */
-    bool core, blas, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool core, blas, strip, external, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -174,6 +177,11 @@ static void option_runtime(Command *o, const char *value) {
     if (!o->core && strcmp(value, "hosted")) usage("--runtime is hosted or core");
 }
 
+static void option_weights(Command *o, const char *value) {
+    o->external = !strcmp(value, "external");
+    if (!o->external && strcmp(value, "embed")) usage("--weights is embed or external");
+}
+
 static void option_budget(Command *o, const char *value) {
     const char *wrong = budget_parse(o->arena, value, &o->budgets, &o->accuracies);
     if (wrong) usage("--budget: %s", wrong);
@@ -207,13 +215,10 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--memory"))) option_memory(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
-    else if (!strcmp(a, "--weights=embed")) return true;
+    else if ((value = option_value(a, "--weights"))) option_weights(o, value);
     else if ((value = option_value(a, "--blas"))) option_blas(o, value);
     else if ((value = option_value(a, "--tune"))) o->tune = value;
-    else if (option_value(a, "--weights")) {
-        fprintf(stderr, "modelc: %s is not supported yet\n", a);
-        exit(EXIT_INPUT);
-    } else return false;
+    else return false;
     return true;
 }
 
@@ -408,6 +413,10 @@ static bool target_fits(Compilation *c) {
         fprintf(stderr, "modelc: for %s the name of the output ends in %s\n", c->target.name, suffix);
         return false;
     }
+    if (library && c->o->external && c->o->core) {
+        fprintf(stderr, "modelc: --weights=external wants a runtime that opens files, and that of this library has none\n");
+        return false;
+    }
     const char *why;
     if (artifact_possible(c->arena, &c->target, c->o->core, &why)) return true;
     fprintf(stderr, "modelc: the target %s is not possible: %s\n", c->target.name, why);
@@ -563,6 +572,23 @@ static bool tuning_fits(const Compilation *c) {
     return !stale;
 }
 
+static bool has_suffix(const char *text, const char *suffix) {
+    size_t n = strlen(text), m = strlen(suffix);
+    return n > m && !strcmp(text + n - m, suffix);
+}
+
+/* "transformer.h" beside "transformer.so" */
+static const char *path_with(Arena *arena, const char *path, const char *suffix) {
+    return arena_printf(arena, "%.*s%s", (int)(strrchr(path, '.') - path), path, suffix);
+}
+
+/* The name of the file beside the library that has its weights; NULL: they are inside. */
+static const char *weights_file(const Compilation *c) {
+    if (!c->o->external || !c->o->output || c->o->emit != EMIT_LIBRARY) return NULL;
+    const char *path = path_with(c->arena, c->o->output, ".safetensors"), *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 /* Kernels to LLVM IR: a module for each few of them, the same on every machine; one where people read it. */
 static void stage_generate(Compilation *c) {
     ArtifactOptions options = {.program = c->program,
@@ -574,6 +600,7 @@ static void stage_generate(Compilation *c) {
                                .core = c->o->core,
                                .strip = c->o->strip,
                                .modules = c->o->emit == EMIT_LIBRARY || c->o->emit == EMIT_OBJ ? ARTIFACT_MODULES : 1,
+                               .weights = weights_file(c),
                                .cache = c->o->cache ? cache_open(c->arena, c->o->cache) : NULL};
     c->cache = options.cache;
     c->artifact = artifact_new(c->arena, &options);
@@ -608,16 +635,6 @@ static bool stage_budget(Compilation *c, const Content *library) {
     return !diag_errors(c->diag);
 }
 
-static bool has_suffix(const char *text, const char *suffix) {
-    size_t n = strlen(text), m = strlen(suffix);
-    return n > m && !strcmp(text + n - m, suffix);
-}
-
-/* "transformer.h" beside "transformer.so" */
-static const char *path_with(Arena *arena, const char *path, const char *suffix) {
-    return arena_printf(arena, "%.*s%s", (int)(strrchr(path, '.') - path), path, suffix);
-}
-
 /* A path as make reads it. */
 static const char *make_path(Arena *arena, const char *path) {
     char *text = arena_alloc(arena, 2 * strlen(path) + 1), *to = text;
@@ -637,11 +654,32 @@ static Bytes depfile_text(const Compilation *c) {
     return (Bytes){text, strlen(text)};
 }
 
-/* Library, header, depfile: all of them or none. */
+static bool same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The file of weights must not take the place of one that they came from: that may hold more. */
+static bool weights_fit(const Compilation *c, const External *weights, const char *path) {
+    if (!weights->n) {
+        fputs("modelc: --weights=external: no weight has a value yet; --load, or `load` in the program, brings them\n", stderr);
+        return false;
+    }
+    const char *from = c->o->load && same_file(path, c->o->load) ? c->o->load : NULL;
+    for (int i = 0; i < c->program->files.n && !from; i++)
+        if (same_file(path, c->program->files.at[i])) from = c->program->files.at[i];
+    if (from) fprintf(stderr, "modelc: --weights=external would write over %s, which was read: give the library another name\n", from);
+    return !from;
+}
+
+/* Library, header, weights, depfile: all of them or none. */
 static bool stage_write(Compilation *c, const Content *library) {
-    OutputFile files[3] = {{c->o->output, *library},
+    OutputFile files[4] = {{c->o->output, *library},
                            {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries))}};
     int n = 2, failed;
+    const External *weights = artifact_external(c->artifact);
+    if (weights) files[n++] = (OutputFile){path_with(c->arena, c->o->output, ".safetensors"), weights->content};
+    if (weights && !weights_fit(c, weights, files[n - 1].path)) return false;
     if (c->o->depfile_wanted || c->o->depfile) {
         files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), content_of(depfile_text(c))};
     }

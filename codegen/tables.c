@@ -20,6 +20,7 @@ typedef struct Tables {
     const ArtifactOptions *options;
     const Program *program;
     const ArtifactHashes *hashes;
+    const External *external;          /* NULL: none */
     int variant, level;                /* of the target's; the level of its machine */
     LLVMValueRef model, values, names; /* the public table, its rows of slots and of sizes: those of variant 0 */
     LLVMTypeRef value_type, size_type;
@@ -504,8 +505,9 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
                              module_i32(m, t->level),
                              module_array(m, m->ptr, p->slots.n, dims),
                              module_i32(m, t->unit->packs.n),
-                             packs_table(t)};
-    LLVMValueRef value = module_struct(m, 13, fields);
+                             packs_table(t),
+                             t->external ? external_table(m, t->external, t->options->weights, p->slots.n) : module_null(m)};
+    LLVMValueRef value = module_struct(m, 14, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;
@@ -521,12 +523,13 @@ static LLVMValueRef programs_table(Tables *t, LLVMValueRef program) {
 }
 
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data,
-                     int variant) {
+                     const External *external, int variant) {
     Tables tables = {.unit = u,
                      .m = u->module,
                      .options = options,
                      .program = options->program,
                      .hashes = hashes,
+                     .external = external,
                      .variant = variant,
                      .level = target_variant(options->target, variant).level},
            *t = &tables;

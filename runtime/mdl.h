@@ -75,7 +75,7 @@ typedef struct {
                             pthread_create: before glibc 2.34 without libpthread, or linked statically and not calling it */
     mdl_device device;   /* {0, 0}: the best the artifact has here, with a note in the log */
     uint64_t seed;
-    const char *weights; /* a .safetensors or a checkpoint; NULL: those inside the artifact, or initial values */
+    const char *weights; /* a .safetensors or a checkpoint; NULL: those inside the artifact or in the file that belongs beside it, or initial values */
     void *memory;        /* the session and its arena, 64-byte aligned: only threads, notes, profiles come from elsewhere; NULL: allocated */
     size_t memory_bytes;
     mdl_parallel *parallel; /* the caller's pool instead of our own */

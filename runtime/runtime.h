@@ -86,6 +86,16 @@ typedef struct RtEntry {
     const int32_t *reset;
 } RtEntry;
 
+/* Weights in a file beside the artifact. Its functions are found through here alone, so an artifact without such a file is without them. */
+typedef struct RtExternal {
+    int (*open)(mdl_session *s, const struct RtExternal *e); /* MDL_OK: the file is the one, and mapped */
+    void (*close)(mdl_session *s, const struct RtExternal *e);
+    const char *name;      /* of the file, in the folder of the artifact */
+    int64_t bytes;         /* all of it */
+    const int64_t *places; /* by slot: bytes from its start; 0: not in it */
+    uint8_t hash[32];      /* SHA-256 of all of it */
+} RtExternal;
+
 typedef struct RtSizeRange {
     int64_t low, high;          /* high INT64_MAX: none */
 } RtSizeRange;
@@ -102,6 +112,7 @@ typedef struct RtProgram {
     RtShapeFunction *const *slot_dims;
     int32_t n_packs;
     const RtPack *packs;
+    const RtExternal *external; /* NULL: none */
 } RtProgram;
 
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
@@ -132,6 +143,9 @@ void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64
 /* Of an artifact's programs for several processors, the least first, then NULL: the best one that this processor runs and that MDL_CPU
  * allows. */
 const RtProgram *rt_choose(const RtProgram *const *programs);
+
+int rt_external_open(mdl_session *s, const RtExternal *e); /* host/external.c */
+void rt_external_close(mdl_session *s, const RtExternal *e);
 
 /* ---- what the runtime implements for the model's table */
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);

@@ -152,6 +152,8 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
     if (!s) return rt_open_failed(MDL_MEMORY, "no memory for a session%s", o.memory ? "" : "; mdl_options can bring it");
     code = open_tables(s);
     if (!code) code = open_threads(s, &o);
+    bool elsewhere = o.weights || o.flags & MDL_NO_INIT; /* the caller brings all weights */
+    if (!code && p->external && !elsewhere) code = p->external->open(s, p->external);
     if (!code) code = rt_slots_open(s);
     if (!code && o.weights) code = rt_load(s, o.weights);
     if (code) {
@@ -190,6 +192,7 @@ void rt_close(mdl_session *s) {
         rt_host_give(n);
     }
     rt_host_give(s->counts);
+    if (s->external) s->program->external->close(s, s->program->external);
     rt_release(s, s);
 }
 

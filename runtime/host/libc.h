@@ -47,6 +47,12 @@ int getpid(void);
 #define SEEK_SET 0
 #define SEEK_END 2
 
+void *mmap(void *at, size_t n, int access, int flags, int fd, long offset);
+int munmap(void *at, size_t n);
+#define PROT_READ 1
+#define MAP_SHARED 1
+#define MAP_FAILED ((void *)-1)
+
 struct timespec;
 int clock_gettime(int clock, struct timespec *t);
 #define CLOCK_MONOTONIC 1
