@@ -9,6 +9,7 @@
 #include "codegen/inspect.h"
 #include "codegen/interpret.h"
 #include "codegen/measure.h"
+#include "codegen/selftest.h"
 #include "codegen/tune.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
@@ -45,6 +46,8 @@ static const char help[] =
     "-D NAME=VALUE          a config or dim of the program\n"
     "--load=F.safetensors   weights to put inside\n"
     "--weights=external    they are in a .safetensors beside the library, which holds its hash (default: embed)\n"
+    "--self-test=N          N calls inside, with what each layer stored in them: mdlrun OUT selftest, NAME_selftest()\n"
+    "--self-test-data=NAME=SOURCE   the samples of an input, as for mdlrun; made up where not given\n"
     "--quantize='SEL: S'    weights of a selection in fewer bits: S is int8, int8(group = 64), int4 or int4(group = 128)\n"
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
@@ -104,7 +107,8 @@ typedef struct Command {
     int64_t memory; /* --memory; 0: none */
     const char *output, *load, *name, *target, *after, *depfile, *cache, *tune;
     EmitStage emit;
-    int level; /* 0, 1 or 2 */
+    int level, selftest; /* 0, 1 or 2; samples of each entry */
+    Words samples;       /* --self-test-data */
     bool core, blas, strip, external, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
@@ -182,6 +186,13 @@ static void option_weights(Command *o, const char *value) {
     if (!o->external && strcmp(value, "embed")) usage("--weights is embed or external");
 }
 
+static void option_selftest(Command *o, const char *value) {
+    char *end;
+    long n = strtol(value, &end, 10);
+    if (end == value || *end || n < 1 || n > 1000) usage("--self-test=%s: a number from 1 to 1000", value);
+    o->selftest = (int)n;
+}
+
 static void option_budget(Command *o, const char *value) {
     const char *wrong = budget_parse(o->arena, value, &o->budgets, &o->accuracies);
     if (wrong) usage("--budget: %s", wrong);
@@ -216,6 +227,8 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
     else if ((value = option_value(a, "--weights"))) option_weights(o, value);
+    else if ((value = option_value(a, "--self-test"))) option_selftest(o, value);
+    else if ((value = option_value(a, "--self-test-data"))) PUSH(o->arena, o->samples, value);
     else if ((value = option_value(a, "--blas"))) option_blas(o, value);
     else if ((value = option_value(a, "--tune"))) o->tune = value;
     else return false;
@@ -335,6 +348,7 @@ typedef struct Compilation {
     void *library; /* of a model that runs in this process; NULL: none */
     int file;      /* that it was loaded from */
     struct Compilation *variant; /* the one that is being measured; NULL: none */
+    const SelfTests *tests; /* NULL: none */
     LIST(StageTime) times;
     double started;
 } Compilation;
@@ -601,6 +615,7 @@ static void stage_generate(Compilation *c) {
                                .strip = c->o->strip,
                                .modules = c->o->emit == EMIT_LIBRARY || c->o->emit == EMIT_OBJ ? ARTIFACT_MODULES : 1,
                                .weights = weights_file(c),
+                               .tests = c->tests,
                                .cache = c->o->cache ? cache_open(c->arena, c->o->cache) : NULL};
     c->cache = options.cache;
     c->artifact = artifact_new(c->arena, &options);
@@ -622,6 +637,48 @@ static bool stage_link(Compilation *c, const char *path, Content *library) {
                arena_printf(c->arena, "%zu bytes, %zu of them weights, content %s", content_size(library), artifact_weight_bytes(c->artifact),
                             artifact_content_text(c->artifact)));
     return true;
+}
+
+/* A library for this machine, in this process and without a file. NULL: said why. */
+static const mdl_model *model_loaded(Compilation *c, Content library) {
+    int fd = memory_file(c->program->name, library);
+    if (fd < 0) {
+        cannot_write("the library");
+        return NULL;
+    }
+    const char *path = arena_printf(c->arena, "/proc/self/fd/%d", fd);
+    c->file = fd;
+    void *handle = c->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) bug("the library cannot be loaded: %s", dlerror());
+    mdl_model_function *model = NULL;
+    *(void **)&model = dlsym(handle, MDL_MODEL_SYMBOL);
+    if (!model) bug("the library has no " MDL_MODEL_SYMBOL);
+    return model();
+}
+
+/* The same plans as a library for this machine, and what its layers store. */
+static bool stage_record(Compilation *c) {
+    const Program *p = c->program;
+    Target native;
+    if (!target_find("native", c->o->level, &native)) bug("no native target");
+    ArtifactOptions options = {.program = p, .entries = c->entries, .inits = c->inits, .target = &native, .kind = ARTIFACT_SHARED, .modules = ARTIFACT_MODULES};
+    Artifact *a = artifact_new(c->arena, &options);
+    Content library;
+    artifact_compile(a);
+    bool linked = artifact_link(a, &library);
+    const mdl_model *model = linked ? model_loaded(c, library) : NULL;
+    artifact_free(a);
+    if (!model) return linked ? false : cannot_write("a library to record from");
+    LIST(Record) records = {0};
+    for (int i = 0; i < p->entries.n; i++)
+        for (int k = 0; k < c->o->selftest && selftest_possible(p->entries.at[i]); k++)
+            PUSH(c->arena, records, mdlrun_record("modelc", model, i, k, c->o->samples.n, (char **)c->o->samples.at));
+    SelfTests *tests = NEW(c->arena, SelfTests);
+    *tests = (SelfTests){records.at, records.n};
+    c->tests = tests;
+    if (!records.n) fputs("modelc: --self-test: every entry trains, draws or stores weights: none can be called in a test\n", stderr);
+    stage_done(c, "record", arena_printf(c->arena, "%d calls", records.n));
+    return records.n;
 }
 
 /* What the library takes stays within the budgets of the program and of the command line. */
@@ -675,7 +732,7 @@ static bool weights_fit(const Compilation *c, const External *weights, const cha
 /* Library, header, weights, depfile: all of them or none. */
 static bool stage_write(Compilation *c, const Content *library) {
     OutputFile files[4] = {{c->o->output, *library},
-                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries))}};
+                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries, c->o->selftest))}};
     int n = 2, failed;
     const External *weights = artifact_external(c->artifact);
     if (weights) files[n++] = (OutputFile){path_with(c->arena, c->o->output, ".safetensors"), weights->content};
@@ -714,7 +771,7 @@ static void emit_text(Compilation *c, FILE *f) {
 /* Writes what was asked for instead of a library. */
 static bool emit(Compilation *c) {
     const char *path = c->o->output ? c->o->output : "-";
-    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries));
+    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries, c->o->selftest));
     if (c->o->emit == EMIT_OBJ && !c->o->after) {
         stage_compile(c);
         return write_one(path, artifact_model_object(c->artifact));
@@ -749,6 +806,7 @@ static bool pipeline(Compilation *c, const char *path) {
     if (o->emit == EMIT_PLANNED || o->emit == EMIT_HEADER) return emit(c);
     /* Kernels become tile IR, and that LLVM IR; entries and tables beside them. */
     if (!target_chosen(c) || !stage_tune(c)) return false;
+    if (o->selftest && o->emit == EMIT_LIBRARY && !stage_record(c)) return false;
     stage_generate(c);
     if (!tuning_fits(c)) return false;
     if (o->emit != EMIT_LIBRARY) return emit(c);
@@ -794,19 +852,7 @@ static const mdl_model *model_compiled(Compilation *c) {
     if (!tuning_fits(c)) return NULL;
     stage_compile(c);
     if (!stage_link(c, "the library", &library)) return NULL;
-    int fd = memory_file(c->program->name, library);
-    if (fd < 0) {
-        cannot_write("the library");
-        return NULL;
-    }
-    const char *path = arena_printf(c->arena, "/proc/self/fd/%d", fd);
-    c->file = fd;
-    void *handle = c->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!handle) bug("the library cannot be loaded: %s", dlerror());
-    mdl_model_function *model = NULL;
-    *(void **)&model = dlsym(handle, MDL_MODEL_SYMBOL);
-    if (!model) bug("the library has no " MDL_MODEL_SYMBOL);
-    return model();
+    return model_loaded(c, library);
 }
 
 /* Measure.compile: the same text and options, for this machine, in memory of its own. */

@@ -48,6 +48,7 @@ struct Artifact {
     ElfData *data; /* values of slots, then constant tensors */
     int n_data;
     External *external;   /* NULL: values of slots are inside */
+    int n_values;           /* of slots */
     const Slot **data_slot; /* beside data: NULL for tensors */
     Bytes meta;
     ArtifactHashes hashes;
@@ -150,6 +151,13 @@ static void data_tensors(Artifact *a) {
     }
 }
 
+/* Recorded calls. */
+static void data_tests(Artifact *a) {
+    if (!a->options.tests) return;
+    a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)a->n_data, sizeof *a->data * (size_t)(a->n_data + 1));
+    a->data[a->n_data++] = selftest_data(a->arena, a->options.tests, a->options.program);
+}
+
 Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     Artifact *a = NEW(arena, Artifact);
     a->arena = arena;
@@ -164,7 +172,9 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
         if (i) a->units[i].tensors = a->units[i - 1].tensors;
         artifact_tables(&a->units[i], options, &a->hashes, data, a->external, i);
     }
+    a->n_values = a->n_data;
     data_tensors(a);
+    data_tests(a);
     parts_empty(a);
     parts_rename(a);
     return a;
@@ -222,7 +232,7 @@ const External *artifact_external(const Artifact *a) {
 
 bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes) {
     if (i >= a->n_data) return false;
-    *slot = i < a->n_data - a->units[a->options.target->variants - 1].tensors.n ? a->data_slot[i] : NULL;
+    *slot = i < a->n_values ? a->data_slot[i] : NULL;
     *bytes = a->data[i].bytes;
     return true;
 }

@@ -478,6 +478,11 @@ static const char *program_name(const Tables *t, int variant) {
     return arena_printf(t->m->arena, "mdl.program.%d", variant);
 }
 
+static LLVMValueRef tests_table(Tables *t) {
+    if (!t->options->tests) return module_null(t->m);
+    return table_shared(t, "mdl.tests", t->variant ? NULL : selftest_table(t->m, t->program, t->options->tests));
+}
+
 static LLVMValueRef program_table(Tables *t, const char *const *data) {
     Module *m = t->m;
     const Program *p = t->program;
@@ -506,8 +511,9 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
                              module_array(m, m->ptr, p->slots.n, dims),
                              module_i32(m, t->unit->packs.n),
                              packs_table(t),
-                             t->external ? external_table(m, t->external, t->options->weights, p->slots.n) : module_null(m)};
-    LLVMValueRef value = module_struct(m, 14, fields);
+                             t->external ? external_table(m, t->external, t->options->weights, p->slots.n) : module_null(m),
+                             tests_table(t)};
+    LLVMValueRef value = module_struct(m, 15, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;

@@ -4,6 +4,7 @@
 #include "codegen/artifact.h"
 #include "codegen/entry.h"
 #include "codegen/external.h"
+#include "codegen/selftest.h"
 
 /* SHA-256 of the source, of what a caller sees, of what a checkpoint holds. */
 typedef struct ArtifactHashes {

@@ -141,6 +141,8 @@ struct mdl_model {
     int (*seed)(mdl_session *, uint64_t);
     const char *(*error)(const mdl_session *); /* NULL session: why the last open of this thread failed */
     int (*stats)(const mdl_session *, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns);
+    /* Calls entries on recorded samples (modelc --self-test); resets caches. MDL_TARGET: a layer stores something else than it did then, *error
+     * of its largest value; MDL_OK: none does, by more than *error. */
     int (*selftest)(mdl_session *, const char **first_wrong_layer, double *error);
     /* A string of the caller's, kept in checkpoints' __metadata__ (key "mdlrun.step", say): set where value is not NULL, else copied
      * to out, cut to out_size with its final 0; a key never set: MDL_ARGUMENT. */

@@ -96,6 +96,28 @@ typedef struct RtExternal {
     uint8_t hash[32];      /* SHA-256 of all of it */
 } RtExternal;
 
+/* What a layer stored in a recorded call. */
+typedef struct RtTestRow {
+    const char *layer, *source;
+    int64_t count, step; /* floats that it stored, and of which every step-th is in values */
+    const float *values;
+    float largest;       /* of all of them */
+} RtTestRow;
+
+typedef struct RtTest {
+    int32_t entry, sample, n_rows;
+    const int64_t *sizes;
+    const void *const *inputs;
+    const int64_t *output_bytes;
+    const RtTestRow *rows; /* in the order of the last stores */
+} RtTest;
+
+typedef struct RtTests {
+    int (*run)(mdl_session *s, const struct RtTests *tests, const char **layer, double *error); /* rt_selftest_run: found through here alone */
+    int32_t n;
+    const RtTest *tests;
+} RtTests;
+
 typedef struct RtSizeRange {
     int64_t low, high;          /* high INT64_MAX: none */
 } RtSizeRange;
@@ -113,6 +135,7 @@ typedef struct RtProgram {
     int32_t n_packs;
     const RtPack *packs;
     const RtExternal *external; /* NULL: none */
+    const RtTests *tests;       /* NULL: none */
 } RtProgram;
 
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
@@ -146,6 +169,8 @@ const RtProgram *rt_choose(const RtProgram *const *programs);
 
 int rt_external_open(mdl_session *s, const RtExternal *e); /* host/external.c */
 void rt_external_close(mdl_session *s, const RtExternal *e);
+
+int rt_selftest_run(mdl_session *s, const RtTests *tests, const char **layer, double *error); /* core/selftest.c */
 
 /* ---- what the runtime implements for the model's table */
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);

@@ -83,7 +83,7 @@ static const RtPack PACKS[] = {{0, 28, 6, scale_10, &KERNELS[0]}, {0, 28, 6, sca
 static const RtPackUse USES[] = {{0, NULL, 0, 0}, {1, when, 5, 20}, {1, when, 20, INT64_MAX}};
 static const RtEntry RUNS[] = {{use_run, arena_bytes, 2, TOUCHED, 1, STORED, 0, NULL, NULL, 3, USES, NULL, 0, NULL}};
 static mdl_model model;
-static const RtProgram program = {&model, 1, 2, 1, NAMES, SLOTS, RUNS, 0, 0, 1, SLOT_DIMS, 2, PACKS, NULL};
+static const RtProgram program = {&model, 1, 2, 1, NAMES, SLOTS, RUNS, 0, 0, 1, SLOT_DIMS, 2, PACKS, NULL, NULL};
 
 /* ---- the tests */
 
