@@ -24,7 +24,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -711,24 +710,6 @@ static Bytes depfile_text(const Compilation *c) {
     return (Bytes){text, strlen(text)};
 }
 
-static bool same_file(const char *a, const char *b) {
-    struct stat x, y;
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* The file of weights must not take the place of one that they came from: that may hold more. */
-static bool weights_fit(const Compilation *c, const External *weights, const char *path) {
-    if (!weights->n) {
-        fputs("modelc: --weights=external: no weight has a value yet; --load, or `load` in the program, brings them\n", stderr);
-        return false;
-    }
-    const char *from = c->o->load && same_file(path, c->o->load) ? c->o->load : NULL;
-    for (int i = 0; i < c->program->files.n && !from; i++)
-        if (same_file(path, c->program->files.at[i])) from = c->program->files.at[i];
-    if (from) fprintf(stderr, "modelc: --weights=external would write over %s, which was read: give the library another name\n", from);
-    return !from;
-}
-
 /* Library, header, weights, depfile: all of them or none. */
 static bool stage_write(Compilation *c, const Content *library) {
     OutputFile files[4] = {{c->o->output, *library},
@@ -736,7 +717,7 @@ static bool stage_write(Compilation *c, const Content *library) {
     int n = 2, failed;
     const External *weights = artifact_external(c->artifact);
     if (weights) files[n++] = (OutputFile){path_with(c->arena, c->o->output, ".safetensors"), weights->content};
-    if (weights && !weights_fit(c, weights, files[n - 1].path)) return false;
+    if (weights && !external_fits(weights, files[n - 1].path, c->o->load, c->program)) return false;
     if (c->o->depfile_wanted || c->o->depfile) {
         files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), content_of(depfile_text(c))};
     }

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct Value {
     int slot;
@@ -80,6 +81,20 @@ External *external_new(Arena *arena, const Program *p) {
     for (int i = 0; i < e->n; i++) digest_add(d, data[i].at, data[i].n);
     digest_end(d, e->hash);
     return e;
+}
+
+static bool same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool external_fits(const External *e, const char *path, const char *load, const Program *p) {
+    const char *from = load && same_file(path, load) ? load : NULL;
+    for (int i = 0; i < p->files.n && !from; i++)
+        if (same_file(path, p->files.at[i])) from = p->files.at[i];
+    if (!e->n) fputs("modelc: --weights=external: no weight has a value yet; --load, or `load` in the program, brings them\n", stderr);
+    else if (from) fprintf(stderr, "modelc: --weights=external would write over %s, which was read: give the library another name\n", from);
+    return e->n && !from;
 }
 
 LLVMValueRef external_table(Module *m, const External *e, const char *name, int n_slots) {

@@ -15,6 +15,9 @@ typedef struct External {
 /* Of all slots whose value is known at compile time. In the arena; values are the program's own. */
 External *external_new(Arena *arena, const Program *p);
 
+/* False, and a message: it is empty, or path is a file that the weights came from (load: of --load, or NULL), which may hold more. */
+bool external_fits(const External *e, const char *path, const char *load, const Program *p);
+
 /* RtExternal (runtime.h); name: of the file, without a folder. */
 LLVMValueRef external_table(Module *m, const External *e, const char *name, int n_slots);
 
