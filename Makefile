@@ -113,10 +113,10 @@ LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTI
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
 # processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What runs inside a call is
-# compiled for speed, the rest, which is most of it, for size.
+# compiled for speed, and the hash of files; the rest, which is most of it, for size.
 # -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
 RUNTIME_CC = /usr/bin/clang-19
-RUNTIME_HOT = core/kernels core/memory core/routines host/pool
+RUNTIME_HOT = core/kernels core/memory core/routines host/pool host/sha256
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
     -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
 # What the runtime is compiled for (codegen/target.c names these): both of its forms, or its core alone; flags.

@@ -20,14 +20,16 @@ static void block(uint32_t h[8], const unsigned char *at) {
         uint32_t a = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ w[i - 15] >> 3, b = turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ w[i - 2] >> 10;
         w[i] = w[i - 16] + a + w[i - 7] + b;
     }
-    memcpy(v, h, sizeof v);
-    for (int i = 0; i < 64; i++) {
-        uint32_t s1 = turn(v[4], 6) ^ turn(v[4], 11) ^ turn(v[4], 25), choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t s0 = turn(v[0], 2) ^ turn(v[0], 13) ^ turn(v[0], 22), most = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        uint32_t t = v[7] + s1 + choice + K[i] + w[i];
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t;
-        v[0] = t + s0 + most;
+    for (int i = 0; i < 8; i++) v[i] = h[i];
+#pragma GCC unroll 8
+    for (int i = 0; i < 64; i++) { /* a..h of the standard are v[-i], v[1 - i] ... modulo 8: nothing moves */
+        uint32_t *a = &v[-i & 7], *d = &v[(3 - i) & 7], *e = &v[(4 - i) & 7], *last = &v[(7 - i) & 7];
+        uint32_t b = v[(1 - i) & 7], c = v[(2 - i) & 7], f = v[(5 - i) & 7], g = v[(6 - i) & 7];
+        uint32_t s1 = turn(*e, 6) ^ turn(*e, 11) ^ turn(*e, 25), choice = (*e & f) ^ (~*e & g);
+        uint32_t s0 = turn(*a, 2) ^ turn(*a, 13) ^ turn(*a, 22), most = (*a & b) ^ (*a & c) ^ (b & c);
+        uint32_t t = *last + s1 + choice + K[i] + w[i];
+        *d += t;
+        *last = t + s0 + most;
     }
     for (int i = 0; i < 8; i++) h[i] += v[i];
 }
