@@ -77,7 +77,7 @@ static const struct {
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
-    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
+    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 1},
     {"thumbv7em-none-eabihf", &thumbv7em, "cortex-m4", 0},
     {"wasm32", &wasm32, "wasm32", 0},
 };

@@ -30,6 +30,8 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer);
 
 const char *rt_host_cpu(void); /* the environment's MDL_CPU: x86-64-v2 and so on, the most that may be used; NULL: not set */
 
+uint64_t rt_host_processor(void); /* AT_HWCAP of Linux: what the processor has, a bit each; all ones: not known */
+
 int64_t rt_host_now(void); /* ns, of a clock that only rises; -1: there is none */
 
 /* RT_ERROR bytes in which to leave why an open failed: of this thread; without threads, the one there is. */

@@ -130,7 +130,7 @@ typedef struct RtProgram {
     const RtEntry *entries;
     int64_t scratch;            /* bytes a thread, the most that a kernel wants */
     int64_t shared;             /* bytes that the calls of one kernel hand on to each other, the most that one wants */
-    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2.. */
+    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2..; 1 on riscv64: the vector extension */
     RtShapeFunction *const *slot_dims;
     int32_t n_packs;
     const RtPack *packs;

@@ -1,7 +1,9 @@
 /* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later. */
 #include "runtime/internal.h"
 
-#ifndef __x86_64__
+#if defined __riscv
+static int processor(void) { return rt_host_processor() >> ('V' - 'A') & 1; } /* 1: it has the vector extension */
+#elif !defined __x86_64__
 static int processor(void) { return 0; }
 #else
 #include <cpuid.h>
@@ -41,6 +43,14 @@ static int allowed(void) {
 int rt_cpu_level(void) {
     int here = processor(), most = here ? allowed() : 0;
     return here < most ? here : most;
+}
+
+const char *rt_cpu_lacks(int level) {
+#ifdef __riscv
+    if (processor() < level) return "vector extension";
+#endif
+    (void)level;
+    return NULL;
 }
 
 const RtProgram *rt_choose(const RtProgram *const *programs) {

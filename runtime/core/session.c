@@ -103,7 +103,8 @@ static int open_tables(mdl_session *s) {
 
 /* What can be refused before there is a session. */
 static int check_options(const RtProgram *p, const mdl_options *o) {
-    const char *name = p->model->name;
+    const char *name = p->model->name, *lacks = rt_cpu_lacks(p->cpu_level);
+    if (lacks) return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor has no %s", name, p->model->target, lacks);
     if (rt_cpu_level() < 0)
         return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4+vnni or x86-64-v4+bf16", rt_host_cpu());
     if (rt_cpu_level() < p->cpu_level && rt_host_cpu())

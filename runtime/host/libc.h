@@ -18,6 +18,8 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strerror(int code);
 
+unsigned long getauxval(unsigned long what);
+#define AT_HWCAP 16
 char *getenv(const char *name);
 
 int *__errno_location(void);
