@@ -3,6 +3,7 @@
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
 #   make check      every test but the slow ones       make check-all  the slow ones too
 #   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched (part of check-all)
+#   make fuzz-meta  damaged artifacts, read under AddressSanitizer for ten minutes
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text
@@ -87,7 +88,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-guard bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-guard fuzz-meta bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -304,6 +305,15 @@ check-guard: all units $(BUILD)/guard.so
 	    BUILD=$(BUILD) SLOW=1 GUARD=$$g LD_PRELOAD=$(abspath $(BUILD)/guard.so) tests/run.sh $(or $(T),$(GUARDED)) || exit 1; done
 check-edge: all deps-edge
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
+# Damaged artifacts of three forms, described by an mdlrun with AddressSanitizer for ten minutes (FUZZ_SECONDS), by another seed each time.
+FUZZ_SECONDS = 600
+FUZZ = $(BUILD)/fuzz-meta
+fuzz-meta: all
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=1 build-asan/mdlrun
+	$(Q)rm -rf $(FUZZ) && mkdir $(FUZZ) && cd $(FUZZ) && \
+	    for t in native armv7-linux-gnueabihf wasm32; do $(CURDIR)/$(BUILD)/modelc $(CURDIR)/examples/mlp.mdl --target=$$t --entries=predict --name=mlp \
+	        -o $$t$$([ $$t = wasm32 ] && echo .wasm || echo .so) || exit; done && seed=$$(date +%s) && echo "seed $$seed" && \
+	    PATH=$(CURDIR)/build-asan:$$PATH ASAN_OPTIONS=exitcode=99 perl $(CURDIR)/tests/mdlrun/fuzz_meta.pl $$seed $(FUZZ_SECONDS)s *.so *.wasm
 bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:
