@@ -115,6 +115,7 @@ typedef struct RtTest {
 typedef struct RtTests {
     int (*run)(mdl_session *s, const struct RtTests *tests, const char **layer, double *error); /* rt_selftest_run: found through here alone */
     int32_t n;
+    float tolerance; /* of a layer's largest value */
     const RtTest *tests;
 } RtTests;
 

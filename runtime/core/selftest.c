@@ -2,13 +2,9 @@
  * with what it stored there. Only artifacts of modelc --self-test refer to this file. */
 #include "runtime/internal.h"
 
-/* Machines round differently, and sums are long: a thousandth of the layer's largest value. A wrong instruction, a flipped bit of an
- * exponent or a torn copy is far beyond it. */
-#define TOLERANCE 1e-3
-
 typedef struct Watching {
     const RtTest *test;
-    double *error; /* by row, relative to the row's largest value; -1: not stored so far */
+    double tolerance, *error; /* error: by row, relative to the row's largest value; -1: not stored so far */
 } Watching;
 
 static double element(const void *data, int32_t bits, int64_t i) {
@@ -46,7 +42,7 @@ static void watch(void *context, const char *layer, const char *source, const vo
 static int first_wrong(const Watching *w, double *worst) {
     *worst = 0;
     for (int i = 0; i < w->test->n_rows; i++) {
-        if (!(w->error[i] >= 0 && w->error[i] <= TOLERANCE)) return i;
+        if (!(w->error[i] >= 0 && w->error[i] <= w->tolerance)) return i;
         if (w->error[i] > *worst) *worst = w->error[i];
     }
     return -1;
@@ -68,8 +64,8 @@ static int call(mdl_session *s, const RtTest *t, Watching *w) {
 }
 
 /* One sample. *layer: what to say of the first layer that is wrong, NULL: none is. */
-static int test(mdl_session *s, int sample, const RtTest *t, const char **layer, double *error) {
-    Watching w = {t, rt_borrow(s, (int64_t)sizeof(double) * t->n_rows)};
+static int test(mdl_session *s, double tolerance, const RtTest *t, const char **layer, double *error) {
+    Watching w = {t, tolerance, rt_borrow(s, (int64_t)sizeof(double) * t->n_rows)};
     if (!w.error) return rt_fail(s, MDL_MEMORY, "selftest: no memory for %d layers", t->n_rows);
     for (int i = 0; i < t->n_rows; i++) w.error[i] = -1;
     int code = call(s, t, &w), wrong = code ? -1 : first_wrong(&w, error);
@@ -80,7 +76,7 @@ static int test(mdl_session *s, int sample, const RtTest *t, const char **layer,
         *error = w.error[wrong];
         bool stored = !(*error < 0);
         code = rt_fail(s, MDL_TARGET, stored ? "selftest: %s, sample %d: %s (%s) is the first layer that is wrong, by %.3g of its largest value"
-                                             : "selftest: %s, sample %d: %s (%s) stored nothing", entry, sample, *layer, r->source, *error);
+                                             : "selftest: %s, sample %d: %s (%s) stored nothing", entry, t->sample, *layer, r->source, *error);
     }
     rt_release(s, w.error);
     return code;
@@ -101,7 +97,7 @@ int rt_selftest_run(mdl_session *s, const RtTests *tests, const char **layer, do
     int code = MDL_OK;
     double worst = 0, one = 0;
     for (int i = 0; i < tests->n && !code; i++) {
-        code = test(s, tests->tests[i].sample, &tests->tests[i], layer, &one);
+        code = test(s, (double)tests->tolerance, &tests->tests[i], layer, &one);
         s->memory_bytes = memory_bytes;
         if (code || one > worst) worst = one;
     }
