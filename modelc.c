@@ -924,6 +924,8 @@ static int command_run_model(Command *o) {
 static bool check_quantized(Compilation *c) {
     for (int i = 0; i < c->program->slots.n; i++)
         if (c->program->slots.at[i]->quant.scheme) return stage_passes(c);
+    for (int i = 0; i < c->program->entries.n; i++)
+        if (c->program->entries.at[i]->fakes.n) return stage_passes(c);
     return true;
 }
 

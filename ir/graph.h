@@ -185,6 +185,12 @@ struct Slot {
     int index;
 };
 
+/* A weight that an entry computes with as if it were quantized; it stays what it is. */
+typedef struct Fake {
+    Slot *slot;
+    Quant quant;
+} Fake;
+
 typedef struct EntryInput {
     const char *name;
     Type type;
@@ -200,6 +206,7 @@ struct Entry {
     SizeName **sizes;   /* in order of first appearance: arguments of the C function */
     EntryInput *inputs; /* rank 0: passed by value */
     struct Recompute *recompute; /* what its gradients are to compute again (passes/passes.h); NULL: what @checkpoint says */
+    LIST(Fake) fakes;   /* the last one of a slot counts; none after the pass fake */
     uint32_t draws;     /* random sites used: the entry has a step counter if not 0 */
     Loc loc;
 };

@@ -614,6 +614,17 @@ static bool slot_line(Parser *p) {
     return end_of_line(p, &path, &s->loc);
 }
 
+static bool entry_fake(Parser *p, Entry *e) {
+    const char *path = word(p, "");
+    Fake fake = {NULL, {0}};
+    for (int i = 0; i < p->program->slots.n; i++)
+        if (!strcmp(p->program->slots.at[i]->path, path)) fake.slot = p->program->slots.at[i];
+    if (!fake.slot) return fail(p, "no slot is called %s", path);
+    if (!slot_quant(p, &fake.quant)) return false;
+    PUSH(p->arena, e->fakes, fake);
+    return true;
+}
+
 static bool entry_sizes(Parser *p, Entry *e) {
     SizeTable *t = p->program->sizes;
     LIST(SizeName *) sizes = {0};
@@ -658,6 +669,8 @@ static bool entry_line(Parser *p, bool train) {
     if (try(p, "draws") && !whole(p, &draws)) return false;
     e->draws = (uint32_t)draws;
     if (try(p, "export")) e->symbol = string(p);
+    while (try(p, "fake"))
+        if (!entry_fake(p, e)) return false;
     if (!end_of_line(p, &path, &e->loc)) return false;
     e->graph = graph_new(p->arena, p->program);
     PUSH(p->arena, p->program->entries, e);

@@ -209,6 +209,26 @@ static Node *in_rows(Graph *g, const QuantPlan *q, Node *w) {
     return node_reshape(g, node_permute(g, w, order), 2, dim);
 }
 
+Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
+    Size dim[MAX_RANK], zero[2] = {whole(g, 0), whole(g, 0)}, kept[2] = {whole(g, q->channels), whole(g, q->length)};
+    int place[MAX_RANK], n = 0;
+    Stored s = quantize_encode(g, q, in_rows(g, q, w));
+    if (q->group) {
+        Size grouped[3] = {whole(g, q->channels), whole(g, q->groups), s.codes->type.dim[1]};
+        s.codes = node_reshape(g, s.codes, 3, grouped);
+        s.scales = node_reshape(g, s.scales, 2, grouped);
+        if (s.zeros) s.zeros = node_reshape(g, s.zeros, 2, grouped);
+    }
+    Node *x = quantize_decode(g, q, s);
+    if (q->group) {
+        Size rows[2] = {whole(g, q->channels), whole(g, q->groups * q->group)};
+        x = node_slice(g, node_reshape(g, x, 2, rows), zero, kept);
+    }
+    for (int i = 0; i < q->n_channels; i++, n++) place[q->channel[i]] = n, dim[n] = q->declared.dim[q->channel[i]];
+    for (int i = 0; i < q->n_summed; i++, n++) place[q->summed[i]] = n, dim[n] = q->declared.dim[q->summed[i]];
+    return node_permute(g, node_reshape(g, x, n, dim), place);
+}
+
 static void store_initial(Graph *g, const Slot *slot, Node *value, Loc loc) {
     Effect store = {.kind = EFFECT_STORE, .index = slot->index, .loc = loc};
     store.value = node_reshape(g, value, slot->type.rank, slot->type.dim);
