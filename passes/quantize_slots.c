@@ -137,6 +137,7 @@ static bool look_at_entry(PassContext *c, const Program *p, const Entry *e, Use 
         const Slot *s = p->slots.at[x->index];
         Report *r = diag_error(c->diag, s->quant.loc, TRAINED, "`%s` is changed by `%s`, so it cannot be quantized", s->path, e->name);
         diag_help(r, "keep the entries that only read it: --entries=NAME,...; or leave it out with `except`");
+        diag_help(r, "to train it for that, write `quantize` in the body of `%s`", e->name);
         return false;
     }
     return true;
