@@ -91,9 +91,11 @@ static Node *in_table(Graph *g, Node *x) {
 }
 
 /* Codes from the least element (or 0) to the largest (or 0), where a zero point says which of them is 0. */
-static Stored encode_span(Graph *g, const QuantPlan *q, Node *w, Node *low, Node *high) {
+static Stored encode_span(Graph *g, const QuantPlan *q, Node *w) {
     double steps = q->scheme == QUANT_INT8 ? 255 : 15;
+    int last = 1;
     Stored s;
+    Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
     low = node_map2(g, OP_MIN, low, filled(g, low, 0));
     high = node_map2(g, OP_MAX, high, filled(g, high, 0));
     s.scales = stored_scale(g, q, node_map2(g, OP_DIV, node_map2(g, OP_SUB, high, low), filled(g, low, steps)));
@@ -105,28 +107,32 @@ static Stored encode_span(Graph *g, const QuantPlan *q, Node *w, Node *low, Node
     return s;
 }
 
+/* The element of the largest magnitude becomes code 0. */
+static Stored encode_int4(Graph *g, const QuantPlan *q, Node *w) {
+    int last = 1;
+    Stored s = {0};
+    Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
+    Node *up = node_map2(g, OP_GT, high, node_map1(g, OP_NEG, low)), *largest = node_map3(g, OP_WHERE, up, high, low);
+    s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, -8)));
+    Node *x = rounded(g, in_units(g, w, s.scales));
+    s.codes = in_bytes(g, in_range(g, node_map2(g, OP_ADD, x, filled(g, x, 8)), 0, 15), q->group);
+    return s;
+}
+
 Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
     int last = 1;
     Stored s = {0};
     if (q->group) w = in_groups(g, q, w);
+    if (q->zero_point) return encode_span(g, q, w);
+    if (q->scheme == QUANT_INT4) return encode_int4(g, q, w);
     Node *largest = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, w), 1, &last);
-    Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
-    if (q->zero_point) return encode_span(g, q, w, low, high);
     if (q->scheme == QUANT_INT8) {
         s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, 127)));
         s.codes = node_cast(g, in_range(g, rounded(g, in_units(g, w, s.scales)), -127, 127), DT_I8);
         return s;
     }
-    if (q->scheme == QUANT_NF4) {
-        s.scales = stored_scale(g, q, largest);
-        s.codes = in_bytes(g, in_table(g, in_units(g, w, s.scales)), q->group);
-        return s;
-    }
-    Node *up = node_map2(g, OP_GT, high, node_map1(g, OP_NEG, low));
-    largest = node_map3(g, OP_WHERE, up, high, low);
-    s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, -8)));
-    Node *x = rounded(g, in_units(g, w, s.scales));
-    s.codes = in_bytes(g, in_range(g, node_map2(g, OP_ADD, x, filled(g, x, 8)), 0, 15), q->group);
+    s.scales = stored_scale(g, q, largest);
+    s.codes = in_bytes(g, in_table(g, in_units(g, w, s.scales)), q->group);
     return s;
 }
 
