@@ -226,13 +226,13 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
 static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
     const TileTarget *t = c->w->machine;
     int registers = t->registers - (t->registers > 16), picked = c->mr * 100 + c->nv;
-    double best = (double)(tiles(m, c->mr) * tiles(n, c->nv * c->lanes)) * step_cost(t, c->mr, c->nv);
+    double best = (double)(tiles(m, c->mr) * tiles(n, c->nv * c->lanes)) * contract_step_cost(t, c->mr, c->nv);
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv});
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = LONG_BLOCK / 2});
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = 2 * LONG_BLOCK});
     for (int nv = any_width ? 1 : c->nv; nv <= (any_width ? 5 : c->nv); nv++)
         for (int mr = ROWS_TUNED; mr >= 1; mr--) {
-            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * step_cost(t, mr, nv);
+            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * contract_step_cost(t, mr, nv);
             if (mr * nv + nv + 1 > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
             tuning_offer(c->w->tuning, (TileChoice){.mr = mr, .nv = nv});
         }
