@@ -102,9 +102,8 @@ LLVMValueRef selftest_table(Module *m, const Program *p, const SelfTests *tests)
     Cursor c = {m, module_external(m, SYMBOL), 0};
     LLVMValueRef *records = NEW_ARRAY(m->arena, LLVMValueRef, tests->n);
     for (int i = 0; i < tests->n; i++) records[i] = record_constant(&c, p->entries.at[tests->records[i].entry], &tests->records[i]);
-    LLVMTypeRef pointers[] = {m->ptr, m->ptr, m->ptr, m->ptr};
-    LLVMValueRef fields[] = {module_function(m, "rt_selftest_run", module_type(m, m->i32, 4, pointers)), module_i32(m, tests->n),
+    LLVMValueRef fields[] = {module_i32(m, tests->n),
                              LLVMConstReal(LLVMFloatTypeInContext(m->context), tolerance(p)),
                              module_array(m, LLVMTypeOf(records[0]), tests->n, records)};
-    return module_constant(m, module_struct(m, 4, fields));
+    return module_constant(m, module_struct(m, 3, fields));
 }

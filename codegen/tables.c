@@ -338,7 +338,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         runtime_row(t, "rt_seed", I, 2, (LLVMTypeRef[]){P, L}),
         runtime_row(t, "rt_error", P, 1, (LLVMTypeRef[]){P}),
         runtime_row(t, "rt_stats", I, 6, (LLVMTypeRef[]){P, I, P, P, P, P}),
-        runtime_row(t, "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
+        runtime_row(t, t->options->tests ? "rt_selftest_recorded" : "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
         runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, m->word}),
         flops,
         runtime_row(t, "rt_work", I, 5, (LLVMTypeRef[]){P, I, P, P, P}),

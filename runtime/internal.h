@@ -94,7 +94,12 @@ int rt_open_failed(int code, const char *format, ...) __attribute__((format(prin
 
 int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run and MDL_CPU allows; 5: v4 with AVX512_VNNI; 0: no x86-64; -1: MDL_CPU is no level */
 const char *rt_cpu_name(int level); /* "x86-64-v3"; of 0..6 */
-const char *rt_cpu_lacks(int level); /* what a processor that is no x86-64 has not, and RtProgram.cpu_level wants; NULL: nothing */
+/* What a processor that is no x86-64 has not, and RtProgram.cpu_level wants; NULL: nothing. */
+#ifdef __riscv
+const char *rt_cpu_lacks(int level);
+#else
+#define rt_cpu_lacks(level) ((void)(level), (const char *)NULL)
+#endif
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
 int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */

@@ -113,7 +113,6 @@ typedef struct RtTest {
 } RtTest;
 
 typedef struct RtTests {
-    int (*run)(mdl_session *s, const struct RtTests *tests, const char **layer, double *error); /* rt_selftest_run: found through here alone */
     int32_t n;
     float tolerance; /* of a layer's largest value */
     const RtTest *tests;
@@ -171,7 +170,7 @@ const RtProgram *rt_choose(const RtProgram *const *programs);
 int rt_external_open(mdl_session *s, const RtExternal *e); /* host/external.c */
 void rt_external_close(mdl_session *s, const RtExternal *e);
 
-int rt_selftest_run(mdl_session *s, const RtTests *tests, const char **layer, double *error); /* core/selftest.c */
+int rt_selftest_recorded(mdl_session *s, const char **first_wrong_layer, double *error); /* core/selftest.c: where there are tests */
 
 /* ---- what the runtime implements for the model's table */
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);

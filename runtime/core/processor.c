@@ -45,13 +45,11 @@ int rt_cpu_level(void) {
     return here < most ? here : most;
 }
 
-const char *rt_cpu_lacks(int level) {
 #ifdef __riscv
-    if (processor() < level) return "vector extension";
-#endif
-    (void)level;
-    return NULL;
+const char *rt_cpu_lacks(int level) {
+    return processor() < level ? "vector extension" : NULL;
 }
+#endif
 
 const RtProgram *rt_choose(const RtProgram *const *programs) {
     int level = rt_cpu_level();

@@ -89,7 +89,8 @@ static bool drawn(const mdl_session *s) {
     return false;
 }
 
-int rt_selftest_run(mdl_session *s, const RtTests *tests, const char **layer, double *error) {
+static int run(mdl_session *s, const char **layer, double *error) {
+    const RtTests *tests = s->program->tests;
     if (s->seed && drawn(s)) return rt_fail(s, MDL_ARGUMENT, "selftest: the calls were recorded in a session opened with seed 0, and initial values follow from it");
     mdl_watch *before = s->watch;
     void *context = s->watch_context;
@@ -104,9 +105,15 @@ int rt_selftest_run(mdl_session *s, const RtTests *tests, const char **layer, do
     s->watch = before;
     s->watch_context = context;
     *error = worst;
-    if (code) {
-        s->arena_bytes = s->memory ? 0 : s->arena_bytes;
-        return code;
-    }
-    return rt_reset(s);
+    s->arena_bytes = s->memory ? 0 : s->arena_bytes;
+    return code ? code : rt_reset(s);
+}
+
+int rt_selftest_recorded(mdl_session *s, const char **first_wrong_layer, double *error) {
+    const char *layer = NULL;
+    double by = 0;
+    int code = s ? run(s, &layer, &by) : MDL_ARGUMENT;
+    if (first_wrong_layer) *first_wrong_layer = layer;
+    if (error) *error = by;
+    return code;
 }

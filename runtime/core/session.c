@@ -319,14 +319,9 @@ int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_
     return MDL_OK;
 }
 
-/* Compares with values that the compiler recorded. */
+/* Of an artifact that holds no recorded values to compare with; else it is rt_selftest_recorded. */
 int rt_selftest(mdl_session *s, const char **first_wrong_layer, double *error) {
-    const char *layer = NULL;
-    double by = 0;
-    if (!s) return MDL_ARGUMENT;
-    const RtTests *tests = s->program->tests;
-    int code = tests ? tests->run(s, tests, &layer, &by) : rt_fail(s, MDL_ARGUMENT, "this artifact holds no recorded values to compare with: modelc --self-test=N");
-    if (first_wrong_layer) *first_wrong_layer = layer;
-    if (error) *error = by;
-    return code;
+    if (first_wrong_layer) *first_wrong_layer = NULL;
+    if (error) *error = 0;
+    return s ? rt_fail(s, MDL_ARGUMENT, "this artifact holds no recorded values to compare with") : MDL_ARGUMENT;
 }
