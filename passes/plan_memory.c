@@ -3,7 +3,7 @@
  * A value lives from the kernel that makes it to the last that reads it. A kernel may write over an operand that dies in it
  * (same bytes, same positions). The plan is no list of offsets but an *orientation*: for each two buffers alive together, which
  * lies below. Offsets are longest paths, so they are right for any sizes. The orientation comes from placing the buffers at
- * reference sizes: largest first, each into the smallest gap that fits; then in other orders, if that is not the best there can be. Relations that follow from others are left out. */
+ * usual sizes: largest first, each into the smallest gap that fits; then in other orders, if that is not the best there can be. Relations that follow from others are left out. */
 #include "passes/planner.h"
 
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static void buffers_make(Memory *m) {
     }
 }
 
-/* ---- placing at the reference sizes */
+/* ---- placing at usual sizes */
 
 typedef struct Block {
     int buffer;
@@ -184,7 +184,7 @@ static int draw(uint64_t *state, int n) {
 
 /* Places the blocks, largest first; where that needs more than the bound by one part in NEAR, tries orders in which one block comes
  * sooner and keeps those that are no worse, until it is so near or the work is that of PLACE_WORK comparisons. Always the same draws: always the same plan. */
-enum { PLACE_WORK = 5000000, PLACE_TRIES = 1000, NEAR = 200 };
+enum { PLACE_WORK = 50000000, PLACE_TRIES = 1000, NEAR = 200 };
 static void place_best(Memory *m, Block *blocks, int n, Block *best) {
     Block *placed = NEW_ARRAY(m->p->scratch, Block, n), *order = NEW_ARRAY(m->p->scratch, Block, n);
     int64_t bound = lower_bound(blocks, n, m->plan->kernels.n), least = place_all(blocks, n, best);
@@ -203,6 +203,17 @@ static void place_best(Memory *m, Block *blocks, int n, Block *best) {
     }
 }
 
+/* The run-time sizes for which the arena is printed (plan_arena_text): 64, or the nearest that is allowed. */
+static const int64_t *usual_sizes(Planner *p) {
+    int n = size_names(p->sizes);
+    int64_t *at = NEW_ARRAY(p->scratch, int64_t, n + 1);
+    for (int i = 0; i < n; i++) {
+        const SizeName *s = size_name_at(p->sizes, i);
+        at[i] = s->low > 64 ? s->low : s->high < 64 ? s->high : 64;
+    }
+    return at;
+}
+
 void plan_memory(Planner *p, Plan *plan) {
     Memory m = {.p = p, .plan = plan};
     int nodes = p->g->nodes.n;
@@ -211,11 +222,12 @@ void plan_memory(Planner *p, Plan *plan) {
     last_uses(&m);
     buffers_make(&m);
     int n = plan->buffers.n;
+    const int64_t *sizes = usual_sizes(p);
     Block *blocks = NEW_ARRAY(p->scratch, Block, n), *placed = NEW_ARRAY(p->scratch, Block, n);
     for (int i = 0; i < n; i++) {
         const Buffer *b = &plan->buffers.at[i];
         int64_t bytes;
-        if (!size_eval(b->bytes, p->reference, &bytes)) bytes = 0;
+        if (!size_eval(b->bytes, sizes, &bytes)) bytes = 0;
         blocks[i] = (Block){i, rounded(bytes), 0, b->first, b->last};
     }
     if (n) qsort(blocks, (size_t)n, sizeof *blocks, by_size);
