@@ -1,7 +1,8 @@
-/* text.c -- messages without printf: %s %c %d %u %x %g %%, with 0, width, precision (* too) and the lengths l, ll, z.
+/* text.c -- messages without printf: %s %c %d %u %x %%, with 0, width, precision (* too) and the lengths l, ll, z.
  *
- * %g is exact, as C's is in the usual rounding: a double is an integer times a power of two, so it has finitely many decimal digits, up to
- * 309 before the point and 1074 behind it. They are all computed, nine in a word, and then rounded once. */
+ * Doubles have a function of their own, so that only artifacts that print some have its code. It is exact, as C's %g is in the usual
+ * rounding: a double is an integer times a power of two, so it has finitely many decimal digits, up to 309 before the point and 1074
+ * behind it. They are all computed, nine in a word, and then rounded once. */
 #include "runtime/internal.h"
 
 typedef struct Out {
@@ -12,6 +13,12 @@ typedef struct Out {
 static void put(Out *o, char c) {
     if (o->n + 1 < o->size) o->at[o->n] = c;
     o->n++;
+}
+
+/* The final 0, also of what was cut; returns the length of the whole. */
+static size_t end(const Out *o) {
+    if (o->size) o->at[o->n < o->size ? o->n : o->size - 1] = 0;
+    return o->n;
 }
 
 static void put_padded(Out *o, const char *text, size_t n, int width, char with) {
@@ -33,7 +40,7 @@ static void put_whole(Out *o, uint64_t v, bool minus, unsigned base, int width, 
     put_padded(o, digits + at, sizeof digits - at, width, with);
 }
 
-/* ---- %g */
+/* ---- doubles */
 
 #define NINE 1000000000u
 #define WHOLE 36                     /* words before the point: 36 * 9 digits */
@@ -102,9 +109,8 @@ static int decimal_round(double v, int wanted, char digits[MOST + 1]) {
     return exponent + 1;
 }
 
-static void put_general(Out *o, double v, int precision) {
+static void put_general(Out *o, double v, int wanted) {
     char digits[MOST + 1];
-    int wanted = precision < 0 ? 6 : precision == 0 ? 1 : precision > MOST ? MOST : precision;
     if (__builtin_signbit(v)) put(o, '-');
     if (v != v || v - v != 0) {
         put_padded(o, v != v ? "nan" : "inf", 3, 0, ' ');
@@ -126,6 +132,12 @@ static void put_general(Out *o, double v, int precision) {
     if (n > exponent + 1) put(o, '.');
     for (int i = exponent + 1; i < 0; i++) put(o, '0');
     for (int i = exponent + 1 > 0 ? exponent + 1 : 0; i < n; i++) put(o, digits[i]);
+}
+
+size_t rt_text_double(char *out, size_t size, double v, int digits) {
+    Out o = {out, size, 0};
+    put_general(&o, v, digits < 1 ? 1 : digits > MOST ? MOST : digits);
+    return end(&o);
 }
 
 /* ---- formats */
@@ -182,7 +194,6 @@ static void put_directive(Out *o, const Directive *d, Arguments *a) {
         put_whole(o, v, false, d->kind == 'x' ? 16 : 10, d->width, d->with);
         break;
     }
-    case 'g': put_general(o, va_arg(a->ap, double), d->precision); break;
     case 'c': put(o, (char)va_arg(a->ap, int)); break;
     default: put(o, d->kind ? d->kind : '%'); break;
     }
@@ -202,8 +213,7 @@ size_t rt_text_list(char *out, size_t size, const char *format, va_list ap) {
         put_directive(&o, &d, &a);
     }
     va_end(a.ap);
-    if (size) out[o.n < size ? o.n : size - 1] = 0;
-    return o.n;
+    return end(&o);
 }
 
 size_t rt_text(char *out, size_t size, const char *format, ...) {

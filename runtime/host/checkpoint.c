@@ -4,20 +4,16 @@
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
 
-static const char *file_dtype(mdl_dtype t) {
-    switch (t.code * 256 + t.bits) {
-    case 2 * 256 + 64: return "F64";
-    case 2 * 256 + 32: return "F32";
-    case 2 * 256 + 16: return "F16";
-    case 4 * 256 + 16: return "BF16";
-    case 0 * 256 + 64: return "I64";
-    case 0 * 256 + 32: return "I32";
-    case 0 * 256 + 16: return "I16";
-    case 0 * 256 + 8: return "I8";
-    case 1 * 256 + 32: return "U32";
-    case 1 * 256 + 8: return "U8";
-    default: return t.code == 6 ? "BOOL" : "?";
-    }
+/* "F32": our names in capitals. */
+typedef struct FileDtype {
+    char name[8];
+} FileDtype;
+
+static FileDtype file_dtype(mdl_dtype t) {
+    FileDtype f = {0};
+    const char *name = rt_dtype_name(t);
+    for (int i = 0; i < 7 && name[i]; i++) f.name[i] = name[i] >= 'a' ? (char)(name[i] - 'a' + 'A') : name[i];
+    return f;
 }
 
 /* ---- load */
@@ -52,8 +48,9 @@ static int match(mdl_session *s, const StFile *f, const char *path, int slot, co
     const mdl_value *v = s->program->slots[slot].value;
     const StTensor *t = *found = st_find(f, v->name);
     if (!t) return rt_fail(s, MDL_MISMATCH, "%s has no tensor \"%s\"", path, v->name);
-    if (!st_converts(t->dtype, file_dtype(v->dtype)))
-        return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, t->dtype, file_dtype(v->dtype));
+    FileDtype want = file_dtype(v->dtype);
+    if (!st_converts(t->dtype, want.name))
+        return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, t->dtype, want.name);
     bool same = t->rank == v->rank;
     for (int i = 0; same && i < t->rank; i++) same = t->dims[i] == s->dims[slot][i];
     if (same) return MDL_OK;
@@ -141,7 +138,7 @@ int rt_load(mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
-        if (found[i]) st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype), bytes + f.data + found[i]->begin, found[i]);
+        if (found[i]) st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype).name, bytes + f.data + found[i]->begin, found[i]);
     if (!code) {
         load_metadata(s, &f);
         s->broken = 0;
@@ -224,7 +221,7 @@ static void header_tensors(Text *t, const mdl_session *s, bool optimizer) {
         const mdl_value *v = s->program->slots[i].value;
         text_add(t, ",", 1);
         text_string(t, v->name);
-        text_add(t, text, rt_text(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype)));
+        text_add(t, text, rt_text(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype).name));
         for (int k = 0; k < v->rank; k++) text_add(t, text, rt_text(text, sizeof text, k ? ",%lld" : "%lld", (long long)s->dims[i][k]));
         int64_t end = at + rt_slot_bytes(s, i);
         text_add(t, text, rt_text(text, sizeof text, "],\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)end));

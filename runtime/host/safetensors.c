@@ -131,8 +131,8 @@ static bool number(Cursor *c, int64_t *v) {
 
 static int width_of(const char *dtype) {
     static const struct {
-        const char *name;
-        int width;
+        char name[8]; /* here, not pointed at: a pointer costs a relocation */
+        uint8_t width;
     } ROW[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2},     {"I8", 1},
                {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1},   {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
