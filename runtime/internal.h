@@ -35,7 +35,7 @@ struct mdl_session {
     uint32_t flags;
     int broken;             /* 0; 1: caches may be half changed, a reset mends it; 2: weights, a load does */
     uint64_t seed;
-    uint64_t *steps;        /* by entry: successful calls, the random step */
+    uint64_t *steps;        /* one block with the session, up to pack_made; by entry: successful calls, the random step */
     char **slots;           /* memory of each slot; NULL: a cache not touched yet */
     char **spare;           /* in the caller's memory: a place of spare_bytes that a cache had before it was reset by an entry, or NULL */
     int64_t *spare_bytes;
@@ -43,13 +43,12 @@ struct mdl_session {
     char **packs;           /* memory of each pack; NULL: not used so far */
     bool *pack_made;        /* packs[i] agrees with its slot */
     int64_t (*dims)[RT_MAX_RANK]; /* sizes of each slot, once it has memory */
-    int64_t *fixed;         /* by size name: fixed by a cache of this session, or -1 */
     char *arena;
     int64_t arena_bytes;
+    RtPart *parts;          /* by thread; one block with scratch and shared */
     char *scratch;          /* threads * scratch_stride */
     int64_t scratch_stride;
-    char *shared;           /* RtProgram.shared bytes; NULL: none */
-    RtPart *parts;          /* by thread */
+    char *shared;           /* RtProgram.shared bytes */
     int threads;
     RtPool *pool;           /* NULL: one thread, or the caller's pool */
     mdl_parallel *parallel; /* the caller's pool */
@@ -96,11 +95,17 @@ int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this proces
 const char *rt_cpu_name(int level); /* "x86-64-v3"; of 0..6 */
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
-int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
+int rt_check_inputs(RtFrame *f, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
 void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args); /* sets f->nan */
 
 /* ---- core/call.c, slots.c, packs.c */
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
+/* The sizes of a value's axes (v->rank of them) for these values of the program's size names. */
+void rt_dims(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *dims);
+int rt_width(mdl_dtype t); /* bytes an element */
+static inline const mdl_value *rt_slot_value(const mdl_session *s, int slot) { return &s->model->values[slot]; }
+static inline const int32_t *rt_stored(const RtEntry *e) { return e->slots + e->n_touched; }
+static inline const int32_t *rt_reset_slots(const RtEntry *e) { return e->slots + e->n_touched + e->n_stored; }
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
 int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
 int rt_slot_own(mdl_session *s, int slot); /* before it is written: its memory becomes the session's own, packs of it are old */

@@ -28,6 +28,12 @@ static void run_part(void *context, int32_t i) {
     if (r->session->trace) own->end = rt_host_now();
 }
 
+const char *rt_kernel_text(const RtKernel *k, RtKernelText which) {
+    const char *text = (const char *)&k->floats[k->n_floats];
+    for (int i = which; i > 0; text++) i -= !*text;
+    return text;
+}
+
 static void count_kernel(const RtFrame *f, const RtKernel *k, int64_t ns) {
     mdl_session *s = f->session;
     int i = 0;
@@ -46,14 +52,15 @@ static void count_kernel(const RtFrame *f, const RtKernel *k, int64_t ns) {
     }
     s->counts[i].calls++;
     s->counts[i].ns += ns;
-    if (k->flops) s->counts[i].flops += k->flops(f->sizes);
-    if (k->bytes) s->counts[i].bytes += k->bytes(f->sizes);
+    if (k->flops != RT_UNMEASURED) s->counts[i].flops += s->program->measure(k->flops, f->sizes);
+    if (k->bytes != RT_UNMEASURED) s->counts[i].bytes += s->program->measure(k->bytes, f->sizes);
 }
 
 static void trace_kernel(const mdl_session *s, const RtKernel *k, bool shared, int64_t begin, int64_t end) {
-    if (!shared) s->trace(s->trace_context, k->name, k->path, k->source, 0, begin, end);
-    for (int i = 0; shared && i < s->threads; i++)
-        if (s->parts[i].begin) s->trace(s->trace_context, k->name, k->path, k->source, i, s->parts[i].begin, s->parts[i].end);
+    for (int i = 0; i < (shared ? s->threads : 1); i++) {
+        if (shared) begin = s->parts[i].begin, end = s->parts[i].end;
+        if (begin) s->trace(s->trace_context, rt_kernel_text(k, RT_KERNEL_NAME), rt_kernel_text(k, RT_KERNEL_PATH), rt_kernel_text(k, RT_KERNEL_SOURCE), i, begin, end);
+    }
 }
 
 void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *args, const int64_t *sizes, int64_t count) {
@@ -81,8 +88,8 @@ void rt_parallel(RtFrame *f, const RtKernel *k, RtThunk *thunk, void *const *arg
 int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns) {
     if (!s || kernel < 0 || kernel >= s->n_counts) return MDL_ARGUMENT;
     const RtCount *c = &s->counts[kernel];
-    if (name) *name = c->kernel->name;
-    if (source) *source = c->kernel->source;
+    if (name) *name = rt_kernel_text(c->kernel, RT_KERNEL_NAME);
+    if (source) *source = rt_kernel_text(c->kernel, RT_KERNEL_SOURCE);
     if (calls) *calls = c->calls;
     if (ns) *ns = c->ns;
     return MDL_OK;
@@ -91,7 +98,7 @@ int rt_stats(const mdl_session *s, int32_t kernel, const char **name, const char
 int rt_work(const mdl_session *s, int32_t kernel, const char **path, int64_t *flops, int64_t *bytes) {
     if (!s || kernel < 0 || kernel >= s->n_counts) return MDL_ARGUMENT;
     const RtCount *c = &s->counts[kernel];
-    if (path) *path = c->kernel->path;
+    if (path) *path = rt_kernel_text(c->kernel, RT_KERNEL_PATH);
     if (flops) *flops = c->flops;
     if (bytes) *bytes = c->bytes;
     return MDL_OK;

@@ -45,7 +45,7 @@ static int read_file(mdl_session *s, const char *path, unsigned char **bytes, in
 
 /* The tensor for one slot: its place in the file, or the reason why it does not fit. */
 static int match(mdl_session *s, const StFile *f, const char *path, int slot, const StTensor **found) {
-    const mdl_value *v = s->program->slots[slot].value;
+    const mdl_value *v = rt_slot_value(s, slot);
     const StTensor *t = *found = st_find(f, v->name);
     if (!t) return rt_fail(s, MDL_MISMATCH, "%s has no tensor \"%s\"", path, v->name);
     FileDtype want = file_dtype(v->dtype);
@@ -66,17 +66,16 @@ static int match(mdl_session *s, const StFile *f, const char *path, int slot, co
 }
 
 static bool is_saved(const mdl_session *s, int slot, bool optimizer) {
-    const RtSlot *r = &s->program->slots[slot];
-    return r->value->kind != MDL_CACHE && (optimizer || !r->optimizer);
+    return rt_slot_value(s, slot)->kind != MDL_CACHE && (optimizer || !s->program->slots[slot].optimizer);
 }
 
 /* "opt.m.net.0.weight": what an optimizer keeps for a parameter. A checkpoint of a training serves an artifact without that optimizer. */
 static bool is_slot_of_parameter(const mdl_session *s, const char *name) {
     size_t n = strlen(name);
     for (int i = 0; i < s->program->n_slots; i++) {
-        const char *path = s->program->slots[i].value->name;
+        const char *path = rt_slot_value(s, i)->name;
         size_t m = strlen(path);
-        if (s->program->slots[i].value->kind == MDL_PARAM && n > m + 1 && name[n - m - 1] == '.' && strcmp(name + n - m, path) == 0) return true;
+        if (rt_slot_value(s, i)->kind == MDL_PARAM && n > m + 1 && name[n - m - 1] == '.' && strcmp(name + n - m, path) == 0) return true;
     }
     return false;
 }
@@ -85,7 +84,7 @@ static int match_all(mdl_session *s, const StFile *f, const char *path, const St
     int with = 0, without = 0, code = MDL_OK, known = 0;
     for (int i = 0; i < s->program->n_slots && !code; i++) {
         if (!is_saved(s, i, true)) continue;
-        bool there = st_find(f, s->program->slots[i].value->name) != NULL;
+        bool there = st_find(f, rt_slot_value(s, i)->name) != NULL;
         if (s->program->slots[i].optimizer) there ? with++ : without++;
         if (there || !s->program->slots[i].optimizer) code = match(s, f, path, i, &found[i]);
         known += there;
@@ -218,7 +217,7 @@ static void header_tensors(Text *t, const mdl_session *s, bool optimizer) {
     int64_t at = 0;
     for (int i = 0; i < s->program->n_slots; i++) {
         if (!is_saved(s, i, optimizer)) continue;
-        const mdl_value *v = s->program->slots[i].value;
+        const mdl_value *v = rt_slot_value(s, i);
         text_add(t, ",", 1);
         text_string(t, v->name);
         text_add(t, text, rt_text(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype).name));
