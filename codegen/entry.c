@@ -578,9 +578,8 @@ int measure_size(EntryUnit *u, Size size) {
 int64_t size_axis_code(Size s) {
     int64_t fixed;
     if (size_is_const(s, &fixed)) return fixed;
-    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 &&
-                s->term[0].factor[0]->kind == ATOM_NAME;
-    return bare ? MDL_NAMED - s->term[0].factor[0]->name->index : MDL_COMPUTED;
+    const SizeName *name = size_bare_name(s);
+    return name ? MDL_NAMED - name->index : MDL_COMPUTED;
 }
 
 void measure_axes(EntryUnit *u, const Type *type) {

@@ -5,11 +5,10 @@
 static int check_sizes(mdl_session *s, const mdl_entry *e, const int64_t *given, int64_t *sizes) {
     for (int i = 0; i < e->n_sizes; i++) {
         const mdl_size *z = &s->model->sizes[e->sizes[i]];
-        int64_t v = given[i];
-        if (v < z->low || (z->high >= 0 && v > z->high)) {
-            if (z->high < 0) return rt_fail(s, MDL_RANGE, "%s: %s = %lld is not at least %lld", e->name, z->name, (long long)v, (long long)z->low);
-            return rt_fail(s, MDL_RANGE, "%s: %s = %lld is not in %lld..%lld", e->name, z->name, (long long)v, (long long)z->low, (long long)z->high);
-        }
+        int64_t v = given[i], high = z->high < 0 ? INT32_MAX : z->high;
+        if (v < z->low || v > high)
+            return rt_fail(s, MDL_RANGE, z->high < 0 && v < z->low ? "%s: %s = %lld is not at least %lld" : "%s: %s = %lld is not in %lld..%lld", e->name, z->name,
+                           (long long)v, (long long)z->low, (long long)high);
         sizes[e->sizes[i]] = v;
     }
     return MDL_OK;
@@ -81,7 +80,7 @@ const char *rt_dtype_name(mdl_dtype t) {
     return "an unknown type";
 }
 
-static void shape_text(char *out, size_t size, const int64_t *dims, int rank) {
+void rt_shape_text(char *out, size_t size, const int64_t *dims, int rank) {
     size_t n = rt_text(out, size, "[");
     for (int i = 0; i < rank && n < size; i++) n += rt_text(out + n, size - n, i ? ", %lld" : "%lld", (long long)dims[i]);
     if (n < size) rt_text(out + n, size - n, "]");
@@ -98,8 +97,8 @@ static int check_tensor(mdl_session *s, const char *entry, const mdl_value *v, c
     bool same = t->rank == v->rank;
     for (int i = 0; same && i < t->rank; i++) same = t->shape[i] == dims[i];
     if (same) return MDL_OK;
-    shape_text(want, sizeof want, dims, v->rank);
-    shape_text(got, sizeof got, t->shape, t->rank);
+    rt_shape_text(want, sizeof want, dims, v->rank);
+    rt_shape_text(got, sizeof got, t->shape, t->rank);
     return rt_fail(s, MDL_ARGUMENT, "%s: %s must be %s, but it is %s", entry, v->name, want, got);
 }
 
