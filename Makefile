@@ -108,10 +108,10 @@ LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTI
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
-# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What runs inside a call is
+# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What walks over data is
 # compiled for speed, the rest, which is most of it, for size.
 RUNTIME_CC = /usr/bin/clang-19
-RUNTIME_HOT = core/kernels core/memory core/routines host/pool
+RUNTIME_HOT = core/memory core/routines
 # -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
 RUNTIME_CODE = -fPIC -ffunction-sections -fdata-sections -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fvisibility=hidden -fno-stack-protector -fno-builtin $(RUNTIME_CODE) \

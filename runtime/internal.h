@@ -78,6 +78,7 @@ size_t rt_text(char *out, size_t size, const char *format, ...) __attribute__((f
 size_t rt_text_list(char *out, size_t size, const char *format, va_list ap);
 size_t rt_text_double(char *out, size_t size, double v, int digits); /* as snprintf with "%.*g", of at most 40 digits */
 int rt_text_order(const char *a, const char *b); /* as strcmp */
+size_t rt_text_length(const char *text);
 
 /* ---- core/session.c */
 /* Zeroed, aligned to RT_ALIGN; NULL when there is no more: the caller says MDL_MEMORY. */
@@ -91,8 +92,7 @@ void rt_leave(mdl_session *s);
 const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
 int rt_open_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for error(NULL) */
 
-int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run and MDL_CPU allows; 5: v4 with AVX512_VNNI; 0: no x86-64; -1: MDL_CPU is no level */
-const char *rt_cpu_name(int level); /* "x86-64-v3"; of 0..6 */
+int rt_processor_check(const RtProgram *p); /* core/processor.c: MDL_TARGET, with a message for error(NULL), where this processor cannot run it */
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
 int rt_check_inputs(RtFrame *f, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
@@ -103,6 +103,7 @@ int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
 /* The sizes of a value's axes (v->rank of them) for these values of the program's size names. */
 void rt_dims(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *dims);
 int rt_width(mdl_dtype t); /* bytes an element */
+void rt_shape_text(char *out, size_t size, const int64_t *dims, int rank); /* [2, 3] */
 static inline const mdl_value *rt_slot_value(const mdl_session *s, int slot) { return &s->model->values[slot]; }
 static inline const int32_t *rt_stored(const RtEntry *e) { return e->slots + e->n_touched; }
 static inline const int32_t *rt_reset_slots(const RtEntry *e) { return e->slots + e->n_touched + e->n_stored; }

@@ -117,16 +117,10 @@ static void tables_place(mdl_session *s) {
 /* What can be refused before there is a session. */
 static int check_options(const RtProgram *p, const mdl_options *o) {
     const char *name = p->model->name;
-    if (rt_cpu_level() < 0)
-        return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4+vnni or x86-64-v4+bf16", rt_host_cpu());
-    if (rt_cpu_level() < p->cpu_level && rt_host_cpu())
-        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, rt_cpu_name(p->cpu_level),
-                              rt_cpu_name(rt_cpu_level()), rt_host_cpu());
-    if (rt_cpu_level() < p->cpu_level)
-        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, rt_cpu_name(p->cpu_level),
-                              rt_cpu_name(rt_cpu_level()), rt_cpu_level() < 2 ? "" : "; compile with --target=x86-64");
+    int code = rt_processor_check(p);
+    if (code) return code;
     if (o->device.type > 1) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
-    if ((o->flags & MDL_PROFILE || o->trace) && rt_host_now() < 0)
+    if (!rt_host_clock && (o->flags & MDL_PROFILE || o->trace))
         return rt_open_failed(MDL_ARGUMENT, "%s wants a clock, and this artifact has none: it was compiled with --runtime=core", o->trace ? "a trace" : "MDL_PROFILE");
     if (o->memory && (uintptr_t)o->memory % RT_ALIGN)
         return rt_open_failed(MDL_ARGUMENT, "the caller's memory is not aligned to %d bytes", RT_ALIGN);
@@ -305,23 +299,17 @@ int rt_seed(mdl_session *s, uint64_t seed) {
 
 /* ---- notes: never in the caller's memory, where a reset would take them back */
 
-static size_t length(const char *text) {
-    size_t n = 0;
-    while (text[n]) n++;
-    return n;
-}
-
 static char *text_copy(const char *text) {
-    size_t n = length(text) + 1;
+    size_t n = rt_text_length(text) + 1;
     char *copy = rt_host_take((int64_t)n);
     return copy ? memcpy(copy, text, n) : NULL;
 }
 
 static RtNote *note_new(const char *key, RtNote *next) {
-    RtNote *n = rt_host_take((int64_t)(sizeof *n + length(key) + 1));
+    RtNote *n = rt_host_take((int64_t)(sizeof *n + rt_text_length(key) + 1));
     if (!n) return NULL;
     n->next = next;
-    memcpy(n->key, key, length(key) + 1);
+    memcpy(n->key, key, rt_text_length(key) + 1);
     return n;
 }
 

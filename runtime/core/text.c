@@ -224,6 +224,12 @@ size_t rt_text(char *out, size_t size, const char *format, ...) {
     return n;
 }
 
+size_t rt_text_length(const char *text) {
+    size_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
 int rt_text_order(const char *a, const char *b) {
     while (*a && *a == *b) a++, b++;
     return (unsigned char)*a - (unsigned char)*b;
