@@ -103,6 +103,10 @@ int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
 /* The sizes of a value's axes (v->rank of them) for these values of the program's size names. */
 void rt_dims(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *dims);
 int rt_width(mdl_dtype t); /* bytes an element */
+/* A tensor of the caller against what is declared: v, with these sizes. what: the entry, "get", "set". */
+int rt_tensor_check(mdl_session *s, const char *what, const mdl_value *v, const int64_t *dims, const mdl_tensor *t);
+/* Between a tensor, with strides or not, aligned or not, and row-major memory; out: to the tensor. */
+void rt_tensor_copy(const mdl_tensor *t, char *flat, bool out);
 void rt_shape_text(char *out, size_t size, const int64_t *dims, int rank); /* [2, 3] */
 static inline const mdl_value *rt_slot_value(const mdl_session *s, int slot) { return &s->model->values[slot]; }
 static inline const int32_t *rt_stored(const RtEntry *e) { return e->slots + e->n_touched; }

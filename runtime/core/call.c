@@ -86,8 +86,7 @@ void rt_shape_text(char *out, size_t size, const int64_t *dims, int rank) {
     if (n < size) rt_text(out + n, size - n, "]");
 }
 
-/* A tensor of the caller against what the entry declares. */
-static int check_tensor(mdl_session *s, const char *entry, const mdl_value *v, const int64_t *dims, const mdl_tensor *t) {
+int rt_tensor_check(mdl_session *s, const char *entry, const mdl_value *v, const int64_t *dims, const mdl_tensor *t) {
     char want[160], got[160];
     if (!t || !t->data) return rt_fail(s, MDL_ARGUMENT, "%s: %s has no data", entry, v->name);
     if (t->device.type > 1) return rt_fail(s, MDL_ARGUMENT, "%s: %s is not in the memory of the CPU", entry, v->name);
@@ -111,8 +110,7 @@ static bool contiguous(const mdl_tensor *t) {
     return true;
 }
 
-/* Between a tensor with strides, or one that is not aligned, and row-major memory. */
-static void copy_strided(const mdl_tensor *t, char *flat, bool out) {
+void rt_tensor_copy(const mdl_tensor *t, char *flat, bool out) {
     int64_t at[RT_MAX_RANK] = {0}, n = rt_count(t->shape, t->rank), width = rt_width(t->dtype);
     char *whole = (char *)t->data + t->offset;
     if (contiguous(t)) {
@@ -133,7 +131,7 @@ static int tensor_pointers(mdl_session *s, const mdl_entry *e, const mdl_value *
     for (int i = 0; i < n; i++) {
         int64_t dims[RT_MAX_RANK];
         rt_dims(s->program, &values[i], sizes, dims);
-        int code = check_tensor(s, e->name, &values[i], dims, &tensors[i]);
+        int code = rt_tensor_check(s, e->name, &values[i], dims, &tensors[i]);
         if (code) return code;
         data[i] = (char *)tensors[i].data + tensors[i].offset;
         int width = rt_width(tensors[i].dtype);
@@ -168,10 +166,10 @@ int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tenso
     if (!code) code = tensor_pointers(s, e, e->inputs, e->n_inputs, values, inputs, in, in_copy);
     if (!code) code = tensor_pointers(s, e, e->outputs, e->n_outputs, values, outputs, out, out_copy);
     for (int i = 0; i < e->n_inputs && !code; i++)
-        if (in_copy[i]) copy_strided(&inputs[i], in[i], false);
+        if (in_copy[i]) rt_tensor_copy(&inputs[i], in[i], false);
     if (!code) code = run_entry(s, entry, values, in, out);
     for (int i = 0; i < e->n_outputs && !code; i++)
-        if (out_copy[i]) copy_strided(&outputs[i], out[i], true);
+        if (out_copy[i]) rt_tensor_copy(&outputs[i], out[i], true);
     for (int i = 0; i < e->n_inputs; i++)
         if (in_copy[i]) rt_release(s, in[i]);
     for (int i = 0; i < e->n_outputs; i++)

@@ -162,24 +162,6 @@ static int find_for(mdl_session *s, const char *what, const char *path, const md
     return MDL_OK;
 }
 
-static int check_same(mdl_session *s, const char *what, int slot, const mdl_tensor *t) {
-    const mdl_value *v = rt_slot_value(s, slot);
-    if (t->dtype.code != v->dtype.code || t->dtype.bits != v->dtype.bits)
-        return rt_fail(s, MDL_ARGUMENT, "%s: %s is %s, not %s", what, v->name, rt_dtype_name(v->dtype), rt_dtype_name(t->dtype));
-    if (t->rank != v->rank) return rt_fail(s, MDL_ARGUMENT, "%s: %s has rank %d, not %d", what, v->name, v->rank, t->rank);
-    for (int i = 0; i < v->rank; i++)
-        if (t->shape[i] != s->dims[slot][i])
-            return rt_fail(s, MDL_ARGUMENT, "%s: axis %d of %s is %lld, not %lld", what, i, v->name, (long long)s->dims[slot][i], (long long)t->shape[i]);
-    if (t->strides) {
-        int64_t stride = 1;
-        for (int i = v->rank - 1; i >= 0; i--) {
-            if (t->shape[i] != 1 && t->strides[i] != stride) return rt_fail(s, MDL_ARGUMENT, "%s: %s must be row-major without gaps", what, v->name);
-            stride *= t->shape[i];
-        }
-    }
-    return MDL_OK;
-}
-
 /* With data NULL: dtype and rank are set, and the sizes are written to t->shape, or t->shape points at the session's if it is NULL. */
 int rt_get(mdl_session *s, const char *path, mdl_tensor *t) {
     if (!s) return MDL_ARGUMENT;
@@ -192,8 +174,8 @@ int rt_get(mdl_session *s, const char *path, mdl_tensor *t) {
         if (t->shape) memcpy(t->shape, s->dims[slot], sizeof *t->shape * (size_t)v->rank);
         else t->shape = s->dims[slot];
     } else if (!code) {
-        code = check_same(s, "get", slot, t);
-        if (!code) memcpy((char *)t->data + t->offset, s->slots[slot], (size_t)rt_slot_bytes(s, slot));
+        code = rt_tensor_check(s, "get", rt_slot_value(s, slot), s->dims[slot], t);
+        if (!code) rt_tensor_copy(t, s->slots[slot], true);
     }
     rt_leave(s);
     return code;
@@ -203,10 +185,9 @@ int rt_set(mdl_session *s, const char *path, const mdl_tensor *t) {
     if (!s) return MDL_ARGUMENT;
     if (!rt_enter(s)) return MDL_BUSY;
     int slot, code = find_for(s, "set", path, t, &slot);
-    if (!code && !t->data) code = rt_fail(s, MDL_ARGUMENT, "set: %s has no data", path);
-    if (!code) code = check_same(s, "set", slot, t);
+    if (!code) code = rt_tensor_check(s, "set", rt_slot_value(s, slot), s->dims[slot], t);
     if (!code) code = rt_slot_own(s, slot);
-    if (!code) memcpy(s->slots[slot], (const char *)t->data + t->offset, (size_t)rt_slot_bytes(s, slot));
+    if (!code) rt_tensor_copy(t, s->slots[slot], false);
     rt_leave(s);
     return code;
 }

@@ -178,6 +178,14 @@ static void test_checkpoints(mdl_session *s) {
     CHECK(rt_set(s, "w", &t) == MDL_OK);
     w[0] = 0;
     CHECK(rt_get(s, "w", &t) == MDL_OK && w[0] == 42);
+    float columns[6] = {0, 3, 1, 4, 2, 5};
+    int64_t strides[2] = {1, 2};
+    mdl_tensor by_column = {columns, {1, 0}, 2, FLOAT, shape, strides, 0};
+    CHECK(rt_set(s, "w", &by_column) == MDL_OK && rt_get(s, "w", &t) == MDL_OK && w[1] == 1 && w[3] == 3);
+    w[4] = 42;
+    CHECK(rt_set(s, "w", &t) == MDL_OK && rt_get(s, "w", &by_column) == MDL_OK && columns[3] == 42 && columns[1] == 3);
+    shape[1] = 4;
+    CHECK(rt_set(s, "w", &t) == MDL_ARGUMENT && says(s, "set: w must be [2, 3], but it is [2, 4]"));
     struct rlimit old, none = {16, 16};
     getrlimit(RLIMIT_FSIZE, &old);
     none.rlim_max = old.rlim_max;
