@@ -73,7 +73,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 
-/* ---- core/text.c: as snprintf, for %s %d %u %x %c %% with width, precision and the lengths l, ll, z; the length of the whole text */
+/* ---- core/text.c: as snprintf, for %s %.80s %.*s %c %d %u %x %lld %llu %llx %% and %04x and the like; the length of the whole text */
 size_t rt_text(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t rt_text_list(char *out, size_t size, const char *format, va_list ap);
 size_t rt_text_double(char *out, size_t size, double v, int digits); /* as snprintf with "%.*g", of at most 40 digits */

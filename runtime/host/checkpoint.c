@@ -243,7 +243,7 @@ static void sync_folder(char *path) {
 
 static int save_to(mdl_session *s, const char *path, const Text *head, bool optimizer) {
     char temporary[4096];
-    if (rt_text(temporary, sizeof temporary, "%s.tmp%ld", path, (long)getpid()) >= sizeof temporary)
+    if (rt_text(temporary, sizeof temporary, "%s.tmp%d", path, getpid()) >= sizeof temporary)
         return rt_fail(s, MDL_IO, "cannot write %.200s: the name is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return rt_fail(s, MDL_IO, "cannot write %s: %s", path, strerror(errno));

@@ -39,7 +39,7 @@ static size_t used;
 
 static void *calloc(size_t n, size_t width) {
     size_t bytes = (n * width + 63) / 64 * 64;
-    if (bytes > sizeof heap - used) printf("no memory for %zu bytes\n", bytes), exit(1);
+    if (bytes > sizeof heap - used) printf("no memory for %d bytes\n", (int)bytes), exit(1);
     char *p = heap + used;
     used += bytes;
     for (size_t i = 0; i < bytes; i++) p[i] = 0;
