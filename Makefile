@@ -113,7 +113,7 @@ MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf
 RUNTIME_CC = /usr/bin/clang-19
 RUNTIME_HOT = core/memory core/routines
 # -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
-RUNTIME_CODE = -fPIC -ffunction-sections -fdata-sections -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident
+RUNTIME_CODE = -fPIC -fomit-frame-pointer -ffunction-sections -fdata-sections -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fvisibility=hidden -fno-stack-protector -fno-builtin $(RUNTIME_CODE) \
     $(WARN) -MMD -MP
 # Its files are optimized as one: what generated code and compilers call is kept, all else may be inlined and shared.
