@@ -217,15 +217,17 @@ static const Node *kernel_place(const Kernel *k) {
     return k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
 }
 
-LLVMValueRef entry_kernel_info(EntryUnit *u, const EntryKernel *k, int flops, int bytes, int n_floats, LLVMValueRef *floats) {
+LLVMValueRef entry_kernel_info(EntryUnit *u, const EntryKernel *k, Size flops, Size bytes, int n_floats, LLVMValueRef *floats) {
     Module *m = u->module;
     LLVMTypeRef row[] = {m->i32, m->i16, m->i16}, float_type = LLVMStructTypeInContext(m->context, row, 3, false);
-    size_t name = strlen(k->name) + 1, path = strlen(k->path) + 1, source = strlen(k->source) + 1;
+    const char *said = u->profiled || !*k->source ? k->name : ""; /* messages name the place where there is one */
+    size_t name = strlen(said) + 1, path = strlen(k->path) + 1, source = strlen(k->source) + 1;
     char *texts = arena_alloc(m->arena, name + path + source);
-    memcpy(texts, k->name, name);
+    memcpy(texts, said, name);
     memcpy(texts + name, k->path, path);
     memcpy(texts + name + path, k->source, source);
-    LLVMValueRef fields[] = {module_i32(m, flops), module_i32(m, bytes), module_i32(m, n_floats),
+    LLVMValueRef fields[] = {module_i32(m, u->profiled && flops ? measure_size(u, flops) : RT_UNMEASURED),
+                             module_i32(m, u->profiled && bytes ? measure_size(u, bytes) : RT_UNMEASURED), module_i32(m, n_floats),
                              LLVMConstArray2(float_type, floats, (uint64_t)n_floats),
                              LLVMConstStringInContext2(m->context, texts, name + path + source, true)};
     LLVMValueRef value = module_struct(m, 5, fields); /* equal ones are one */
@@ -242,12 +244,10 @@ static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kern
     EntryKernel said = {"", call->text ? call->text : call->function, n && n->path ? n->path : "",
                         n ? entry_place_text(c->m->arena, n->loc) : ""};
     LLVMValueRef *floats = NEW_ARRAY(c->m->arena, LLVMValueRef, k->writes.n + 1);
-    int n_floats = kernel_floats(c, k, call, last, floats), flops = RT_UNMEASURED, bytes = RT_UNMEASURED;
-    if (last || call->when) {
-        if (k->kind == KERNEL_CONTRACT) flops = measure_size(c->unit, plan_kernel_flops(k));
-        bytes = measure_size(c->unit, plan_kernel_bytes(mem->plan, k));
-    }
-    return entry_kernel_info(c->unit, &said, flops, bytes, n_floats, floats);
+    int n_floats = kernel_floats(c, k, call, last, floats);
+    bool counts = last || call->when;
+    return entry_kernel_info(c->unit, &said, counts && k->kind == KERNEL_CONTRACT ? plan_kernel_flops(k) : NULL,
+                             counts ? plan_kernel_bytes(mem->plan, k) : NULL, n_floats, floats);
 }
 
 /* Notes what a generated function computes; equal kernels are named after the first that calls them. */

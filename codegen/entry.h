@@ -52,6 +52,7 @@ typedef struct EntryUnit {
     LIST(Measure) measures; /* by number; equal sizes share one */
     LIST(LLVMValueRef) infos_known; /* RtKernel made so far, and where they are */
     LIST(LLVMValueRef) infos;
+    bool profiled;          /* false: the runtime has no clock, so nobody asks for a kernel's name and work */
     int kernels; /* kernels called from all entries (not in loops: in the text) */
 } EntryUnit;
 
@@ -75,8 +76,8 @@ int measure_arena(EntryUnit *u, const Plan *plan); /* bytes */
 LLVMValueRef measure_function(EntryUnit *u);       /* RtMeasure, when all are known */
 int64_t size_axis_code(Size s);                    /* mdl_value.dims of one axis */
 
-/* The constant RtKernel of k, whose function does not matter; floats: n_floats RtFloats. */
-LLVMValueRef entry_kernel_info(EntryUnit *u, const EntryKernel *k, int flops, int bytes, int n_floats, LLVMValueRef *floats);
+/* The constant RtKernel of k, whose function does not matter. flops, bytes: of a call, NULL for none; floats: n_floats RtFloats. */
+LLVMValueRef entry_kernel_info(EntryUnit *u, const EntryKernel *k, Size flops, Size bytes, int n_floats, LLVMValueRef *floats);
 
 /* ---- for entry_scan.c: one function under construction */
 

@@ -371,9 +371,9 @@ static LLVMValueRef packs_table(Tables *t) {
     for (int i = 0; i < n; i++) {
         const EntryPack *pack = &t->unit->packs.at[i];
         EntryKernel said = {pack->thunk, pack->said, t->program->slots.at[pack->slot]->path, ""};
-        int moved = measure_size(t->unit, size_const(t->program->sizes, 2 * pack->bytes));
+        Size moved = size_const(t->program->sizes, 2 * pack->bytes);
         LLVMValueRef fields[] = {module_function(m, pack->thunk, module_type(m, m->nothing, 5, thunk_types)),
-                                 entry_kernel_info(t->unit, &said, RT_UNMEASURED, moved, 0, NULL), module_i64(m, pack->bytes),
+                                 entry_kernel_info(t->unit, &said, NULL, moved, 0, NULL), module_i64(m, pack->bytes),
                                  module_i64(m, pack->count), module_i32(m, pack->slot)};
         rows[i] = module_struct(m, 5, fields);
         struct_check(m, rows[i], sizeof(RtPack), "RtPack");
