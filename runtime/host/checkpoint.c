@@ -140,7 +140,7 @@ int rt_load(mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
-        if (found[i]) st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype).name, bytes + f.data + found[i]->begin, found[i]);
+        if (found[i]) st_copy(s->slots[i], file_dtype(rt_slot_value(s, i)->dtype).name, bytes + f.data + found[i]->begin, found[i]);
     if (!code) {
         load_metadata(s, &f);
         s->broken = 0;
