@@ -2,6 +2,8 @@
 #
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
 #   make check      every test but the slow ones       make check-all  the slow ones too
+#   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched (part of check-all)
+#   make fuzz-meta  damaged artifacts, read under AddressSanitizer for ten minutes
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text
@@ -52,6 +54,8 @@ NEEDS = \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
 NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools /usr/bin/cmake=cmake /usr/bin/ninja=ninja-build /usr/bin/pkg-config=pkg-config
+# Rivals of the bench that are no Python packages.
+NEEDS_BENCH = /usr/lib/$(MULTIARCH)/libdnnl.so.2=libdnnl2
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/qemu-system-arm=qemu-system-arm \
@@ -64,6 +68,7 @@ NEEDS_EDGE = \
     /usr/riscv64-linux-gnu/include/stdio.h=libc6-dev-riscv64-cross
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
+MISSING_BENCH := $(call missing,$(NEEDS_BENCH))
 MISSING_CI := $(call missing,$(NEEDS_CI))
 MISSING_EDGE := $(call missing,$(NEEDS_EDGE))
 
@@ -83,7 +88,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-guard fuzz-meta bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -111,7 +116,7 @@ MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf
 # processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What walks over data is
 # compiled for speed, the rest, which is most of it, for size.
 RUNTIME_CC = /usr/bin/clang-19
-RUNTIME_HOT = core/memory core/routines
+RUNTIME_HOT = core/memory core/routines host/sha256
 # -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
 RUNTIME_CODE = -fPIC -fomit-frame-pointer -ffunction-sections -fdata-sections -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident
 RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fvisibility=hidden -fno-stack-protector -fno-builtin $(RUNTIME_CODE) \
@@ -295,8 +300,26 @@ check: all units
 	$(Q)BUILD=$(BUILD) tests/run.sh $(T)
 check-all: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
+	$(Q)$(if $(T),:,$(MAKE) --no-print-directory check-guard)
+# Buffers end at a page without access, then begin behind one: tests/schedule/guard.h for kernels, guard.so for sessions and mdlrun.
+GUARDED = tests/schedule tests/models tests/quantize
+$(BUILD)/guard.so: tests/runtime/guard.c.txt | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -g $(WARN) -Wno-missing-prototypes -shared -fPIC -o $@ -x c $<
+check-guard: all units $(BUILD)/guard.so
+	$(Q)for g in end start; do echo "GUARD=$$g"; \
+	    BUILD=$(BUILD) SLOW=1 GUARD=$$g LD_PRELOAD=$(abspath $(BUILD)/guard.so) tests/run.sh $(or $(T),$(GUARDED)) || exit 1; done
 check-edge: all deps-edge
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
+# Damaged artifacts of three forms, described by an mdlrun with AddressSanitizer for ten minutes (FUZZ_SECONDS), by another seed each time.
+FUZZ_SECONDS = 600
+FUZZ = $(BUILD)/fuzz-meta
+fuzz-meta: all
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=1 build-asan/mdlrun
+	$(Q)rm -rf $(FUZZ) && mkdir $(FUZZ) && cd $(FUZZ) && \
+	    for t in native armv7-linux-gnueabihf wasm32; do $(CURDIR)/$(BUILD)/modelc $(CURDIR)/examples/mlp.mdl --target=$$t --entries=predict --name=mlp \
+	        -o $$t$$([ $$t = wasm32 ] && echo .wasm || echo .so) || exit; done && seed=$$(date +%s) && echo "seed $$seed" && \
+	    PATH=$(CURDIR)/build-asan:$$PATH ASAN_OPTIONS=exitcode=99 perl $(CURDIR)/tests/mdlrun/fuzz_meta.pl $$seed $(FUZZ_SECONDS)s *.so *.wasm
 bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:
@@ -343,6 +366,8 @@ build/venv/stamp: tests/requirements.txt
 # A rival that cannot be installed is left out, and said.
 venv-bench: build/venv/bench
 build/venv/bench: tests/bench/requirements.txt build/venv/stamp
+	$(Q)for p in $(MISSING_BENCH); do \
+	    [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends $$p >/dev/null 2>&1 </dev/null || echo "could not install $$p" >&2; done
 	$(Q)for p in $$(sed 's/#.*//' $<); do \
 	    build/venv/bin/pip install -q --disable-pip-version-check $$p || echo "could not install $$p" >&2; done
 	@touch $@

@@ -246,7 +246,7 @@ static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kern
     LLVMValueRef *floats = NEW_ARRAY(c->m->arena, LLVMValueRef, k->writes.n + 1);
     int n_floats = kernel_floats(c, k, call, last, floats);
     bool counts = last || call->when;
-    return entry_kernel_info(c->unit, &said, counts && k->kind == KERNEL_CONTRACT ? plan_kernel_flops(k) : NULL,
+    return entry_kernel_info(c->unit, &said, counts && (k->kind == KERNEL_CONTRACT || k->attention || k->gradient) ? plan_kernel_flops(k) : NULL,
                              counts ? plan_kernel_bytes(mem->plan, k) : NULL, n_floats, floats);
 }
 
@@ -490,6 +490,8 @@ void entry_plan(EntryCode *c, EntryMemory *mem) {
         case KERNEL_MAP:
         case KERNEL_REDUCE:
         case KERNEL_CONTRACT:
+        case KERNEL_ATTENTION:
+        case KERNEL_ATTENTION_GRADIENT:
         case KERNEL_SCATTER:
         case KERNEL_UPDATE:
         case KERNEL_ROUTINE: kernel_calls(c, mem, k); break;

@@ -22,6 +22,7 @@ typedef struct Tables {
     const ArtifactOptions *options;
     const Program *program;
     const ArtifactHashes *hashes;
+    const External *external;          /* NULL: none */
     int variant, level;                /* of the target's; the level of its machine */
     LLVMValueRef model;                /* the public table: that of variant 0 */
     LLVMTypeRef value_type;
@@ -447,6 +448,13 @@ static const char *program_name(const Tables *t, int variant) {
     return arena_printf(t->m->arena, "mdl.program.%d", variant);
 }
 
+static LLVMValueRef tests_table(Tables *t) {
+    if (!t->options->tests) return module_null(t->m);
+    if (t->variant) return module_external(t->m, "mdl.tests");
+    LLVMValueRef tests = selftest_table(t->m, t->program, t->options->tests);
+    return t->options->target->variants > 1 && !LLVMIsNull(tests) ? table_named(tests, "mdl.tests") : tests;
+}
+
 static LLVMValueRef program_table(Tables *t, const char *const *data) {
     Module *m = t->m;
     const Program *p = t->program;
@@ -473,8 +481,10 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
                              module_i32(m, t->unit->packs.n),
                              module_i32(m, t->level),
                              module_i64(m, scratch),
-                             module_i64(m, shared)};
-    LLVMValueRef value = module_struct(m, 12, fields);
+                             module_i64(m, shared),
+                             t->external ? external_table(m, t->external, t->options->weights, p->slots.n) : module_null(m),
+                             tests_table(t)};
+    LLVMValueRef value = module_struct(m, 14, fields);
     struct_check(m, value, sizeof(RtProgram), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;
@@ -490,12 +500,13 @@ static LLVMValueRef programs_table(Tables *t, LLVMValueRef program) {
 }
 
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data,
-                     int variant) {
+                     const External *external, int variant) {
     Tables tables = {.unit = u,
                      .m = u->module,
                      .options = options,
                      .program = options->program,
                      .hashes = hashes,
+                     .external = external,
                      .variant = variant,
                      .level = target_variant(options->target, variant).level},
            *t = &tables;

@@ -77,7 +77,7 @@ static const struct {
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
-    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
+    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 1},
     {"thumbv7em-none-eabihf", &thumbv7em, "cortex-m4", 0},
     {"wasm32", &wasm32, "wasm32", 0},
 };
@@ -111,7 +111,7 @@ bool target_find(const char *name, int optimize, Target *t) {
         if (strcmp(name, targets[i].name)) continue;
         const TileTarget *machine = tile_target(targets[i].machine);
         if (!machine) bug("no machine %s", targets[i].machine);
-        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native};
+        *t = (Target){targets[i].name, targets[i].platform, machine, targets[i].level, 1, optimize, native, false, NULL};
         if (strcmp(name, x86_64.name)) return true;
         t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
         t->variants = PLAIN;
@@ -154,6 +154,8 @@ void target_fit(Target *t, const Program *p) {
 Target target_variant(const Target *t, int i) {
     Target one = *t;
     if (t->variants > 1 && !target_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
+    one.blas = t->blas;
+    one.tuning = t->tuning;
     return one;
 }
 

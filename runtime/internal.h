@@ -39,6 +39,7 @@ struct mdl_session {
     char **slots;           /* memory of each slot; NULL: a cache not touched yet */
     char **spare;           /* in the caller's memory: a place of spare_bytes that a cache had before it was reset by an entry, or NULL */
     int64_t *spare_bytes;
+    const char *external;   /* RtProgram.external, mapped; NULL: none, or not wanted */
     bool *owned;            /* slots[i] was allocated here (not the artifact's own data) */
     char **packs;           /* memory of each pack; NULL: not used so far */
     bool *pack_made;        /* packs[i] agrees with its slot */

@@ -83,6 +83,39 @@ typedef struct RtEntry {
     int32_t draws;              /* 1: counts its successful calls for random numbers */
 } RtEntry;
 
+/* Weights in a file beside the artifact. Its functions are found through here alone, so an artifact without such a file is without them. */
+typedef struct RtExternal {
+    int (*open)(mdl_session *s, const struct RtExternal *e); /* MDL_OK: the file is the one, and mapped */
+    void (*close)(mdl_session *s, const struct RtExternal *e);
+    const char *name;      /* of the file, in the folder of the artifact */
+    int64_t bytes;         /* all of it */
+    const int64_t *places; /* by slot: bytes from its start; 0: not in it */
+    uint8_t hash[32];      /* SHA-256 of all of it */
+} RtExternal;
+
+/* What a layer stored in a recorded call. */
+typedef struct RtTestRow {
+    const char *layer, *source;
+    int64_t count, step; /* floats that it stored, and of which every step-th is in values */
+    const float *values;
+    float largest;       /* of all of them */
+} RtTestRow;
+
+typedef struct RtTest {
+    int32_t entry, sample, n_rows;
+    const int64_t *sizes;
+    const void *const *inputs;
+    const int64_t *output_bytes;
+    const RtTestRow *rows; /* in the order of the last stores */
+} RtTest;
+
+typedef struct RtTests {
+    int (*run)(mdl_session *s, const struct RtTests *tests, const char **layer, double *error); /* rt_selftest_run: found through here alone */
+    int32_t n;
+    float tolerance; /* of a layer's largest value */
+    const RtTest *tests;
+} RtTests;
+
 typedef struct RtProgram {
     const mdl_model *model;
     RtMeasure *measure;
@@ -90,9 +123,11 @@ typedef struct RtProgram {
     const RtEntry *entries;
     const RtPack *packs;
     int32_t n_names, n_slots, n_entries, n_packs; /* the first three as in the model's table */
-    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2.. */
+    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2..; 1 on riscv64: the vector extension */
     int64_t scratch;            /* bytes a thread, the most that a kernel wants */
     int64_t shared;             /* bytes that the calls of one kernel hand on to each other, the most that one wants */
+    const RtExternal *external; /* NULL: none */
+    const RtTests *tests;       /* NULL: none */
 } RtProgram;
 
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
@@ -123,6 +158,11 @@ void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64
 /* Of an artifact's programs for several processors, the least first, then NULL: the best one that this processor runs and that MDL_CPU
  * allows. */
 const RtProgram *rt_choose(const RtProgram *const *programs);
+
+int rt_external_open(mdl_session *s, const RtExternal *e); /* host/external.c */
+void rt_external_close(mdl_session *s, const RtExternal *e);
+
+int rt_selftest_run(mdl_session *s, const RtTests *tests, const char **layer, double *error); /* core/selftest.c */
 
 /* ---- what the runtime implements for the model's table */
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);

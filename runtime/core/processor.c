@@ -3,7 +3,17 @@
 #include "runtime/internal.h"
 
 #ifndef __x86_64__
-int rt_processor_check(const RtProgram *p) { return (void)p, MDL_OK; }
+#ifdef __riscv
+static int level_here(void) { return rt_host_processor() >> ('V' - 'A') & 1; } /* 1: it has the vector extension */
+#else
+static int level_here(void) { return 0; }
+#endif
+
+int rt_processor_check(const RtProgram *p) {
+    if (level_here() >= p->cpu_level) return MDL_OK;
+    return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor has no vector extension", p->model->name, p->model->target);
+}
+
 const RtProgram *rt_choose(const RtProgram *const *programs) { return *programs; }
 #else
 #include <cpuid.h>

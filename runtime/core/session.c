@@ -159,6 +159,8 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
     mdl_session *s = session_new(p, &o);
     if (!s) return rt_open_failed(MDL_MEMORY, "no memory for a session%s", o.memory ? "" : "; mdl_options can bring it");
     code = open_threads(s, &o);
+    bool elsewhere = o.weights || o.flags & MDL_NO_INIT; /* the caller brings all weights */
+    if (!code && p->external && !elsewhere) code = p->external->open(s, p->external);
     if (!code) code = rt_slots_open(s);
     if (!code && o.weights) code = rt_load(s, o.weights);
     if (code) {
@@ -185,6 +187,7 @@ void rt_close(mdl_session *s) {
         rt_host_give(n);
     }
     rt_host_give(s->counts);
+    if (s->external) s->program->external->close(s, s->program->external);
     rt_release(s, s);
 }
 
@@ -337,9 +340,14 @@ int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_
     return MDL_OK;
 }
 
-/* Compares with values recorded at compile time; artifacts hold none yet. */
+/* Compares with values that the compiler recorded. */
 int rt_selftest(mdl_session *s, const char **first_wrong_layer, double *error) {
-    if (first_wrong_layer) *first_wrong_layer = NULL;
-    if (error) *error = 0;
-    return s ? rt_fail(s, MDL_ARGUMENT, "this artifact holds no recorded values to compare with") : MDL_ARGUMENT;
+    const char *layer = NULL;
+    double by = 0;
+    if (!s) return MDL_ARGUMENT;
+    const RtTests *tests = s->program->tests;
+    int code = tests ? tests->run(s, tests, &layer, &by) : rt_fail(s, MDL_ARGUMENT, "this artifact holds no recorded values to compare with: modelc --self-test=N");
+    if (first_wrong_layer) *first_wrong_layer = layer;
+    if (error) *error = by;
+    return code;
 }

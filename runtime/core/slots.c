@@ -38,12 +38,19 @@ int rt_slot_own(mdl_session *s, int slot) {
     return MDL_OK;
 }
 
+/* The value that the artifact, or the file beside it, has for a slot; NULL: none. */
+static const char *slot_data(const mdl_session *s, int slot) {
+    int64_t place = s->external ? s->program->external->places[slot] : 0;
+    return place ? s->external + place : s->program->slots[slot].data;
+}
+
 int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
     const RtSlot *r = &s->program->slots[slot];
     const mdl_value *v = rt_slot_value(s, slot);
+    const char *data = slot_data(s, slot);
     rt_dims(s->program, v, sizes, s->dims[slot]);
-    if (r->data) {
-        s->slots[slot] = (char *)(uintptr_t)r->data; /* never written: rt_slot_own comes before every store */
+    if (data) {
+        s->slots[slot] = (char *)(uintptr_t)data; /* never written: rt_slot_own comes before every store */
         s->owned[slot] = false;
         return MDL_OK;
     }

@@ -8,8 +8,12 @@
 void *aligned_alloc(size_t align, size_t n);
 void free(void *p);
 void qsort(void *at, size_t n, size_t width, int (*order)(const void *, const void *));
+char *strchr(const char *s, int c);
+char *strrchr(const char *s, int c);
 char *strerror(int code);
 
+unsigned long getauxval(unsigned long what);
+#define AT_HWCAP 16
 char *getenv(const char *name);
 
 int *__errno_location(void);
@@ -38,6 +42,12 @@ int getpid(void);
 #endif
 #define SEEK_SET 0
 #define SEEK_END 2
+
+void *mmap(void *at, size_t n, int access, int flags, int fd, long offset);
+int munmap(void *at, size_t n);
+#define PROT_READ 1
+#define MAP_SHARED 1
+#define MAP_FAILED ((void *)-1)
 
 struct timespec;
 int clock_gettime(int clock, struct timespec *t);
