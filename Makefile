@@ -113,13 +113,16 @@ LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTI
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
-# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What runs inside a call is
-# compiled for speed, and the hash of files; the rest, which is most of it, for size.
-# -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
+# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What walks over data is
+# compiled for speed, the rest, which is most of it, for size.
 RUNTIME_CC = /usr/bin/clang-19
-RUNTIME_HOT = core/kernels core/memory core/routines host/pool host/sha256
-RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
-    -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
+RUNTIME_HOT = core/memory core/routines host/sha256
+# -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
+RUNTIME_CODE = -fPIC -fomit-frame-pointer -ffunction-sections -fdata-sections -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident
+RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fvisibility=hidden -fno-stack-protector -fno-builtin $(RUNTIME_CODE) \
+    $(WARN) -MMD -MP
+# Its files are optimized as one: what generated code and compilers call is kept, all else may be inlined and shared.
+RUNTIME_KEPT = mem*,__*,$(shell grep -ow 'rt_[a-z0-9_]*' runtime/runtime.h | sort -u | paste -sd,)
 # What the runtime is compiled for (codegen/target.c names these): both of its forms, or its core alone; flags.
 RUNTIME_HOSTED = x86-64 aarch64 armv7 riscv64
 RUNTIME_BARE = thumbv7em wasm32
@@ -151,7 +154,7 @@ GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
 GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
 RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o)
-RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)))
+RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
 HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
@@ -195,20 +198,23 @@ $(BUILD)/frontend/%.gen.o: $(BUILD)/frontend/%.c | $(GRAMMAR_H)
 
 # One relocatable object for each of the two runtimes of a target, checked: what it imports is listed in codegen/libc.def, or nothing.
 define runtime_rules
-$(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
+$(BUILD)/artifact/$(1)/%.bc: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz) -I. -c $$< -o $$@
-$(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.o): $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz) -I. -emit-llvm -c $$< -o $$@
+$(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.bc): $(BUILD)/artifact/$(1)/%.bc: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -O2 -I. -c $$< -o $$@
-$(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
-$(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -O2 -I. -emit-llvm -c $$< -o $$@
+$(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
+$(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+$(BUILD)/runtime-$(1).o $(BUILD)/runtime-core-$(1).o: FLAGS = $(RUNTIME_CODE) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz)
 endef
 $(foreach t,$(RUNTIME_TARGETS),$(eval $(call runtime_rules,$(t))))
 
 $(RUNTIMES): $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
 	@echo "  runtime $@"
-	$(Q)$(LLVM)/bin/$(if $(findstring wasm,$@),wasm-ld,ld.lld) -r -o $@ $(filter %.o,$^)
+	$(Q)$(LLVM)/bin/llvm-link -o $(@:.o=.bc) $(filter %.bc,$^)
+	$(Q)$(LLVM)/bin/opt -passes=internalize -internalize-public-api-list=$(RUNTIME_KEPT) -o $(@:.o=.bc) $(@:.o=.bc)
+	$(Q)$(RUNTIME_CC) $(FLAGS) -c $(@:.o=.bc) -o $@
 	$(Q)sh runtime/imports.sh $@ $(if $(findstring -core-,$@),,codegen/libc.def)
 
 # ---- files inside the compiler: ir/embed.h -----------------------------------------------------------------------------------
@@ -376,5 +382,5 @@ bench-quick: all venv-bench
 clean:
 	rm -rf build build-asan build-clang
 
--include $(LIB_O:.o=.d) $(RUNTIME_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
+-include $(LIB_O:.o=.d) $(RUNTIME_O:.bc=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
     $(HELPER_O:.o=.d) $(FIXTURE_SO:.so=.d)

@@ -477,7 +477,7 @@ enum { NAME_TAKEN = 616 };
 static void exports_check_libc(Compilation *c) {
     for (int i = 0; i < c->program->entries.n; i++) {
         const Entry *e = c->program->entries.at[i];
-        if (!e->symbol || !link_imports(e->symbol)) continue;
+        if (!e->symbol || !link_hides(e->symbol)) continue;
         Report *r = diag_error(c->diag, e->loc, NAME_TAKEN, "the C function of `%s` cannot be called `%s`", e->name, e->symbol);
         diag_fact(r, "the C library has a function of this name");
     }

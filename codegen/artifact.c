@@ -101,6 +101,7 @@ static void unit_new(Artifact *a, int variant, int n) {
     }
     unit->module = module_new(a->arena, unit->modules[0].module);
     unit->program = a->options.program;
+    unit->profiled = !a->options.core;
 }
 
 /* A scheduler adds functions to its module when it first meets a kernel. */

@@ -7,6 +7,7 @@
 #include "codegen/lld.h"
 #include "ir/diag.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -135,10 +136,13 @@ static const char *const libc_names[] = {
 #undef IMPORT
 };
 
-bool link_imports(const char *name) {
+bool link_hides(const char *name) {
     for (size_t i = 0; i < sizeof libc_names / sizeof *libc_names; i++)
         if (!strcmp(libc_names[i], name)) return true;
-    return false;
+    void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD); /* this one has all the others, too */
+    bool found = libc && dlsym(libc, name);
+    if (libc) dlclose(libc);
+    return found;
 }
 
 /* The same for --blas: it is needed where a product calls it. */

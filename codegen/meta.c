@@ -165,7 +165,8 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *uni
     json_t *root = json_object(), *entries = json_array(), *values = json_array(), *kernels = json_array();
     for (int i = 0; i < p->entries.n; i++) json_array_append_new(entries, entry_json(arena, p->entries.at[i], o->entries[i]));
     for (int i = 0; i < p->slots.n; i++) json_array_append_new(values, slot_json(arena, p->slots.at[i]));
-    for (int i = 0; i < unit->named.n; i++) json_array_append_new(kernels, kernel_json(&unit->named.at[i]));
+    for (int i = 0; i < unit->named.n && !o->strip; i++) /* stripped: nobody could tell which function is which */
+        json_array_append_new(kernels, kernel_json(&unit->named.at[i]));
     json_error_t error;
     json_t *run = p->run_json ? json_loads(p->run_json, 0, &error) : json_null();
     if (!run) bug("run { } is no JSON: %s", error.text);

@@ -44,7 +44,8 @@ const char *rt_host_cpu(void) { return NULL; }
 
 uint64_t rt_host_processor(void) { return ~(uint64_t)0; }
 
-int64_t rt_host_now(void) { return -1; }
+const bool rt_host_clock = false;
+int64_t rt_host_now(void) { return 0; }
 
 char *rt_host_open_error(void) {
     static char text[RT_ERROR];

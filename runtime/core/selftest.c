@@ -85,7 +85,7 @@ static int test(mdl_session *s, double tolerance, const RtTest *t, const char **
 /* Initial values that the session drew. */
 static bool drawn(const mdl_session *s) {
     for (int i = 0; i < s->program->n_slots; i++)
-        if (s->program->slots[i].init && s->program->slots[i].value->kind != MDL_CACHE) return true;
+        if (s->program->slots[i].init && rt_slot_value(s, i)->kind != MDL_CACHE) return true;
     return false;
 }
 

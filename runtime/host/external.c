@@ -78,7 +78,7 @@ int rt_external_open(mdl_session *s, const RtExternal *e) {
     char path[4096];
     if (!own_folder(e, path, sizeof path - 256))
         return rt_fail(s, MDL_IO, "cannot find out where %s was loaded from, and so not %s beside it: mdl_options.weights can name a file", s->model->name, e->name);
-    size_t n = strlen(path);
+    size_t n = rt_text_length(path);
     rt_text(path + n, sizeof path - n, "%s", e->name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return rt_fail(s, MDL_IO, "cannot open %s, the weights of %s: %s", path, s->model->name, strerror(errno));

@@ -5,17 +5,11 @@
 #define RUNTIME_HOST_LIBC_H
 #include <stddef.h>
 
-void *malloc(size_t n);
-void *realloc(void *p, size_t n);
 void *aligned_alloc(size_t align, size_t n);
 void free(void *p);
 void qsort(void *at, size_t n, size_t width, int (*order)(const void *, const void *));
-int snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-size_t strlen(const char *s);
 char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
-int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t n);
 char *strerror(int code);
 
 unsigned long getauxval(unsigned long what);
