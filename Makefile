@@ -2,6 +2,8 @@
 #
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
 #   make check      every test but the slow ones       make check-all  the slow ones too
+#   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched (part of check-all)
+#   make fuzz-meta  damaged artifacts, read under AddressSanitizer for ten minutes
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make check-cuda every kernel of every example compiled for devices by NVRTC (which it installs), and a table (minutes); E="one two"
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
@@ -54,6 +56,8 @@ NEEDS = \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
 NEEDS_CI = /usr/bin/clang=clang /usr/bin/musl-gcc=musl-tools /usr/bin/cmake=cmake /usr/bin/ninja=ninja-build /usr/bin/pkg-config=pkg-config
+# Rivals of the bench that are no Python packages.
+NEEDS_BENCH = /usr/lib/$(MULTIARCH)/libdnnl.so.2=libdnnl2
 NEEDS_EDGE = \
     /usr/bin/qemu-aarch64-static=qemu-user-static \
     /usr/bin/qemu-system-arm=qemu-system-arm \
@@ -66,6 +70,7 @@ NEEDS_EDGE = \
     /usr/riscv64-linux-gnu/include/stdio.h=libc6-dev-riscv64-cross
 missing = $(strip $(foreach n,$(1),$(if $(wildcard $(word 1,$(subst =, ,$(n)))),,$(word 2,$(subst =, ,$(n))))))
 MISSING := $(call missing,$(NEEDS))
+MISSING_BENCH := $(call missing,$(NEEDS_BENCH))
 MISSING_CI := $(call missing,$(NEEDS_CI))
 MISSING_EDGE := $(call missing,$(NEEDS_EDGE))
 
@@ -85,7 +90,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-cuda bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-guard check-cuda fuzz-meta bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -110,13 +115,16 @@ LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTI
     -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
-# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What runs inside a call is
+# processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What walks over data is
 # compiled for speed, the rest, which is most of it, for size.
-# -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
 RUNTIME_CC = /usr/bin/clang-19
-RUNTIME_HOT = core/kernels core/memory core/routines host/pool
-RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections \
-    -fno-stack-protector -fno-builtin -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident $(WARN) -MMD -MP
+RUNTIME_HOT = core/memory core/routines host/sha256
+# -fno-builtin: no compiler makes a memchr of a strchr, and so an import of its own.
+RUNTIME_CODE = -fPIC -fomit-frame-pointer -ffunction-sections -fdata-sections -ffp-contract=off -fno-asynchronous-unwind-tables -fno-ident
+RUNTIME_CFLAGS = -std=gnu11 -nostdlibinc -ffreestanding -fvisibility=hidden -fno-stack-protector -fno-builtin $(RUNTIME_CODE) \
+    $(WARN) -MMD -MP
+# Its files are optimized as one: what generated code and compilers call is kept, all else may be inlined and shared.
+RUNTIME_KEPT = mem*,__*,$(shell grep -ow 'rt_[a-z0-9_]*' runtime/runtime.h | sort -u | paste -sd,)
 # What the runtime is compiled for (codegen/target.c names these): both of its forms, or its core alone; flags.
 RUNTIME_HOSTED = x86-64 aarch64 armv7 riscv64
 RUNTIME_BARE = thumbv7em wasm32
@@ -153,7 +161,7 @@ GRAMMAR_O := $(GRAMMAR:%=$(BUILD)/frontend/%.gen.o)
 GRAMMAR_H := $(GRAMMAR:%=$(BUILD)/frontend/%.h)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(BUILD)/gen/embed.o
 RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o) $(BUILD)/runtime-$(RUNTIME_DEVICE).o
-RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C) $(RUNTIME_BARE_C)))
+RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
 HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
@@ -197,21 +205,24 @@ $(BUILD)/frontend/%.gen.o: $(BUILD)/frontend/%.c | $(GRAMMAR_H)
 
 # One relocatable object for each of the two runtimes of a target, checked: what it imports is listed in codegen/libc.def, or nothing.
 define runtime_rules
-$(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
+$(BUILD)/artifact/$(1)/%.bc: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz) -I. -c $$< -o $$@
-$(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.o): $(BUILD)/artifact/$(1)/%.o: %.c | $(DEPS)
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz) -I. -emit-llvm -c $$< -o $$@
+$(RUNTIME_HOT:%=$(BUILD)/artifact/$(1)/runtime/%.bc): $(BUILD)/artifact/$(1)/%.bc: %.c | $(DEPS)
 	@mkdir -p $$(@D)
-	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -O2 -I. -c $$< -o $$@
-$(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
-$(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.o,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+	$$(Q)$(RUNTIME_CC) $(RUNTIME_CFLAGS) $(RUNTIME_FLAGS_$(1)) -O2 -I. -emit-llvm -c $$< -o $$@
+$(BUILD)/runtime-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C))
+$(BUILD)/runtime-core-$(1).o: $(patsubst %.c,$(BUILD)/artifact/$(1)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_BARE_C))
+$(BUILD)/runtime-$(1).o $(BUILD)/runtime-core-$(1).o: FLAGS = $(RUNTIME_CODE) $(RUNTIME_FLAGS_$(1)) $(or $(RUNTIME_SMALL_$(1)),-Oz)
 endef
 $(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(eval $(call runtime_rules,$(t))))
-$(BUILD)/runtime-$(RUNTIME_DEVICE).o: $(patsubst %.c,$(BUILD)/artifact/$(RUNTIME_DEVICE)/%.o,$(RUNTIME_CUDA_C))
+$(BUILD)/runtime-$(RUNTIME_DEVICE).o: $(patsubst %.c,$(BUILD)/artifact/$(RUNTIME_DEVICE)/%.bc,$(RUNTIME_CUDA_C))
 
 $(RUNTIMES): $(BUILD)/gen/runtime.list runtime/imports.sh codegen/libc.def | $(DEPS)
 	@echo "  runtime $@"
-	$(Q)$(LLVM)/bin/$(if $(findstring wasm,$@),wasm-ld,ld.lld) -r -o $@ $(filter %.o,$^)
+	$(Q)$(LLVM)/bin/llvm-link -o $(@:.o=.bc) $(filter %.bc,$^)
+	$(Q)$(LLVM)/bin/opt -passes=internalize -internalize-public-api-list=$(RUNTIME_KEPT) -o $(@:.o=.bc) $(@:.o=.bc)
+	$(Q)$(RUNTIME_CC) $(FLAGS) -c $(@:.o=.bc) -o $@
 	$(Q)sh runtime/imports.sh $@ $(if $(findstring -core-,$@),,codegen/libc.def)
 
 # ---- files inside the compiler: ir/embed.h -----------------------------------------------------------------------------------
@@ -298,6 +309,15 @@ check: all units
 	$(Q)BUILD=$(BUILD) tests/run.sh $(T)
 check-all: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
+	$(Q)$(if $(T),:,$(MAKE) --no-print-directory check-guard)
+# Buffers end at a page without access, then begin behind one: tests/schedule/guard.h for kernels, guard.so for sessions and mdlrun.
+GUARDED = tests/schedule tests/models tests/quantize
+$(BUILD)/guard.so: tests/runtime/guard.c.txt | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -g $(WARN) -Wno-missing-prototypes -shared -fPIC -o $@ -x c $<
+check-guard: all units $(BUILD)/guard.so
+	$(Q)for g in end start; do echo "GUARD=$$g"; \
+	    BUILD=$(BUILD) SLOW=1 GUARD=$$g LD_PRELOAD=$(abspath $(BUILD)/guard.so) tests/run.sh $(or $(T),$(GUARDED)) || exit 1; done
 check-edge: all deps-edge
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
 check-cuda: all $(NVRTC)
@@ -309,6 +329,15 @@ $(NVRTC): tests/cuda/requirements.txt
 	$(Q)rm -rf build/nvrtc && python3 -m venv build/nvrtc/venv
 	$(Q)build/nvrtc/venv/bin/pip install -q --disable-pip-version-check --no-deps --target build/nvrtc -r $<
 	@touch $@
+# Damaged artifacts of three forms, described by an mdlrun with AddressSanitizer for ten minutes (FUZZ_SECONDS), by another seed each time.
+FUZZ_SECONDS = 600
+FUZZ = $(BUILD)/fuzz-meta
+fuzz-meta: all
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=1 build-asan/mdlrun
+	$(Q)rm -rf $(FUZZ) && mkdir $(FUZZ) && cd $(FUZZ) && \
+	    for t in native armv7-linux-gnueabihf wasm32; do $(CURDIR)/$(BUILD)/modelc $(CURDIR)/examples/mlp.mdl --target=$$t --entries=predict --name=mlp \
+	        -o $$t$$([ $$t = wasm32 ] && echo .wasm || echo .so) || exit; done && seed=$$(date +%s) && echo "seed $$seed" && \
+	    PATH=$(CURDIR)/build-asan:$$PATH ASAN_OPTIONS=exitcode=99 perl $(CURDIR)/tests/mdlrun/fuzz_meta.pl $$seed $(FUZZ_SECONDS)s *.so *.wasm
 bless: all units
 	$(Q)BUILD=$(BUILD) BLESS=1 tests/run.sh $(T)
 asan:
@@ -355,6 +384,8 @@ build/venv/stamp: tests/requirements.txt
 # A rival that cannot be installed is left out, and said.
 venv-bench: build/venv/bench
 build/venv/bench: tests/bench/requirements.txt build/venv/stamp
+	$(Q)for p in $(MISSING_BENCH); do \
+	    [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends $$p >/dev/null 2>&1 </dev/null || echo "could not install $$p" >&2; done
 	$(Q)for p in $$(sed 's/#.*//' $<); do \
 	    build/venv/bin/pip install -q --disable-pip-version-check $$p || echo "could not install $$p" >&2; done
 	@touch $@
@@ -369,5 +400,5 @@ bench-quick: all venv-bench
 clean:
 	rm -rf build build-asan build-clang
 
--include $(LIB_O:.o=.d) $(RUNTIME_O:.o=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
+-include $(LIB_O:.o=.d) $(RUNTIME_O:.bc=.d) $(HOSTRT_O:.o=.d) $(MDLRUN_O:.o=.d) $(BUILD)/modelc.d $(UNITS:=.d) \
     $(HELPER_O:.o=.d) $(FIXTURE_SO:.so=.d)

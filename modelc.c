@@ -5,9 +5,12 @@
 #include "codegen/budget.h"
 #include "codegen/build.h"
 #include "codegen/cache.h"
+#include "codegen/external.h"
 #include "codegen/inspect.h"
 #include "codegen/interpret.h"
 #include "codegen/measure.h"
+#include "codegen/selftest.h"
+#include "codegen/tune.h"
 #include "frontend/elaborate.h"
 #include "frontend/explain.h"
 #include "frontend/fmt.h"
@@ -41,6 +44,9 @@ static const char help[] =
     "\n"
     "-D NAME=VALUE          a config or dim of the program\n"
     "--load=F.safetensors   weights to put inside\n"
+    "--weights=external    they are in a .safetensors beside the library, which holds its hash (default: embed)\n"
+    "--self-test=N          N calls inside, with what each layer stored in them: mdlrun OUT selftest, NAME_selftest()\n"
+    "--self-test-data=NAME=SOURCE   the samples of an input, as for mdlrun; made up where not given\n"
     "--quantize='SEL: S'    weights of a selection in fewer bits: S is int8, int8(group = 64), int4 or int4(group = 128)\n"
     "--entries=A,B          keep these entries only\n"
     "--name=NAME            prefix of exported names (default: the name of the source file)\n"
@@ -52,9 +58,12 @@ static const char help[] =
     "                       behind commas: for NVIDIA's devices, too, with code for this processor where there is none\n"
     "--nvrtc=PATH           libnvrtc.so or its folder, which compiles for devices (default: $CUDA_HOME, /usr/local/cuda)\n"
     "--runtime=core         no libc: no files, one thread, and memory that the caller brings (mdl_options)\n"
+    "--blas=openblas        products of f32 matrices call OpenBLAS, which the library then needs; default: none\n"
     "--budget='arena<=512Ki,library<=1Mi'   more is an error; names as modelc size prints them\n"
     "--budget='accuracy>=0.98*float'        what quantization may cost: layers that cost more stay float; float-0.005, 0.9 likewise\n"
     "--measure='ENTRY NAME=SOURCE ...'      what that is measured on; without: test and test_data of run { }\n"
+    "--memory=64Mi          gradients compute values again instead of keeping them, until a call's arena takes no more; else an error\n"
+    "--tune=FILE            tiles of products and convolutions: those of FILE, if it exists; else timed on this machine, and written there\n"
     "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
@@ -97,10 +106,12 @@ typedef struct Command {
     Budgets budgets;
     Accuracies accuracies;
     const char *measure; /* --measure: "ENTRY NAME=SOURCE ..." */
-    const char *output, *load, *name, *target, *after, *depfile, *cache, *nvrtc;
+    int64_t memory; /* --memory; 0: none */
+    const char *output, *load, *name, *target, *after, *depfile, *cache, *tune, *nvrtc;
     EmitStage emit;
-    int level; /* 0, 1 or 2 */
-    bool core, strip, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    int level, selftest; /* 0, 1 or 2; samples of each entry */
+    Words samples;       /* --self-test-data */
+    bool core, blas, strip, external, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 /* The exit status, once all that was printed is written. A reader that has seen enough (| head) needs no message. */
@@ -172,9 +183,30 @@ static void option_runtime(Command *o, const char *value) {
     if (!o->core && strcmp(value, "hosted")) usage("--runtime is hosted or core");
 }
 
+static void option_weights(Command *o, const char *value) {
+    o->external = !strcmp(value, "external");
+    if (!o->external && strcmp(value, "embed")) usage("--weights is embed or external");
+}
+
+static void option_selftest(Command *o, const char *value) {
+    char *end;
+    long n = strtol(value, &end, 10);
+    if (end == value || *end || n < 1 || n > 1000) usage("--self-test=%s: a number from 1 to 1000", value);
+    o->selftest = (int)n;
+}
+
 static void option_budget(Command *o, const char *value) {
     const char *wrong = budget_parse(o->arena, value, &o->budgets, &o->accuracies);
     if (wrong) usage("--budget: %s", wrong);
+}
+
+static void option_blas(Command *o, const char *value) {
+    o->blas = !strcmp(value, "openblas");
+    if (!o->blas && strcmp(value, "none")) usage("--blas is openblas or none");
+}
+
+static void option_memory(Command *o, const char *value) {
+    if (!budget_bytes(value, &o->memory) || o->memory == 0) usage("--memory: \"%s\" is no number of bytes such as 65536, 64Ki, 2Mi", value);
 }
 
 /* An option of the compiler that carries its value after '='. */
@@ -194,13 +226,15 @@ static bool option_long(Command *o, const char *a) {
     else if ((value = option_value(a, "--nvrtc"))) o->nvrtc = value;
     else if ((value = option_value(a, "--budget"))) option_budget(o, value);
     else if ((value = option_value(a, "--measure"))) o->measure = value;
+    else if ((value = option_value(a, "--memory"))) option_memory(o, value);
     else if ((value = option_value(a, "--after"))) o->after = value;
     else if ((value = option_value(a, "--color"))) option_color(o, value);
-    else if (!strcmp(a, "--weights=embed")) return true;
-    else if (option_value(a, "--weights") || option_value(a, "--blas")) {
-        fprintf(stderr, "modelc: %s is not supported yet\n", a);
-        exit(EXIT_INPUT);
-    } else return false;
+    else if ((value = option_value(a, "--weights"))) option_weights(o, value);
+    else if ((value = option_value(a, "--self-test"))) option_selftest(o, value);
+    else if ((value = option_value(a, "--self-test-data"))) PUSH(o->arena, o->samples, value);
+    else if ((value = option_value(a, "--blas"))) option_blas(o, value);
+    else if ((value = option_value(a, "--tune"))) o->tune = value;
+    else return false;
     return true;
 }
 
@@ -317,6 +351,7 @@ typedef struct Compilation {
     void *library; /* of a model that runs in this process; NULL: none */
     int file;      /* that it was loaded from */
     struct Compilation *variant; /* the one that is being measured; NULL: none */
+    const SelfTests *tests; /* NULL: none */
     LIST(StageTime) times;
     double started;
 } Compilation;
@@ -399,20 +434,42 @@ static bool target_fits(Compilation *c) {
         fprintf(stderr, "modelc: --runtime=core has no driver of a device to call\n");
         return false;
     }
+    if (library && c->o->external && c->o->core) {
+        fprintf(stderr, "modelc: --weights=external wants a runtime that opens files, and that of this library has none\n");
+        return false;
+    }
     const char *why;
     if (artifact_possible(c->arena, &c->target, c->o->core, &why)) return true;
     fprintf(stderr, "modelc: the target %s is not possible: %s\n", c->target.name, why);
     return false;
 }
 
+/* OpenBLAS wants a system below it. */
+static bool blas_fits(Compilation *c) {
+    c->target.blas = c->o->blas;
+    if (!c->o->blas || !c->o->core) return true;
+    fprintf(stderr, "modelc: --blas=openblas: code for %s without a libc cannot call OpenBLAS\n", c->target.name);
+    return false;
+}
+
+/* "cuda:sm_90"; "native,cuda:sm_80"; NULL: this processor. */
+static const char *target_name(const Compilation *c) {
+    const char *name = c->o->target ? c->o->target : c->program->target;
+    if (c->o->emit != EMIT_CUDA || (name && strstr(name, "cuda:"))) return name;
+    return name ? arena_printf(c->arena, "%s,cuda:sm_80", name) : "cuda:sm_80";
+}
+
+static PlanOptions plan_options(const Compilation *c) {
+    const char *name = target_name(c);
+    return (PlanOptions){.level = c->o->level, .blas = c->o->blas, .device = name && strstr(name, "cuda:")};
+}
+
 /* After the passes. False: not a target that we make code for, and said so. */
 static bool target_chosen(Compilation *c) {
-    const char *name = c->o->target ? c->o->target : c->program->target;
-    if (c->o->emit == EMIT_CUDA && (!name || !strstr(name, "cuda:")))
-        name = name ? arena_printf(c->arena, "%s,cuda:sm_80", name) : "cuda:sm_80";
+    const char *name = target_name(c);
     if (target_find(name, c->o->level, &c->target)) {
         target_fit(&c->target, c->program);
-        return target_fits(c);
+        return target_fits(c) && blas_fits(c);
     }
     fprintf(stderr, "modelc: the target %s is not supported yet; there are %s\n", name, target_names(c->arena));
     return false;
@@ -440,7 +497,7 @@ enum { NAME_TAKEN = 616 };
 static void exports_check_libc(Compilation *c) {
     for (int i = 0; i < c->program->entries.n; i++) {
         const Entry *e = c->program->entries.at[i];
-        if (!e->symbol || !link_imports(e->symbol)) continue;
+        if (!e->symbol || !link_hides(e->symbol)) continue;
         Report *r = diag_error(c->diag, e->loc, NAME_TAKEN, "the C function of `%s` cannot be called `%s`", e->name, e->symbol);
         diag_fact(r, "the C library has a function of this name");
     }
@@ -495,6 +552,11 @@ static bool stage_passes(Compilation *c) {
     double seconds[PASS_COUNT] = {0};
     PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
     c->program->measure_quantized = c->o->report;
+    if (c->o->memory && !c->o->after) {
+        const PlanOptions plans = plan_options(c);
+        memory_choose(c->program, c->o->memory, &plans);
+        stage_done(c, "memory", memory_text(c->arena, c->program));
+    }
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
     if (c->o->report) quantized_print(stdout, c->program);
     const char *detail = arena_printf(c->arena, "%d nodes", program_nodes(c->program));
@@ -508,7 +570,7 @@ static bool stage_passes(Compilation *c) {
 /* Graphs to kernels with places in memory: each entry, each initial value that is computed. */
 static bool stage_plan(Compilation *c) {
     const Program *p = c->program;
-    PlanOptions options = {.level = c->o->level};
+    const PlanOptions options = plan_options(c);
     int kernels = 0;
     c->entries = NEW_ARRAY(c->arena, Plan *, p->entries.n + 1);
     c->inits = NEW_ARRAY(c->arena, Plan *, p->slots.n + 1);
@@ -522,8 +584,43 @@ static bool stage_plan(Compilation *c) {
         if (init) c->inits[i] = plan_entry(c->arena, init, &options, c->diag);
         if (init && !c->inits[i]) return false;
     }
+    if (c->o->memory) budget_check_arena(c->arena, p, c->entries, c->o->memory, c->diag);
     stage_done(c, "plan", arena_printf(c->arena, "%d kernels", kernels));
     return !diag_errors(c->diag);
+}
+
+/* Tiles that were chosen by timing: read, or timed now and written. */
+static bool stage_tune(Compilation *c) {
+    const char *said;
+    if (!c->o->tune) return true;
+    bool done = tune_target(c->arena, c->o->tune, c->entries, c->program->entries.n, &c->target, &said);
+    if (done) stage_done(c, "tune", said);
+    else fprintf(stderr, "modelc: %s\n", said);
+    return done;
+}
+
+/* A file of tiles that says nothing of a product was made for another program. */
+static bool tuning_fits(const Compilation *c) {
+    const char *stale = tuning_stale(c->target.tuning, c->o->tune);
+    if (stale) fprintf(stderr, "modelc: %s\n", stale);
+    return !stale;
+}
+
+static bool has_suffix(const char *text, const char *suffix) {
+    size_t n = strlen(text), m = strlen(suffix);
+    return n > m && !strcmp(text + n - m, suffix);
+}
+
+/* "transformer.h" beside "transformer.so" */
+static const char *path_with(Arena *arena, const char *path, const char *suffix) {
+    return arena_printf(arena, "%.*s%s", (int)(strrchr(path, '.') - path), path, suffix);
+}
+
+/* The name of the file beside the library that has its weights; NULL: they are inside. */
+static const char *weights_file(const Compilation *c) {
+    if (!c->o->external || !c->o->output || c->o->emit != EMIT_LIBRARY) return NULL;
+    const char *path = path_with(c->arena, c->o->output, ".safetensors"), *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
 }
 
 /* Kernels to LLVM IR: a module for each few of them, the same on every machine; one where people read it. */
@@ -538,6 +635,8 @@ static void stage_generate(Compilation *c) {
                                .strip = c->o->strip,
                                .modules = c->o->emit == EMIT_LIBRARY || c->o->emit == EMIT_OBJ ? ARTIFACT_MODULES : 1,
                                .nvrtc = c->o->nvrtc,
+                               .weights = weights_file(c),
+                               .tests = c->tests,
                                .cache = c->o->cache ? cache_open(c->arena, c->o->cache) : NULL};
     c->cache = options.cache;
     c->artifact = artifact_new(c->arena, &options);
@@ -568,6 +667,48 @@ static bool stage_link(Compilation *c, const char *path, Content *library) {
     return true;
 }
 
+/* A library for this machine, in this process and without a file. NULL: said why. */
+static const mdl_model *model_loaded(Compilation *c, Content library) {
+    int fd = memory_file(c->program->name, library);
+    if (fd < 0) {
+        cannot_write("the library");
+        return NULL;
+    }
+    const char *path = arena_printf(c->arena, "/proc/self/fd/%d", fd);
+    c->file = fd;
+    void *handle = c->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) bug("the library cannot be loaded: %s", dlerror());
+    mdl_model_function *model = NULL;
+    *(void **)&model = dlsym(handle, MDL_MODEL_SYMBOL);
+    if (!model) bug("the library has no " MDL_MODEL_SYMBOL);
+    return model();
+}
+
+/* The same plans as a library for this machine, and what its layers store. */
+static bool stage_record(Compilation *c) {
+    const Program *p = c->program;
+    Target native;
+    if (!target_find("native", c->o->level, &native)) bug("no native target");
+    ArtifactOptions options = {.program = p, .entries = c->entries, .inits = c->inits, .target = &native, .kind = ARTIFACT_SHARED, .modules = ARTIFACT_MODULES};
+    Artifact *a = artifact_new(c->arena, &options);
+    Content library;
+    artifact_compile(a);
+    bool linked = artifact_link(a, &library);
+    const mdl_model *model = linked ? model_loaded(c, library) : NULL;
+    artifact_free(a);
+    if (!model) return linked ? false : cannot_write("a library to record from");
+    LIST(Record) records = {0};
+    for (int i = 0; i < p->entries.n; i++)
+        for (int k = 0; k < c->o->selftest && selftest_possible(p->entries.at[i]); k++)
+            PUSH(c->arena, records, mdlrun_record("modelc", model, i, k, c->o->samples.n, (char **)c->o->samples.at));
+    SelfTests *tests = NEW(c->arena, SelfTests);
+    *tests = (SelfTests){records.at, records.n};
+    c->tests = tests;
+    if (!records.n) fputs("modelc: --self-test: every entry trains, draws or stores weights: none can be called in a test\n", stderr);
+    stage_done(c, "record", arena_printf(c->arena, "%d calls", records.n));
+    return records.n;
+}
+
 /* What the library takes stays within the budgets of the program and of the command line. */
 static bool stage_budget(Compilation *c, const Content *library) {
     Program *p = c->program;
@@ -577,16 +718,6 @@ static bool stage_budget(Compilation *c, const Content *library) {
     mdlrun_sizes("modelc", c->o->output, library->bytes.at, library->bytes.n, content_size(library), &sizes);
     budget_check(c->arena, p, c->entries, c->artifact, &sizes, c->diag);
     return !diag_errors(c->diag);
-}
-
-static bool has_suffix(const char *text, const char *suffix) {
-    size_t n = strlen(text), m = strlen(suffix);
-    return n > m && !strcmp(text + n - m, suffix);
-}
-
-/* "transformer.h" beside "transformer.so" */
-static const char *path_with(Arena *arena, const char *path, const char *suffix) {
-    return arena_printf(arena, "%.*s%s", (int)(strrchr(path, '.') - path), path, suffix);
 }
 
 /* A path as make reads it. */
@@ -608,11 +739,14 @@ static Bytes depfile_text(const Compilation *c) {
     return (Bytes){text, strlen(text)};
 }
 
-/* Library, header, depfile: all of them or none. */
+/* Library, header, weights, depfile: all of them or none. */
 static bool stage_write(Compilation *c, const Content *library) {
-    OutputFile files[3] = {{c->o->output, *library},
-                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries))}};
+    OutputFile files[4] = {{c->o->output, *library},
+                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries, c->o->selftest))}};
     int n = 2, failed;
+    const External *weights = artifact_external(c->artifact);
+    if (weights) files[n++] = (OutputFile){path_with(c->arena, c->o->output, ".safetensors"), weights->content};
+    if (weights && !external_fits(weights, files[n - 1].path, c->o->load, c->program)) return false;
     if (c->o->depfile_wanted || c->o->depfile) {
         files[n++] = (OutputFile){c->o->depfile ? c->o->depfile : path_with(c->arena, c->o->output, ".d"), content_of(depfile_text(c))};
     }
@@ -648,7 +782,7 @@ static void emit_text(Compilation *c, FILE *f) {
 /* Writes what was asked for instead of a library. */
 static bool emit(Compilation *c) {
     const char *path = c->o->output ? c->o->output : "-";
-    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries));
+    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries, c->o->selftest));
     if (c->o->emit == EMIT_OBJ && !c->o->after) {
         return stage_compile(c) && write_one(path, artifact_model_object(c->artifact));
     }
@@ -681,8 +815,10 @@ static bool pipeline(Compilation *c, const char *path) {
     if (!stage_plan(c)) return false;
     if (o->emit == EMIT_PLANNED || o->emit == EMIT_HEADER) return emit(c);
     /* Kernels become tile IR, and that LLVM IR; entries and tables beside them. */
-    if (!target_chosen(c)) return false;
+    if (!target_chosen(c) || !stage_tune(c)) return false;
+    if (o->selftest && o->emit == EMIT_LIBRARY && !stage_record(c)) return false;
     stage_generate(c);
+    if (!tuning_fits(c)) return false;
     if (o->emit != EMIT_LIBRARY) return emit(c);
     /* Machine code. */
     if (!stage_compile(c)) return false;
@@ -721,21 +857,11 @@ static const mdl_model *model_compiled(Compilation *c) {
         fprintf(stderr, "modelc: code for %s does not run here\n", c->target.name);
         return NULL;
     }
+    if (!stage_tune(c)) return NULL;
     stage_generate(c);
+    if (!tuning_fits(c)) return NULL;
     if (!stage_compile(c) || !stage_link(c, "the library", &library)) return NULL;
-    int fd = memory_file(c->program->name, library);
-    if (fd < 0) {
-        cannot_write("the library");
-        return NULL;
-    }
-    const char *path = arena_printf(c->arena, "/proc/self/fd/%d", fd);
-    c->file = fd;
-    void *handle = c->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!handle) bug("the library cannot be loaded: %s", dlerror());
-    mdl_model_function *model = NULL;
-    *(void **)&model = dlsym(handle, MDL_MODEL_SYMBOL);
-    if (!model) bug("the library has no " MDL_MODEL_SYMBOL);
-    return model();
+    return model_loaded(c, library);
 }
 
 /* Measure.compile: the same text and options, for this machine, in memory of its own. */
@@ -826,6 +952,8 @@ static int command_run_model(Command *o) {
 static bool check_quantized(Compilation *c) {
     for (int i = 0; i < c->program->slots.n; i++)
         if (c->program->slots.at[i]->quant.scheme) return stage_passes(c);
+    for (int i = 0; i < c->program->entries.n; i++)
+        if (c->program->entries.at[i]->fakes.n) return stage_passes(c);
     return true;
 }
 

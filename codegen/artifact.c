@@ -14,6 +14,7 @@
 #include "codegen/cuda/lower.h"
 #include "codegen/digest.h"
 #include "codegen/entry.h"
+#include "codegen/external.h"
 #include "codegen/initial.h"
 #include "codegen/tables.h"
 #include "codegen/wasm.h"
@@ -49,6 +50,8 @@ struct Artifact {
     CudaImages images; /* of a target with devices */
     ElfData *data; /* values of slots, then constant tensors, then images */
     int n_data;
+    External *external;   /* NULL: values of slots are inside */
+    int n_values;           /* of slots */
     const Slot **data_slot; /* beside data: NULL for tensors */
     Bytes meta;
     ArtifactHashes hashes;
@@ -103,6 +106,7 @@ static void unit_new(Artifact *a, int variant, int n) {
     unit->module = module_new(a->arena, unit->modules[0].module);
     unit->program = a->options.program;
     unit->device = target.device;
+    unit->profiled = !a->options.core;
 }
 
 /* A scheduler adds functions to its module when it first meets a kernel. */
@@ -129,7 +133,7 @@ static const char **data_collect(Artifact *a) {
     const char **symbol = NEW_ARRAY(a->arena, const char *, p->slots.n + 1);
     a->data = NEW_ARRAY(a->arena, ElfData, p->slots.n + 1);
     a->data_slot = NEW_ARRAY(a->arena, const Slot *, p->slots.n + 1);
-    for (int i = 0; i < p->slots.n; i++) {
+    for (int i = 0; i < p->slots.n && !a->external; i++) {
         SlotInitial initial = initial_graph(a->arena, p, i);
         if (initial.kind != INITIAL_DATA) continue;
         symbol[i] = arena_printf(a->arena, "mdl.slot.%d", i);
@@ -153,6 +157,13 @@ static void data_tensors(Artifact *a) {
     }
 }
 
+/* Recorded calls. */
+static void data_tests(Artifact *a) {
+    if (!a->options.tests) return;
+    a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)a->n_data, sizeof *a->data * (size_t)(a->n_data + 1));
+    a->data[a->n_data++] = selftest_data(a->arena, a->options.tests, a->options.program);
+}
+
 Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     Artifact *a = NEW(arena, Artifact);
     a->arena = arena;
@@ -160,13 +171,16 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     int variants = options->target->variants;
     int n = options->modules < 1 ? 1 : options->modules < ARTIFACT_MODULES ? options->modules : ARTIFACT_MODULES;
     a->hashes = artifact_hashes(arena, options);
+    if (options->weights) a->external = external_new(arena, options->program);
     const char **data = data_collect(a);
     for (int i = 0; i < variants; i++) {
         unit_new(a, i, n);
         if (i) a->units[i].tensors = a->units[i - 1].tensors;
-        artifact_tables(&a->units[i], options, &a->hashes, data, i);
+        artifact_tables(&a->units[i], options, &a->hashes, data, a->external, i);
     }
+    a->n_values = a->n_data;
     data_tensors(a);
+    data_tests(a);
     parts_empty(a);
     parts_rename(a);
     return a;
@@ -233,9 +247,13 @@ size_t artifact_weight_bytes(const Artifact *a) {
     return n;
 }
 
+const External *artifact_external(const Artifact *a) {
+    return a->external;
+}
+
 bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes) {
     if (i >= values(a)) return false;
-    *slot = i < values(a) - a->units[a->options.target->variants - 1].tensors.n ? a->data_slot[i] : NULL;
+    *slot = i < a->n_values ? a->data_slot[i] : NULL;
     *bytes = a->data[i].bytes;
     return true;
 }
@@ -381,6 +399,7 @@ static void content_hash(Artifact *a) {
     Digest *d = digest_new();
     for (int i = 0; i < a->n_parts; i++) digest_add(d, a->parts[i].object.at, a->parts[i].object.n);
     for (int i = 0; i < a->n_data; i++) digest_add(d, a->data[i].data, a->data[i].bytes);
+    if (a->external) digest_add(d, a->external->hash, sizeof a->external->hash);
     for (const Embedded *e = embedded_runtime; e->name; e++) digest_add(d, e->text, e->length);
     unsigned char options[] = {(unsigned char)a->options.kind, a->options.core};
     digest_add(d, options, sizeof options);
@@ -421,7 +440,7 @@ bool artifact_link(Artifact *a, Content *file) {
     const Platform *platform = a->options.target->platform;
     *file = (Content){0};
     content_hash(a);
-    a->meta = artifact_meta(a->arena, &a->options, a->units, &a->hashes, a->content);
+    a->meta = artifact_meta(a->arena, &a->options, a->units, &a->hashes, a->external, a->content);
     if (!platform->wasm) objects[n++] = elf_data(a->arena, platform, a->data, a->n_data, a->meta, data_apart(a));
     else if (!wasm_data(a->arena, platform, a->data, a->n_data, a->meta, &objects[n++])) return false;
     const Embedded *runtime = runtime_find(a->arena, platform, a->options.core, a->options.target->n_archs);

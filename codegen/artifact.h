@@ -28,6 +28,8 @@ typedef struct ArtifactOptions {
     bool core;   /* the runtime's core alone: nothing of libc, and the caller brings the memory */
     bool strip;  /* a shared library without the names of kernels and functions, which only debuggers and profilers read */
     int modules; /* of code, 1 to ARTIFACT_MODULES: where there are more, the first has entries and tables, the others kernels */
+    const char *weights; /* the name of the file beside the artifact that has the values of slots; NULL: they are inside */
+    const struct SelfTests *tests; /* recorded calls; NULL: none */
     struct Cache *cache; /* of compiled modules; NULL: none */
     const char *nvrtc;   /* libnvrtc.so or its folder; NULL: where it usually lies */
 } ArtifactOptions;
@@ -60,11 +62,12 @@ bool artifact_link(Artifact *a, Content *file);
 const char *artifact_content_text(const Artifact *a); /* after artifact_link: the hash of what is inside, as text; also in the description */
 int artifact_kernel_calls(const Artifact *a);     /* calls of kernels in all entries */
 int artifact_kernel_functions(const Artifact *a); /* different kernels behind them */
-size_t artifact_weight_bytes(const Artifact *a);
-/* Value i of those inside: *slot, or NULL for a constant tensor. False: there are no more. */
+size_t artifact_weight_bytes(const Artifact *a);                /* of those inside */
+const struct External *artifact_external(const Artifact *a);    /* the file of ArtifactOptions.weights; NULL: none */
+/* Value i of those inside: *slot, or NULL for a constant tensor or recorded calls. False: there are no more. */
 bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes);
 
 /* NAME.h: declarations of the exported functions around the text of mdl.h. */
-Bytes artifact_header(Arena *arena, const Program *program, Plan *const *entries);
+Bytes artifact_header(Arena *arena, const Program *program, Plan *const *entries, bool selftest); /* selftest: calls are recorded in it */
 
 #endif

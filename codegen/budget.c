@@ -32,7 +32,7 @@ const char *budget_names(Arena *arena) {
 }
 
 /* "512Ki": a whole number with a unit of the language or none. */
-static bool bytes_parse(const char *text, int64_t *bytes) {
+bool budget_bytes(const char *text, int64_t *bytes) {
     static const struct {
         const char *name;
         int64_t factor;
@@ -52,7 +52,7 @@ static bool is_bytes(const char *name) {
 }
 
 static const char *budget_read(Arena *arena, const char *name, const char *sign, Budget *b) {
-    if (!bytes_parse(sign + 2, &b->bytes))
+    if (!budget_bytes(sign + 2, &b->bytes))
         return arena_printf(arena, "\"%s\" is no number of bytes such as 65536, 64Ki, 2Mi", sign + 2);
     b->name = name;
     return NULL;
@@ -87,7 +87,7 @@ static const char *comparison_read(Arena *arena, const char *text, Budgets *budg
     }
     Accuracy a = {.text = text, .result = name, .most = *sign == '<'};
     int64_t bytes;
-    bool unit = bytes_parse(sign + 2, &bytes) && sign[2 + strspn(sign + 2, "0123456789")];
+    bool unit = budget_bytes(sign + 2, &bytes) && sign[2 + strspn(sign + 2, "0123456789")];
     if (is_bytes(name) || unit) return arena_printf(arena, "nothing is called \"%s\"; there are %s", name, budget_names(arena));
     if (!limit_parse(sign + 2, &a))
         return arena_printf(arena, "\"%s\" is no limit such as 0.98*float, float-0.005 or 0.9", sign + 2);
@@ -199,8 +199,15 @@ static void arena_check(Arena *arena, const Program *p, Plan *const *plans, cons
         if (peak <= b->bytes) continue;
         Items items = {0};
         buffers_collect(arena, plans[i], at, &items);
-        contributors_say(exceeded(diag, b, arena_printf(arena, "the arena of `%s` has", entry), peak), &items);
+        Report *r = exceeded(diag, b, arena_printf(arena, "the arena of `%s` has", entry), peak);
+        if (p->entries.at[i]->recompute) diag_fact(r, "even where gradients compute again what they can (--memory)");
+        contributors_say(r, &items);
     }
+}
+
+void budget_check_arena(Arena *arena, const Program *program, Plan *const *plans, int64_t bytes, Diag *diag) {
+    Budget b = {.name = SIZE_ARENA, .bytes = bytes};
+    arena_check(arena, program, plans, &b, diag);
 }
 
 void budget_check(Arena *arena, const Program *program, Plan *const *plans, const Artifact *artifact, const Sizes *sizes, Diag *diag) {

@@ -3,6 +3,7 @@
 #include "codegen/build.h"
 
 #include "codegen/artifact.h"
+#include "codegen/budget.h"
 #include "codegen/cache.h"
 #include "codegen/digest.h"
 #include "codegen/link.h"
@@ -30,6 +31,7 @@ static const char help[] =
     "\n"
     "--jobs=N          compilers at a time (default: as many as there are processors)\n"
     "--cache=FOLDER    what was made before (default: $MODELC_CACHE, ~/.cache/modelc); --no-cache: nothing is kept\n"
+    "--cache-size=4Gi  what it may take of the disk; what was used least recently goes (default: 4Gi)\n"
     "--json            the report as JSON instead of a table\n"
     "--junit=F.xml     the report for a CI service, too\n"
     "\n"
@@ -41,6 +43,7 @@ typedef struct Options {
     LIST(Axis) axes;
     const char *out, *cache, *junit;
     int jobs;
+    int64_t cache_size; /* bytes */
     bool json;
 } Options;
 
@@ -111,12 +114,14 @@ static const char *option_read(Options *o, int argc, char **argv, int *i) {
         o->jobs = (int)n;
         return NULL;
     }
+    if ((value = value_of(a, "--cache-size")))
+        return budget_bytes(value, &o->cache_size) ? NULL : arena_printf(o->arena, "--cache-size=%s: a number of bytes such as 512Mi, 4Gi", value);
     if ((value = value_of(a, "--cache"))) o->cache = value;
     else if (!strcmp(a, "--no-cache")) o->cache = "";
     else if ((value = value_of(a, "--junit"))) o->junit = value;
     else if (!strcmp(a, "--json")) o->json = true;
     else if (!strncmp(a, "-MF", 3) || !strncmp(a, "--emit", 6) || !strncmp(a, "--after", 7) || !strncmp(a, "--name", 6) ||
-             !strcmp(a, "--time") || !strcmp(a, "-v"))
+             !strcmp(a, "--weights=external") || !strncmp(a, "--self-test-data", 16) || !strcmp(a, "--time") || !strcmp(a, "-v"))
         return arena_printf(o->arena, "%s is for one library", a);
     else if (a[0] == '-') {
         PUSH(o->arena, o->passed, a);
@@ -339,6 +344,7 @@ static bool folder_make(Arena *arena, const char *path) {
 static bool report_write(const Session *s) {
     for (int i = 0; i < s->n; i++)
         if (*s->builds[i].message) fprintf(stderr, "%s:\n%s", s->builds[i].path, s->builds[i].message);
+    cache_trim(s->cache, s->o->cache_size);
     cache_notes_print(s->cache);
     if (s->o->json) {
         json_t *list = build_json(s->builds, s->n);
@@ -373,7 +379,7 @@ static int build_all(Session *s) {
 }
 
 int build_command(Arena *arena, const BuildTools *tools, int argc, char **argv) {
-    Options o = {.arena = arena, .jobs = (int)sysconf(_SC_NPROCESSORS_ONLN)};
+    Options o = {.arena = arena, .jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .cache_size = (int64_t)4 << 30};
     for (int i = 0; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(help, stdout);

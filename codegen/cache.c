@@ -115,6 +115,7 @@ static bool result_read(Cache *c, const char *hash, CacheResult *r) {
     const char *path = path_of(c, hash, "result");
     Bytes bytes;
     if (!cache_read_file(c->arena, path, &bytes)) return false;
+    cache_used(path);
     if (!strcmp(bytes_hash(c->arena, bytes), hash) && result_split(bytes, r)) return true;
     cache_note(c, arena_printf(c->arena, "the cache's %s is damaged: built again", path));
     unlink(path);
@@ -145,6 +146,7 @@ bool cache_object_find(Cache *c, const char *key, Bytes *object) {
     const char *path = c->folder ? path_of(c, key, "object") : NULL;
     Bytes bytes;
     if (!path || !cache_read_file(c->arena, path, &bytes)) return false;
+    cache_used(path);
     *object = (Bytes){bytes.at + HASH, bytes.n - HASH};
     if (bytes.n > HASH && !memcmp(bytes_hash(c->arena, *object), bytes.at, HASH)) return true;
     cache_note(c, arena_printf(c->arena, "the cache's %s is damaged: compiled again", path));
@@ -169,6 +171,7 @@ void cache_notes_print(const Cache *c) {
 static json_t *made_read(Cache *c, const char *path) {
     Bytes bytes;
     if (!cache_read_file(c->arena, path, &bytes)) return json_array();
+    cache_used(path);
     json_t *list = json_loadb(bytes.at, bytes.n, 0, NULL);
     if (json_is_array(list)) return list;
     json_decref(list);

@@ -40,6 +40,9 @@ void cache_store(Cache *c, const char *key, const char *const *files, int n, dou
 /* The object of a module of code. */
 bool cache_object_find(Cache *c, const char *key, Bytes *object);
 void cache_object_store(Cache *c, const char *key, Bytes object);
+/* Removes what was used least recently until the files take no more than limit bytes of disk. */
+void cache_trim(Cache *c, int64_t limit);
+void cache_used(const char *path); /* a file of the cache has been read */
 void cache_note(Cache *c, const char *text); /* once each */
 void cache_notes_print(const Cache *c); /* to standard error */
 

@@ -38,6 +38,7 @@ typedef struct Contract {
     const char *type_name;
     int lanes;
     int mr, nv;
+    int64_t rows;  /* of a block, about, by timing; 0: by the cost model */
     int64_t mb;    /* rows of the last symbol in a block */
     int64_t width; /* columns of a panel */
     bool direct;   /* B is read where it lies: it makes good panels as it is */
@@ -92,6 +93,8 @@ const char *contract_prologue(Contract *c, const char *j, const char *k, int lan
 bool contract_can_pack(const Contract *c);   /* may B be read from a copy? */
 int contract_packed_slot(const Contract *c); /* the slot that B is, if the plan allows a copy of it; else -1 */
 int64_t contract_estimate(Size n, int64_t usual);
+/* Vector instructions of one step of k for one tile: multiplications, at least as many as hide their latency, against loads. */
+double contract_step_cost(const TileTarget *t, int rows, int vectors);
 /* The register tile of the least cost for m rows and n columns, of `least` to `most` vectors and at most `rows` rows. */
 void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows);
 

@@ -1,7 +1,12 @@
 /* contract_axes.c -- the letters of a contract as symbols of a Space: merged, in groups, each group in its order. */
 #include "codegen/contract.h"
 
+#include <math.h>
 #include <string.h>
+
+#define STORE_APART 1.5 /* cycles to store an element by itself */
+#define DOT_SUM     8.0 /* .. to add up the lanes of one */
+#define PACK_TURNED 0.5 /* .. to pack one through a transposition */
 
 static Affine *letter_index(const Contract *c, const char *letters, char x) {
     const char *place = strchr(letters, x);
@@ -209,6 +214,20 @@ static void start_as(Contract *c, Work *w, const Kernel *k, bool swap, bool apar
     if (indirect(c)) c->lanes = 1;
 }
 
+/* Cycles for an element of the result, about: multiplications, of vectors that may not be full; stores, one by one where they are apart in
+ * memory; and its share of packing b, which all rows share. Few rows may be dot products. 512 stands for what is known at run time only. */
+static double lane_cost(const Contract *c) {
+    int64_t n = contract_estimate(c->size_n, 512);
+    double k = 1, rows = 1, full = n >= 8 * c->lanes ? 1 : (double)n / (double)((n + c->lanes - 1) / c->lanes * c->lanes);
+    double vector = c->lanes * full, rate = n <= c->lanes ? 1 : 2; /* multiplications a cycle: a tile of one vector waits for loads */
+    for (int i = 0; i < c->n[GROUP_K]; i++) k *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
+    for (int i = 0; i < c->n[GROUP_M]; i++) rows *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
+    if (rows <= SMALL && contract_contiguous(c->at_b, c->sk)) return 2 * ceil(k / c->lanes) + DOT_SUM;
+    double cost = k / (rate * vector);
+    for (int i = 0; i < c->stores.n; i++) cost += contract_contiguous(c->stores.at[i], c->sn) ? 1 / vector : STORE_APART;
+    return contract_can_pack(c) ? cost : cost + k / rows * (contract_contiguous(c->at_b, c->sn) ? 2.0 / c->lanes : PACK_TURNED);
+}
+
 /* Of equals, the result's last axis along the lanes. A prologue stays the one of b. */
 void contract_start(Contract *c, Work *w, const Kernel *k) {
     double value[2];
@@ -220,7 +239,7 @@ void contract_start(Contract *c, Work *w, const Kernel *k) {
     }
     for (int swap = 0; swap < 2; swap++) {
         contract_start_as(c, w, k, swap);
-        value[swap] = c->sn < 0 ? 0 : lane_value(c, c->sn, w->machine->lanes);
+        value[swap] = c->sn < 0 ? 0 : c->sm < 0 || c->sk < 0 || c->lanes == 1 ? lane_value(c, c->sn, w->machine->lanes) : 1 / lane_cost(c);
         last[swap] = c->sn < 0 ? -1 : c->sp->symbol[c->sn].axis;
     }
     bool swap = value[1] > value[0] + 1e-9 || (value[1] > value[0] - 1e-9 && last[1] > last[0]);

@@ -162,6 +162,7 @@ static void sections_put(char *file, size_t at, bool wide, Elf64_Shdr *sections,
 /* ---- data ---------------------------------------------------------------------------------------------------------------- */
 
 enum { LARGEST_PAGE = 64 << 10 }; /* of any platform */
+enum { WEIGHTS_ALIGN = 64 };      /* what kernels expect: weights on a page of their own would cost a page */
 enum { S_NULL, S_WEIGHTS, S_META, S_SYMBOLS, S_STRINGS, S_NAMES, S_STACK, SECTIONS };
 
 static const char section_names[] = "\0.mdl.weights\0.mdl.meta\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
@@ -181,7 +182,7 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
     size_t *offset = NEW_ARRAY(arena, size_t, n + 1), weights = 0, text = 1;
     for (int i = 0; i < n; i++) {
         offset[i] = weights;
-        weights += round_up(items[i].bytes, 64);
+        weights += round_up(items[i].bytes, WEIGHTS_ALIGN);
         text += strlen(items[i].symbol) + 1;
     }
     int n_symbols = 1 + n;
@@ -191,7 +192,8 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
     for (int i = 0; i < n; i++)
         symbols[1 + i] = hidden_symbol(string_add(strings, &used, items[i].symbol), S_WEIGHTS, offset[i], items[i].bytes);
 
-    size_t weights_at = 4096, meta_at = round_up(weights_at + (apart ? 0 : weights), 8), symbols_at = round_up(meta_at + meta.n, 8);
+    size_t weights_at = WEIGHTS_ALIGN, meta_at = round_up(weights_at + (apart ? 0 : weights), 8);
+    size_t symbols_at = round_up(meta_at + meta.n, 8);
     size_t symbol = part_bytes(wide, IN_SYMBOL), strings_at = symbols_at + symbol * (size_t)n_symbols;
     size_t names_at = strings_at + used, sections_at = round_up(names_at + sizeof section_names, 8);
     size_t total = sections_at + SECTIONS * part_bytes(wide, IN_SECTION);
@@ -207,7 +209,7 @@ Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int
                        .sh_flags = SHF_ALLOC,
                        .sh_offset = weights_at,
                        .sh_size = weights,
-                       .sh_addralign = apart ? LARGEST_PAGE : 4096},
+                       .sh_addralign = apart ? LARGEST_PAGE : WEIGHTS_ALIGN},
         [S_META] = {.sh_type = SHT_PROGBITS, .sh_offset = meta_at, .sh_size = meta.n, .sh_addralign = 8},
         [S_SYMBOLS] = {.sh_type = SHT_SYMTAB,
                        .sh_offset = symbols_at,

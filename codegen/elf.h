@@ -19,7 +19,7 @@ typedef struct ElfData {
     size_t bytes;
 } ElfData;
 
-/* A relocatable object: section .mdl.weights (page-aligned, each item on 64 bytes), .mdl.meta. The
+/* A relocatable object: section .mdl.weights (each item on 64 bytes), .mdl.meta. The
  * result is in the arena. apart: the section has its size and no bytes yet, for elf_place_data. */
 Bytes elf_data(Arena *arena, const Platform *platform, const ElfData *items, int n, Bytes meta, bool apart);
 

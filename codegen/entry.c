@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#define SHORT 64 /* calls or measures in a function that is still worth optimizing */
 #define ARGUMENTS 96 /* of a kernel, on the stack of the entry; a kernel with more gets an array of its own */
 
 /* ---- small pieces -------------------------------------------------------------------------------------------------------- */
@@ -198,32 +199,24 @@ const char *entry_place_text(Arena *arena, Loc at) {
     return arena_printf(arena, "%s:%d", name ? name + 1 : at.source->name, line);
 }
 
-/* The constant RtFloats of a call, *n of them: what it has stored when it returns. Of several calls, each of which stores a
- * part, it is the last. What is seen in part is not looked at: beyond that part stands what was there before, and a NaN in it
+/* The RtFloats of a call into rows[]: what it has stored when it returns; their number. Of several calls, each of which stores
+ * a part, it is the last. What is seen in part is not looked at: beyond that part stands what was there before, and a NaN in it
  * comes out of the product behind. */
-static LLVMValueRef kernel_floats(EntryCode *c, const Kernel *k, const KernelCall *call, bool last, int *n) {
+static int kernel_floats(EntryCode *c, const Kernel *k, const KernelCall *call, bool last, LLVMValueRef *rows) {
     Module *m = c->m;
-    LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, k->writes.n + 1);
-    *n = 0;
+    int n = 0;
     bool in_part = k->limit.seen && k->limit.axis >= 0;
     for (int i = 0; i < k->writes.n && (last || call->when) && !in_part; i++) {
         const Node *w = k->writes.at[i];
         int a = 0;
         while (a < call->n_args && (call->args[a].kind != ARG_VALUE || call->args[a].node != w)) a++;
         if (a == call->n_args || (w->type.dtype != DT_F32 && w->type.dtype != DT_F64)) continue;
-        LLVMValueRef fields[] = {bytes_function(c->unit, type_count(w->graph, &w->type)), module_i32(m, a),
-                                 module_i32(m, dtype_bits(w->type.dtype))};
-        rows[(*n)++] = module_struct(m, 3, fields);
+        LLVMValueRef fields[] = {module_i32(m, measure_size(c->unit, type_count(w->graph, &w->type))),
+                                 LLVMConstInt(m->i16, (unsigned)a, false),
+                                 LLVMConstInt(m->i16, (unsigned)dtype_bits(w->type.dtype), false)};
+        rows[n++] = module_struct(m, 3, fields);
     }
-    if (*n == 0) return module_null(m);
-    LLVMValueRef value =
-        LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)*n); /* equal ones are one: those of equal layers */
-    EntryUnit *u = c->unit;
-    for (int i = 0; i < u->floats_known.n; i++)
-        if (u->floats_known.at[i] == value) return u->floats.at[i];
-    PUSH(m->arena, u->floats_known, value);
-    PUSH(m->arena, u->floats, module_constant(m, value));
-    return u->floats.at[u->floats.n - 1];
+    return n;
 }
 
 /* The node that a kernel is named after; NULL: there is none. */
@@ -231,26 +224,37 @@ static const Node *kernel_place(const Kernel *k) {
     return k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
 }
 
-/* The constant RtKernel of a call: for messages and profiles. */
+LLVMValueRef entry_kernel_info(EntryUnit *u, const EntryKernel *k, Size flops, Size bytes, int n_floats, LLVMValueRef *floats) {
+    Module *m = u->module;
+    LLVMTypeRef row[] = {m->i32, m->i16, m->i16}, float_type = LLVMStructTypeInContext(m->context, row, 3, false);
+    const char *said = u->profiled || !*k->source ? k->name : ""; /* messages name the place where there is one */
+    size_t name = strlen(said) + 1, path = strlen(k->path) + 1, source = strlen(k->source) + 1;
+    char *texts = arena_alloc(m->arena, name + path + source);
+    memcpy(texts, said, name);
+    memcpy(texts + name, k->path, path);
+    memcpy(texts + name + path, k->source, source);
+    LLVMValueRef fields[] = {module_i32(m, u->profiled && flops ? measure_size(u, flops) : RT_UNMEASURED),
+                             module_i32(m, u->profiled && bytes ? measure_size(u, bytes) : RT_UNMEASURED), module_i32(m, n_floats),
+                             LLVMConstArray2(float_type, floats, (uint64_t)n_floats),
+                             LLVMConstStringInContext2(m->context, texts, name + path + source, true)};
+    LLVMValueRef value = module_struct(m, 5, fields); /* equal ones are one */
+    for (int i = 0; i < u->infos_known.n; i++)
+        if (u->infos_known.at[i] == value) return u->infos.at[i];
+    PUSH(m->arena, u->infos_known, value);
+    PUSH(m->arena, u->infos, module_constant(m, value));
+    return u->infos.at[u->infos.n - 1];
+}
+
+/* The constant RtKernel of a call. */
 static LLVMValueRef kernel_info(EntryCode *c, const EntryMemory *mem, const Kernel *k, const KernelCall *call, bool last) {
     const Node *n = kernel_place(k);
-    LLVMValueRef fields[] = {
-        module_text(c->m, call->text ? call->text : call->function),
-        module_text(c->m, n && n->path ? n->path : ""),
-        module_text(c->m, n ? entry_place_text(c->m->arena, n->loc) : ""),
-        NULL,
-        NULL,
-        module_null(c->m),
-        module_null(c->m),
-    };
-    int floats;
-    fields[4] = kernel_floats(c, k, call, last, &floats);
-    fields[3] = module_i64(c->m, floats);
-    if (last || call->when) {
-        if (k->kind == KERNEL_CONTRACT) fields[5] = bytes_function(c->unit, plan_kernel_flops(k));
-        fields[6] = bytes_function(c->unit, plan_kernel_bytes(mem->plan, k));
-    }
-    return module_constant(c->m, module_struct(c->m, 7, fields));
+    EntryKernel said = {"", call->text ? call->text : call->function, n && n->path ? n->path : "",
+                        n ? entry_place_text(c->m->arena, n->loc) : ""};
+    LLVMValueRef *floats = NEW_ARRAY(c->m->arena, LLVMValueRef, k->writes.n + 1);
+    int n_floats = kernel_floats(c, k, call, last, floats);
+    bool counts = last || call->when;
+    return entry_kernel_info(c->unit, &said, counts && (k->kind == KERNEL_CONTRACT || k->attention || k->gradient) ? plan_kernel_flops(k) : NULL,
+                             counts ? plan_kernel_bytes(mem->plan, k) : NULL, n_floats, floats);
 }
 
 /* Notes what a generated function computes; equal kernels are named after the first that calls them. */
@@ -497,6 +501,8 @@ void entry_plan(EntryCode *c, EntryMemory *mem) {
         case KERNEL_MAP:
         case KERNEL_REDUCE:
         case KERNEL_CONTRACT:
+        case KERNEL_ATTENTION:
+        case KERNEL_ATTENTION_GRADIENT:
         case KERNEL_SCATTER:
         case KERNEL_UPDATE:
         case KERNEL_ROUTINE: kernel_calls(c, mem, k); break;
@@ -516,14 +522,18 @@ void entry_plan(EntryCode *c, EntryMemory *mem) {
 
 /* ---- functions ----------------------------------------------------------------------------------------------------------- */
 
-/* Straight-line code that runs once a call: LLVM need not try hard, and does not (a third of the time of compilation
- * otherwise). */
+/* Straight-line code that runs once a call. What is short is made small; the rest LLVM compiles as it stands (a third of the time
+ * of compilation otherwise). */
+static void function_short(const Module *m, LLVMValueRef f, bool is_short) {
+    module_attribute(m, f, is_short ? "optsize" : "optnone");
+    if (is_short) module_attribute(m, f, "minsize");
+}
+
 static LLVMValueRef function_new(Module *m, const char *name, LLVMTypeRef type) {
     LLVMValueRef f = LLVMAddFunction(m->module, name, type);
     LLVMSetLinkage(f, LLVMInternalLinkage);
     module_attribute(m, f, "nounwind");
     module_attribute(m, f, "noinline");
-    module_attribute(m, f, "optnone");
     return f;
 }
 
@@ -550,6 +560,7 @@ LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const
     c->packs = frame_field(c, offsetof(RtFrame, packs));
     c->shared = frame_field(c, offsetof(RtFrame, shared));
     u->uses.n = 0;
+    int kernels = u->kernels;
     c->sizes = size_code_new(m, c->prologue, frame_field(c, offsetof(RtFrame, sizes)), u->program->sizes, false);
     c->args = entry_stack(c, m->ptr, ARGUMENTS);
     c->counts = entry_stack(c, m->i64, ARGUMENTS);
@@ -559,33 +570,68 @@ LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const
     LLVMBuildBr(c->prologue, then);
     LLVMDisposeBuilder(c->b);
     LLVMDisposeBuilder(c->prologue);
+    function_short(m, c->function, u->kernels - kernels <= SHORT);
     return c->function;
 }
 
-/* int64_t name(const int64_t *sizes) with its builder; returns the code for sizes, with overflow noted. */
-static SizeCode *sizes_function(EntryUnit *u, const char *name, LLVMTypeRef type, bool checked, LLVMValueRef *function) {
-    Module *m = u->module;
-    *function = function_new(m, name, type);
-    LLVMBuilderRef b = LLVMCreateBuilderInContext(m->context);
-    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(m->context, *function, ""));
-    return size_code_new(m, b, LLVMGetParam(*function, 0), u->program->sizes, checked);
+/* ---- measures ------------------------------------------------------------------------------------------------------------ */
+
+static int measure_add(EntryUnit *u, Size size, const Plan *plan) {
+    Measure added = {size, plan};
+    PUSH(u->module->arena, u->measures, added);
+    return u->measures.n - 1;
 }
 
-static void return_bytes(SizeCode *s, LLVMValueRef bytes) {
-    if (s->overflow) bytes = LLVMBuildSelect(s->b, s->overflow, module_i64(s->m, INT64_MAX), bytes, "");
-    LLVMBuildRet(s->b, bytes);
-    LLVMDisposeBuilder(s->b);
+int measure_size(EntryUnit *u, Size size) {
+    for (int i = 0; i < u->measures.n; i++)
+        if (u->measures.at[i].size == size) return i;
+    return measure_add(u, size, NULL);
 }
 
-LLVMValueRef entry_arena(EntryUnit *u, const char *name, const Plan *plan) {
-    Module *m = u->module;
+int64_t size_axis_code(Size s) {
+    int64_t fixed;
+    if (size_is_const(s, &fixed)) return fixed;
+    const SizeName *name = size_bare_name(s);
+    return name ? MDL_NAMED - name->index : MDL_COMPUTED;
+}
+
+void measure_axes(EntryUnit *u, const Type *type) {
+    for (int i = 0; i < type->rank; i++)
+        if (size_axis_code(type->dim[i]) == MDL_COMPUTED) measure_add(u, type->dim[i], NULL);
+}
+
+int measure_arena(EntryUnit *u, const Plan *plan) {
     int64_t bytes;
-    if (entry_arena_static(plan, &bytes)) return bytes_function(u, size_const(u->program->sizes, bytes));
-    LLVMValueRef function;
-    SizeCode *s = sizes_function(u, name, module_type(m, m->i64, 1, &m->ptr), true, &function);
-    LLVMValueRef end = offsets_code(s, plan, NEW_ARRAY(m->arena, LLVMValueRef, plan->buffers.n));
-    return_bytes(s, end);
-    return function;
+    if (entry_arena_static(plan, &bytes)) return measure_size(u, size_const(u->program->sizes, bytes));
+    return measure_add(u, NULL, plan);
+}
+
+/* Each measure is a case; what does not fit 64 bits is INT64_MAX. */
+LLVMValueRef measure_function(EntryUnit *u) {
+    Module *m = u->module;
+    LLVMTypeRef types[] = {m->i32, m->ptr};
+    LLVMValueRef f = function_new(m, "measure", module_type(m, m->i64, 2, types));
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(m->context);
+    LLVMBasicBlockRef first = LLVMAppendBasicBlockInContext(m->context, f, "");
+    LLVMBasicBlockRef other = LLVMAppendBasicBlockInContext(m->context, f, "other");
+    LLVMPositionBuilderAtEnd(b, first);
+    LLVMValueRef choice = LLVMBuildSwitch(b, LLVMGetParam(f, 0), other, (unsigned)u->measures.n);
+    for (int i = 0; i < u->measures.n; i++) {
+        const Measure *measure = &u->measures.at[i];
+        LLVMBasicBlockRef block = LLVMAppendBasicBlockInContext(m->context, f, "");
+        LLVMPositionBuilderAtEnd(b, block);
+        SizeCode *s = size_code_new(m, b, LLVMGetParam(f, 1), u->program->sizes, true);
+        LLVMValueRef value = measure->plan ? offsets_code(s, measure->plan, NEW_ARRAY(m->arena, LLVMValueRef, measure->plan->buffers.n))
+                                           : size_code(s, measure->size);
+        if (s->overflow) value = LLVMBuildSelect(b, s->overflow, module_i64(m, INT64_MAX), value, "");
+        LLVMBuildRet(b, value);
+        LLVMAddCase(choice, module_i32(m, i), block);
+    }
+    LLVMPositionBuilderAtEnd(b, other);
+    LLVMBuildUnreachable(b);
+    LLVMDisposeBuilder(b);
+    function_short(m, f, u->measures.n <= SHORT);
+    return f;
 }
 
 bool entry_arena_static(const Plan *plan, int64_t *bytes) {
@@ -604,48 +650,4 @@ bool entry_arena_most(const Plan *plan, int64_t *bytes) {
     int64_t bound;
     if (at) plan_peak(plan, at, bytes, &bound);
     return at != NULL;
-}
-
-LLVMValueRef bytes_function(EntryUnit *u, Size bytes) {
-    Module *m = u->module;
-    for (int i = 0; i < u->bytes_known.n; i++) {
-        if (u->bytes_known.at[i] == bytes) return u->bytes_function.at[i];
-    }
-    LLVMValueRef function;
-    const char *name = arena_printf(m->arena, "bytes.%d", u->bytes_known.n);
-    SizeCode *s = sizes_function(u, name, module_type(m, m->i64, 1, &m->ptr), true, &function);
-    LLVMValueRef value = size_code(s, bytes);
-    return_bytes(s, value);
-    PUSH(m->arena, u->bytes_known, bytes);
-    PUSH(m->arena, u->bytes_function, function);
-    return function;
-}
-
-static bool shape_equal(const Type *a, const Type *b) {
-    if (a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++) {
-        if (a->dim[i] != b->dim[i]) return false;
-    }
-    return true;
-}
-
-LLVMValueRef shape_function(EntryUnit *u, const Type *type) {
-    Module *m = u->module;
-    for (int i = 0; i < u->shape_known.n; i++) {
-        if (shape_equal(u->shape_known.at[i], type)) return u->shape_function.at[i];
-    }
-    LLVMTypeRef types[] = {m->ptr, m->ptr};
-    LLVMValueRef function;
-    const char *name = arena_printf(m->arena, "shape.%d", u->shape_known.n);
-    SizeCode *s = sizes_function(u, name, module_type(m, m->nothing, 2, types), false, &function);
-    for (int i = 0; i < type->rank; i++) {
-        LLVMValueRef at = module_i64(m, i);
-        LLVMValueRef to = LLVMBuildInBoundsGEP2(s->b, m->i64, LLVMGetParam(function, 1), &at, 1, "");
-        LLVMBuildStore(s->b, size_code(s, type->dim[i]), to);
-    }
-    LLVMBuildRetVoid(s->b);
-    LLVMDisposeBuilder(s->b);
-    PUSH(m->arena, u->shape_known, type);
-    PUSH(m->arena, u->shape_function, function);
-    return function;
 }

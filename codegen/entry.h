@@ -31,6 +31,12 @@ typedef struct EntryKernel {
     const char *function, *name, *path, *source; /* "m1.k2_contract", "contract 384 x 128", "net.0", "gpt.mdl:29" */
 } EntryKernel;
 
+/* RtMeasure: a size, or the bytes of a plan's arena. */
+typedef struct Measure {
+    Size size;
+    const Plan *plan; /* or NULL */
+} Measure;
+
 /* What every function of one artifact shares. */
 typedef struct EntryUnit {
     Module *module;
@@ -43,12 +49,10 @@ typedef struct EntryUnit {
     LIST(EntryKernel) named;
     LIST(EntryPackUse) uses; /* of packs, by the function that entry_code made last */
     LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
-    LIST(Size) bytes_known; /* functions of bytes and shapes made so far: equal sizes share one */
-    LIST(LLVMValueRef) bytes_function;
-    LIST(LLVMValueRef) floats_known; /* arrays of RtFloats made so far, and where they are */
-    LIST(LLVMValueRef) floats;
-    LIST(const Type *) shape_known;
-    LIST(LLVMValueRef) shape_function;
+    LIST(Measure) measures; /* by number; equal sizes share one */
+    LIST(LLVMValueRef) infos_known; /* RtKernel made so far, and where they are */
+    LIST(LLVMValueRef) infos;
+    bool profiled;          /* false: the runtime has no clock, so nobody asks for a kernel's name and work */
     bool device; /* kernels run on a device: entry_device.c */
     int kernels; /* kernels called from all entries (not in loops: in the text) */
 } EntryUnit;
@@ -61,15 +65,20 @@ const char *entry_kernel_name(Arena *arena, const char *function, int module);
 
 /* int NAME(RtFrame *), internal. `entry`: what messages begin with. */
 LLVMValueRef entry_code(EntryUnit *u, const char *name, const char *entry, const Plan *plan);
-/* int64_t NAME(const int64_t *sizes): bytes of the plan's arena; INT64_MAX when they do not fit 64 bits. */
-LLVMValueRef entry_arena(EntryUnit *u, const char *name, const Plan *plan);
 /* The bytes of the plan's arena where they do not depend on run-time sizes. */
 bool entry_arena_static(const Plan *plan, int64_t *bytes);
 /* The bytes where every run-time size that decides is as large as it may be; false: one of them has no upper limit. */
 bool entry_arena_most(const Plan *plan, int64_t *bytes);
 
-LLVMValueRef bytes_function(EntryUnit *u, Size bytes);       /* int64_t (const int64_t *sizes) */
-LLVMValueRef shape_function(EntryUnit *u, const Type *type); /* void (const int64_t *sizes, int64_t *dims) */
+/* Numbers of measures. The axes that are MDL_COMPUTED of all values come before anything else, in the order of the tables. */
+void measure_axes(EntryUnit *u, const Type *type);
+int measure_size(EntryUnit *u, Size size);
+int measure_arena(EntryUnit *u, const Plan *plan); /* bytes */
+LLVMValueRef measure_function(EntryUnit *u);       /* RtMeasure, when all are known */
+int64_t size_axis_code(Size s);                    /* mdl_value.dims of one axis */
+
+/* The constant RtKernel of k, whose function does not matter. flops, bytes: of a call, NULL for none; floats: n_floats RtFloats. */
+LLVMValueRef entry_kernel_info(EntryUnit *u, const EntryKernel *k, Size flops, Size bytes, int n_floats, LLVMValueRef *floats);
 
 /* ---- for entry_scan.c: one function under construction */
 

@@ -103,7 +103,7 @@ static void arenas_declare(FILE *f, Arena *arena, const Program *p, Plan *const 
     }
 }
 
-Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries) {
+Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries, bool selftest) {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
@@ -121,6 +121,12 @@ Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries) {
         f,
         "int %s_open(mdl_session **s, const mdl_options *options); /* options NULL: the defaults. The end: mdl_close(s) */\n\n",
         p->name);
+    if (selftest) {
+        fputs("/* Calls entries on recorded samples: MDL_OK, or what went wrong, with the first layer that is wrong and by how much of its\n"
+              " * largest value. For a session as it was opened, with seed 0; its caches are reset. NULL is fine for both. */\n", f);
+        fprintf(f, "static inline int %s_selftest(mdl_session *s, const char **first_wrong_layer, double *error) {\n"
+                   "    return mdl_of(s)->selftest(s, first_wrong_layer, error);\n}\n\n", p->name);
+    }
     fputs("/* Sizes, inputs, results; each returns MDL_OK or a code, and mdl_error(s) says what was wrong. */\n", f);
     for (int i = 0; i < p->entries.n; i++) entry_declare(f, arena, p, p->entries.at[i]);
     fputc('\n', f);

@@ -52,7 +52,7 @@ typedef struct Scheduler Scheduler; /* the functions made so far, by kernel key:
 
 struct LLVMOpaqueModule;
 Scheduler *scheduler_new(Arena *a, struct LLVMOpaqueModule *module, const Target *target);
-/* Makes (or finds) the functions of one kernel. Kinds MAP REDUCE CONTRACT SCATTER UPDATE ROUTINE; the others belong to the entry's code. */
+/* Makes (or finds) the functions of one kernel. Kinds MAP to ROUTINE; the others belong to the entry's code. */
 KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k);
 /* The call that makes a pack: its arguments are the copy (ARG_PACK) and the slot (ARG_VALUE), in this order; no sizes. */
 const KernelCall *scheduler_pack(Scheduler *s, const Pack *pack);

@@ -3,9 +3,11 @@
  * whole. */
 #include "codegen/link.h"
 
+#include "codegen/cpu/blas.h"
 #include "codegen/lld.h"
 #include "ir/diag.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -134,19 +136,26 @@ static const char *const libc_names[] = {
 #undef IMPORT
 };
 
-bool link_imports(const char *name) {
+bool link_hides(const char *name) {
     for (size_t i = 0; i < sizeof libc_names / sizeof *libc_names; i++)
         if (!strcmp(libc_names[i], name)) return true;
-    return false;
+    void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD); /* this one has all the others, too */
+    bool found = libc && dlsym(libc, name);
+    if (libc) dlclose(libc);
+    return found;
 }
+
+/* The same for --blas: it is needed where a product calls it. */
+static const char *const blas_names[] = BLAS_NAMES;
 
 bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes *objects, int n, Bytes *result,
                  const char **error) {
     Command c = {.n = 0};
     Bytes all[OBJECTS];
-    if (n + 1 > OBJECTS) bug("%d objects to link", n);
+    if (n + 2 > OBJECTS) bug("%d objects to link", n);
     memcpy(all, objects, sizeof *objects * (size_t)n);
     all[n] = elf_names(arena, platform, "libc.so.6", libc_names, (int)(sizeof libc_names / sizeof *libc_names));
+    all[n + 1] = elf_names(arena, platform, BLAS_LIBRARY, blas_names, (int)(sizeof blas_names / sizeof *blas_names));
     add(&c, "ld.lld");
     add(&c, "-shared");
     add(&c, "--gc-sections");
@@ -158,7 +167,7 @@ bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes
     add(&c, "--no-undefined");
     add(&c, "--as-needed");
     if (strip) add(&c, "--strip-all");
-    return link_run(arena, &c, all, n + 1, result, error);
+    return link_run(arena, &c, all, n + 2, result, error);
 }
 
 bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error) {

@@ -11,7 +11,7 @@ bool link_shared(Arena *arena, const Platform *platform, bool strip, const Bytes
 /* A module of WebAssembly of the objects, that imports nothing. */
 bool link_module(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);
 
-bool link_imports(const char *name); /* does the runtime call this function of the C library? */
+bool link_hides(const char *name); /* does the C library have a function of this name? */
 
 /* One relocatable object of the objects, hidden symbols made local. */
 bool link_object(Arena *arena, const Bytes *objects, int n, Bytes *result, const char **error);

@@ -160,12 +160,13 @@ static json_t *slot_json(Arena *arena, const Slot *slot) {
 }
 
 Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *unit, const ArtifactHashes *hashes,
-                    const uint8_t content[32]) {
+                    const External *external, const uint8_t content[32]) {
     const Program *p = o->program;
     json_t *root = json_object(), *entries = json_array(), *values = json_array(), *kernels = json_array();
     for (int i = 0; i < p->entries.n; i++) json_array_append_new(entries, entry_json(arena, p->entries.at[i], o->entries[i]));
     for (int i = 0; i < p->slots.n; i++) json_array_append_new(values, slot_json(arena, p->slots.at[i]));
-    for (int i = 0; i < unit->named.n; i++) json_array_append_new(kernels, kernel_json(&unit->named.at[i]));
+    for (int i = 0; i < unit->named.n && !o->strip; i++) /* stripped: nobody could tell which function is which */
+        json_array_append_new(kernels, kernel_json(&unit->named.at[i]));
     json_error_t error;
     json_t *run = p->run_json ? json_loads(p->run_json, 0, &error) : json_null();
     if (!run) bug("run { } is no JSON: %s", error.text);
@@ -179,6 +180,7 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *o, const EntryUnit *uni
     set(root, "source_hash", hex(hashes->source));
     set(root, "interface_hash", hex(hashes->interface));
     set(root, "weights_hash", hex(hashes->weights));
+    if (external) set(root, "weights_file", json_pack("{s:s, s:I, s:o}", "name", o->weights, "bytes", (json_int_t)external->bytes, "hash", hex(external->hash)));
     set(root, "sizes", sizes_json(p));
     set(root, "entries", entries);
     set(root, "values", values);

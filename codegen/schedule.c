@@ -2,6 +2,7 @@
  * and its way through parser, verifier and lowering. Equal texts give one function, so kernels that differ only in the memory
  * they work on, or in a random site, share code. */
 #include "codegen/schedule.h"
+#include "codegen/cpu/blas.h"
 #include "codegen/cpu/lower.h"
 #include "codegen/cuda/lower.h"
 
@@ -87,6 +88,10 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
     case KERNEL_MAP: schedule_map(work_new(s, plan, k, "map"), code); break;
     case KERNEL_REDUCE: schedule_map(work_new(s, plan, k, "reduce"), code); break;
     case KERNEL_CONTRACT: schedule_contract(work_new(s, plan, k, "contract"), code); break;
+    case KERNEL_ATTENTION: schedule_attention(work_new(s, plan, k, "attention"), code); break;
+    case KERNEL_ATTENTION_GRADIENT:
+        schedule_attention_gradient(work_new(s, plan, k, "attention_gradient"), code);
+        break;
     case KERNEL_SCATTER: schedule_scatter(work_new(s, plan, k, "scatter"), code); break;
     case KERNEL_UPDATE: schedule_update(work_new(s, plan, k, "update"), code); break;
     case KERNEL_ROUTINE: schedule_routine(work_new(s, plan, k, "routine"), code); break;
@@ -102,7 +107,7 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
 /* "contract [batch, 256] + add tanh mul": the anchor or kind, over what, then the ops, at most eight. */
 static const char *kernel_label(Arena *a, const Kernel *k, const char *kind) {
     Text t = {.arena = a};
-    text_add(&t, "%s [", k->anchor ? op_row(k->anchor->op)->name : kind);
+    text_add(&t, "%s [", k->anchor && !k->attention && !k->gradient ? op_row(k->anchor->op)->name : kind);
     for (int i = 0; i < k->space.rank; i++) text_add(&t, "%s%s", i ? ", " : "", size_text(a, k->space.dim[i]));
     text_add(&t, "]");
     int shown = 0;
@@ -125,6 +130,8 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->optimize = s->target.optimize > 0;
     w->device = s->device;
     w->by_tiles = s->target.optimize > 1 && !s->device;
+    w->blas = s->target.blas && !s->device;
+    w->tuning = s->device ? NULL : s->target.tuning;
     w->kind = kind;
     w->text = kernel_label(w->arena, k, kind);
     w->body.arena = w->arena;
@@ -308,9 +315,22 @@ static const char *make_function(Work *w) {
     return m.thunk;
 }
 
-void work_finish(Work *w, KernelCode *code) {
+/* The function of a product by a library; products of one form share it. */
+static const char *make_blas(Work *w, const BlasForm *form) {
+    Scheduler *s = w->s;
+    const char *key = arena_printf(w->arena, "blas %d %d %d %d", form->rows, form->turned[0], form->turned[1], form->batches);
+    for (int i = 0; i < s->made.n; i++)
+        if (strcmp(s->made.at[i].text, key) == 0) return s->made.at[i].thunk;
+    const char *name = arena_printf(s->arena, "k%d_blas.thunk", s->made.n);
+    if (s->module) blas_lower(form, s->module, name);
+    Made m = {key, name, arena_printf(s->arena, "// k%d_blas: cblas_sgemm of " BLAS_LIBRARY "\n", s->made.n), NULL};
+    PUSH(s->arena, s->made, m);
+    return m.thunk;
+}
+
+static void call_add(Work *w, const char *function, KernelCode *code) {
     KernelCall call = {
-        .function = make_function(w),
+        .function = function,
         .n_args = w->args.n,
         .n_sizes = w->sizes.n,
         .args = w->args.at,
@@ -325,6 +345,14 @@ void work_finish(Work *w, KernelCode *code) {
     if (code->n) memcpy(calls, code->calls, sizeof *calls * (size_t)code->n);
     calls[code->n++] = call;
     code->calls = calls;
+}
+
+void work_finish(Work *w, KernelCode *code) {
+    call_add(w, make_function(w), code);
+}
+
+void work_finish_blas(Work *w, const BlasForm *form, KernelCode *code) {
+    call_add(w, make_blas(w, form), code);
 }
 
 /* ---- packs */

@@ -1,6 +1,6 @@
 /* schedule.h -- what the files schedule*.c share. The way of a kernel:
  *
- *   scheduler_kernel (schedule.c) → schedule_map, _reduce, _contract, _scatter, _update, _routine
+ *   scheduler_kernel (schedule.c) → schedule_map, _contract, _attention, _attention_gradient, _scatter, _update, _routine
  *     → items: the nodes with their operands as accesses of a Space (access.h), refined and merged
  *     → Work: text of one tile kernel, arguments, sizes; loops from templates (*.tile, template.h), values in their holes
  *       written by schedule_value.c
@@ -26,6 +26,8 @@ typedef struct Work {
     const TileTarget *machine;
     bool optimize;
     bool device;      /* for a device */
+    struct Tuning *tuning; /* tiles by timing; NULL */
+    bool blas;        /* products by a library, where they are such as it computes (schedule_blas.c) */
     bool by_tiles;    /* convolutions may be computed in another way, which rounds otherwise (schedule_winograd.c) */
     const char *kind; /* second part of the function's name: "map" */
     const char *text; /* for people */
@@ -49,6 +51,10 @@ const char *work_arg(Work *w, KernelArg arg, const char *type);
 const char *work_shared(Work *w, int64_t bytes, const char *type);
 /* Lowers the kernel, or finds the function of an equal text, and appends the call. */
 void work_finish(Work *w, KernelCode *code);
+/* The same for a product by a library: arguments and sizes are those of codegen/cpu/blas.h. */
+struct BlasForm;
+void work_finish_blas(Work *w, const struct BlasForm *form, KernelCode *code);
+bool schedule_blas(Work *w, KernelCode *code); /* false: that product is none for it; the work is as it was */
 /* The pack that the kernel w makes of a slot: w is kept, and lowered when scheduler_pack asks for it. */
 Pack *work_pack(Work *w, int slot, int64_t bytes);
 bool work_aliased(const Work *w, const Node *n); /* does n share its memory with another argument of the kernel? */
@@ -142,6 +148,8 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
 
 void schedule_map(Work *w, KernelCode *code); /* KERNEL_MAP and KERNEL_REDUCE */
 void schedule_contract(Work *w, KernelCode *code);
+void schedule_attention(Work *w, KernelCode *code);
+void schedule_attention_gradient(Work *w, KernelCode *code);
 void schedule_scatter(Work *w, KernelCode *code);
 void schedule_update(Work *w, KernelCode *code);
 void schedule_routine(Work *w, KernelCode *code);

@@ -29,6 +29,13 @@ static int64_t outer_k(const Contract *c) {
 /* Rows of a panel. */
 static int64_t steps_of(const Contract *c) { return outer_k(c) * tiles(size_value(c->size_k), c->group); }
 
+/* Codes of A that are widened or summed at once: a vector, or as many as its last symbol has. */
+static int64_t codes_at_once(const Contract *c) {
+    int64_t most = (int64_t)c->group * c->lanes, k = size_value(c->size_k), n = 4 * c->group; /* the shortest vector there is */
+    while (n < most && n < k) n *= 2;
+    return n;
+}
+
 static bool is_pairs(const Contract *c) {
     return c->type == DT_F32 && c->at_a->base->type.dtype == DT_BF16 && c->b->type.dtype == DT_BF16;
 }
@@ -39,6 +46,7 @@ static bool is_code(const Access *x) { return x->base->type.dtype == DT_I8; }
 
 /* A prologue of bf16 is the rounding of a weight. */
 static bool is_codes(const Contract *c) {
+    if (c->w->device) return false; /* no instruction of it, and no packs */
     if (is_pairs(c)) return c->prologue || c->at_b->base->type.dtype == DT_BF16;
     return group_of(c) >= 2 && !c->prologue && c->type == DT_I32 && is_code(c->at_a) && is_code(c->at_b);
 }
@@ -100,7 +108,7 @@ const char *codes_fill_loops(void *context, const char *const *args) {
     c->k_text = c->p.text[c->sk] = arena_printf(a, "%lld*k", (long long)n);
     const char *row = *outer ? arena_printf(a, "%lld*(%s) + ", (long long)tiles(size_value(c->size_k), c->group), outer) : "";
     template_set(c->t, "step", arena_printf(a, "%sk", row));
-    int64_t whole = 2 * c->lanes; /* as fill of A's widened rows goes */
+    int64_t whole = codes_at_once(c); /* A's widened rows go by these */
     row = *outer ? arena_printf(a, "%lld*(%s) + ", (long long)(tiles(size_value(c->size_k), whole) * whole), outer) : "";
     template_set(c->t, "place", arena_printf(a, "%s%s", row, c->k_text));
     return "";
@@ -141,10 +149,11 @@ const char *codes_fill_b(void *context, const char *const *args) {
 static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : c->group == 4 ? "u8" : "i8"; }
 
 static void set_parameters(Contract *c) {
-    int64_t whole = 2 * c->lanes, k = size_value(c->size_k);
+    int64_t whole = codes_at_once(c), k = size_value(c->size_k);
     template_number(c->t, "G", c->group);
     template_number(c->t, "GL", (int64_t)c->group * c->lanes);
-    template_number(c->t, "AL", (int64_t)c->group * c->lanes);
+    template_number(c->t, "AL", whole);
+    template_number(c->t, "SL", whole / c->group);
     template_number(c->t, "AP", outer_k(c) * tiles(k, whole) * whole);
     template_number(c->t, "PANEL", steps_of(c) * c->width * c->group);
     template_set(c->t, "PT", panel_type(c));

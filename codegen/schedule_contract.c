@@ -10,16 +10,24 @@
  * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed. Here are the
  * choice between them and their parameters; contract_fill.c fills their holes. */
 #include "codegen/contract.h"
+#include "codegen/tuning.h"
 
-#define DOTS       4          /* columns of one round of dot products */
+#define DOTS       4          /* columns of one round of dot products, at least */
+#define RUNS       8          /* rows of B that are read at once where it comes from memory */
+#define RUN_COLUMNS 512       /* most elements of each */
 #define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
 #define KC         512        /* longest packed block of k */
 #define LONG_BLOCK 192        /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
+#define FEW_TILES  2          /* of rows, that read B where it lies */
+#define FEW_TERMS  64
+#define PAGE       1024       /* bytes */
 #define SQUARE     8          /* most lanes of a transposed square */
 #define WARPS_WISHED 1024     /* of a device: some for each of its processors */
 #define ROWS_MOST  8          /* of a register tile */
+#define ROWS_TUNED 14         /* .. that is tried by timing */
+#define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
 
@@ -29,10 +37,29 @@ static int64_t tiles(int64_t n, int64_t of) {
     return (n + of - 1) / of;
 }
 
+/* Does B come from memory at each call, in numbers that need no unpacking? */
+static bool is_far(const Contract *c) {
+    int64_t n = contract_estimate(c->size_n, 64), k = contract_estimate(c->size_k, 64);
+    return n * k * dtype_bytes(c->type) > c->w->machine->l2 && c->at_b->base->type.dtype == c->type && !c->prologue;
+}
+
+/* Columns of one round of dot products. Memory is read faster as more streams at a time, as far as there are registers. */
+static int dots_of(const Contract *c) {
+    int most = c->w->machine->registers / 2;
+    return c->dot_lanes == 1 || !is_far(c) || most < DOTS ? DOTS : most;
+}
+
+/* Columns of a panel of which whole runs are read: of some pages' part, and enough panels for threads. */
+static int64_t run_width(const Contract *c) {
+    int64_t part = tiles(contract_estimate(c->size_n, 64), ENOUGH), width = RUN_COLUMNS;
+    while (width > 4 * c->lanes && width > part) width /= 2;
+    return width;
+}
+
 /* Few rows, each by itself. Columns go first: a part of B serves all rows while it is in a cache. */
 static void emit_rows(Contract *c) {
     Work *w = c->w;
-    int64_t low, high, k = 0;
+    int64_t low, high, k = 0, terms = 0;
     w->kind = "rows";
     c->mb = 1;
     c->width = c->sn < 0 ? 1 : w->device ? c->lanes : 4 * w->machine->lanes;
@@ -41,6 +68,8 @@ static void emit_rows(Contract *c) {
     c->kq = c->n[GROUP_K] - 1;
     size_range(c->size_n, &low, &high);
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
+    bool runs = is_far(c) && c->lanes > 1 && contract_contiguous(c->at_b, c->sn) && c->n[GROUP_K] == 1 && size_is_const(c->size_k, &terms);
+    if (runs) c->width = run_width(c);
     c->nv = (int)(c->width / c->lanes);
     bool dots = c->lanes > 1 && c->sn >= 0 && contract_contiguous(c->at_b, c->sk);
     c->copied = dots && !contract_contiguous(c->at_a, c->sk) && size_is_const(c->size_k, &k);
@@ -59,8 +88,14 @@ static void emit_rows(Contract *c) {
     template_number(c->t, "KR", copied);
     template_number(c->t, "copy_divides", c->copied && c->copied_row == last);
     template_number(c->t, "KR_LAST", c->copied_row - c->lanes);
-    template_number(c->t, "stream", c->lanes > 1 && contract_contiguous(c->at_b, c->sn));
-    template_number(c->t, "DOTS", c->sn < 0 ? 1 : DOTS);
+    bool stream = c->lanes > 1 && contract_contiguous(c->at_b, c->sn);
+    template_number(c->t, "runs", runs);
+    template_number(c->t, "RUNS", RUNS);
+    template_number(c->t, "K_RUNS", terms / RUNS * RUNS);
+    template_number(c->t, "k_rest", terms % RUNS);
+    template_number(c->t, "stream", stream && !runs);
+    template_number(c->t, "by_dots", !stream);
+    template_number(c->t, "DOTS", c->sn < 0 ? 1 : dots_of(c));
     template_set(c->t, "TV", along_k ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name);
     template_run(c->t, "rows");
 }
@@ -74,8 +109,7 @@ int64_t contract_estimate(Size n, int64_t usual) {
     return high < usual ? high : low > usual ? low : usual;
 }
 
-/* Vector instructions of one step of k for one tile: multiplications, at least as many as hide their latency, against loads. */
-static double step_cost(const TileTarget *t, int rows, int vectors) {
+double contract_step_cost(const TileTarget *t, int rows, int vectors) {
     double work = rows * vectors, loads = vectors + 0.5 * rows;
     if (work < t->in_flight) work = t->in_flight;
     return (work > loads ? work : loads) + 0.05 * loads + 0.5;
@@ -97,6 +131,7 @@ void contract_pick_block(Contract *c, int64_t m, int64_t n) {
     int64_t panels = tiles(n, c->width), rows = 1, whole;
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    if (c->rows) wish = c->rows;
     c->mb = tiles(m, c->mr) * c->mr;
     c->mq = c->n[GROUP_M] - 1;
     if (c->mb > wish + wish / 2) {
@@ -180,7 +215,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
             if (mr * nv + nv + 1 > registers) continue;
-            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * step_cost(t, mr, nv);
+            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * contract_step_cost(t, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
             c->mr = mr;
@@ -189,11 +224,41 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     }
 }
 
+/* Candidates for timing, beside the tile that was picked: tiles that the model finds little worse, then other blocks. */
+static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
+    const TileTarget *t = c->w->machine;
+    int registers = t->registers - (t->registers > 16), picked = c->mr * 100 + c->nv;
+    double best = (double)(tiles(m, c->mr) * tiles(n, c->nv * c->lanes)) * contract_step_cost(t, c->mr, c->nv);
+    tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv});
+    tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = LONG_BLOCK / 2});
+    tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = 2 * LONG_BLOCK});
+    for (int nv = any_width ? 1 : c->nv; nv <= (any_width ? 5 : c->nv); nv++)
+        for (int mr = ROWS_TUNED; mr >= 1; mr--) {
+            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * contract_step_cost(t, mr, nv);
+            if (mr * nv + nv + 1 > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
+            tuning_offer(c->w->tuning, (TileChoice){.mr = mr, .nv = nv});
+        }
+}
+
+/* The tile by timing, where there is one. The panels of a weight stay as wide as they are: products share them. */
+static void tune_tile(Contract *c, int64_t m, int64_t n) {
+    Work *w = c->w;
+    TileChoice choice;
+    if (!w->tuning || c->k->limit.seen) return;
+    if (tuning_lists(w->tuning)) offer_tiles(c, m, n, !contract_can_pack(c));
+    else if (tuning_find(w->tuning, w->machine->name, c->k, w->text, &choice) && choice.mr) {
+        c->mr = choice.mr;
+        if (!contract_can_pack(c)) c->nv = choice.nv;
+        c->rows = choice.rows;
+    }
+}
+
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, 4, ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
+    tune_tile(c, m, n);
     c->width = (int64_t)c->nv * c->lanes;
     choose_k(c);
     contract_pick_block(c, m, n);
@@ -216,13 +281,25 @@ static int64_t choose_columns(Contract *c, int64_t rows) {
     return rows;
 }
 
-/* May B be read where it lies? Its rows must be contiguous and close to each other. */
+/* Do so few rows use a panel that packing it does not pay? If more than one tile reads it, it must stay in the nearest cache: rows of B that
+ * are a large power of two apart would push each other out. */
+static bool is_used_once(const Contract *c, int64_t step) {
+    int64_t rows = 1, n;
+    for (int i = 0; i < c->n[GROUP_M]; i++) {
+        if (!size_is_const(c->sp->symbol[c->symbol[GROUP_M][i]].n, &n)) return false;
+        rows *= n;
+    }
+    int64_t tile = c->mr ? c->mr : SMALL; /* not chosen yet */
+    return rows <= tile || (rows <= FEW_TILES * tile && step % (PAGE / 4) && c->k_whole && c->kq == 0);
+}
+
+/* May B be read where it lies? Its rows must be contiguous and close to each other, or nobody reads them twice. */
 static bool is_direct(const Contract *c) {
     int64_t n, step;
     Size k = contract_stride(c->at_b, c->sk);
     if (c->prologue) return false;
     bool full = c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
-    return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && step <= c->width;
+    return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && (step <= c->width || is_used_once(c, step));
 }
 
 /* Is packing B a matter of transposing? */
@@ -301,6 +378,14 @@ static bool wants_packing(const Contract *c) {
            c->mq == c->n[GROUP_M] - 1 && c->w->machine->avx512;
 }
 
+/* Few terms and no maps: then the way of the sums through a buffer is what takes the time. Their code exists once for each vector. */
+static bool stores_at_once(const Contract *c) {
+    int64_t k = 1;
+    for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
+    return k <= FEW_TERMS && c->kq == 0 && c->k_whole && c->k->nodes.n == 1 && c->stores.n == 1 && c->w->machine->avx512 &&
+           c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+}
+
 static void emit_panels(Contract *c) {
     int64_t whole, rows;
     bool inside;
@@ -332,6 +417,7 @@ static void emit_panels(Contract *c) {
     template_set(c->t, "masked", whole_squares ? "" : "masked");
     template_number(c->t, "one_block", c->kq == 0 && c->k_whole);
     template_number(c->t, "k_whole", c->k_whole);
+    template_number(c->t, "at_once", stores_at_once(c));
     template_number(c->t, "packed", c->pack != NULL || c->direct);
     template_number(c->t, "squares", is_transposed(c));
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
@@ -392,11 +478,31 @@ bool contract_may_be_few(const Contract *c) {
     return low <= SMALL && high > SMALL && !has_many_rows(c);
 }
 
-/* Few rows whatever happens, or nothing that makes a panel. */
+/* Few rows whatever happens, or nothing that makes a panel. A few known ones are a tile that reads B once, if its columns lie side by side. */
 static bool is_rows(const Contract *c) {
     int64_t low, high;
     size_range(c->size_m, &low, &high);
+    if (low == high && low > 1 && c->n[GROUP_M] == 1 && c->sn >= 0 && c->sk >= 0 && c->lanes > 1 && !contract_can_pack(c) && is_direct(c)) return false;
     return c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
+}
+
+/* Does timing say that a convolution is not to go by Winograd's tiles? */
+static bool tuned_as_written(Work *w) {
+    TileChoice choice;
+    if (!w->by_tiles || !w->tuning || w->k->limit.seen) return false;
+    if (tuning_find(w->tuning, w->machine->name, w->k, NULL, &choice)) w->by_tiles = !choice.written;
+    return !w->by_tiles;
+}
+
+/* A convolution goes by Winograd's tiles: the other way is a candidate for timing, or was one. */
+static void by_winograd(Work *w) {
+    TileChoice choice;
+    if (!tuning_lists(w->tuning)) {
+        tuning_find(w->tuning, w->machine->name, w->k, w->text, &choice);
+        return;
+    }
+    tuning_offer(w->tuning, (TileChoice){.mr = 0});
+    tuning_offer(w->tuning, (TileChoice){.written = true});
 }
 
 /* Of the two variants, the one for few rows may have its operands in the other places: [batch, 10] has the batch along the
@@ -404,8 +510,12 @@ static bool is_rows(const Contract *c) {
 void schedule_contract(Work *w, KernelCode *code) {
     Contract c, few;
     Size columns;
-    int64_t from = schedule_winograd(w, code, &columns);
-    if (from == INT64_MIN || schedule_winograd_gradient(w, code)) return;
+    if (w->blas && schedule_blas(w, code)) return;
+    int64_t from = tuned_as_written(w) ? INT64_MAX : schedule_winograd(w, code, &columns);
+    if (from == INT64_MIN || schedule_winograd_gradient(w, code)) {
+        by_winograd(w);
+        return;
+    }
     contract_start(&c, w, w->k);
     if (from < INT64_MAX) { /* for pictures that are narrower */
         w->when = columns;

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MODEL_NAME "mdl.model" /* of the public table, where several variants share it */
+
 /* What is being written. */
 typedef struct Tables {
     EntryUnit *unit;
@@ -22,9 +24,10 @@ typedef struct Tables {
     const ArtifactOptions *options;
     const Program *program;
     const ArtifactHashes *hashes;
+    const External *external;          /* NULL: none */
     int variant, level;                /* of the target's; the level of its machine */
-    LLVMValueRef model, values, names; /* the public table, its rows of slots and of sizes: those of variant 0 */
-    LLVMTypeRef value_type, size_type;
+    LLVMValueRef model;                /* the public table: that of variant 0 */
+    LLVMTypeRef value_type;
 } Tables;
 
 /* ---- shared by tables, header and description ---------------------------------------------------------------------------- */
@@ -81,20 +84,11 @@ static LLVMValueRef int_array(Module *m, int n, const int *values) {
 
 /* ---- values, sizes, entries ---------------------------------------------------------------------------------------------- */
 
-/* mdl_value.dims of one axis. */
-static int64_t axis_code(Size s) {
-    int64_t fixed;
-    if (size_is_const(s, &fixed)) return fixed;
-    bool bare = s->n == 1 && s->constant == 0 && s->term[0].coefficient == 1 && s->term[0].n == 1 &&
-                s->term[0].factor[0]->kind == ATOM_NAME;
-    return bare ? MDL_NAMED - s->term[0].factor[0]->name->index : MDL_COMPUTED;
-}
-
 /* An mdl_value. */
 static LLVMValueRef value_row(Tables *t, const char *name, int kind, const Type *type) {
     Module *m = t->m;
     LLVMValueRef dims[MAX_RANK];
-    for (int i = 0; i < type->rank; i++) dims[i] = module_i64(m, axis_code(type->dim[i]));
+    for (int i = 0; i < type->rank; i++) dims[i] = module_i64(m, size_axis_code(type->dim[i]));
     LLVMValueRef dtype[] = {LLVMConstInt(m->i8, (unsigned)dtype_code(type->dtype), false),
                             LLVMConstInt(m->i8, (unsigned)dtype_bits(type->dtype), false), LLVMConstInt(m->i16, 1, false)};
     LLVMValueRef fields[] = {module_text(m, name),
@@ -285,28 +279,11 @@ static LLVMValueRef table_named(LLVMValueRef table, const char *name) {
     return table;
 }
 
-/* A table of variant 0 that the others refer to, by a name of its own; in the others, the reference. */
-static LLVMValueRef table_shared(Tables *t, const char *name, LLVMValueRef table) {
-    if (t->variant) return module_external(t->m, name);
-    if (t->options->target->variants == 1 || LLVMIsNull(table)) return table;
-    return table_named(table, name);
-}
-
-/* What model_table leaves behind, where another variant has made it. */
-static void model_refer(Tables *t) {
-    const Program *p = t->program;
-    t->model = table_shared(t, "mdl.model", NULL);
-    t->values = p->slots.n ? table_shared(t, "mdl.values", NULL) : module_null(t->m);
-    t->names = size_names(p->sizes) ? table_shared(t, "mdl.names", NULL) : module_null(t->m);
-    if (p->slots.n) value_row(t, "", 0, &p->slots.at[0]->type); /* for the type of a row */
-}
-
 static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMValueRef bytes, LLVMValueRef flops) {
     Module *m = t->m;
     const Program *p = t->program;
     LLVMTypeRef P = m->ptr, I = m->i32, L = m->i64;
-    t->names = table_shared(t, "mdl.names", sizes_table(t));
-    t->values = table_shared(t, "mdl.values", slot_values(t));
+    LLVMValueRef sizes = sizes_table(t), values = slot_values(t);
     char *version = arena_alloc(m->arena, 13);
     for (int i = 0; i < 6; i++) sprintf(version + 2 * i, "%02x", t->hashes->source[i]);
     LLVMValueRef fields[] = {
@@ -323,8 +300,8 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         module_i32(m, p->slots.n),
         module_i32(m, size_inputs(p->sizes)),
         entries_table(t),
-        t->values,
-        t->names,
+        values,
+        sizes,
         module_text(m, p->run_json),
         open,
         runtime_row(t, "rt_close", m->nothing, 1, (LLVMTypeRef[]){P}),
@@ -339,7 +316,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         runtime_row(t, "rt_seed", I, 2, (LLVMTypeRef[]){P, L}),
         runtime_row(t, "rt_error", P, 1, (LLVMTypeRef[]){P}),
         runtime_row(t, "rt_stats", I, 6, (LLVMTypeRef[]){P, I, P, P, P, P}),
-        runtime_row(t, "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
+        runtime_row(t, t->options->tests ? "rt_selftest_recorded" : "rt_selftest", I, 3, (LLVMTypeRef[]){P, P, P}),
         runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, m->word}),
         flops,
         runtime_row(t, "rt_work", I, 5, (LLVMTypeRef[]){P, I, P, P, P}),
@@ -349,7 +326,8 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
     fields[1] = module_i32(m, (int64_t)LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), type));
     LLVMValueRef value = module_struct(m, n, fields);
     struct_check(m, value, sizeof(mdl_model), "mdl_model");
-    t->model = table_shared(t, "mdl.model", table_add(t, "model", value));
+    t->model = table_add(t, "model", value);
+    if (t->options->target->variants > 1) table_named(t->model, MODEL_NAME);
 }
 
 /* ---- the runtime's tables ------------------------------------------------------------------------------------------------ */
@@ -379,7 +357,7 @@ static LLVMValueRef pack_uses(Tables *t) {
     LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
     for (int i = 0; i < n; i++) {
         const EntryPackUse *use = &t->unit->uses.at[i];
-        LLVMValueRef fields[] = {module_i32(m, use->pack), use->when ? bytes_function(t->unit, use->when) : module_null(m),
+        LLVMValueRef fields[] = {module_i32(m, use->pack), module_i32(m, use->when ? measure_size(t->unit, use->when) : RT_UNMEASURED),
                                  module_i64(m, use->low), module_i64(m, use->high)};
         rows[i] = module_struct(m, 4, fields);
         struct_check(m, rows[i], sizeof(RtPackUse), "RtPackUse");
@@ -395,12 +373,11 @@ static LLVMValueRef packs_table(Tables *t) {
     LLVMValueRef *rows = NEW_ARRAY(m->arena, LLVMValueRef, n + 1);
     for (int i = 0; i < n; i++) {
         const EntryPack *pack = &t->unit->packs.at[i];
-        LLVMValueRef info[] = {module_text(m, pack->said), module_text(m, t->program->slots.at[pack->slot]->path),
-                               module_text(m, ""), module_i64(m, 0), module_null(m), module_null(m),
-                               bytes_function(t->unit, size_const(t->program->sizes, 2 * pack->bytes))};
-        LLVMValueRef fields[] = {module_i32(m, pack->slot), module_i64(m, pack->bytes), module_i64(m, pack->count),
-                                 module_function(m, pack->thunk, module_type(m, m->nothing, 5, thunk_types)),
-                                 module_constant(m, module_struct(m, 7, info))};
+        EntryKernel said = {pack->thunk, pack->said, t->program->slots.at[pack->slot]->path, ""};
+        Size moved = size_const(t->program->sizes, 2 * pack->bytes);
+        LLVMValueRef fields[] = {module_function(m, pack->thunk, module_type(m, m->nothing, 5, thunk_types)),
+                                 entry_kernel_info(t->unit, &said, NULL, moved, 0, NULL), module_i64(m, pack->bytes),
+                                 module_i64(m, pack->count), module_i32(m, pack->slot)};
         rows[i] = module_struct(m, 5, fields);
         struct_check(m, rows[i], sizeof(RtPack), "RtPack");
     }
@@ -412,30 +389,22 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
     const Program *p = t->program;
     const Entry *e = p->entries.at[index];
     const Plan *plan = t->options->entries[index];
-    int n_out = e->graph->results.n;
-    int *touched = NEW_ARRAY(m->arena, int, p->slots.n + 1), *stored = NEW_ARRAY(m->arena, int, p->slots.n + 1);
-    int *reset = NEW_ARRAY(m->arena, int, p->slots.n + 1), n_reset = entry_slots(p, e, SLOTS_RESET, reset);
-    int n_touched = entry_slots(p, e, SLOTS_TOUCHED, touched), n_stored = entry_slots(p, e, SLOTS_STORED, stored);
-    LLVMValueRef *in = NEW_ARRAY(m->arena, LLVMValueRef, e->n_inputs + 1), *out = NEW_ARRAY(m->arena, LLVMValueRef, n_out + 1);
-    for (int i = 0; i < e->n_inputs; i++) in[i] = shape_function(t->unit, &e->inputs[i].type);
-    for (int i = 0; i < n_out; i++) out[i] = shape_function(t->unit, &e->graph->results.at[i].value->type);
-    LLVMValueRef fields[] = {entry_code(t->unit, arena_printf(m->arena, "run.%s", e->name), e->name, plan),
-                             entry_arena(t->unit, arena_printf(m->arena, "arena.%s", e->name), plan),
+    int *slots = NEW_ARRAY(m->arena, int, 3 * p->slots.n + 1);
+    int n_touched = entry_slots(p, e, SLOTS_TOUCHED, slots);
+    int n_stored = entry_slots(p, e, SLOTS_STORED, slots + n_touched);
+    int n_reset = entry_slots(p, e, SLOTS_RESET, slots + n_touched + n_stored);
+    LLVMValueRef code = entry_code(t->unit, arena_printf(m->arena, "run.%s", e->name), e->name, plan);
+    LLVMValueRef fields[] = {code,
+                             pack_uses(t), /* known now that the code is made */
+                             int_array(m, n_touched + n_stored + n_reset, slots),
+                             module_i32(m, t->unit->uses.n),
                              module_i32(m, n_touched),
-                             int_array(m, n_touched, touched),
                              module_i32(m, n_stored),
-                             int_array(m, n_stored, stored),
-                             module_i32(m, e->draws != 0),
-                             module_array(m, m->ptr, e->n_inputs, in),
-                             module_array(m, m->ptr, n_out, out),
-                             module_i32(m, 0),
-                             module_null(m),
-                             bytes_function(t->unit, plan_flops(plan)),
                              module_i32(m, n_reset),
-                             int_array(m, n_reset, reset)};
-    fields[9] = module_i32(m, t->unit->uses.n); /* known now that the code is made */
-    fields[10] = pack_uses(t);
-    LLVMValueRef row = module_struct(m, 14, fields);
+                             module_i32(m, measure_arena(t->unit, plan)),
+                             module_i32(m, measure_size(t->unit, plan_flops(plan))),
+                             module_i32(m, e->draws != 0)};
+    LLVMValueRef row = module_struct(m, 10, fields);
     struct_check(m, row, sizeof(RtEntry), "RtEntry");
     return row;
 }
@@ -451,28 +420,30 @@ static bool slot_changes(const Program *p, int slot) {
     return false;
 }
 
-static Size slot_bytes(const Program *p, const Slot *slot) {
-    Size bytes = size_const(p->sizes, dtype_bytes(slot->type.dtype));
-    for (int i = 0; i < slot->type.rank; i++) bytes = size_mul(bytes, slot->type.dim[i]);
-    return bytes;
-}
-
 static LLVMValueRef slot_runtime_row(Tables *t, int i, const char *data) {
     Module *m = t->m;
     const Slot *slot = t->program->slots.at[i];
     const Plan *plan = t->options->inits[i];
-    LLVMValueRef row_index = module_i64(m, i);
     LLVMValueRef fields[] = {
-        LLVMConstInBoundsGEP2(t->value_type, t->values, &row_index, 1),
-        module_i32(m, slot->optimizer),
-        module_i32(m, slot_changes(t->program, i)),
         data ? module_external(m, data) : module_null(m),
-        bytes_function(t->unit, slot_bytes(t->program, slot)),
         plan ? entry_code(t->unit, arena_printf(m->arena, "init.%s", slot->path), "open", plan) : module_null(m),
-        plan ? entry_arena(t->unit, arena_printf(m->arena, "arena.%s", slot->path), plan) : module_null(m)};
-    LLVMValueRef row = module_struct(m, 7, fields);
+        module_i32(m, plan ? measure_arena(t->unit, plan) : RT_UNMEASURED),
+        LLVMConstInt(m->i16, slot->optimizer, false),
+        LLVMConstInt(m->i16, slot_changes(t->program, i), false)};
+    LLVMValueRef row = module_struct(m, 5, fields);
     struct_check(m, row, sizeof(RtSlot), "RtSlot");
     return row;
+}
+
+/* The measures that rt_dims asks for: before all others. */
+static void values_measure(Tables *t) {
+    const Program *p = t->program;
+    for (int i = 0; i < p->slots.n; i++) measure_axes(t->unit, &p->slots.at[i]->type);
+    for (int i = 0; i < p->entries.n; i++) {
+        const Entry *e = p->entries.at[i];
+        for (int k = 0; k < e->n_inputs; k++) measure_axes(t->unit, &e->inputs[k].type);
+        for (int k = 0; k < e->graph->results.n; k++) measure_axes(t->unit, &e->graph->results.at[k].value->type);
+    }
 }
 
 static const char *program_name(const Tables *t, int variant) {
@@ -505,14 +476,20 @@ static LLVMValueRef device_table(Tables *t) {
     return module_constant(m, value);
 }
 
+static LLVMValueRef tests_table(Tables *t) {
+    if (!t->options->tests) return module_null(t->m);
+    if (t->variant) return module_external(t->m, "mdl.tests");
+    LLVMValueRef tests = selftest_table(t->m, t->program, t->options->tests);
+    return t->options->target->variants > 1 && !LLVMIsNull(tests) ? table_named(tests, "mdl.tests") : tests;
+}
+
 static LLVMValueRef program_table(Tables *t, const char *const *data) {
     Module *m = t->m;
     const Program *p = t->program;
     LLVMValueRef *slots = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1),
                  *entries = NEW_ARRAY(m->arena, LLVMValueRef, p->entries.n + 1);
-    LLVMValueRef *dims = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1);
+    values_measure(t);
     for (int i = 0; i < p->slots.n && !t->unit->device; i++) slots[i] = slot_runtime_row(t, i, data[i]);
-    for (int i = 0; i < p->slots.n; i++) dims[i] = shape_function(t->unit, &p->slots.at[i]->type);
     for (int i = 0; i < p->entries.n; i++) entries[i] = entry_runtime_row(t, i);
     int64_t scratch = 0, shared = 0;
     for (int i = 0; i < t->unit->n_modules; i++) {
@@ -524,22 +501,25 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
     if (p->slots.n && t->unit->device) rows = module_external(m, "mdl.slots");
     else if (p->slots.n) rows = module_array(m, LLVMTypeOf(slots[0]), p->slots.n, slots);
     if (p->slots.n && !t->unit->device && !t->variant && t->options->target->n_archs) rows = table_named(rows, "mdl.slots");
+    LLVMValueRef packs = packs_table(t);
     LLVMValueRef fields[] = {t->model,
+                             measure_function(t->unit),
+                             rows,
+                             p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
+                             packs,
                              module_i32(m, size_inputs(p->sizes)),
                              module_i32(m, p->slots.n),
                              module_i32(m, p->entries.n),
-                             t->names,
-                             rows,
-                             p->entries.n ? module_array(m, LLVMTypeOf(entries[0]), p->entries.n, entries) : module_null(m),
+                             module_i32(m, t->unit->packs.n),
+                             module_i32(m, t->level),
                              module_i64(m, scratch),
                              module_i64(m, shared),
-                             module_i32(m, t->level),
-                             module_array(m, m->ptr, p->slots.n, dims),
-                             module_i32(m, t->unit->packs.n),
-                             packs_table(t),
+                             t->external ? external_table(m, t->external, t->options->weights, p->slots.n) : module_null(m),
+                             tests_table(t),
                              t->unit->device ? device_table(t) : module_null(m)};
-    LLVMValueRef value = module_struct(m, 14, fields);
-    struct_check(m, value, sizeof(RtProgram), "RtProgram");
+    bool devices = t->options->target->n_archs; /* the table ends before that field where nothing reads it */
+    LLVMValueRef value = module_struct(m, devices ? 15 : 14, fields);
+    struct_check(m, value, devices ? sizeof(RtProgram) : offsetof(RtProgram, device), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;
 }
@@ -555,19 +535,20 @@ static LLVMValueRef programs_table(Tables *t, LLVMValueRef program) {
 }
 
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data,
-                     int variant) {
+                     const External *external, int variant) {
     Tables tables = {.unit = u,
                      .m = u->module,
                      .options = options,
                      .program = options->program,
                      .hashes = hashes,
+                     .external = external,
                      .variant = variant,
                      .level = target_variant(options->target, variant).level},
            *t = &tables;
     Module *m = u->module;
     LLVMTypeRef P = m->ptr;
     if (variant) {
-        model_refer(t);
+        t->model = module_external(m, MODEL_NAME);
         program_table(t, data);
         return;
     }

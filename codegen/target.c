@@ -77,7 +77,7 @@ static const struct {
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
-    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 0},
+    {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 1},
     {"thumbv7em-none-eabihf", &thumbv7em, "cortex-m4", 0},
     {"wasm32", &wasm32, "wasm32", 0},
 };
@@ -201,6 +201,8 @@ Target target_variant(const Target *t, int i) {
     Target one = *t;
     bool device = t->n_archs && i == t->variants - 1;
     if (t->variants - (t->n_archs > 0) > 1 && !device && !processor_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
+    one.blas = t->blas && !device;
+    one.tuning = device ? NULL : t->tuning;
     if (!device) return one;
     one.machine = tile_target("cuda");
     if (!one.machine) bug("no machine cuda");

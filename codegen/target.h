@@ -25,13 +25,15 @@ typedef struct Target {
     const char *name; /* "x86-64-v3", "aarch64-linux-gnu"; of several: "x86-64-v2 x86-64-v3 x86-64-v4" */
     const Platform *platform;
     const TileTarget *machine; /* of several: the least */
-    int level;                 /* x86-64-v: 4, 3, 2; 5: 4 with avx512vnni; 6: and avx512bf16; 0 elsewhere */
+    int level;                 /* x86-64-v: 4, 3, 2; 5: 4 with avx512vnni; 6: and avx512bf16; 1 of riscv64 with vectors; 0 elsewhere */
     int variants;              /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
     int n_archs;               /* of NVIDIA's devices: the last variant has kernels for them, and the others are for where there is none */
     const char *archs[TARGET_ARCHS]; /* "80", "90a" */
     bool device;               /* the variant that runs there */
     int optimize;              /* 0: -O0, every op a kernel of its own; 1: convolutions as they are written; 2 */
     bool native;               /* it was not named, but found by looking at this processor */
+    bool blas;                 /* products of f32 matrices by OpenBLAS, which artifacts then need */
+    struct Tuning *tuning;     /* tiles that were chosen by timing (tuning.h); NULL: by the cost model */
 } Target;
 
 /* The target of this name; NULL or "native": the processor we run on; "x86-64": all its levels that have kernels; "cuda:sm_90"

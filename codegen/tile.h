@@ -232,6 +232,7 @@ typedef struct TileTarget {
     int in_flight;                 /* accumulators that hide the latency of fma */
     int64_t l2;                    /* bytes */
     bool fma, round;               /* instructions for a*b + c rounded once; for rounding to whole numbers */
+    bool half;                     /* instructions for f16 to and from f32 */
     bool no_doubles;               /* f64 is computed by functions of the runtime */
     bool avx512;              /* masks cost nothing, and x86-64-v4's instructions */
     bool pairs;               /* an instruction adds up bf16 * bf16 of two neighbours */

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 /* X(kind, name, kids): kids in order, `?` may be AST_NONE, `*` any number. An expression is any of the kinds from NAME to
- * LIST; a statement any of LET to MINIMIZE, IF, ASSERT, FREEZE, EXPRSTMT. */
+ * LIST; a statement any of LET to MINIMIZE, IF, ASSERT, FREEZE, QUANTIZE, EXPRSTMT. */
 #define AST_KINDS(X)                                                                                                           \
     X(NONE, "none", "nothing was written here")                                                                                \
     X(FILE, "file", "ITEMS; `comments` holds all comments of the file")                                                        \

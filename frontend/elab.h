@@ -331,6 +331,11 @@ typedef struct Beside {
     Weight *weight;
 } Beside;
 
+typedef struct EntryQuantize { /* a `quantize` that an entry executed */
+    Entry *entry;
+    const Ast *st;
+} EntryQuantize;
+
 struct Elab {
     Arena *arena;
     Diag *diag;
@@ -343,6 +348,8 @@ struct Elab {
     LIST(Top) tops;
     LIST(const Ast *) items; /* of the file, with `if` resolved */
     LIST(SlotInfo *) slots;  /* in order of creation */
+    LIST(EntryQuantize) quantized;
+    Entry *running;          /* the entry that is executed */
     LIST(Over *) overs;      /* all replacements, to find those that match nothing */
     LIST(Frozen) frozen;      /* in this entry */
     LIST(Frozen) ever_frozen; /* in all entries */
@@ -452,6 +459,7 @@ void slots_begin_entry(Elab *el);
 
 /* ---- elaborate_quantize.c */
 void ev_quantize(Elab *el, const Ast *it, Env *env);          /* `quantize SEL with SCHEME`: marks slots */
+void ev_quantize_entry(Elab *el, const EntryQuantize *q);    /* what an entry computes with */
 const Ast *quantize_option(Elab *el, const char *text);       /* --quantize='SEL: SCHEME' as that directive; NULL: reported */
 
 /* ---- elaborate_scan.c */

@@ -653,6 +653,10 @@ static void run_directive(Elab *el, void *arg) {
     }
 }
 
+static void run_entry_directive(Elab *el, void *arg) {
+    ev_quantize_entry(el, arg);
+}
+
 static void size_everything(Elab *el, void *arg) {
     WeightList weights = {0};
     value_weights(el, ((Top *)arg)->value, &weights);
@@ -801,6 +805,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
         if (it) PUSH(el->arena, el->items, it);
     }
     for (int i = 0; i < el->items.n; i++) elab_guard(el, run_directive, (void *)el->items.at[i]);
+    for (int i = 0; i < el->quantized.n; i++) elab_guard(el, run_entry_directive, &el->quantized.at[i]);
     elab_overs_used(el);
     if (diag_errors(diag) > errors) return NULL;
     renumber(el, order_slots(el));

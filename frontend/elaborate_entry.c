@@ -285,6 +285,7 @@ static void run_entry(Elab *el, const Ast *it) {
     *r.entry = (Entry){.name = it->text, .train = ast_is(it, AST_TRAIN), .graph = el->root, .loc = it->loc};
     el->cx = (Context){.g = el->root, .training = r.entry->train, .env = r.env, .user = caret(it)};
     el->entry = it;
+    el->running = r.entry;
     el->site = philox_site(it->text);
     el->draws = 0;
     el->regions = 0;

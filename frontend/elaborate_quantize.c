@@ -216,23 +216,46 @@ static void declare_budget(Elab *el, const Quant *q) {
     PUSH(el->program->arena, el->program->accuracies, a);
 }
 
-void ev_quantize(Elab *el, const Ast *it, Env *env) {
+typedef LIST(Slot *) SlotList;
+
+/* The matrices of the selection; biases and scales of norms are next to nothing. */
+static void select_matrices(Elab *el, const Ast *it, Env *env, SlotList *slots) {
     WeightList weights = {0};
-    bool some = false;
     select_weights(el, ast_kid(it, 0), env, &weights);
-    Quant q = read_scheme(el, ast_kid(it, 1), env);
-    q.loc = it->loc;
     for (int i = 0; i < weights.n; i++) {
         SlotInfo *s = weight_slot(el, weights.at[i], it);
-        if (s->kind != SLOT_PARAM || s->type.type.rank < 2) continue; /* biases, scales of norms: next to nothing */
-        s->slot->quant = q;
-        some = true;
+        if (s->kind == SLOT_PARAM && s->type.type.rank >= 2) PUSH(el->arena, *slots, s->slot);
     }
-    if (some && q.budget >= 0) declare_budget(el, &q);
-    if (some) return;
+    if (slots->n) return;
     fault(el, ast_kid(ast_kid(ast_kid(it, 0), 0), 0), 712, "there is no matrix to quantize in this selection");
     fault_help(el, "weights of products and embeddings are quantized; biases and the scales of norms stay as they are");
     fault_throw(el);
+}
+
+void ev_quantize(Elab *el, const Ast *it, Env *env) {
+    SlotList slots = {0};
+    select_matrices(el, it, env, &slots);
+    Quant q = read_scheme(el, ast_kid(it, 1), env);
+    q.loc = it->loc;
+    for (int i = 0; i < slots.n; i++) slots.at[i]->quant = q;
+    if (q.budget >= 0) declare_budget(el, &q);
+}
+
+void ev_quantize_entry(Elab *el, const EntryQuantize *x) {
+    SlotList slots = {0};
+    const Ast *scheme = ast_kid(x->st, 1);
+    bool kept = false;
+    for (int i = 0; i < el->program->entries.n; i++) kept |= el->program->entries.at[i] == x->entry;
+    if (!kept) return;
+    select_matrices(el, x->st, el->file, &slots);
+    Quant q = read_scheme(el, scheme, el->file);
+    q.loc = x->st->loc;
+    if (q.calibrate || q.budget >= 0 || q.activations) {
+        fault(el, scheme, 305, "in an entry weights are rounded to nearest, whenever it runs, and nothing else is");
+        fault_help(el, "`calibrate`, `budget` and `activations` are options of a `quantize` of the file");
+        fault_throw(el);
+    }
+    for (int i = 0; i < slots.n; i++) PUSH(el->program->arena, x->entry->fakes, ((Fake){slots.at[i], q}));
 }
 
 /* The last colon outside of brackets and parentheses. */

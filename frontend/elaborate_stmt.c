@@ -273,6 +273,7 @@ bool exec(Elab *el, const Ast *st, Env *env) {
     case AST_SCAN: ev_scan(el, st, env); return false;
     case AST_ASSERT: ev_assert(el, st, env); return false;
     case AST_FREEZE: return false; /* holds for the whole entry: elaborate.c has read it */
+    case AST_QUANTIZE: PUSH(el->arena, el->quantized, ((EntryQuantize){el->running, st})); return false; /* once sizes of weights are known */
     case AST_MINIMIZE: ev_minimize(el, st, env); return false;
     default: fault(el, st, 1, "`%s` is no statement here", ast_kind_name(st->kind)); fault_throw(el);
     }

@@ -91,7 +91,7 @@ static Ast *boolean(Parser *p, bool value, Loc loc);
 %type <ast> items item decl attrs dimdecls dimdecl dims_opt range_opt hyper_opt params params1 param type types dimx dimxs
 %type <ast> result_opt result fields field block stmts stmt else_opt rhs scan pattern pats sels exprs except_opt clause min_tail
 %type <ast> gradient_opt with_opt withs settings else_items expr postfix primary args args0 args1 arg subs sub list_opt
-%type <ast> load_opts item_block
+%type <ast> load_opts item_block named_sels named_exprs named
 %%
 file:       items                                   { p->root = NODE(FILE, @$, @$, $1); }
 items:      %empty                                  { $$ = EMPTY(ITEMS, @$); }
@@ -214,6 +214,7 @@ stmt:       LET pattern '=' rhs ';'                 { $$ = NODE(LET, @1, @$, $2,
           | ASSERT expr ';'                         { $$ = NODE(ASSERT, @1, @$, $2, NONE(@2)); }
           | ASSERT expr ',' STRING ';'              { $$ = NODE(ASSERT, @1, @$, $2, LEAF(STR, $4, @4)); }
           | FREEZE sels ';'                         { $$ = NODE(FREEZE, @1, @$, $2); }
+          | QUANTIZE named_sels WITH expr ';'       { $$ = NODE(QUANTIZE, @1, @$, $2, $4); }
           | MINIMIZE expr clause min_tail ';'       { $$ = NODE(MINIMIZE, @1, @$, $2, $3, $4); }
 clause:     OVER sels USING expr                    { $$ = NODE(CLAUSE, @1, @$, $2, $4); }
 min_tail:   %empty                                  { $$ = EMPTY(TAIL, @$); }
@@ -231,6 +232,16 @@ pattern:    name                                    { $$ = LEAF(NAME, $1, @1); }
 pats:       pattern                                 { $$ = list_add(p, EMPTY(TUPLE, @$), $1); }
           | pats ',' pattern                        { $$ = list_add(p, $1, $3); }
 sels:       exprs except_opt                        { $$ = NODE(SELS, @$, @$, $1, $2); }
+/* In a statement, where `quantize(` may call a function of this name: what is selected begins with a name. */
+named_sels: named_exprs except_opt                  { $$ = NODE(SELS, @$, @$, $1, $2); }
+named_exprs: named                                  { $$ = list_add(p, EMPTY(LIST, @$), $1); }
+          | named_exprs ',' postfix                 { $$ = list_add(p, $1, $3); }
+named:      name                                    { $$ = LEAF(NAME, $1, @1); }
+          | named '(' args ')'                      { $$ = NODE(CALL, @$, @$, $1, spanned($3, loc_join(@2, @4))); }
+          | named '[' subs ']'                      { $$ = NODE(INDEX, @$, @$, $1, spanned($3, loc_join(@2, @4))); }
+          | named '.' name                          { $$ = NAMED(DOT, $3, @3, @$, $1); }
+          | named '.' '*'                           { $$ = NAMED(DOT, ((Word){"*", false}), @3, @$, $1); }
+          | named '.' POW                           { $$ = NAMED(DOT, ((Word){"**", false}), @3, @$, $1); }
 exprs:      postfix                                 { $$ = list_add(p, EMPTY(LIST, @$), $1); }
           | exprs ',' postfix                       { $$ = list_add(p, $1, $3); }
 except_opt: %empty                                  { $$ = EMPTY(LIST, @$); }

@@ -100,6 +100,13 @@ static void settle_number(Attrs *a, DType d) {
     }
 }
 
+/* A view or a frame of what is computed again is, too: made sooner, it would be kept in its place. */
+static int recompute_of(const Graph *g, Op op, int n, Node *const *in) {
+    OpClass k = op_row(op)->class;
+    bool follows = n == 1 && (k == CLASS_VIEW || k == CLASS_ACCESS) && in[0]->recompute > 0;
+    return g->recompute == 0 && follows ? in[0]->recompute : g->recompute;
+}
+
 Node *graph_add(Graph *g, Op op, const Attrs *attrs, int n, Node *const *in) {
     Attrs none = {0};
     if (!attrs) attrs = &none;
@@ -127,7 +134,7 @@ Node *graph_add(Graph *g, Op op, const Attrs *attrs, int n, Node *const *in) {
     }
     node->loc = g->loc;
     node->path = g->path;
-    node->recompute = g->recompute;
+    node->recompute = recompute_of(g, op, n, in);
     PUSH(g->arena, g->nodes, node);
     return node;
 }
@@ -147,6 +154,7 @@ Node *graph_copy_node(Graph *g, const Node *n, Node *const *in) {
     copy->path = n->path;
     copy->name = n->name;
     copy->recompute = n->recompute;
+    copy->kept = n->kept;
     if (n->op == OP_ARG) {
         if (n->attrs.index != g->n_args) bug("argument %d copied as argument %d", n->attrs.index, g->n_args);
         g->args = arena_grow(g->arena, g->args, sizeof(Node *) * (size_t)g->n_args, sizeof(Node *) * (size_t)(g->n_args + 1));

@@ -105,6 +105,7 @@ struct Node {
     const char *name; /* the user's name for the value (a let, a result); NULL: none */
     int recompute;    /* number of the @checkpoint call it is computed again for; negative, until gradients are taken: it belongs to the call
                          of that number, and gradients compute it again; 0: none */
+    bool kept;        /* recompute is negative: gradients read the value itself; its own gradient sees what its call computes again */
 };
 
 typedef enum {
@@ -184,6 +185,12 @@ struct Slot {
     int index;
 };
 
+/* A weight that an entry computes with as if it were quantized; it stays what it is. */
+typedef struct Fake {
+    Slot *slot;
+    Quant quant;
+} Fake;
+
 typedef struct EntryInput {
     const char *name;
     Type type;
@@ -198,6 +205,8 @@ struct Entry {
     int n_sizes, n_inputs;
     SizeName **sizes;   /* in order of first appearance: arguments of the C function */
     EntryInput *inputs; /* rank 0: passed by value */
+    struct Recompute *recompute; /* what its gradients are to compute again (passes/passes.h); NULL: what @checkpoint says */
+    LIST(Fake) fakes;   /* the last one of a slot counts; none after the pass fake */
     uint32_t draws;     /* random sites used: the entry has a step counter if not 0 */
     Loc loc;
 };

@@ -351,7 +351,7 @@ static bool window(Parser *p, Window *w) {
 }
 
 /* What follows the operands. */
-static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recompute) {
+static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recompute, bool *kept) {
     unsigned has = op_row(op)->attrs;
     int64_t wide;
     if (op == OP_CONTRACT) {
@@ -386,6 +386,7 @@ static bool attrs_after(Parser *p, Op op, const Type *t, Attrs *a, int *recomput
     if (has & A_WINDOW && !window(p, &a->window)) return false;
     if (has & A_FLAG) a->flag = try(p, "flag");
     if (try(p, "recompute") && !whole_int(p, recompute)) return false;
+    *kept = *recompute < 0 && try(p, "kept");
     if (has & A_EXTENT && op != OP_SIZE) {
         if (!expect(p, "extent")) return false;
         a->extent = size(p);
@@ -439,6 +440,7 @@ static bool node(Parser *p, Graph *g, Names *names) { /* behind the % */
     Op op;
     LIST(Node *) in = {0};
     int recompute = 0;
+    bool kept;
     const char *begin = p->at;
     if (p->failed || !expect(p, ":")) return false;
     blanks(p);
@@ -458,7 +460,7 @@ static bool node(Parser *p, Graph *g, Names *names) { /* behind the % */
         PUSH(p->arena, in, x);
         if (op == OP_CONTRACT && in.n <= 2) a.labels[in.n - 1] = letters(p);
     }
-    if (!attrs_after(p, op, &said, &a, &recompute)) return false;
+    if (!attrs_after(p, op, &said, &a, &recompute, &kept)) return false;
     const char *path;
     Loc loc;
     bool body = op_row(op)->attrs & A_BODY;
@@ -484,6 +486,7 @@ static bool node(Parser *p, Graph *g, Names *names) { /* behind the % */
     n->loc = loc;
     n->path = path;
     n->recompute = recompute;
+    n->kept = kept;
     if (!isdigit((unsigned char)*name)) n->name = name;
     PUSH(p->arena, names->text, name);
     PUSH(p->arena, names->node, n);
@@ -611,6 +614,17 @@ static bool slot_line(Parser *p) {
     return end_of_line(p, &path, &s->loc);
 }
 
+static bool entry_fake(Parser *p, Entry *e) {
+    const char *path = word(p, "");
+    Fake fake = {NULL, {0}};
+    for (int i = 0; i < p->program->slots.n; i++)
+        if (!strcmp(p->program->slots.at[i]->path, path)) fake.slot = p->program->slots.at[i];
+    if (!fake.slot) return fail(p, "no slot is called %s", path);
+    if (!slot_quant(p, &fake.quant)) return false;
+    PUSH(p->arena, e->fakes, fake);
+    return true;
+}
+
 static bool entry_sizes(Parser *p, Entry *e) {
     SizeTable *t = p->program->sizes;
     LIST(SizeName *) sizes = {0};
@@ -655,6 +669,8 @@ static bool entry_line(Parser *p, bool train) {
     if (try(p, "draws") && !whole(p, &draws)) return false;
     e->draws = (uint32_t)draws;
     if (try(p, "export")) e->symbol = string(p);
+    while (try(p, "fake"))
+        if (!entry_fake(p, e)) return false;
     if (!end_of_line(p, &path, &e->loc)) return false;
     e->graph = graph_new(p->arena, p->program);
     PUSH(p->arena, p->program->entries, e);

@@ -39,7 +39,7 @@ void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *boun
 
 /* ---- text */
 
-static const char *const KIND[] = {"map", "reduce", "contract", "scatter", "update", "routine", "scan", "check", "print"};
+static const char *const KIND[] = {"map", "reduce", "contract", "attention", "attention_gradient", "scatter", "update", "routine", "scan", "check", "print"};
 static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "scalar"};
 static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y", "stop"};
 
@@ -199,8 +199,7 @@ static Size limited_axis(const Kernel *k) {
 }
 
 /* Each axis letter of a product once. Of an axis that is looked at in part, that part; if data decides, its least. */
-static Size contract_flops(const Kernel *k) {
-    const Node *n = k->anchor;
+static Size contract_flops(const Kernel *k, const Node *n) {
     Size flops = size_const(n->graph->program->sizes, 2);
     for (int i = 0; i < n->in[0]->type.rank; i++) flops = size_mul(flops, n->in[0]->type.dim[i]);
     for (int i = 0; i < n->in[1]->type.rank; i++)
@@ -212,14 +211,20 @@ static Size contract_flops(const Kernel *k) {
 }
 
 Size plan_kernel_flops(const Kernel *k) {
-    return contract_flops(k);
+    Size flops = contract_flops(k, k->anchor);
+    if (k->attention) return size_add(flops, contract_flops(k, k->attention->scores));
+    for (int i = 0; k->gradient && i < 3; i++) {
+        const Node *other[] = {k->gradient->by_weights, k->gradient->by_k, k->gradient->by_v};
+        flops = size_add(flops, contract_flops(k, other[i]));
+    }
+    return flops;
 }
 
 /* Bytes of all elements of a type; of an axis that the kernel looks at in part, that part. */
 static Size type_bytes(const Graph *g, const Kernel *k, const Type *t) {
     Size bytes = size_scale(type_count(g, t), dtype_bytes(t->dtype)), rest;
     if (!k->limit.seen) return bytes;
-    Size whole = k->kind == KERNEL_CONTRACT ? limited_axis(k) : k->space.dim[k->limit.axis];
+    Size whole = k->kind == KERNEL_CONTRACT || k->kind == KERNEL_ATTENTION ? limited_axis(k) : k->space.dim[k->limit.axis];
     for (int i = 0; i < t->rank; i++)
         if (t->dim[i] == whole && size_divides(bytes, whole, &rest))
             return size_mul(rest, k->limit.offset ? k->limit.plus : k->limit.seen);
@@ -264,7 +269,7 @@ Size plan_flops(const Plan *p) {
     Size total = size_const(p->graph->program->sizes, 0);
     for (int i = 0; i < p->kernels.n; i++) {
         const Kernel *k = p->kernels.at[i];
-        if (k->kind == KERNEL_CONTRACT) total = size_add(total, contract_flops(k));
+        if (k->kind == KERNEL_CONTRACT || k->attention || k->gradient) total = size_add(total, plan_kernel_flops(k));
         if (k->kind == KERNEL_SCAN) total = size_add(total, size_mul(k->anchor->attrs.extent, plan_flops(k->body)));
     }
     return total;

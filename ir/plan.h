@@ -11,7 +11,7 @@ typedef enum {
     LEVEL_FULL,  /* one value an element: row-major order of the node's shape = that of the space */
     LEVEL_ROW,   /* one value a row: = that of the space without its last `row` axes */
     LEVEL_FINAL, /* after a reduction over other axes: shape of that reduction's result */
-    LEVEL_A,     /* prologue of a contract's operand 0: not made so far */
+    LEVEL_A,     /* KERNEL_ATTENTION: one value a score; never stored. LEVEL_ROW there: one value a row of scores */
     LEVEL_B,     /* of operand 1: maps of slots that hold it in fewer bytes; computed where the product reads or packs it, never stored */
     LEVEL_SCALAR /* rank 0, computed once from leaves, stored rank 0 values and other SCALAR nodes: before the loops (a learning rate).
                     Any node of the kernel may read it, directly or through expand. In a kernel whose space has rank 0 every node is FULL */
@@ -22,6 +22,9 @@ typedef enum {
     KERNEL_REDUCE,   /* FULL maps over the operand's shape, then reductions over one same set of axes (not the trailing ones, or rank 0 results
                         of more than a row), then maps of FINAL shape */
     KERNEL_CONTRACT, /* anchor contract (space: its result), prologue maps on operands, epilogue maps of FULL level */
+    KERNEL_ATTENTION, /* anchor contract of softmax weights, which are made here of another contract (Kernel.attention), with epilogue
+                        maps of FULL level */
+    KERNEL_ATTENTION_GRADIENT, /* the three gradients of an attention, which makes its weights again: Kernel.gradient */
     KERNEL_SCATTER,  /* anchor scatter_add alone */
     KERNEL_UPDATE,   /* anchor update_at alone: x is copied first unless the result lies in x's memory */
     KERNEL_ROUTINE,  /* cumsum, sort_ids, topk_ids, categorical: a routine of the runtime, row by row */
@@ -42,6 +45,29 @@ typedef struct Limit {
     int axis;     /* of the space of a map (its last), of the result of a contract (its last); -1: the one that the contract sums over */
 } Limit;
 
+/* y = contract (weights, v), weights = softmax of logits along their last axis, logits = maps of scores = contract (q, k). */
+typedef struct Attention {
+    Node *scores;        /* [.., rows, keys] */
+    Node *logits;        /* scores, or maps of them */
+    Node *max, *sum;     /* reductions of logits, and of exp(logits - max) */
+    Node *quotient;      /* exp(logits - max) / sum */
+    Node *weights;       /* quotient, or products and wheres of it: 0 where it is 0, and linear in it */
+    int side;            /* of the anchor: which operand the weights are */
+    int triangle;        /* axis of scores: at index i of it, logits of keys from i + reach on are -inf; -1: nothing of that sort */
+    Size reach;
+} Attention;
+
+/* Gradients of an attention. Level A: scores, exponents, weights and the maps between them, made again; by_weights = contract (dy, v), maps
+ * of these with one sum along keys between them, by_scores at their end. Then by_q = contract (by_scores, k), by_k = contract (by_scores, q),
+ * by_v = contract (weights, dy), which alone are stored. Maximum and sum of the softmax are read. */
+typedef struct AttentionGradient {
+    Node *scores, *exponents, *weights;
+    Node *by_weights, *sum, *by_scores;
+    Node *by_q, *by_k, *by_v;
+    int triangle;        /* as of the attention */
+    Size reach;
+} AttentionGradient;
+
 typedef struct Kernel {
     KernelKind kind;
     int index;                  /* place in the plan's order */
@@ -56,7 +82,9 @@ typedef struct Kernel {
     LIST(int) packed_slots;     /* beside packed: their indices */
     Type space;                 /* iteration space; dtype unused */
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
-    Limit limit;                /* KERNEL_MAP with rows, KERNEL_CONTRACT */
+    Limit limit;                /* KERNEL_MAP with rows, KERNEL_CONTRACT, KERNEL_ATTENTION */
+    const Attention *attention; /* KERNEL_ATTENTION */
+    const AttentionGradient *gradient; /* KERNEL_ATTENTION_GRADIENT: its anchor is by_q */
     const Effect *effect;       /* KERNEL_CHECK, KERNEL_PRINT */
     Plan *body;                 /* KERNEL_SCAN */
     int body_buffer;            /* KERNEL_SCAN: outer buffer that holds the body's arena; -1: none */
@@ -72,6 +100,8 @@ typedef struct Kernel {
  * - REDUCE: only FINAL nodes are stored. Every reduce has the same operand shape (the space) and the same axes. The axes leave out the last
  *   axis, unless the result has rank 0. REDUCE_VAR appears nowhere: it is written out before.
  * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL or SCALAR, any of them may be stored.
+ * - ATTENTION: operands of both contracts are views over stored values; FULL nodes are stored, and maximum and sum where a gradient wants them. Of nodes that depend on the maximum or the
+ *   sum, exp(logits - max), the quotient, and what is between it and the weights have level A; all others ROW.
  * - ACCESS nodes: data operands and tensors of indices are views over stored values; a rank 0 index may also be a const, size or SCALAR node.
  *   `gather` along the last axis with one element a row may have level ROW.
  * - UPDATE: operand x is stored and contiguous (reshape at most); v is a view over a stored value. ROUTINE, SCAN, CHECK (range), PRINT: all
@@ -134,7 +164,7 @@ const int64_t *kernel_size_values(Arena *a, const Kernel *k, const int64_t *size
  * counts: it is what a rate in GFLOP/s is commonly quoted of. */
 Size plan_flops(const Plan *p);
 
-/* The same of one kernel, a contract. */
+/* The same of one kernel with a product: as if a triangle left nothing out; scores that a gradient makes again are not counted again. */
 Size plan_kernel_flops(const Kernel *k);
 
 /* Bytes that one kernel must move at least: what it reads of stored values and what it stores, each once; of gathered and sliced values

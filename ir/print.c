@@ -237,7 +237,7 @@ static void print_after(FILE *f, const Node *n) {
                 w->stride[1], w->dilation[0], w->dilation[1], w->before[0], w->before[1], w->groups);
     }
     if (has & A_FLAG && a->flag) fputs(" flag", f);
-    if (n->recompute) fprintf(f, " recompute %d", n->recompute);
+    if (n->recompute) fprintf(f, " recompute %d%s", n->recompute, n->kept ? " kept" : "");
     if (has & A_EXTENT) {
         fputs(n->op == OP_SIZE ? " " : " extent ", f);
         size_print(f, a->extent);
@@ -341,15 +341,20 @@ static void print_size_name(FILE *f, const SizeTable *t, const SizeName *name) {
     }
 }
 
+static void print_quant(FILE *f, const Quant *q) {
+    if (q->scheme) fprintf(f, " %s group %d", quant_names[q->scheme - 1], q->group);
+    if (q->zero_point) fputs(" zero_point", f);
+    if (q->gptq) fputs(" gptq", f);
+    if (q->activations) fprintf(f, " %s", activation_names[q->activations]);
+}
+
 static void print_slot(FILE *f, const Slot *s) {
     fprintf(f, "slot %s %s ", s->path, slot_kind_names[s->kind]);
     print_type(f, &s->type);
     if (s->optimizer) fputs(" optimizer", f);
     if (s->frozen) fputs(" frozen", f);
-    if (s->quant.scheme) fprintf(f, " quantize %s group %d", quant_names[s->quant.scheme - 1], s->quant.group);
-    if (s->quant.zero_point) fputs(" zero_point", f);
-    if (s->quant.gptq) fputs(" gptq", f);
-    if (s->quant.activations) fprintf(f, " %s", activation_names[s->quant.activations]);
+    if (s->quant.scheme) fputs(" quantize", f);
+    print_quant(f, &s->quant);
     if (s->data) {
         size_t bytes = (size_t)dtype_bytes(s->type.dtype);
         for (int i = 0; i < s->type.rank; i++) bytes *= (size_t)size_value(s->type.dim[i]);
@@ -383,6 +388,10 @@ static void print_entry(FILE *f, const Program *p, const Entry *e) {
     if (e->draws) fprintf(f, " draws %" PRIu32, e->draws);
     if (e->symbol) fputs(" export ", f);
     if (e->symbol) print_string(f, e->symbol);
+    for (int k = 0; k < e->fakes.n; k++) {
+        fprintf(f, " fake %s", e->fakes.at[k].slot->path);
+        print_quant(f, &e->fakes.at[k].quant);
+    }
     print_place(f, NULL, e->loc);
     fputc('\n', f);
     print_lines(f, e->graph, "  ");

@@ -474,6 +474,11 @@ bool size_is_const(Size a, int64_t *value) {
 bool size_is(Size a, int64_t value) { return a->n == 0 && !a->overflow && a->constant == value; }
 bool size_is_static(Size a) { return size_is_const(a, NULL); }
 
+const SizeName *size_bare_name(Size a) {
+    bool one = a->n == 1 && a->constant == 0 && a->term[0].coefficient == 1 && a->term[0].n == 1;
+    return one && a->term[0].factor[0]->kind == ATOM_NAME ? a->term[0].factor[0]->name : NULL;
+}
+
 int64_t size_value(Size a) {
     if (!size_is_static(a)) bug("a size that is not constant was taken for one");
     return a->constant;

@@ -72,6 +72,7 @@ bool size_is_const(Size a, int64_t *value); /* value may be NULL */
 bool size_is(Size a, int64_t value);
 bool size_is_static(Size a);                /* the same as size_is_const(a, NULL) */
 int64_t size_value(Size a);                 /* of a constant; bug() otherwise */
+const SizeName *size_bare_name(Size a);     /* what it is, by itself; NULL: it is more, or less */
 /* Least and greatest value over the ranges of the names; *high is SIZE_NO_LIMIT if unbounded. Sound, not always tight. */
 void size_range(Size a, int64_t *low, int64_t *high);
 bool size_uses(Size a, const SizeName *name);

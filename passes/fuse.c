@@ -25,6 +25,10 @@ typedef struct Fuse {
     bool *memory; /* by node id: some reader wants it in memory */
 } Fuse;
 
+bool group_is_library(const Planner *p, const Group *g) {
+    return p->options->blas && g->kind == KERNEL_CONTRACT && g->anchor->type.dtype == DT_F32;
+}
+
 bool node_is_heavy(Op op) {
     switch (op) {
     case OP_EXP:
@@ -189,6 +193,7 @@ static bool joins_reduce(Planner *p, const Group *c, const Node *n) {
 /* May n be computed in c, which makes some of its operands, and at which level? */
 static bool joins(Planner *p, const Group *c, const Node *n, Level *level) {
     if (c->kind != KERNEL_MAP && c->kind != KERNEL_REDUCE && c->kind != KERNEL_CONTRACT) return false;
+    if (group_is_library(p, c)) return false;
     if (n->op == OP_REDUCE) {
         *level = LEVEL_ROW;
         return joins_reduce(p, c, n);

@@ -13,6 +13,17 @@ bool edge_inside(const Node *n, Level level, Edge e, Level from, Size row_length
 void fuse_merge(Planner *p);
 bool fuse_again(Planner *p); /* anything done */
 void group_drop_unused(Planner *p, Group *g);
+
+/* A mask ge (iota(row_axis) + plus, iota(last axis)), or with a stored rank 0 value `offset` in place of plus; of several joined
+ * by `and`, the first. */
+typedef struct Causal {
+    int row_axis;
+    int64_t plus;
+    Node *offset; /* NULL: none */
+} Causal;
+bool mask_is_causal(const Node *mask, Causal *c);
+
+bool group_is_library(const Planner *p, const Group *g); /* a product that a library computes: nothing joins it */
 bool group_has(const Group *g, const Node *n); /* among nodes or extra */
 
 #endif

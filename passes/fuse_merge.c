@@ -196,8 +196,8 @@ static bool worth(Planner *p, const Group *a, const Group *b, const Traffic *ta,
     return shared > 0 && 2 * shared >= least;
 }
 
-static bool can_merge(const Group *g) {
-    return !g->dead && !g->effect && (g->kind == KERNEL_MAP || g->kind == KERNEL_REDUCE || g->kind == KERNEL_CONTRACT);
+static bool can_merge(const Planner *p, const Group *g) {
+    return !group_is_library(p, g) && !g->dead && !g->effect && (g->kind == KERNEL_MAP || g->kind == KERNEL_REDUCE || g->kind == KERNEL_CONTRACT);
 }
 
 /* One try for groups a (earlier or read) and b. */
@@ -219,13 +219,13 @@ void fuse_merge(Planner *p) {
     int n = p->groups.n;
     Traffic *t = NEW_ARRAY(p->scratch, Traffic, n);
     for (int i = 0; i < n; i++)
-        if (can_merge(p->groups.at[i])) t[i] = traffic_of(p, p->groups.at[i]);
+        if (can_merge(p, p->groups.at[i])) t[i] = traffic_of(p, p->groups.at[i]);
     for (int i = 0; i < n; i++) {
         Group *a = p->groups.at[i];
-        if (!can_merge(a)) continue;
+        if (!can_merge(p, a)) continue;
         for (int j = 0; j < n; j++) {
             Group *b = p->groups.at[j];
-            if (j == i || !can_merge(b) || !can_merge(a)) continue;
+            if (j == i || !can_merge(p, b) || !can_merge(p, a)) continue;
             bool done = try_merge(p, a, b, &t[i], &t[j]);
             if (!done) continue;
             t[i] = traffic_of(p, a);

@@ -39,14 +39,15 @@ static void sweep_give(Sweep *s, const Node *to, Node *gradient) {
     if (gradient && s->depends[to->id]) add_to(s->g, &s->gradient[to->id], gradient);
 }
 
-/* n as gradients see it. What another call computed, or nobody, is where a copy begins. */
+/* n as its gradient sees it. What another call computed, or nobody, or what is kept, is where a copy begins. */
 static Node *again(Sweep *s, Node *n) {
     if (n->recompute >= 0 || op_row(n->op)->class == CLASS_LEAF) return n;
     if (s->copies[n->id]) return s->copies[n->id];
     Node **in = NEW_ARRAY(s->c->scratch, Node *, n->n_in);
-    for (int i = 0; i < n->n_in; i++) in[i] = n->in[i]->recompute == n->recompute ? again(s, n->in[i]) : n->in[i];
+    for (int i = 0; i < n->n_in; i++) in[i] = n->in[i]->recompute == n->recompute && !n->in[i]->kept ? again(s, n->in[i]) : n->in[i];
     Node *copy = graph_copy_node(s->g, n, in);
     copy->recompute = -n->recompute;
+    copy->kept = false;
     return s->copies[n->id] = copy;
 }
 
@@ -179,6 +180,7 @@ static Graph *marks_drop(PassContext *c, const Graph *g) {
         r.map[i] = gone ? r.map[value->id] : rewrite_copy(&r, n);
         if (r.map[i] && !r.map[i]->name) r.map[i]->name = n->name;
         if (r.map[i] && r.map[i]->recompute < 0) r.map[i]->recompute = 0;
+        if (r.map[i]) r.map[i]->kept = false;
     }
     return rewrite_end(&r);
 }

@@ -13,6 +13,7 @@ struct PassContext {
     LIST(const Graph *) bodies_from; /* bodies done, and what they became: shared bodies stay shared */
     LIST(Graph *) bodies_to;
     struct QuantPlan **quantized;    /* pass quantize: by slot, NULL: it stays as it is */
+    Recompute *recompute;            /* of the entry; NULL: nothing */
     PassFunction *function; /* the running pass, for bodies; NULL: bodies stay as they are */
 };
 

@@ -51,7 +51,12 @@ static char *program_text(Arena *a, const Program *p) {
 static bool pass_run(Program *p, Pass pass, Diag *d) {
     PassContext c = {.scratch = arena_new(), .diag = d, .marks = pass <= PASS_grad, .function = FUNCTION[pass]};
     int errors = diag_errors(d);
-    for (int i = 0; i < p->entries.n; i++) p->entries.at[i]->graph = FUNCTION[pass](&c, p->entries.at[i]->graph);
+    for (int i = 0; i < p->entries.n; i++) {
+        c.recompute = p->entries.at[i]->recompute;
+        if (c.recompute) c.bodies_from.n = c.bodies_to.n = 0; /* another entry may share a body, and mark nothing in it */
+        p->entries.at[i]->graph = FUNCTION[pass](&c, p->entries.at[i]->graph);
+    }
+    c.recompute = NULL;
     if (p->init) p->init = FUNCTION[pass](&c, p->init);
     arena_free(c.scratch);
     return diag_errors(d) == errors;

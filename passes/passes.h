@@ -31,6 +31,16 @@ typedef struct PassOptions {
     FILE *dump;        /* after each pass: its name and the program, "(unchanged)" if so; NULL: nothing */
 } PassOptions;
 
+/* What gradients of an entry are to compute again (passes/recompute.c). */
+typedef struct Recompute {
+    int windows;          /* into how many parts the computation of a loss is cut */
+    int parts;            /* of those, so many are computed again, from the first on */
+    double most;          /* but nothing that takes more operations a byte */
+    bool loops;           /* reverse loops, too, compute all of a step again */
+    const int64_t *sizes; /* values of the size names */
+    double operations;    /* out, added to: of what is computed again, about */
+} Recompute;
+
 /* Replaces the graphs of p's entries and its init graph. False after a user's error (reported in d); the program is then as far
  * as passes went. */
 bool passes_run(Program *p, const PassOptions *o, Diag *d);
@@ -42,11 +52,20 @@ void quantized_print(FILE *f, const Program *p);
 
 typedef struct PlanOptions {
     int level; /* 0: every op a kernel of its own */
+    bool blas; /* products are left alone, for a library to compute */
+    bool device; /* for a device, too, where attention has no kernel of its own yet: its scores are stored */
 } PlanOptions;
+
+/* Sets Entry.recompute of every entry whose arena, at the largest sizes that are allowed, would take more than `bytes`: so that it fits
+ * with the fewest operations that are found; where nothing fits, so that it takes the least. p: before the passes; it is left so. */
+void memory_choose(Program *p, int64_t bytes, const PlanOptions *o);
 
 /* Plans a graph that went through the passes: an entry's, an init graph or a part of one. The plan has a graph of its own
  * (plan->graph, a copy with copy nodes where memory must be made). Memory: arena. NULL after a user's error. */
 Plan *plan_entry(Arena *arena, const Graph *g, const PlanOptions *o, Diag *d);
+
+/* "step: 5 of 12 parts are computed again, 1234567 operations"; "": nothing is. */
+const char *memory_text(Arena *arena, const Program *p);
 
 /* False: *message says which promise of ir/plan.h is broken and by which kernel. Arena overlaps are looked for at several
  * values of sizes. */

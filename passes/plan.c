@@ -47,6 +47,8 @@ static void mark_prologue(Planner *p, Node *n, bool *before) {
 }
 
 static Level level_of(Planner *p, const Group *g, const Node *n, const Level *level) {
+    if (g->gradient) return attention_gradient_level(p, g, n);
+    if (g->attention && attention_before(g, n)) return attention_level(p, g, n, level);
     if (n == g->anchor || n->op == OP_GET || g->space.rank == 0) return LEVEL_FULL;
     if (n->op == OP_REDUCE) return g->kind == KERNEL_REDUCE ? LEVEL_FINAL : LEVEL_ROW;
     bool found;
@@ -118,6 +120,8 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
     k->row = g->row_length ? g->row : 0;
     k->effect = g->effect;
     k->limit = g->limit;
+    k->attention = g->attention;
+    k->gradient = g->gradient;
     k->body_buffer = -1;
     kernel_nodes(p, k, g, stored);
     kernel_reads(p, k, g);
@@ -153,6 +157,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *o
     plan_fuse(&p);
     group_groups_of_effects(&p);
     plan_limits(&p);
+    if (!o->device) plan_attention(&p);
     plan_place(&p);
 
     Plan *plan = NEW(arena, Plan);

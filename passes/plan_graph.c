@@ -259,10 +259,22 @@ static void prepare_results(Prepare *q, const Graph *from) {
     for (int i = 0; i < from->results.n; i++) graph_result(p->g, from->results.at[i].name, value[i]);
 }
 
+/* Is it a size of the call within its own range? Who calls an entry's code has checked that (check_sizes of runtime/core/call.c): sizes
+ * without a limit of their own fit 32 bits. */
+static bool size_checked(const Effect *e) {
+    int64_t low, high, lo, hi, unused;
+    if (e->kind != EFFECT_RANGE || e->value->op != OP_SIZE || !size_bare_name(e->value->attrs.extent)) return false;
+    size_range(e->value->attrs.extent, &low, &high);
+    size_range(e->lo, &unused, &lo);
+    size_range(e->hi, &hi, &unused);
+    return lo <= low && (high < INT32_MAX ? high : INT32_MAX) < hi;
+}
+
 static void prepare_effects(Prepare *q, const Graph *from) {
     Planner *p = q->p;
     for (int i = 0; i < from->effects.n; i++) {
         Effect e = from->effects.at[i];
+        if (!p->scan && size_checked(&e)) continue;
         if (e.value) e.value = q->map[e.value->id];
         if (e.kind == EFFECT_STORE) {
             bool again = false; /* the last store of a slot counts */

@@ -29,35 +29,43 @@ static bool is_zero(const Node *n) {
     return n->op == OP_CONST && n->attrs.number == 0;
 }
 
-/* ge (iota(i) + offset), iota(last): sets what is seen by the last row. */
-static bool is_causal(Limits *l, const Node *mask) {
-    if (mask->op == OP_AND) return is_causal(l, mask->in[0]) || is_causal(l, mask->in[1]);
+bool mask_is_causal(const Node *mask, Causal *c) {
+    if (mask->op == OP_AND) return mask_is_causal(mask->in[0], c) || mask_is_causal(mask->in[1], c);
     if (mask->op != OP_GE || mask->type.rank < 2) return false;
     const Node *row = mask->in[0], *column = mask->in[1];
-    Node *offset = NULL;
     int last = mask->type.rank - 1;
-    int64_t whole;
+    *c = (Causal){.plus = 0};
     for (int k = 0; row->op == OP_ADD && k < 2; k++) {
         if (row->in[k]->op != OP_IOTA) continue;
-        offset = plan_base(row->in[1 - k]);
+        c->offset = plan_base(row->in[1 - k]);
         row = row->in[k];
         break;
     }
     if (row->op != OP_IOTA || row->attrs.axis == last || column->op != OP_IOTA || column->attrs.axis != last) return false;
-    Size columns = mask->type.dim[last], plus = mask->type.dim[row->attrs.axis];
-    if (!size_is_const(columns, &whole) || whole < 1 || size_is(plus, 0)) return false;
-    if (offset && offset->op == OP_CONST && offset->type.rank == 0 && offset->attrs.whole >= 0) {
-        plus = size_add(plus, size_const(l->p->sizes, offset->attrs.whole));
-        offset = NULL;
+    c->row_axis = row->attrs.axis;
+    if (c->offset && c->offset->op == OP_CONST && c->offset->type.rank == 0 && c->offset->attrs.whole >= 0) {
+        c->plus = c->offset->attrs.whole;
+        c->offset = NULL;
     }
-    if (offset && (offset->type.rank != 0 || offset->type.dtype != DT_I32 ||
-                   !(node_is_memory(offset) || (l->p->home[offset->id] && l->stored[offset->id]))))
+    return true;
+}
+
+/* Sets what is seen by the last row of a causal mask. */
+static bool is_causal(Limits *l, const Node *mask) {
+    Causal c;
+    int64_t whole;
+    if (!mask_is_causal(mask, &c)) return false;
+    Size columns = mask->type.dim[mask->type.rank - 1], rows = mask->type.dim[c.row_axis];
+    if (!size_is_const(columns, &whole) || whole < 1 || size_is(rows, 0)) return false;
+    Size plus = size_add(rows, size_const(l->p->sizes, c.plus));
+    if (c.offset && (c.offset->type.rank != 0 || c.offset->type.dtype != DT_I32 ||
+                     !(node_is_memory(c.offset) || (l->p->home[c.offset->id] && l->stored[c.offset->id]))))
         return false;
     int64_t low, high;
     size_range(plus, &low, &high);
     Size seen = high <= whole ? plus : size_min(plus, columns);
-    if (!offset && (low < 1 || low >= whole || size_is_static(seen))) return false;
-    l->limit = (Limit){.seen = offset ? columns : seen, .offset = offset, .plus = plus};
+    if (!c.offset && (low < 1 || low >= whole || size_is_static(seen))) return false;
+    l->limit = (Limit){.seen = c.offset ? columns : seen, .offset = c.offset, .plus = plus};
     return true;
 }
 

@@ -3,7 +3,7 @@
  * A value lives from the kernel that makes it to the last that reads it. A kernel may write over an operand that dies in it
  * (same bytes, same positions). The plan is no list of offsets but an *orientation*: for each two buffers alive together, which
  * lies below. Offsets are longest paths, so they are right for any sizes. The orientation comes from placing the buffers at
- * reference sizes: largest first, each into the smallest gap that fits. Relations that follow from others are left out. */
+ * usual sizes: largest first, each into the smallest gap that fits; then in other orders, if that is not the best there can be. Relations that follow from others are left out. */
 #include "passes/planner.h"
 
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static void buffers_make(Memory *m) {
     }
 }
 
-/* ---- placing at the reference sizes */
+/* ---- placing at usual sizes */
 
 typedef struct Block {
     int buffer;
@@ -142,6 +142,78 @@ static void orient(Memory *m, const Block *blocks, int n) {
     }
 }
 
+/* Places blocks[0..n), in this order, into placed[], sorted by offset. The peak. */
+static int64_t place_all(const Block *blocks, int n, Block *placed) {
+    int64_t peak = 0;
+    for (int i = 0; i < n; i++) {
+        Block b = blocks[i];
+        b.offset = best_offset(placed, i, &b);
+        if (b.offset + b.bytes > peak) peak = b.offset + b.bytes;
+        int at = i;
+        while (at > 0 && by_offset(&b, &placed[at - 1]) < 0) at--;
+        memmove(&placed[at + 1], &placed[at], sizeof *placed * (size_t)(i - at));
+        placed[at] = b;
+    }
+    return peak;
+}
+
+/* The largest sum of blocks that are alive together: no plan needs less. */
+static int64_t lower_bound(const Block *blocks, int n, int kernels) {
+    int64_t most = 0;
+    for (int k = 0; k < kernels; k++) {
+        int64_t live = 0;
+        for (int i = 0; i < n; i++)
+            if (blocks[i].first <= k && k <= blocks[i].last) live += blocks[i].bytes;
+        if (live > most) most = live;
+    }
+    return most;
+}
+
+/* Moves the block at `from` to the front of the one at `to`, which comes before it. */
+static void hasten(Block *blocks, int from, int to) {
+    Block b = blocks[from];
+    memmove(&blocks[to + 1], &blocks[to], sizeof *blocks * (size_t)(from - to));
+    blocks[to] = b;
+}
+
+/* One step of a linear congruential generator (Knuth, MMIX); a number below n. */
+static int draw(uint64_t *state, int n) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (int)((*state >> 33) % (uint64_t)n);
+}
+
+/* Places the blocks, largest first; where that needs more than the bound by one part in NEAR, tries orders in which one block comes
+ * sooner and keeps those that are no worse, until it is so near or the work is that of PLACE_WORK comparisons. Always the same draws: always the same plan. */
+enum { PLACE_WORK = 50000000, PLACE_TRIES = 1000, NEAR = 200 };
+static void place_best(Memory *m, Block *blocks, int n, Block *best) {
+    Block *placed = NEW_ARRAY(m->p->scratch, Block, n), *order = NEW_ARRAY(m->p->scratch, Block, n);
+    int64_t bound = lower_bound(blocks, n, m->plan->kernels.n), least = place_all(blocks, n, best);
+    int tries = n > 1 ? (int)(PLACE_WORK / ((int64_t)n * n)) : 0;
+    uint64_t state = 1;
+    if (tries > PLACE_TRIES) tries = PLACE_TRIES;
+    for (int i = 0; i < tries && least > bound + bound / NEAR; i++) {
+        memcpy(order, blocks, sizeof *order * (size_t)n);
+        int from = 1 + draw(&state, n - 1);
+        hasten(order, from, draw(&state, from));
+        int64_t peak = place_all(order, n, placed);
+        if (peak > least) continue;
+        least = peak;
+        memcpy(blocks, order, sizeof *order * (size_t)n);
+        memcpy(best, placed, sizeof *best * (size_t)n);
+    }
+}
+
+/* The run-time sizes for which the arena is printed (plan_arena_text): 64, or the nearest that is allowed. */
+static const int64_t *usual_sizes(Planner *p) {
+    int n = size_names(p->sizes);
+    int64_t *at = NEW_ARRAY(p->scratch, int64_t, n + 1);
+    for (int i = 0; i < n; i++) {
+        const SizeName *s = size_name_at(p->sizes, i);
+        at[i] = s->low > 64 ? s->low : s->high < 64 ? s->high : 64;
+    }
+    return at;
+}
+
 void plan_memory(Planner *p, Plan *plan) {
     Memory m = {.p = p, .plan = plan};
     int nodes = p->g->nodes.n;
@@ -150,22 +222,16 @@ void plan_memory(Planner *p, Plan *plan) {
     last_uses(&m);
     buffers_make(&m);
     int n = plan->buffers.n;
+    const int64_t *sizes = usual_sizes(p);
     Block *blocks = NEW_ARRAY(p->scratch, Block, n), *placed = NEW_ARRAY(p->scratch, Block, n);
     for (int i = 0; i < n; i++) {
         const Buffer *b = &plan->buffers.at[i];
         int64_t bytes;
-        if (!size_eval(b->bytes, p->reference, &bytes)) bytes = 0;
+        if (!size_eval(b->bytes, sizes, &bytes)) bytes = 0;
         blocks[i] = (Block){i, rounded(bytes), 0, b->first, b->last};
     }
     if (n) qsort(blocks, (size_t)n, sizeof *blocks, by_size);
-    for (int i = 0; i < n; i++) {
-        Block b = blocks[i];
-        b.offset = best_offset(placed, i, &b);
-        int at = i;
-        while (at > 0 && by_offset(&b, &placed[at - 1]) < 0) at--;
-        memmove(&placed[at + 1], &placed[at], sizeof *placed * (size_t)(i - at));
-        placed[at] = b;
-    }
+    place_best(&m, blocks, n, placed);
     plan->order = NEW_ARRAY(p->arena, int, n);
     orient(&m, placed, n);
 }

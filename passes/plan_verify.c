@@ -136,6 +136,68 @@ static bool check_anchor(Verify *v, const Node *n) {
     return true;
 }
 
+/* ---- attention: levels of what comes before the anchor, and edges between them */
+
+static const Type *scores_of(const Kernel *k) {
+    return k->attention ? &k->attention->scores->type : &k->gradient->scores->type;
+}
+
+static bool is_gradient(const Kernel *k, const Node *n) {
+    return k->gradient && (n == k->gradient->by_q || n == k->gradient->by_k || n == k->gradient->by_v);
+}
+
+static bool check_attention_level(Verify *v, const Node *n, Level level) {
+    const Graph *g = v->p->graph;
+    const Type *scores = scores_of(v->k);
+    Size count = type_count(g, &n->type);
+    switch (level) {
+    case LEVEL_A: return count == type_count(g, scores) || wrong(v, "node %d: its elements are not the scores", n->id);
+    case LEVEL_ROW:
+        return count == type_product(g, scores, 0, scores->rank - 1) || wrong(v, "node %d: its elements are not the rows", n->id);
+    case LEVEL_FULL:
+        return is_gradient(v->k, n) || count == type_count(g, &v->k->space) ||
+               wrong(v, "node %d is full, its elements are not those of the space", n->id);
+    case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
+    case LEVEL_FINAL:
+    case LEVEL_B: break;
+    }
+    return wrong(v, "node %d has a level that is not made", n->id);
+}
+
+static bool check_attention_edge(Verify *v, Node *n, Level level, Node *operand) {
+    Edge e = edge_of(operand);
+    const Type *scores = scores_of(v->k);
+    if (node_is_free(e.base)) return true;
+    if (!is_inside(v, e.base))
+        return v->read_by[e.base->id] == v->k ||
+               wrong(v, "node %d reads node %d, which is not in its reads", n->id, e.base->id);
+    if (v->inside[e.base->id] >= v->inside[n->id]) return wrong(v, "node %d comes before its operand %d", n->id, e.base->id);
+    Level from = inside_level(v, e.base);
+    if (from == LEVEL_SCALAR) return true;
+    if (n == v->k->anchor || is_gradient(v->k, n))
+        return (operand == e.base && from == LEVEL_A) || wrong(v, "operand %d of the anchor is made in its kernel", e.base->id);
+    if (op_row(n->op)->class == CLASS_ACCESS || op_row(n->op)->class == CLASS_ANCHOR)
+        return wrong(v, "node %d (%s) reads node %d of its own kernel", n->id, op_row(n->op)->name, e.base->id);
+    if (n->op == OP_REDUCE)
+        return (from == LEVEL_A && e.kind == EDGE_SAME) || wrong(v, "reduce %d of node %d, which is no score", n->id, e.base->id);
+    bool fits = (e.kind == EDGE_SAME && from == level) || (e.kind == EDGE_ROW && from == LEVEL_ROW && level == LEVEL_A &&
+                                                           e.row == scores->dim[scores->rank - 1]);
+    return fits || wrong(v, "node %d and its operand %d do not go together", n->id, e.base->id);
+}
+
+static bool check_attention_node(Verify *v, Node *n, Level level) {
+    const Kernel *k = v->k;
+    bool product = n == k->anchor || is_gradient(k, n) ||
+                   (k->attention ? n == k->attention->scores : n == k->gradient->scores || n == k->gradient->by_weights);
+    bool sum = k->attention ? n == k->attention->max || n == k->attention->sum : n == k->gradient->sum;
+    if ((op_row(n->op)->class == CLASS_ANCHOR) != product) return wrong(v, "node %d is an anchor inside", n->id);
+    if (n->op == OP_REDUCE && !sum) return wrong(v, "reduce %d is of no softmax", n->id);
+    if (!check_attention_level(v, n, level)) return false;
+    for (int j = 0; j < n->n_in; j++)
+        if (!check_attention_edge(v, n, level, n->in[j])) return false;
+    return true;
+}
+
 static bool is_stored(const Graph *g, int slot) {
     for (int i = 0; i < g->effects.n; i++) {
         if (g->effects.at[i].kind == EFFECT_STORE && g->effects.at[i].index == slot) return true;
@@ -170,6 +232,10 @@ static bool check_kernel(Verify *v) {
         if (n->op == OP_GET) continue;
         if (class == CLASS_VIEW || class == CLASS_LEAF || class == CLASS_MARK)
             return wrong(v, "node %d (%s) is not computed by kernels", n->id, op_row(n->op)->name);
+        if (k->attention || k->gradient) {
+            if (!check_attention_node(v, n, k->levels.at[i])) return false;
+            continue;
+        }
         if ((class == CLASS_ANCHOR) != (n == k->anchor)) return wrong(v, "node %d is an anchor inside", n->id);
         if (n == k->anchor && !check_anchor(v, n)) return false;
         if (!check_level(v, n, k->levels.at[i])) return false;
@@ -181,6 +247,9 @@ static bool check_kernel(Verify *v) {
         const Node *w = k->writes.at[i];
         if (!is_inside(v, w)) return wrong(v, "it stores node %d, which it does not compute", w->id);
         if (v->written[w->id]) return wrong(v, "node %d is stored twice", w->id);
+        bool statistic = k->attention && (w == k->attention->max || w == k->attention->sum);
+        if ((k->attention || k->gradient) && inside_level(v, w) != LEVEL_FULL && !statistic)
+            return wrong(v, "node %d of an attention is stored, which is made on the way", w->id);
         if (k->kind == KERNEL_REDUCE && inside_level(v, w) != LEVEL_FINAL)
             return wrong(v, "node %d of a reduction is stored before it is final", w->id);
         if (v->p->places[w->id].kind == PLACE_NONE) return wrong(v, "node %d is stored nowhere", w->id);

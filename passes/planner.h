@@ -3,6 +3,7 @@
  *   plan_prepare   a copy of the graph in which all that must have memory of its own is a node that a kernel makes
  *   plan_fuse      nodes → groups (level 0: each by itself)
  *   plan_limits    rows that are looked at in part
+ *   plan_attention softmax-weighted products as one kernel
  *   plan_place     which stores happen in place; order of the kernels
  *   plan_memory    buffers of the arena
  *   plan_packs     weights that products may read from packed copies
@@ -42,6 +43,9 @@ typedef struct Group {
     int n_axes, axes[MAX_RANK]; /* KERNEL_REDUCE */
     Size final;                 /* elements of its results */
     Limit limit;
+    const Attention *attention; /* KERNEL_ATTENTION .. */
+    const AttentionGradient *gradient;
+    NodeList before;            /* .. and those of its nodes that come before its anchor */
     uint64_t *ancestors;        /* bit set over ids of groups */
     bool dead;                  /* merged into another */
     NodeList reads;             /* what group_reads found; forgotten by group_changed */
@@ -92,6 +96,7 @@ Size node_bytes(const Graph *g, const Node *n);
 void plan_prepare(Planner *p, const Graph *from);
 void plan_fuse(Planner *p);
 void plan_limits(Planner *p);
+void plan_attention(Planner *p);
 void plan_place(Planner *p);
 void plan_memory(Planner *p, Plan *plan);
 void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the graph as it was before plan_prepare */
@@ -112,6 +117,12 @@ bool plan_in_place(Planner *p, Group *g, const Node *value, Old old);
 /* Which operand's memory goes on in `value`: x of update_at, the initial value of a carry; -1: none. */
 int plan_carried(const Node *value);
 Size plan_peak_size(const Plan *plan, SizeTable *t); /* bytes of the arena as a size */
+
+bool attention_before(const Group *g, const Node *n); /* is n one of g->before */
+/* Level of such a node; level: of the nodes before it, by id. */
+Level attention_level(Planner *p, const Group *g, const Node *n, const Level *level);
+
+Level attention_gradient_level(Planner *p, const Group *g, const Node *n);
 
 /* ---- groups */
 Group *group_new(Planner *p, KernelKind kind);

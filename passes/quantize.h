@@ -60,6 +60,11 @@ typedef struct Stored {
 } Stored;
 static inline bool quantize_halves(const QuantPlan *q) { return q->scheme != QUANT_INT8; } /* two codes in a byte */
 
+/* How the slot would be stored if `quant` marked it, by what graph g does with it, whatever else it does; NULL: *why says why it would not. */
+QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *quant, const char **why);
+/* The values that codes of w would stand for: w, of the slot's declared type, in and out. */
+Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w);
+
 /* f32[channels, length] as it is stored: the definition of the formats. */
 Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w);
 /* Values of what is stored, with any axes before: f32[..., summed...]; in groups f32[..., G, g], of 4 bits f32[..., G, 2, g/2]. */

@@ -73,6 +73,16 @@ static bool use_product(Use *u, const Node *n, int k, const int *axis) {
     return some && n->in[!k]->type.rank + 2 <= MAX_RANK && n->type.rank + 2 <= MAX_RANK;
 }
 
+/* Before the pass layout: w[o c u v] has a channel each o. */
+static bool use_convolution(Use *u, const Node *n, int k, const int *axis) {
+    if (n->attrs.fn != CONV_Y || k != 1) return false;
+    for (int i = 0; i < 4; i++) {
+        u->seen[axis[i]] = true;
+        u->summed[axis[i]] = i > 0;
+    }
+    return u->product = true;
+}
+
 static bool use_gather(Use *u, const Node *n, const int *axis) {
     for (int i = 0; i < n->in[0]->type.rank; i++)
         if (axis[i] != i) return false;
@@ -94,7 +104,8 @@ static void look_at_operands(const Program *p, const QuantScope *scope, const No
         if (slot < 0 || !uses[slot].marked || inside || is_view_of_slot(scope, n)) continue;
         Use *u = &uses[slot];
         bool fits = all_axes(p->slots.at[slot], n->in[k]->type.rank, axis);
-        if (n->op == OP_CONTRACT) fits = fits && !is_marked(scope, n->in[!k], uses) && use_product(u, n, k, axis);
+        if (n->op == OP_CONV) fits = fits && use_convolution(u, n, k, axis);
+        else if (n->op == OP_CONTRACT) fits = fits && !is_marked(scope, n->in[!k], uses) && use_product(u, n, k, axis);
         else fits = fits && n->op == OP_GATHER && k == 0 && use_gather(u, n, axis);
         if (!fits && !u->spoiler) u->spoiler = n;
     }
@@ -126,6 +137,7 @@ static bool look_at_entry(PassContext *c, const Program *p, const Entry *e, Use 
         const Slot *s = p->slots.at[x->index];
         Report *r = diag_error(c->diag, s->quant.loc, TRAINED, "`%s` is changed by `%s`, so it cannot be quantized", s->path, e->name);
         diag_help(r, "keep the entries that only read it: --entries=NAME,...; or leave it out with `except`");
+        diag_help(r, "to train it for that, write `quantize` in the body of `%s`", e->name);
         return false;
     }
     return true;
@@ -172,6 +184,21 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
 }
 
 typedef enum { CODES, SCALES, ZEROS } StoredPart;
+
+QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *quant, const char **why) {
+    Program *p = g->program;
+    Use *uses = NEW_ARRAY(c->scratch, Use, p->slots.n + 1), *u = &uses[s->index];
+    Slot marked = *s;
+    marked.quant = *quant;
+    for (int i = 0; i < p->slots.n; i++) uses[i].gathered = -1;
+    u->marked = true;
+    look_at_graph(p, NULL, g, uses);
+    u->spoiler = NULL; /* an optimizer, a penalty: they see the weight itself */
+    QuantPlan *q = plan_slot(c, p, &marked, u, why);
+    if (q) q->slot = s;
+    if (!q && !*why) *why = "no product reads it";
+    return q;
+}
 
 static Type stored_type(const Program *p, const QuantPlan *q, StoredPart part) {
     Type t = {.dtype = q->scheme == QUANT_INT8 && !q->zero_point ? DT_I8 : DT_U8};

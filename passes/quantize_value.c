@@ -91,9 +91,11 @@ static Node *in_table(Graph *g, Node *x) {
 }
 
 /* Codes from the least element (or 0) to the largest (or 0), where a zero point says which of them is 0. */
-static Stored encode_span(Graph *g, const QuantPlan *q, Node *w, Node *low, Node *high) {
+static Stored encode_span(Graph *g, const QuantPlan *q, Node *w) {
     double steps = q->scheme == QUANT_INT8 ? 255 : 15;
+    int last = 1;
     Stored s;
+    Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
     low = node_map2(g, OP_MIN, low, filled(g, low, 0));
     high = node_map2(g, OP_MAX, high, filled(g, high, 0));
     s.scales = stored_scale(g, q, node_map2(g, OP_DIV, node_map2(g, OP_SUB, high, low), filled(g, low, steps)));
@@ -105,28 +107,32 @@ static Stored encode_span(Graph *g, const QuantPlan *q, Node *w, Node *low, Node
     return s;
 }
 
+/* The element of the largest magnitude becomes code 0. */
+static Stored encode_int4(Graph *g, const QuantPlan *q, Node *w) {
+    int last = 1;
+    Stored s = {0};
+    Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
+    Node *up = node_map2(g, OP_GT, high, node_map1(g, OP_NEG, low)), *largest = node_map3(g, OP_WHERE, up, high, low);
+    s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, -8)));
+    Node *x = rounded(g, in_units(g, w, s.scales));
+    s.codes = in_bytes(g, in_range(g, node_map2(g, OP_ADD, x, filled(g, x, 8)), 0, 15), q->group);
+    return s;
+}
+
 Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
     int last = 1;
     Stored s = {0};
     if (q->group) w = in_groups(g, q, w);
+    if (q->zero_point) return encode_span(g, q, w);
+    if (q->scheme == QUANT_INT4) return encode_int4(g, q, w);
     Node *largest = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, w), 1, &last);
-    Node *high = node_reduce(g, REDUCE_MAX, w, 1, &last), *low = node_reduce(g, REDUCE_MIN, w, 1, &last);
-    if (q->zero_point) return encode_span(g, q, w, low, high);
     if (q->scheme == QUANT_INT8) {
         s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, 127)));
         s.codes = node_cast(g, in_range(g, rounded(g, in_units(g, w, s.scales)), -127, 127), DT_I8);
         return s;
     }
-    if (q->scheme == QUANT_NF4) {
-        s.scales = stored_scale(g, q, largest);
-        s.codes = in_bytes(g, in_table(g, in_units(g, w, s.scales)), q->group);
-        return s;
-    }
-    Node *up = node_map2(g, OP_GT, high, node_map1(g, OP_NEG, low));
-    largest = node_map3(g, OP_WHERE, up, high, low);
-    s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, -8)));
-    Node *x = rounded(g, in_units(g, w, s.scales));
-    s.codes = in_bytes(g, in_range(g, node_map2(g, OP_ADD, x, filled(g, x, 8)), 0, 15), q->group);
+    s.scales = stored_scale(g, q, largest);
+    s.codes = in_bytes(g, in_table(g, in_units(g, w, s.scales)), q->group);
     return s;
 }
 
@@ -207,6 +213,26 @@ static Node *in_rows(Graph *g, const QuantPlan *q, Node *w) {
     for (int i = 0; i < q->n_summed; i++) order[n++] = q->summed[i];
     Size dim[2] = {whole(g, q->channels), whole(g, q->length)};
     return node_reshape(g, node_permute(g, w, order), 2, dim);
+}
+
+Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
+    Size dim[MAX_RANK], zero[2] = {whole(g, 0), whole(g, 0)}, kept[2] = {whole(g, q->channels), whole(g, q->length)};
+    int place[MAX_RANK], n = 0;
+    Stored s = quantize_encode(g, q, in_rows(g, q, w));
+    if (q->group) {
+        Size grouped[3] = {whole(g, q->channels), whole(g, q->groups), s.codes->type.dim[1]};
+        s.codes = node_reshape(g, s.codes, 3, grouped);
+        s.scales = node_reshape(g, s.scales, 2, grouped);
+        if (s.zeros) s.zeros = node_reshape(g, s.zeros, 2, grouped);
+    }
+    Node *x = quantize_decode(g, q, s);
+    if (q->group) {
+        Size rows[2] = {whole(g, q->channels), whole(g, q->groups * q->group)};
+        x = node_slice(g, node_reshape(g, x, 2, rows), zero, kept);
+    }
+    for (int i = 0; i < q->n_channels; i++, n++) place[q->channel[i]] = n, dim[n] = q->declared.dim[q->channel[i]];
+    for (int i = 0; i < q->n_summed; i++, n++) place[q->summed[i]] = n, dim[n] = q->declared.dim[q->summed[i]];
+    return node_permute(g, node_reshape(g, x, n, dim), place);
 }
 
 static void store_initial(Graph *g, const Slot *slot, Node *value, Loc loc) {

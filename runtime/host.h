@@ -10,6 +10,8 @@
 #define RUNTIME_HOST_H
 #include "runtime/mdl.h"
 
+#include <stdbool.h>
+
 /* Memory: zeroed, aligned to 64 bytes. NULL: there is none, or no more. Large blocks ask for huge pages. */
 void *rt_host_take(int64_t bytes);
 void rt_host_give(void *p); /* NULL is fine */
@@ -30,7 +32,10 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer);
 
 const char *rt_host_cpu(void); /* the environment's MDL_CPU: x86-64-v2 and so on, the most that may be used; NULL: not set */
 
-int64_t rt_host_now(void); /* ns, of a clock that only rises; -1: there is none */
+uint64_t rt_host_processor(void); /* AT_HWCAP of Linux: what the processor has, a bit each; all ones: not known */
+
+extern const bool rt_host_clock; /* is there one? Known when the parts are optimized as one: without a clock no profile takes room */
+int64_t rt_host_now(void);       /* ns, of a clock that only rises */
 
 /* RT_ERROR bytes in which to leave why an open failed: of this thread; without threads, the one there is. */
 #define RT_ERROR 1024

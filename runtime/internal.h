@@ -35,21 +35,21 @@ struct mdl_session {
     uint32_t flags;
     int broken;             /* 0; 1: caches may be half changed, a reset mends it; 2: weights, a load does */
     uint64_t seed;
-    uint64_t *steps;        /* by entry: successful calls, the random step */
+    uint64_t *steps;        /* one block with the session, up to pack_made; by entry: successful calls, the random step */
     char **slots;           /* memory of each slot; NULL: a cache not touched yet */
     char **spare;           /* in the caller's memory: a place of spare_bytes that a cache had before it was reset by an entry, or NULL */
     int64_t *spare_bytes;
+    const char *external;   /* RtProgram.external, mapped; NULL: none, or not wanted */
     bool *owned;            /* slots[i] was allocated here (not the artifact's own data) */
     char **packs;           /* memory of each pack; NULL: not used so far */
     bool *pack_made;        /* packs[i] agrees with its slot */
     int64_t (*dims)[RT_MAX_RANK]; /* sizes of each slot, once it has memory */
-    int64_t *fixed;         /* by size name: fixed by a cache of this session, or -1 */
     char *arena;
     int64_t arena_bytes;
+    RtPart *parts;          /* by thread; one block with scratch and shared */
     char *scratch;          /* threads * scratch_stride */
     int64_t scratch_stride;
-    char *shared;           /* RtProgram.shared bytes; NULL: none */
-    RtPart *parts;          /* by thread */
+    char *shared;           /* RtProgram.shared bytes */
     int threads;
     RtPool *pool;           /* NULL: one thread, or the caller's pool */
     mdl_parallel *parallel; /* the caller's pool */
@@ -75,10 +75,12 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 
-/* ---- core/text.c: as snprintf, for %s %d %u %x %c %g %% with width, precision and the lengths l, ll, z; the length of the whole text */
+/* ---- core/text.c: as snprintf, for %s %.80s %.*s %c %d %u %x %lld %llu %llx %% and %04x and the like; the length of the whole text */
 size_t rt_text(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t rt_text_list(char *out, size_t size, const char *format, va_list ap);
+size_t rt_text_double(char *out, size_t size, double v, int digits); /* as snprintf with "%.*g", of at most 40 digits */
 int rt_text_order(const char *a, const char *b); /* as strcmp */
+size_t rt_text_length(const char *text);
 
 /* ---- core/session.c */
 /* Zeroed, aligned to RT_ALIGN; NULL when there is no more: the caller says MDL_MEMORY. */
@@ -93,11 +95,10 @@ const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
 int rt_open_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for error(NULL) */
 
 const RtProgram *rt_choose_processor(const RtProgram *const *programs); /* the best that this processor runs */
-int rt_cpu_level(void); /* core/processor.c: 1..4: the x86-64-v that this processor and system run and MDL_CPU allows; 5: v4 with AVX512_VNNI; 0: no x86-64; -1: MDL_CPU is no level */
-const char *rt_cpu_name(int level); /* "x86-64-v3"; of 0..6 */
+int rt_processor_check(const RtProgram *p); /* core/processor.c: MDL_TARGET, with a message for error(NULL), where this processor cannot run it */
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
-int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
+int rt_check_inputs(RtFrame *f, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */
 void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args); /* sets f->nan */
 
 /* ---- cuda/: what a session does with a device; linked where a program has one */
@@ -122,8 +123,22 @@ static inline int rt_slot_read(mdl_session *s, int slot) { return (void)s, (void
 static inline void rt_slot_written(mdl_session *s, int slot) { (void)s, (void)slot; }
 #endif
 
+/* The program that makes initial values: the processor's. */
+static inline const RtProgram *rt_here(const RtProgram *p) { return rt_device(p) ? rt_device(p)->programs[0] : p; }
+
 /* ---- core/call.c, slots.c, packs.c */
 int64_t rt_count(const int64_t *dims, int rank); /* -1: does not fit 62 bits */
+/* The sizes of a value's axes (v->rank of them) for these values of the program's size names. */
+void rt_dims(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *dims);
+int rt_width(mdl_dtype t); /* bytes an element */
+/* A tensor of the caller against what is declared: v, with these sizes. what: the entry, "get", "set". */
+int rt_tensor_check(mdl_session *s, const char *what, const mdl_value *v, const int64_t *dims, const mdl_tensor *t);
+/* Between a tensor, with strides or not, aligned or not, and row-major memory; out: to the tensor. */
+void rt_tensor_copy(const mdl_tensor *t, char *flat, bool out);
+void rt_shape_text(char *out, size_t size, const int64_t *dims, int rank); /* [2, 3] */
+static inline const mdl_value *rt_slot_value(const mdl_session *s, int slot) { return &s->model->values[slot]; }
+static inline const int32_t *rt_stored(const RtEntry *e) { return e->slots + e->n_touched; }
+static inline const int32_t *rt_reset_slots(const RtEntry *e) { return e->slots + e->n_touched + e->n_stored; }
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
 int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
 int rt_slot_own(mdl_session *s, int slot); /* before it is written: its memory becomes the session's own, packs of it are old */

@@ -75,7 +75,7 @@ typedef struct {
                             pthread_create: before glibc 2.34 without libpthread, or linked statically and not calling it */
     mdl_device device;   /* {0, 0}: the best the artifact has here, with a note in the log */
     uint64_t seed;
-    const char *weights; /* a .safetensors or a checkpoint; NULL: those inside the artifact, or initial values */
+    const char *weights; /* a .safetensors or a checkpoint; NULL: those inside the artifact or in the file that belongs beside it, or initial values */
     void *memory;        /* the session and its arena, 64-byte aligned: only threads, notes, profiles come from elsewhere; NULL: allocated */
     size_t memory_bytes;
     mdl_parallel *parallel; /* the caller's pool instead of our own */
@@ -141,6 +141,8 @@ struct mdl_model {
     int (*seed)(mdl_session *, uint64_t);
     const char *(*error)(const mdl_session *); /* NULL session: why the last open of this thread failed */
     int (*stats)(const mdl_session *, int32_t kernel, const char **name, const char **source, int64_t *calls, int64_t *ns);
+    /* Calls entries on recorded samples (modelc --self-test); resets caches. MDL_TARGET: a layer stores something else than it did then, *error
+     * of its largest value; MDL_OK: none does, by more than *error. */
     int (*selftest)(mdl_session *, const char **first_wrong_layer, double *error);
     /* A string of the caller's, kept in checkpoints' __metadata__ (key "mdlrun.step", say): set where value is not NULL, else copied
      * to out, cut to out_size with its final 0; a key never set: MDL_ARGUMENT. */

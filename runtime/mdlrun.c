@@ -10,7 +10,7 @@ static const struct Command {
 } commands[] = {
     {"run", command_run},           {"train", command_train}, {"eval", command_eval},
     {"generate", command_generate}, {"bench", command_bench},
-    {"compare", command_compare},
+    {"compare", command_compare},   {"selftest", command_selftest},
 };
 
 /* What the words say: MODEL.so [COMMAND [word...]]. */
@@ -26,12 +26,12 @@ static int dispatch(Tool *t, int n, char **words) {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(commands[i].name, command) != 0) continue;
         model_load(t, path);
-        if (!t->o.seed_given) t->o.seed = (uint64_t)run_int(t, "seed", 0);
+        if (!t->o.seed_given && commands[i].run != command_selftest) t->o.seed = (uint64_t)run_int(t, "seed", 0);
         if (commands[i].run == command_compare) t->watch = watch_floats;
         model_open(t);
         return commands[i].run(t, n - 2, words + 2);
     }
-    tool_fail(t, EXIT_USAGE, "unknown command %s: info, run, train, eval, generate, bench, compare", command);
+    tool_fail(t, EXIT_USAGE, "unknown command %s: info, run, train, eval, generate, bench, compare, selftest", command);
 }
 
 int main(int argc, char **argv) {

@@ -14,6 +14,7 @@
  *   mdlrun_batch.c     the next batch, made while the model computes
  *   mdlrun_data.c      data sets: batches of samples or windows, in an order that is a pure function of seed, epoch and step
  *   mdlrun_train.c     `train`      mdlrun_eval.c  `eval`      mdlrun_generate.c  `generate`      mdlrun_bench.c  `bench`
+ *   mdlrun_record.c    a call with what its layers store, for `modelc --self-test`; `selftest`
  *   mdlrun_plot.c      curves and a confusion matrix as PNG       mdlrun_image.c  results as pictures: --image, --confusion
  *
  * Everything of an artifact is reached through mdl.h. A fault of the user or of a file ends the command through tool_fail();
@@ -279,6 +280,7 @@ int command_generate(Tool *t, int n, char **words);
 int command_bench(Tool *t, int n, char **words);
 /* Makes up the sizes and inputs of a call that are not set: floats from the normal distribution by the seed, integers 0. */
 void call_make(Tool *t, Call *c);
+int command_selftest(Tool *t, int n, char **words); /* mdlrun_record.c */
 int command_compare(Tool *t, int n, char **words);
 mdl_watch watch_floats; /* of a Tool whose `watched` is there: keeps a copy */
 

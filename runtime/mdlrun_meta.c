@@ -12,6 +12,7 @@
  *
  *     {"name": "gpt", "version": "...", "compiler": "modelc 0.1", "target": "x86-64-v3",
  *      "content_hash": "hex", "source_hash": "hex", "interface_hash": "hex", "weights_hash": "hex",
+ *      "weights_file": {"name": "gpt.safetensors", "bytes": 123, "hash": "hex"} (with --weights=external),
  *      "sizes":   [{"name": "batch", "low": 1, "high": 64, "entry": -1}],
  *      "entries": [{"name": "step", "train": true, "sizes": ["b", "n"], "source": "gpt.mdl:94", "bytes": 123 or null,
  *                   "bytes_most": 123 or null (where bytes is null: at the upper limits of its sizes),

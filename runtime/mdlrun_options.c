@@ -13,6 +13,7 @@ static const char help[] =
     "mdlrun MODEL.so eval ENTRY NAME=SOURCE ... [--batch N]\n"
     "mdlrun MODEL.so generate [ENTRY] --prompt TEXT | --prompt-file F [-n N] [--temperature T] [--top-k K] [--top-p P]\n"
     "mdlrun MODEL.so bench ENTRY [NAME=VALUE ...] [--rounds N] [--profile] [--trace FILE] [--json]\n"
+    "mdlrun MODEL.so selftest                                              does it compute here what it did where it was compiled?\n"
     "mdlrun MODEL.so compare OTHER.so ENTRY NAME=SOURCE ... [--batch N]    where the two drift apart, kernel by kernel\n"
     "\n"
     "VALUE    a number, FILE.npy, FILE.npz:NAME, FILE.safetensors:NAME; sizes follow from arrays, or are given like numbers;\n"

@@ -6,23 +6,30 @@
 /* A kernel as the pool calls it: iterations p0..p1 of 0..count. scratch: `scratch` bytes of RtProgram, 64-byte aligned, one block a thread. */
 typedef void RtThunk(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
 
-typedef int64_t RtBytesFunction(const int64_t *sizes);         /* bytes, or a number of elements, for these sizes */
+/* Tables hold few pointers, since each costs a relocation, three times its own size. Sizes that are computed are asked for by number, from
+ * one function of the program: bytes or a number of elements for these sizes, INT64_MAX where it does not fit. Its first numbers are the
+ * MDL_COMPUTED axes of all values: of the slots, then of each entry's inputs and outputs, in order. */
+typedef int64_t RtMeasure(int32_t number, const int64_t *sizes);
+#define RT_UNMEASURED (-1) /* instead of a number */
 
-/* Floats that a kernel has stored when its call returns: elements(f->sizes) of `bits` at args[arg]. */
+/* Floats that a kernel has stored when its call returns: as many as the measure `elements` says, of `bits`, at args[arg]. */
 typedef struct RtFloats {
-    RtBytesFunction *elements;
-    int32_t arg, bits;
+    int32_t elements;
+    int16_t arg, bits;
 } RtFloats;
 
 /* What a kernel is, for messages, profiles and debuggers. */
 typedef struct RtKernel {
-    const char *name;   /* "k17 contract" */
-    const char *path;   /* "net.h.3.attn.proj" or "" */
-    const char *source; /* "gpt.mdl:29" or "" */
-    int64_t n_floats;
-    const RtFloats *floats;
-    RtBytesFunction *flops, *bytes; /* of a call, at least: mdl_model.work; NULL: none, or another call of the same kernel counts them */
+    int32_t flops, bytes; /* measures of a call, at least: mdl_model.work; RT_UNMEASURED: none, or another call of the same kernel counts them */
+    int32_t n_floats;
+    RtFloats floats[];    /* behind them three texts, each with its final 0 */
 } RtKernel;
+typedef enum {
+    RT_KERNEL_NAME,       /* "k17 contract" */
+    RT_KERNEL_PATH,       /* "net.h.3.attn.proj" or "" */
+    RT_KERNEL_SOURCE      /* "gpt.mdl:29" or "" */
+} RtKernelText;
+const char *rt_kernel_text(const RtKernel *k, RtKernelText which);
 
 /* One call of an entry. Made by the runtime after every argument was checked. Generated code computes where its fields are, for
  * pointers of any size: pointers first, then words of 32 bits. */
@@ -42,48 +49,38 @@ typedef struct RtFrame {
 } RtFrame;
 
 typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */
-typedef void RtShapeFunction(const int64_t *sizes, int64_t *dims); /* a value's dims */
 
+/* Beside the row of the same number of mdl_model.values. */
 typedef struct RtSlot {
-    const mdl_value *value;     /* path, kind, dtype, dims: the row of the model's table */
-    int32_t optimizer;          /* 1: an optimizer's slot: saved on request */
-    int32_t changes;            /* 1: some entry stores it */
     const void *data;           /* value inside the artifact, or NULL: init makes it */
-    RtBytesFunction *bytes;     /* for the named sizes (constant for params and states) */
     RtEntryFunction *init;      /* writes f->slots[this]; NULL with data */
-    RtBytesFunction *init_arena;
+    int32_t init_arena;         /* measure */
+    int16_t optimizer;          /* 1: an optimizer's slot: saved on request */
+    int16_t changes;            /* 1: some entry stores it */
 } RtSlot;
 
 /* A copy of a weight in the order in which products walk it. Made from the slot by a kernel: args = {copy, slot}, no sizes. The session makes
  * it when a call first needs it, and again after the slot has changed. */
 typedef struct RtPack {
-    int32_t slot;               /* never a cache, never stored by an entry */
-    int64_t bytes, count;       /* of the copy; iterations of the kernel */
     RtThunk *thunk;
     const RtKernel *kernel;
+    int64_t bytes, count;       /* of the copy; iterations of the kernel */
+    int32_t slot;               /* never a cache, never stored by an entry */
 } RtPack;
 
-/* An entry uses a pack if `when` is NULL or low <= when(sizes) < high. */
+/* An entry uses a pack if `when` is RT_UNMEASURED or low <= that measure < high. */
 typedef struct RtPackUse {
-    int32_t pack;
-    RtBytesFunction *when;
+    int32_t pack, when;
     int64_t low, high;
 } RtPackUse;
 
 typedef struct RtEntry {
     RtEntryFunction *run;
-    RtBytesFunction *arena;
-    int32_t n_touched;          /* slots it reads or writes */
-    const int32_t *touched;
-    int32_t n_stored;           /* slots it writes */
-    const int32_t *stored;
+    const RtPackUse *packs;     /* one pack may stand here several times, for different sizes */
+    const int32_t *slots;       /* those it reads or writes, those it writes, caches that are as if untouched when it has succeeded */
+    int32_t n_packs, n_touched, n_stored, n_reset;
+    int32_t arena, flops;       /* measures: bytes; of the products of a call */
     int32_t draws;              /* 1: counts its successful calls for random numbers */
-    RtShapeFunction *const *input_dims, *const *output_dims; /* per input, output */
-    int32_t n_packs;            /* packs it uses; one may stand here several times, for different sizes */
-    const RtPackUse *packs;
-    RtBytesFunction *flops;     /* of the products of a call */
-    int32_t n_reset;            /* caches that are as if untouched when it has succeeded */
-    const int32_t *reset;
 } RtEntry;
 
 /* ---- a device beside the processor: a program of its own, whose kernels run there. The code of its entries is the processor's: it computes
@@ -122,23 +119,51 @@ void rt_device_clear(RtFrame *f, void *to, int64_t bytes);
 const void *rt_device_host(RtFrame *f, const void *p, int64_t bytes); /* the same bytes where the processor reads them, until the next of such calls */
 char *rt_device_cell(RtFrame *f, int32_t i); /* 64 bytes of the device's memory */
 
-typedef struct RtSizeRange {
-    int64_t low, high;          /* high INT64_MAX: none */
-} RtSizeRange;
+/* Weights in a file beside the artifact. Its functions are found through here alone, so an artifact without such a file is without them. */
+typedef struct RtExternal {
+    int (*open)(mdl_session *s, const struct RtExternal *e); /* MDL_OK: the file is the one, and mapped */
+    void (*close)(mdl_session *s, const struct RtExternal *e);
+    const char *name;      /* of the file, in the folder of the artifact */
+    int64_t bytes;         /* all of it */
+    const int64_t *places; /* by slot: bytes from its start; 0: not in it */
+    uint8_t hash[32];      /* SHA-256 of all of it */
+} RtExternal;
+
+/* What a layer stored in a recorded call. */
+typedef struct RtTestRow {
+    const char *layer, *source;
+    int64_t count, step; /* floats that it stored, and of which every step-th is in values */
+    const float *values;
+    float largest;       /* of all of them */
+} RtTestRow;
+
+typedef struct RtTest {
+    int32_t entry, sample, n_rows;
+    const int64_t *sizes;
+    const void *const *inputs;
+    const int64_t *output_bytes;
+    const RtTestRow *rows; /* in the order of the last stores */
+} RtTest;
+
+typedef struct RtTests {
+    int32_t n;
+    float tolerance; /* of a layer's largest value */
+    const RtTest *tests;
+} RtTests;
 
 typedef struct RtProgram {
     const mdl_model *model;
-    int32_t n_names, n_slots, n_entries;
-    const mdl_size *names;      /* run-time sizes, as in the model's table */
+    RtMeasure *measure;
     const RtSlot *slots;
     const RtEntry *entries;
+    const RtPack *packs;
+    int32_t n_names, n_slots, n_entries, n_packs; /* the first three as in the model's table */
+    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2..; 1 on riscv64: the vector extension */
     int64_t scratch;            /* bytes a thread, the most that a kernel wants */
     int64_t shared;             /* bytes that the calls of one kernel hand on to each other, the most that one wants */
-    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2.. */
-    RtShapeFunction *const *slot_dims;
-    int32_t n_packs;
-    const RtPack *packs;
-    const RtDevice *device;     /* NULL: kernels run on the processor */
+    const RtExternal *external; /* NULL: none */
+    const RtTests *tests;       /* NULL: none */
+    const RtDevice *device;     /* NULL: kernels run on the processor. Last: a program without devices ends before it */
 } RtProgram;
 
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
@@ -169,6 +194,11 @@ void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64
 /* Of an artifact's programs for several processors, the least first, then NULL: the one for a device, if there is one, else the best one
  * that this processor runs and that MDL_CPU allows. */
 const RtProgram *rt_choose(const RtProgram *const *programs);
+
+int rt_external_open(mdl_session *s, const RtExternal *e); /* host/external.c */
+void rt_external_close(mdl_session *s, const RtExternal *e);
+
+int rt_selftest_recorded(mdl_session *s, const char **first_wrong_layer, double *error); /* core/selftest.c: where there are tests */
 
 /* ---- what the runtime implements for the model's table */
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);

@@ -54,7 +54,7 @@ static V f16_of_integers(Lower *L, V f) {
 
 static V f16_of(Lower *L, V f) {
     int n = lower_lanes(f);
-    if (!L->t->fma) return f16_of_integers(L, f);
+    if (!L->t->half) return f16_of_integers(L, f);
     V h = LLVMBuildFPTrunc(L->b, f, with_lanes(LLVMHalfTypeInContext(L->c), n), "");
     return l_bits(L, h, with_lanes(L->i16, n));
 }
@@ -62,7 +62,7 @@ static V f16_of(Lower *L, V f) {
 static V f16_value(Lower *L, V bits) {
     int n = lower_lanes(bits);
     T ft = with_lanes(L->f32, n), it = with_lanes(L->i32, n);
-    if (L->t->fma) return LLVMBuildFPExt(L->b, l_bits(L, bits, with_lanes(LLVMHalfTypeInContext(L->c), n)), ft, "");
+    if (L->t->half) return LLVMBuildFPExt(L->b, l_bits(L, bits, with_lanes(LLVMHalfTypeInContext(L->c), n)), ft, "");
     V i = LLVMBuildZExt(L->b, bits, it, ""), sign = l_shl(L, l_and(L, i, lower_int(L, i, 0x8000)), lower_int(L, i, 16));
     V m = l_shl(L, l_and(L, i, lower_int(L, i, 0x7fff)), lower_int(L, i, 13));
     V scaled = l_fmul(L, l_bits(L, m, ft), lower_float(L, l_bits(L, m, ft), 0x1p112)); /* exact, subnormals included */

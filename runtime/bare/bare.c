@@ -42,7 +42,10 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
 
 const char *rt_host_cpu(void) { return NULL; }
 
-int64_t rt_host_now(void) { return -1; }
+uint64_t rt_host_processor(void) { return ~(uint64_t)0; }
+
+const bool rt_host_clock = false;
+int64_t rt_host_now(void) { return 0; }
 
 char *rt_host_open_error(void) {
     static char text[RT_ERROR];

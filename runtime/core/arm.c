@@ -5,8 +5,8 @@
 #ifdef __arm__
 #define HELPER __attribute__((pcs("aapcs"))) /* helpers take floats in whole registers, whatever the others do */
 
-uint64_t rt_divide(uint64_t n, uint64_t d, uint64_t *rest);
-int64_t rt_divide_signed(int64_t n, int64_t d, int64_t *rest);
+__attribute__((used)) uint64_t rt_divide(uint64_t n, uint64_t d, uint64_t *rest);
+__attribute__((used)) int64_t rt_divide_signed(int64_t n, int64_t d, int64_t *rest);
 HELPER int64_t __aeabi_d2lz(double v);
 HELPER uint64_t __aeabi_d2ulz(double v);
 HELPER int64_t __aeabi_f2lz(float v);

@@ -4,15 +4,20 @@
 
 static int check_sizes(mdl_session *s, const mdl_entry *e, const int64_t *given, int64_t *sizes) {
     for (int i = 0; i < e->n_sizes; i++) {
-        const mdl_size *z = &s->program->names[e->sizes[i]];
-        int64_t v = given[i];
-        if (v < z->low || (z->high >= 0 && v > z->high)) {
-            if (z->high < 0) return rt_fail(s, MDL_RANGE, "%s: %s = %lld is not at least %lld", e->name, z->name, (long long)v, (long long)z->low);
-            return rt_fail(s, MDL_RANGE, "%s: %s = %lld is not in %lld..%lld", e->name, z->name, (long long)v, (long long)z->low, (long long)z->high);
-        }
+        const mdl_size *z = &s->model->sizes[e->sizes[i]];
+        int64_t v = given[i], high = z->high < 0 ? INT32_MAX : z->high;
+        if (v < z->low || v > high)
+            return rt_fail(s, MDL_RANGE, z->high < 0 && v < z->low ? "%s: %s = %lld is not at least %lld" : "%s: %s = %lld is not in %lld..%lld", e->name, z->name,
+                           (long long)v, (long long)z->low, (long long)high);
         sizes[e->sizes[i]] = v;
     }
     return MDL_OK;
+}
+
+static int nan_said(mdl_session *s, const char *entry, const RtKernel *k) {
+    const char *path = rt_kernel_text(k, RT_KERNEL_PATH), *source = rt_kernel_text(k, RT_KERNEL_SOURCE);
+    const char *at = *source ? source : rt_kernel_text(k, RT_KERNEL_NAME);
+    return *path ? rt_fail(s, MDL_NUMBER, "%s: first NaN in %s (%s)", entry, path, at) : rt_fail(s, MDL_NUMBER, "%s: first NaN at %s", entry, at);
 }
 
 static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *const *inputs, char *const *outputs) {
@@ -24,27 +29,26 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     const RtDeviceRuntime *device = rt_device(s->program) ? rt_device(s->program)->runtime : NULL;
     int code = rt_packs_need(s, e, sizes);
     if (!code) code = rt_slots_touch(s, e, name, sizes);
-    for (int i = 0; i < e->n_stored && !code; i++) code = rt_slot_own(s, e->stored[i]);
-    if (!code && !device) code = rt_arena_need(s, e->arena(sizes));
+    for (int i = 0; i < e->n_stored && !code; i++) code = rt_slot_own(s, rt_stored(e)[i]);
+    if (!code && !device) code = rt_arena_need(s, s->program->measure(e->arena, sizes));
     if (code) return code;
     uint64_t step = s->steps[index];
     RtFrame f = {.session = s, .sizes = sizes, .inputs = inputs, .outputs = outputs, .slots = s->slots, .packs = s->packs, .arena = s->arena,
                  .shared = s->shared,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)},
                  .numbers = (s->flags & MDL_CHECK_NUMBERS) || s->watch};
-    code = s->flags & MDL_CHECK_NUMBERS ? rt_check_inputs(&f, e, &s->model->entries[index]) : MDL_OK;
+    code = s->flags & MDL_CHECK_NUMBERS ? rt_check_inputs(&f, &s->model->entries[index]) : MDL_OK;
     if (!code && device) code = device->enter(&f, e, &s->model->entries[index]);
     if (!code) code = e->run(&f);
     if (device) code = device->leave(&f, e, &s->model->entries[index], outputs, code);
-    if (f.nan) code = rt_fail(s, MDL_NUMBER, "%s: first NaN %s %s%s%s%s", name, *f.nan->path ? "in" : "at", f.nan->path, *f.nan->path ? " (" : "",
-                              *f.nan->source ? f.nan->source : f.nan->name, *f.nan->path ? ")" : "");
+    if (f.nan) code = nan_said(s, name, f.nan);
     if (!code) {
         s->steps[index]++;
         rt_slots_reset(s, e);
         return MDL_OK;
     }
     for (int i = 0; f.changed && i < e->n_stored; i++) {
-        int kind = s->program->slots[e->stored[i]].value->kind == MDL_CACHE ? 1 : 2;
+        int kind = rt_slot_value(s, rt_stored(e)[i])->kind == MDL_CACHE ? 1 : 2;
         if (kind > s->broken) s->broken = kind;
     }
     return code;
@@ -66,12 +70,12 @@ int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t
     return code;
 }
 
-static int dtype_bytes(mdl_dtype t) { return t.code == 6 ? 1 : t.bits / 8; }
+int rt_width(mdl_dtype t) { return t.code == 6 ? 1 : t.bits / 8; }
 
 const char *rt_dtype_name(mdl_dtype t) {
     static const struct {
         uint8_t code, bits;
-        const char *name;
+        char name[6]; /* here, not pointed at: a pointer costs a relocation */
     } ROW[] = {{2, 64, "f64"}, {2, 32, "f32"}, {2, 16, "f16"}, {4, 16, "bf16"}, {0, 64, "i64"}, {0, 32, "i32"},
                {0, 16, "i16"}, {0, 8, "i8"},   {1, 8, "u8"},   {1, 32, "u32"},  {6, 8, "bool"}};
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
@@ -79,14 +83,13 @@ const char *rt_dtype_name(mdl_dtype t) {
     return "an unknown type";
 }
 
-static void shape_text(char *out, size_t size, const int64_t *dims, int rank) {
+void rt_shape_text(char *out, size_t size, const int64_t *dims, int rank) {
     size_t n = rt_text(out, size, "[");
     for (int i = 0; i < rank && n < size; i++) n += rt_text(out + n, size - n, i ? ", %lld" : "%lld", (long long)dims[i]);
     if (n < size) rt_text(out + n, size - n, "]");
 }
 
-/* A tensor of the caller against what the entry declares. */
-static int check_tensor(mdl_session *s, const char *entry, const mdl_value *v, const int64_t *dims, const mdl_tensor *t) {
+int rt_tensor_check(mdl_session *s, const char *entry, const mdl_value *v, const int64_t *dims, const mdl_tensor *t) {
     char want[160], got[160];
     if (!t || !t->data) return rt_fail(s, MDL_ARGUMENT, "%s: %s has no data", entry, v->name);
     if (t->device.type > 1) return rt_fail(s, MDL_ARGUMENT, "%s: %s is not in the memory of the CPU", entry, v->name);
@@ -96,8 +99,8 @@ static int check_tensor(mdl_session *s, const char *entry, const mdl_value *v, c
     bool same = t->rank == v->rank;
     for (int i = 0; same && i < t->rank; i++) same = t->shape[i] == dims[i];
     if (same) return MDL_OK;
-    shape_text(want, sizeof want, dims, v->rank);
-    shape_text(got, sizeof got, t->shape, t->rank);
+    rt_shape_text(want, sizeof want, dims, v->rank);
+    rt_shape_text(got, sizeof got, t->shape, t->rank);
     return rt_fail(s, MDL_ARGUMENT, "%s: %s must be %s, but it is %s", entry, v->name, want, got);
 }
 
@@ -110,9 +113,8 @@ static bool contiguous(const mdl_tensor *t) {
     return true;
 }
 
-/* Between a tensor with strides, or one that is not aligned, and row-major memory. */
-static void copy_strided(const mdl_tensor *t, char *flat, bool out) {
-    int64_t at[RT_MAX_RANK] = {0}, n = rt_count(t->shape, t->rank), width = dtype_bytes(t->dtype);
+void rt_tensor_copy(const mdl_tensor *t, char *flat, bool out) {
+    int64_t at[RT_MAX_RANK] = {0}, n = rt_count(t->shape, t->rank), width = rt_width(t->dtype);
     char *whole = (char *)t->data + t->offset;
     if (contiguous(t)) {
         memcpy(out ? whole : flat, out ? flat : whole, (size_t)(n * width));
@@ -127,15 +129,15 @@ static void copy_strided(const mdl_tensor *t, char *flat, bool out) {
     }
 }
 
-static int tensor_pointers(mdl_session *s, const mdl_entry *e, RtShapeFunction *const *shapes, const mdl_value *values, int n, const int64_t *sizes,
+static int tensor_pointers(mdl_session *s, const mdl_entry *e, const mdl_value *values, int n, const int64_t *sizes,
                            const mdl_tensor *tensors, char **data, bool *temporary) {
     for (int i = 0; i < n; i++) {
-        int64_t dims[RT_MAX_RANK] = {0};
-        shapes[i](sizes, dims);
-        int code = check_tensor(s, e->name, &values[i], dims, &tensors[i]);
+        int64_t dims[RT_MAX_RANK];
+        rt_dims(s->program, &values[i], sizes, dims);
+        int code = rt_tensor_check(s, e->name, &values[i], dims, &tensors[i]);
         if (code) return code;
         data[i] = (char *)tensors[i].data + tensors[i].offset;
-        int width = dtype_bytes(tensors[i].dtype);
+        int width = rt_width(tensors[i].dtype);
         if (contiguous(&tensors[i]) && (uintptr_t)data[i] % (uintptr_t)width == 0) continue;
         int64_t count = rt_count(dims, values[i].rank);
         data[i] = rt_borrow(s, count * width);
@@ -154,7 +156,6 @@ int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tenso
         return rt_fail(s, MDL_ARGUMENT, "there is no entry number %d", entry);
     }
     const mdl_entry *e = &p->model->entries[entry];
-    const RtEntry *r = &p->entries[entry];
     int64_t values[p->n_names + 1];
     char *in[e->n_inputs + 1], *out[e->n_outputs + 1];
     bool in_copy[e->n_inputs + 1], out_copy[e->n_outputs + 1];
@@ -165,13 +166,13 @@ int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tenso
     int code = MDL_OK;
     if ((e->n_sizes && !sizes) || (e->n_inputs && !inputs) || (e->n_outputs && !outputs)) code = rt_fail(s, MDL_ARGUMENT, "%s: arguments are missing", e->name);
     if (!code) code = check_sizes(s, e, sizes, values);
-    if (!code) code = tensor_pointers(s, e, r->input_dims, e->inputs, e->n_inputs, values, inputs, in, in_copy);
-    if (!code) code = tensor_pointers(s, e, r->output_dims, e->outputs, e->n_outputs, values, outputs, out, out_copy);
+    if (!code) code = tensor_pointers(s, e, e->inputs, e->n_inputs, values, inputs, in, in_copy);
+    if (!code) code = tensor_pointers(s, e, e->outputs, e->n_outputs, values, outputs, out, out_copy);
     for (int i = 0; i < e->n_inputs && !code; i++)
-        if (in_copy[i]) copy_strided(&inputs[i], in[i], false);
+        if (in_copy[i]) rt_tensor_copy(&inputs[i], in[i], false);
     if (!code) code = run_entry(s, entry, values, in, out);
     for (int i = 0; i < e->n_outputs && !code; i++)
-        if (out_copy[i]) copy_strided(&outputs[i], out[i], true);
+        if (out_copy[i]) rt_tensor_copy(&outputs[i], out[i], true);
     for (int i = 0; i < e->n_inputs; i++)
         if (in_copy[i]) rt_release(s, in[i]);
     for (int i = 0; i < e->n_outputs; i++)

@@ -20,18 +20,19 @@ static int64_t nan_find(const void *data, int32_t bits, int64_t n) {
 
 void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args) {
     const mdl_session *s = f->session;
-    for (int64_t i = 0; i < k->n_floats && !f->nan; i++) {
+    for (int i = 0; i < k->n_floats && !f->nan; i++) {
         const RtFloats *v = &k->floats[i];
-        if (s->watch) s->watch(s->watch_context, k->path, k->source, args[v->arg], v->bits, v->elements(f->sizes));
-        if (s->flags & MDL_CHECK_NUMBERS && nan_find(args[v->arg], v->bits, v->elements(f->sizes)) >= 0) f->nan = k;
+        int64_t n = s->program->measure(v->elements, f->sizes);
+        if (s->watch) s->watch(s->watch_context, rt_kernel_text(k, RT_KERNEL_PATH), rt_kernel_text(k, RT_KERNEL_SOURCE), args[v->arg], v->bits, n);
+        if (s->flags & MDL_CHECK_NUMBERS && nan_find(args[v->arg], v->bits, n) >= 0) f->nan = k;
     }
 }
 
-int rt_check_inputs(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
+int rt_check_inputs(RtFrame *f, const mdl_entry *entry) {
     for (int i = 0; i < entry->n_inputs; i++) {
         const mdl_value *v = &entry->inputs[i];
-        int64_t dims[RT_MAX_RANK] = {0};
-        e->input_dims[i](f->sizes, dims);
+        int64_t dims[RT_MAX_RANK];
+        rt_dims(f->session->program, v, f->sizes, dims);
         if (v->dtype.code == 2 && nan_find(f->inputs[i], v->dtype.bits, rt_count(dims, v->rank)) >= 0)
             return rt_fail(f->session, MDL_NUMBER, "%s: there is a NaN in the input %s", entry->name, v->name);
     }

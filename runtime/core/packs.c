@@ -5,9 +5,9 @@
  * In the caller's memory packs lie among the caches, above the floor, and go with them at a reset. */
 #include "runtime/internal.h"
 
-static bool used(const RtPackUse *u, const int64_t *sizes) {
-    if (!u->when) return true;
-    int64_t v = u->when(sizes);
+static bool used(const RtProgram *p, const RtPackUse *u, const int64_t *sizes) {
+    if (u->when == RT_UNMEASURED) return true;
+    int64_t v = p->measure(u->when, sizes);
     return u->low <= v && v < u->high;
 }
 
@@ -17,7 +17,7 @@ static int make(mdl_session *s, int index, const int64_t *sizes) {
         if (s->memory) s->arena_bytes = 0; /* it lay where the pack goes */
         s->packs[index] = rt_alloc(s, p->bytes);
         if (!s->packs[index])
-            return rt_fail(s, MDL_MEMORY, "no memory for a packed copy of %s: %lld bytes", s->program->slots[p->slot].value->name, (long long)p->bytes);
+            return rt_fail(s, MDL_MEMORY, "no memory for a packed copy of %s: %lld bytes", rt_slot_value(s, p->slot)->name, (long long)p->bytes);
     }
     RtFrame f = {.session = s, .sizes = sizes, .slots = s->slots};
     void *args[] = {s->packs[index], s->slots[p->slot]};
@@ -29,7 +29,7 @@ static int make(mdl_session *s, int index, const int64_t *sizes) {
 int rt_packs_need(mdl_session *s, const RtEntry *e, const int64_t *sizes) {
     for (int i = 0; i < e->n_packs; i++) {
         int index = e->packs[i].pack;
-        if (s->pack_made[index] || !used(&e->packs[i], sizes)) continue;
+        if (s->pack_made[index] || !used(s->program, &e->packs[i], sizes)) continue;
         int code = make(s, index, sizes);
         if (code) return code;
     }
@@ -53,8 +53,8 @@ int64_t rt_packs_bytes(const RtProgram *p, const RtEntry *e, const int64_t *size
     int64_t total = 0;
     for (int i = 0; i < e->n_packs; i++) {
         bool counted = false;
-        for (int k = 0; k < i && !counted; k++) counted = e->packs[k].pack == e->packs[i].pack && used(&e->packs[k], sizes);
-        if (!counted && used(&e->packs[i], sizes)) total += (p->packs[e->packs[i].pack].bytes + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
+        for (int k = 0; k < i && !counted; k++) counted = e->packs[k].pack == e->packs[i].pack && used(p, &e->packs[k], sizes);
+        if (!counted && used(p, &e->packs[i], sizes)) total += (p->packs[e->packs[i].pack].bytes + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
     }
     return total;
 }

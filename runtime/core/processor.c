@@ -1,8 +1,20 @@
-/* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later. */
+/* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later. Only
+ * x86-64 has levels. */
 #include "runtime/internal.h"
 
 #ifndef __x86_64__
-static int processor(void) { return 0; }
+#ifdef __riscv
+static int level_here(void) { return rt_host_processor() >> ('V' - 'A') & 1; } /* 1: it has the vector extension */
+#else
+static int level_here(void) { return 0; }
+#endif
+
+int rt_processor_check(const RtProgram *p) {
+    if (level_here() >= p->cpu_level) return MDL_OK;
+    return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor has no vector extension", p->model->name, p->model->target);
+}
+
+const RtProgram *rt_choose(const RtProgram *const *programs) { return *programs; }
 #else
 #include <cpuid.h>
 
@@ -23,9 +35,8 @@ static int processor(void) {
     if (!(c7 & 1u << 11)) return 4; /* AVX512_VNNI */
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 5 ? 6 : 5; /* AVX512_BF16 */
 }
-#endif
 
-const char *rt_cpu_name(int level) {
+static const char *level_name(int level) { /* of 0..6 */
     static const char name[][16] = {"x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
     return name[level];
 }
@@ -34,13 +45,26 @@ const char *rt_cpu_name(int level) {
 static int allowed(void) {
     const char *most = rt_host_cpu();
     for (int level = 2; most && level < 6; level++)
-        if (rt_text_order(most, rt_cpu_name(level)) == 0) return level;
-    return !most || rt_text_order(most, rt_cpu_name(6)) == 0 ? 6 : -1;
+        if (rt_text_order(most, level_name(level)) == 0) return level;
+    return !most || rt_text_order(most, level_name(6)) == 0 ? 6 : -1;
 }
 
-int rt_cpu_level(void) {
-    int here = processor(), most = here ? allowed() : 0;
+/* 1..4, 5 with AVX512_VNNI, 6 with AVX512_BF16 too: the level that this processor and system run and MDL_CPU allows; -1: MDL_CPU is no level. */
+static int level_here(void) {
+    int here = processor(), most = allowed();
     return here < most ? here : most;
+}
+
+int rt_processor_check(const RtProgram *p) {
+    const char *limit = rt_host_cpu(), *name = p->model->name;
+    int level = level_here();
+    if (level < 0) return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4+vnni or x86-64-v4+bf16", limit);
+    if (level >= p->cpu_level) return MDL_OK;
+    if (limit)
+        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, level_name(p->cpu_level), level_name(level),
+                              limit);
+    return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, level_name(p->cpu_level), level_name(level),
+                          level < 2 ? "" : "; compile with --target=x86-64");
 }
 
 const RtProgram *rt_choose(const RtProgram *const *programs) {
@@ -50,9 +74,10 @@ const RtProgram *rt_choose(const RtProgram *const *programs) {
 }
 
 const RtProgram *rt_choose_processor(const RtProgram *const *programs) {
-    int level = rt_cpu_level();
+    int level = level_here();
     const RtProgram *best = *programs;
     for (; *programs; programs++)
         if (!rt_device(*programs) && (*programs)->cpu_level <= level) best = *programs;
     return best;
 }
+#endif

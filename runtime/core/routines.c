@@ -152,26 +152,34 @@ int rt_check_range(RtFrame *f, const char *entry, const char *name, const void *
     return MDL_OK;
 }
 
+static double number_at(const void *data, int32_t code, int32_t bits, int64_t i) {
+    if (code != 2) return (double)element(data, code, bits, i);
+    return bits == 64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
+}
+
 /* One line to the session's log: the text, then a scalar with 9 digits, or type, smallest, mean, largest and the first 8 elements. */
 void rt_print(RtFrame *f, const char *text, const void *data, int32_t code, int32_t bits, int64_t count) {
     mdl_session *s = f->session;
     if (!s->log) return;
-    char line[512];
+    char line[512], number[3][24];
     size_t n = rt_text(line, sizeof line, "%s", text ? text : "");
     double low = 0, high = 0, sum = 0;
     mdl_dtype t = {(uint8_t)code, (uint8_t)bits, 1};
     for (int64_t i = 0; data && i < count; i++) {
-        double v = code == 2 ? bits == 64 ? ((const double *)data)[i] : (double)((const float *)data)[i] : (double)element(data, code, bits, i);
+        double v = number_at(data, code, bits, i);
         low = i == 0 || v < low ? v : low;
         high = i == 0 || v > high ? v : high;
         sum += v;
-        if (count == 1 && n < sizeof line) n += rt_text(line + n, sizeof line - n, " %.9g", v);
     }
-    if (data && count != 1 && n < sizeof line)
-        n += rt_text(line + n, sizeof line - n, " %s min %.9g mean %.9g max %.9g:", rt_dtype_name(t), low, count ? sum / (double)count : 0, high);
-    for (int64_t i = 0; data && count != 1 && i < count && i < 8 && n < sizeof line; i++) {
-        double v = code == 2 ? bits == 64 ? ((const double *)data)[i] : (double)((const float *)data)[i] : (double)element(data, code, bits, i);
-        n += rt_text(line + n, sizeof line - n, " %.9g", v);
+    if (data && count != 1 && n < sizeof line) {
+        rt_text_double(number[0], sizeof number[0], low, 9);
+        rt_text_double(number[1], sizeof number[1], count ? sum / (double)count : 0, 9);
+        rt_text_double(number[2], sizeof number[2], high, 9);
+        n += rt_text(line + n, sizeof line - n, " %s min %s mean %s max %s:", rt_dtype_name(t), number[0], number[1], number[2]);
+    }
+    for (int64_t i = 0; data && i < count && i < 8 && n < sizeof line; i++) {
+        rt_text_double(*number, sizeof *number, number_at(data, code, bits, i), 9);
+        n += rt_text(line + n, sizeof line - n, " %s", *number);
     }
     s->log(s->log_context, 0, line);
 }

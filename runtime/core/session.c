@@ -68,6 +68,15 @@ int rt_arena_need(mdl_session *s, int64_t bytes) {
 
 /* ---- open, close */
 
+static int64_t scratch_stride(const RtProgram *p) { /* no two threads share a cache set pattern exactly */
+    return (p->scratch + 4095) / 4096 * 4096 + RT_ALIGN;
+}
+
+/* What threads work with: parts, scratch, what the calls of a kernel hand on. */
+static int64_t work_bytes(const RtProgram *p, int threads) {
+    return (scratch_stride(p) + (int64_t)sizeof(RtPart)) * threads + p->shared;
+}
+
 static int open_threads(mdl_session *s, const mdl_options *o) {
     if (o->threads > RT_MAX_THREADS) return rt_fail(s, MDL_ARGUMENT, "%d threads: at most %d", o->threads, RT_MAX_THREADS);
     s->parallel = o->parallel;
@@ -77,44 +86,42 @@ static int open_threads(mdl_session *s, const mdl_options *o) {
         s->pool = rt_host_pool(s->threads);
         if (!s->pool) return rt_fail(s, MDL_MEMORY, "the system refused to start %d threads", s->threads);
     }
-    const RtProgram *here = rt_device(s->program) ? s->program->device->programs[0] : s->program; /* makes initial values */
-    s->scratch_stride = (here->scratch + 4095) / 4096 * 4096 + RT_ALIGN; /* no two threads share a cache set pattern exactly */
-    s->scratch = rt_alloc(s, s->scratch_stride * s->threads);
-    s->shared = here->shared ? rt_alloc(s, here->shared) : NULL;
-    s->parts = rt_alloc(s, (int64_t)sizeof *s->parts * s->threads);
-    return s->scratch && s->parts && (s->shared || !here->shared) ? MDL_OK : rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
+    const RtProgram *here = rt_here(s->program); /* makes initial values */
+    s->scratch_stride = scratch_stride(here);
+    s->parts = rt_alloc(s, work_bytes(here, s->threads));
+    if (!s->parts) return rt_fail(s, MDL_MEMORY, "no memory for %d thread%s", s->threads, s->threads == 1 ? "" : "s");
+    s->scratch = (char *)(s->parts + s->threads);
+    s->shared = s->scratch + s->scratch_stride * s->threads;
+    return MDL_OK;
 }
 
-static int open_tables(mdl_session *s) {
+/* The tables of a session by slot, pack and entry lie behind it. */
+static int64_t session_bytes(const RtProgram *p) {
+    const mdl_session *s = NULL;
+    return (int64_t)(sizeof *s + (sizeof *s->dims + sizeof *s->spare_bytes + sizeof *s->slots + sizeof *s->spare + sizeof *s->owned) * (size_t)p->n_slots +
+                     (sizeof *s->packs + sizeof *s->pack_made) * (size_t)p->n_packs + sizeof *s->steps * (size_t)p->n_entries);
+}
+
+/* The most aligned first. */
+static void tables_place(mdl_session *s) {
     const RtProgram *p = s->program;
-    s->slots = rt_alloc(s, (int64_t)sizeof *s->slots * p->n_slots);
-    s->spare = rt_alloc(s, (int64_t)sizeof *s->spare * p->n_slots);
-    s->spare_bytes = rt_alloc(s, (int64_t)sizeof *s->spare_bytes * p->n_slots);
-    s->owned = rt_alloc(s, (int64_t)sizeof *s->owned * p->n_slots);
-    s->dims = rt_alloc(s, (int64_t)sizeof *s->dims * p->n_slots);
-    s->packs = rt_alloc(s, (int64_t)sizeof *s->packs * p->n_packs);
-    s->pack_made = rt_alloc(s, (int64_t)sizeof *s->pack_made * p->n_packs);
-    s->fixed = rt_alloc(s, (int64_t)sizeof *s->fixed * p->n_names);
-    s->steps = rt_alloc(s, (int64_t)sizeof *s->steps * p->n_entries);
-    if (!s->slots || !s->spare || !s->spare_bytes || !s->owned || !s->packs || !s->pack_made || !s->dims || !s->fixed || !s->steps)
-        return rt_fail(s, MDL_MEMORY, "no memory for a session");
-    for (int i = 0; i < p->n_names; i++) s->fixed[i] = -1;
-    return MDL_OK;
+    s->steps = (uint64_t *)(s + 1);
+    s->dims = (int64_t(*)[RT_MAX_RANK])(s->steps + p->n_entries);
+    s->spare_bytes = (int64_t *)(s->dims + p->n_slots);
+    s->slots = (char **)(s->spare_bytes + p->n_slots);
+    s->spare = s->slots + p->n_slots;
+    s->packs = s->spare + p->n_slots;
+    s->owned = (bool *)(s->packs + p->n_packs);
+    s->pack_made = s->owned + p->n_slots;
 }
 
 /* What can be refused before there is a session. */
 static int check_options(const RtProgram *p, const mdl_options *o) {
     const char *name = p->model->name;
-    if (rt_cpu_level() < 0)
-        return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4+vnni or x86-64-v4+bf16", rt_host_cpu());
-    if (rt_cpu_level() < p->cpu_level && rt_host_cpu())
-        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, rt_cpu_name(p->cpu_level),
-                              rt_cpu_name(rt_cpu_level()), rt_host_cpu());
-    if (rt_cpu_level() < p->cpu_level)
-        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, rt_cpu_name(p->cpu_level),
-                              rt_cpu_name(rt_cpu_level()), rt_cpu_level() < 2 ? "" : "; compile with --target=x86-64");
+    int code = rt_processor_check(p);
+    if (code) return code;
     if (o->device.type > 1 && !rt_device(p)) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
-    if ((o->flags & MDL_PROFILE || o->trace) && rt_host_now() < 0)
+    if (!rt_host_clock && (o->flags & MDL_PROFILE || o->trace))
         return rt_open_failed(MDL_ARGUMENT, "%s wants a clock, and this artifact has none: it was compiled with --runtime=core", o->trace ? "a trace" : "MDL_PROFILE");
     if (o->memory && (uintptr_t)o->memory % RT_ALIGN)
         return rt_open_failed(MDL_ARGUMENT, "the caller's memory is not aligned to %d bytes", RT_ALIGN);
@@ -124,7 +131,7 @@ static int check_options(const RtProgram *p, const mdl_options *o) {
 /* The session itself lies in the memory that it will hand out. */
 static mdl_session *session_new(const RtProgram *p, const mdl_options *o) {
     mdl_session outline = {.memory = o->memory, .memory_bytes = o->memory_bytes};
-    mdl_session *s = rt_alloc(&outline, sizeof *s);
+    mdl_session *s = rt_alloc(&outline, session_bytes(p));
     if (!s) return NULL;
     s->model = p->model;
     s->program = p;
@@ -139,6 +146,7 @@ static mdl_session *session_new(const RtProgram *p, const mdl_options *o) {
     s->memory = outline.memory;
     s->memory_bytes = outline.memory_bytes;
     s->memory_used = outline.memory_used;
+    tables_place(s);
     return s;
 }
 
@@ -152,9 +160,10 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
     if (code) return code;
     mdl_session *s = session_new(p, &o);
     if (!s) return rt_open_failed(MDL_MEMORY, "no memory for a session%s", o.memory ? "" : "; mdl_options can bring it");
-    code = open_tables(s);
-    if (!code) code = open_threads(s, &o);
+    code = open_threads(s, &o);
     if (!code && rt_device(p)) code = p->device->runtime->open(s);
+    bool elsewhere = o.weights || o.flags & MDL_NO_INIT; /* the caller brings all weights */
+    if (!code && p->external && !elsewhere) code = p->external->open(s, p->external);
     if (!code) code = rt_slots_open(s);
     if (!code && o.weights) code = rt_load(s, o.weights);
     if (code) {
@@ -171,21 +180,9 @@ void rt_close(mdl_session *s) {
     if (!s) return;
     if (rt_device(s->program) && s->device) s->program->device->runtime->close(s);
     rt_host_pool_free(s->pool);
-    for (int i = 0; s->slots && s->owned && i < s->program->n_slots; i++)
+    for (int i = 0; i < s->program->n_slots; i++)
         if (s->owned[i]) rt_release(s, s->slots[i]);
-    for (int i = 0; s->packs && i < s->program->n_packs; i++)
-        if (s->packs[i]) rt_release(s, s->packs[i]);
-    rt_release(s, s->packs);
-    rt_release(s, s->pack_made);
-    rt_release(s, s->slots);
-    rt_release(s, s->spare);
-    rt_release(s, s->spare_bytes);
-    rt_release(s, s->owned);
-    rt_release(s, s->dims);
-    rt_release(s, s->fixed);
-    rt_release(s, s->steps);
-    rt_release(s, s->scratch);
-    rt_release(s, s->shared);
+    for (int i = 0; i < s->program->n_packs; i++) rt_release(s, s->packs[i]);
     rt_release(s, s->parts);
     rt_release(s, s->arena);
     for (RtNote *n = s->notes, *next; n; n = next) {
@@ -194,6 +191,7 @@ void rt_close(mdl_session *s) {
         rt_host_give(n);
     }
     rt_host_give(s->counts);
+    if (s->external) s->program->external->close(s, s->program->external);
     rt_release(s, s);
 }
 
@@ -209,48 +207,84 @@ int64_t rt_count(const int64_t *dims, int rank) {
     return n;
 }
 
+/* Counts the computed axes of rows until the row `until`; false: it is none of these. */
+static bool count_computed(const mdl_value *rows, int n, const mdl_value *until, int32_t *count) {
+    for (int i = 0; i < n && &rows[i] != until; i++)
+        for (int k = 0; k < rows[i].rank; k++) *count += rows[i].dims[k] == MDL_COMPUTED;
+    return until >= rows && until < rows + n;
+}
+
+/* The measure of the first computed axis of v. */
+static int32_t first_computed(const mdl_model *m, const mdl_value *v) {
+    int32_t n = 0;
+    bool found = count_computed(m->values, m->n_values, v, &n);
+    for (int i = 0; i < m->n_entries && !found; i++)
+        found = count_computed(m->entries[i].inputs, m->entries[i].n_inputs, v, &n) || count_computed(m->entries[i].outputs, m->entries[i].n_outputs, v, &n);
+    return n;
+}
+
+void rt_dims(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *dims) {
+    int32_t number = RT_UNMEASURED;
+    for (int i = 0; i < v->rank; i++) {
+        int64_t d = v->dims[i];
+        if (d == MDL_COMPUTED) {
+            number = number < 0 ? first_computed(p->model, v) : number + 1;
+            d = p->measure(number, sizes);
+        } else if (d < 0) {
+            d = sizes[MDL_NAMED - d];
+        }
+        dims[i] = d;
+    }
+}
+
+/* Values of all size names of the program, from those of an entry, in the order of its C function. False: there is no such entry, or
+ * sizes are missing. */
+static bool sizes_of(const RtProgram *p, int32_t entry, const int64_t *sizes, int64_t *values) {
+    memset(values, 0, sizeof *values * (size_t)p->n_names);
+    if (entry < 0 || entry >= p->n_entries) return false;
+    const mdl_entry *e = &p->model->entries[entry];
+    for (int k = 0; sizes && k < e->n_sizes; k++) values[e->sizes[k]] = sizes[k];
+    return sizes || !e->n_sizes;
+}
+
+static bool among(const mdl_value *v, const mdl_value *rows, int n) { return v >= rows && v < rows + n; }
+
 /* sizes: those of the entry the value belongs to, in the order of its C function; of all names for values of the model. */
 int rt_shape(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *shape) {
     if (!v || !shape) return MDL_ARGUMENT;
     int64_t values[p->n_names + 1];
-    memset(values, 0, sizeof values);
-    for (int i = 0; i < p->n_entries; i++) {
+    bool known = among(v, p->model->values, p->n_slots);
+    if (known) sizes_of(p, -1, NULL, values);
+    for (int k = 0; known && sizes && k < p->n_names; k++) values[k] = sizes[k];
+    for (int i = 0; i < p->n_entries && !known; i++) {
         const mdl_entry *e = &p->model->entries[i];
-        bool input = v >= e->inputs && v < e->inputs + e->n_inputs, output = v >= e->outputs && v < e->outputs + e->n_outputs;
-        if (!input && !output) continue;
-        if (e->n_sizes && !sizes) return MDL_ARGUMENT;
-        for (int k = 0; k < e->n_sizes; k++) values[e->sizes[k]] = sizes[k];
-        (input ? p->entries[i].input_dims[v - e->inputs] : p->entries[i].output_dims[v - e->outputs])(values, shape);
-        return MDL_OK;
+        known = (among(v, e->inputs, e->n_inputs) || among(v, e->outputs, e->n_outputs)) && sizes_of(p, i, sizes, values);
     }
-    for (int i = 0; i < p->n_slots; i++) {
-        if (p->slots[i].value != v) continue;
-        for (int k = 0; sizes && k < p->n_names; k++) values[k] = sizes[k];
-        p->slot_dims[i](values, shape);
-        return MDL_OK;
-    }
-    return MDL_ARGUMENT;
+    if (known) rt_dims(p, v, values, shape);
+    return known ? MDL_OK : MDL_ARGUMENT;
+}
+
+static int64_t slot_aligned(const RtProgram *p, int slot, const int64_t *values) {
+    const mdl_value *v = &p->model->values[slot];
+    int64_t dims[RT_MAX_RANK];
+    rt_dims(p, v, values, dims);
+    return (int64_t)aligned(rt_count(dims, v->rank) * rt_width(v->dtype));
 }
 
 int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
-    int64_t values[p->n_names + 1], total = (int64_t)aligned(sizeof(mdl_session)), round = RT_ALIGN - 1;
-    memset(values, 0, sizeof values);
-    if (entry >= p->n_entries || (entry >= 0 && p->model->entries[entry].n_sizes && !sizes)) return -1;
-    for (int k = 0; entry >= 0 && k < p->model->entries[entry].n_sizes; k++) values[p->model->entries[entry].sizes[k]] = sizes[k];
+    int64_t values[p->n_names + 1], total = (int64_t)aligned(session_bytes(p)), most = 0;
+    if (!sizes_of(p, entry, sizes, values) && entry >= 0) return -1;
     for (int i = 0; i < p->n_slots; i++)
-        if (p->slots[i].value->kind != MDL_CACHE) total += (p->slots[i].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
-    total += (int64_t)p->n_slots * (int64_t)(sizeof(char *) + sizeof(bool) + sizeof(int64_t) * RT_MAX_RANK) + (p->n_names + p->n_entries) * 8 + 5 * RT_ALIGN;
-    total += ((p->scratch + 4095) / 4096 * 4096 + RT_ALIGN + (int64_t)sizeof(RtPart)) * rt_host_threads(0);
-    total += (p->shared + round) / RT_ALIGN * RT_ALIGN;
-    total += p->n_packs * (int64_t)(sizeof(char *) + sizeof(bool)) + 2 * RT_ALIGN;
+        if (p->model->values[i].kind != MDL_CACHE) total += slot_aligned(p, i, values);
+    total += (int64_t)aligned(work_bytes(p, rt_host_threads(0)));
     if (entry < 0) return total;
     const RtEntry *e = &p->entries[entry];
     total += rt_packs_bytes(p, e, values);
     for (int i = 0; i < e->n_touched; i++)
-        if (p->slots[e->touched[i]].value->kind == MDL_CACHE) total += (p->slots[e->touched[i]].bytes(values) + round) / RT_ALIGN * RT_ALIGN;
-    int64_t arena = e->arena(values), most = arena;
-    for (int i = 0; i < p->n_slots; i++) {
-        int64_t need = p->slots[i].init_arena ? p->slots[i].init_arena(values) : 0;
+        if (p->model->values[e->slots[i]].kind == MDL_CACHE) total += slot_aligned(p, e->slots[i], values);
+    for (int i = -1; i < p->n_slots; i++) {
+        int32_t arena = i < 0 ? e->arena : p->slots[i].init_arena;
+        int64_t need = arena == RT_UNMEASURED ? 0 : (i < 0 ? p : rt_here(p))->measure(arena, values);
         if (need > most) most = need;
     }
     return total + most;
@@ -258,10 +292,7 @@ int64_t rt_bytes(const RtProgram *p, int32_t entry, const int64_t *sizes) {
 
 int64_t rt_flops(const RtProgram *p, int32_t entry, const int64_t *sizes) {
     int64_t values[p->n_names + 1];
-    memset(values, 0, sizeof values);
-    if (entry < 0 || entry >= p->n_entries || (p->model->entries[entry].n_sizes && !sizes)) return -1;
-    for (int k = 0; k < p->model->entries[entry].n_sizes; k++) values[p->model->entries[entry].sizes[k]] = sizes[k];
-    return p->entries[entry].flops ? p->entries[entry].flops(values) : -1;
+    return sizes_of(p, entry, sizes, values) ? p->measure(p->entries[entry].flops, values) : -1;
 }
 
 int rt_seed(mdl_session *s, uint64_t seed) {
@@ -275,23 +306,17 @@ int rt_seed(mdl_session *s, uint64_t seed) {
 
 /* ---- notes: never in the caller's memory, where a reset would take them back */
 
-static size_t length(const char *text) {
-    size_t n = 0;
-    while (text[n]) n++;
-    return n;
-}
-
 static char *text_copy(const char *text) {
-    size_t n = length(text) + 1;
+    size_t n = rt_text_length(text) + 1;
     char *copy = rt_host_take((int64_t)n);
     return copy ? memcpy(copy, text, n) : NULL;
 }
 
 static RtNote *note_new(const char *key, RtNote *next) {
-    RtNote *n = rt_host_take((int64_t)(sizeof *n + length(key) + 1));
+    RtNote *n = rt_host_take((int64_t)(sizeof *n + rt_text_length(key) + 1));
     if (!n) return NULL;
     n->next = next;
-    memcpy(n->key, key, length(key) + 1);
+    memcpy(n->key, key, rt_text_length(key) + 1);
     return n;
 }
 
@@ -319,7 +344,7 @@ int rt_note(mdl_session *s, const char *key, const char *value, char *out, size_
     return MDL_OK;
 }
 
-/* Compares with values recorded at compile time; artifacts hold none yet. */
+/* Of an artifact that holds no recorded values to compare with; else it is rt_selftest_recorded. */
 int rt_selftest(mdl_session *s, const char **first_wrong_layer, double *error) {
     if (first_wrong_layer) *first_wrong_layer = NULL;
     if (error) *error = 0;

@@ -3,7 +3,7 @@
 
 int rt_slot_find(const mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots; i++)
-        if (rt_text_order(s->program->slots[i].value->name, path) == 0) return i;
+        if (rt_text_order(rt_slot_value(s, i)->name, path) == 0) return i;
     return -1;
 }
 
@@ -20,13 +20,12 @@ void rt_slot_written(mdl_session *s, int slot) {
 #endif
 
 int64_t rt_slot_bytes(const mdl_session *s, int slot) {
-    const mdl_value *v = s->program->slots[slot].value;
-    int width = v->dtype.code == 6 ? 1 : v->dtype.bits / 8;
-    return rt_count(s->dims[slot], v->rank) * width;
+    const mdl_value *v = rt_slot_value(s, slot);
+    return rt_count(s->dims[slot], v->rank) * rt_width(v->dtype);
 }
 
 static int no_memory(mdl_session *s, int slot, int64_t bytes) {
-    return rt_fail(s, MDL_MEMORY, "no memory for %s: %lld bytes", s->program->slots[slot].value->name, (long long)bytes);
+    return rt_fail(s, MDL_MEMORY, "no memory for %s: %lld bytes", rt_slot_value(s, slot)->name, (long long)bytes);
 }
 
 /* Zeroed memory of a slot: what it had before, if that is still at hand. */
@@ -51,22 +50,30 @@ int rt_slot_own(mdl_session *s, int slot) {
     return MDL_OK;
 }
 
+/* The value that the artifact, or the file beside it, has for a slot; NULL: none. */
+static const char *slot_data(const mdl_session *s, int slot) {
+    int64_t place = s->external ? s->program->external->places[slot] : 0;
+    return place ? s->external + place : s->program->slots[slot].data;
+}
+
 int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
     const RtSlot *r = &s->program->slots[slot];
-    s->program->slot_dims[slot](sizes, s->dims[slot]);
+    const mdl_value *v = rt_slot_value(s, slot);
+    const char *data = slot_data(s, slot);
+    rt_dims(s->program, v, sizes, s->dims[slot]);
     rt_slot_written(s, slot);
-    if (r->data) {
-        s->slots[slot] = (char *)(uintptr_t)r->data; /* never written: rt_slot_own comes before every store */
+    if (data) {
+        s->slots[slot] = (char *)(uintptr_t)data; /* never written: rt_slot_own comes before every store */
         s->owned[slot] = false;
         return MDL_OK;
     }
-    int64_t bytes = r->bytes(sizes);
-    if (bytes < 0) return rt_fail(s, MDL_RANGE, "%s is too large", r->value->name);
+    int64_t bytes = rt_slot_bytes(s, slot);
+    if (bytes < 0) return rt_fail(s, MDL_RANGE, "%s is too large", v->name);
     s->slots[slot] = slot_alloc(s, slot, bytes);
     if (!s->slots[slot]) return no_memory(s, slot, bytes);
     s->owned[slot] = true;
-    if (!r->init || (s->flags & MDL_NO_INIT && r->value->kind == MDL_PARAM)) return MDL_OK;
-    int code = rt_arena_need(s, r->init_arena ? r->init_arena(sizes) : 0);
+    if (!r->init || (s->flags & MDL_NO_INIT && v->kind == MDL_PARAM)) return MDL_OK;
+    int code = rt_arena_need(s, rt_here(s->program)->measure(r->init_arena, sizes));
     if (code) return code;
     RtFrame f = {.session = s, .sizes = sizes, .slots = s->slots, .arena = s->arena, .shared = s->shared,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), 0xffffffffu, 0xffffffffu}};
@@ -77,7 +84,7 @@ int rt_slots_open(mdl_session *s) {
     int64_t none[s->program->n_names + 1];
     memset(none, 0, sizeof none);
     for (int i = 0; i < s->program->n_slots; i++) {
-        if (s->program->slots[i].value->kind == MDL_CACHE) continue;
+        if (rt_slot_value(s, i)->kind == MDL_CACHE) continue;
         int code = rt_slot_init(s, i, none);
         if (code) return code;
     }
@@ -86,11 +93,11 @@ int rt_slots_open(mdl_session *s) {
 
 /* Sizes that a cache was made with cannot change until a reset. */
 static int check_fixed(mdl_session *s, int slot, const char *entry, const int64_t *dims) {
-    const mdl_value *v = s->program->slots[slot].value;
+    const mdl_value *v = rt_slot_value(s, slot);
     for (int i = 0; i < v->rank; i++) {
         if (dims[i] == s->dims[slot][i]) continue;
         if (v->dims[i] <= MDL_NAMED)
-            return rt_fail(s, MDL_RANGE, "%s: %s is %lld in this session, not %lld, until it is reset", entry, s->program->names[MDL_NAMED - v->dims[i]].name,
+            return rt_fail(s, MDL_RANGE, "%s: %s is %lld in this session, not %lld, until it is reset", entry, s->model->sizes[MDL_NAMED - v->dims[i]].name,
                            (long long)s->dims[slot][i], (long long)dims[i]);
         return rt_fail(s, MDL_RANGE, "%s: axis %d of %s is %lld in this session, not %lld, until it is reset", entry, i, v->name, (long long)s->dims[slot][i],
                        (long long)dims[i]);
@@ -100,16 +107,16 @@ static int check_fixed(mdl_session *s, int slot, const char *entry, const int64_
 
 int rt_slots_touch(mdl_session *s, const RtEntry *e, const char *entry, const int64_t *sizes) {
     for (int k = 0; k < e->n_touched; k++) {
-        int slot = e->touched[k];
-        if (s->program->slots[slot].value->kind != MDL_CACHE || !s->slots[slot]) continue;
+        int slot = e->slots[k];
+        if (rt_slot_value(s, slot)->kind != MDL_CACHE || !s->slots[slot]) continue;
         int64_t dims[RT_MAX_RANK] = {0};
-        s->program->slot_dims[slot](sizes, dims);
+        rt_dims(s->program, rt_slot_value(s, slot), sizes, dims);
         int code = check_fixed(s, slot, entry, dims);
         if (code) return code;
     }
     for (int k = 0; k < e->n_touched; k++) {
-        int slot = e->touched[k];
-        if (s->program->slots[slot].value->kind != MDL_CACHE || s->slots[slot]) continue;
+        int slot = e->slots[k];
+        if (rt_slot_value(s, slot)->kind != MDL_CACHE || s->slots[slot]) continue;
         if (s->memory) s->arena_bytes = 0; /* it lay where the cache goes */
         int code = rt_slot_init(s, slot, sizes);
         if (code) {
@@ -147,13 +154,14 @@ static void caches_gone(mdl_session *s) {
 
 static bool cache_lives(const mdl_session *s) {
     for (int i = 0; i < s->program->n_slots; i++)
-        if (s->program->slots[i].value->kind == MDL_CACHE && s->slots[i]) return true;
+        if (rt_slot_value(s, i)->kind == MDL_CACHE && s->slots[i]) return true;
     return false;
 }
 
 void rt_slots_reset(mdl_session *s, const RtEntry *e) {
+    const int32_t *slots = rt_reset_slots(e);
     for (int i = 0; i < e->n_reset; i++)
-        if (s->slots[e->reset[i]]) cache_forget(s, e->reset[i]);
+        if (s->slots[slots[i]]) cache_forget(s, slots[i]);
     if (e->n_reset && !cache_lives(s)) caches_gone(s);
 }
 
@@ -161,7 +169,7 @@ int rt_reset(mdl_session *s) {
     if (!s) return MDL_ARGUMENT;
     if (!rt_enter(s)) return MDL_BUSY;
     for (int i = 0; i < s->program->n_slots; i++)
-        if (s->program->slots[i].value->kind == MDL_CACHE && s->slots[i]) cache_forget(s, i);
+        if (rt_slot_value(s, i)->kind == MDL_CACHE && s->slots[i]) cache_forget(s, i);
     caches_gone(s);
     rt_leave(s);
     return MDL_OK;
@@ -175,39 +183,21 @@ static int find_for(mdl_session *s, const char *what, const char *path, const md
     return MDL_OK;
 }
 
-static int check_same(mdl_session *s, const char *what, int slot, const mdl_tensor *t) {
-    const mdl_value *v = s->program->slots[slot].value;
-    if (t->dtype.code != v->dtype.code || t->dtype.bits != v->dtype.bits)
-        return rt_fail(s, MDL_ARGUMENT, "%s: %s is %s, not %s", what, v->name, rt_dtype_name(v->dtype), rt_dtype_name(t->dtype));
-    if (t->rank != v->rank) return rt_fail(s, MDL_ARGUMENT, "%s: %s has rank %d, not %d", what, v->name, v->rank, t->rank);
-    for (int i = 0; i < v->rank; i++)
-        if (t->shape[i] != s->dims[slot][i])
-            return rt_fail(s, MDL_ARGUMENT, "%s: axis %d of %s is %lld, not %lld", what, i, v->name, (long long)s->dims[slot][i], (long long)t->shape[i]);
-    if (t->strides) {
-        int64_t stride = 1;
-        for (int i = v->rank - 1; i >= 0; i--) {
-            if (t->shape[i] != 1 && t->strides[i] != stride) return rt_fail(s, MDL_ARGUMENT, "%s: %s must be row-major without gaps", what, v->name);
-            stride *= t->shape[i];
-        }
-    }
-    return MDL_OK;
-}
-
 /* With data NULL: dtype and rank are set, and the sizes are written to t->shape, or t->shape points at the session's if it is NULL. */
 int rt_get(mdl_session *s, const char *path, mdl_tensor *t) {
     if (!s) return MDL_ARGUMENT;
     if (!rt_enter(s)) return MDL_BUSY;
     int slot, code = find_for(s, "get", path, t, &slot);
     if (!code && !t->data) {
-        const mdl_value *v = s->program->slots[slot].value;
+        const mdl_value *v = rt_slot_value(s, slot);
         t->dtype = v->dtype;
         t->rank = v->rank;
         if (t->shape) memcpy(t->shape, s->dims[slot], sizeof *t->shape * (size_t)v->rank);
         else t->shape = s->dims[slot];
     } else if (!code) {
-        code = check_same(s, "get", slot, t);
+        code = rt_tensor_check(s, "get", rt_slot_value(s, slot), s->dims[slot], t);
         if (!code) code = rt_slot_read(s, slot);
-        if (!code) memcpy((char *)t->data + t->offset, s->slots[slot], (size_t)rt_slot_bytes(s, slot));
+        if (!code) rt_tensor_copy(t, s->slots[slot], true);
     }
     rt_leave(s);
     return code;
@@ -217,11 +207,10 @@ int rt_set(mdl_session *s, const char *path, const mdl_tensor *t) {
     if (!s) return MDL_ARGUMENT;
     if (!rt_enter(s)) return MDL_BUSY;
     int slot, code = find_for(s, "set", path, t, &slot);
-    if (!code && !t->data) code = rt_fail(s, MDL_ARGUMENT, "set: %s has no data", path);
-    if (!code) code = check_same(s, "set", slot, t);
+    if (!code) code = rt_tensor_check(s, "set", rt_slot_value(s, slot), s->dims[slot], t);
     if (!code) code = rt_slot_own(s, slot);
     if (!code) rt_slot_written(s, slot);
-    if (!code) memcpy(s->slots[slot], (const char *)t->data + t->offset, (size_t)rt_slot_bytes(s, slot));
+    if (!code) rt_tensor_copy(t, s->slots[slot], false);
     rt_leave(s);
     return code;
 }

@@ -1,7 +1,8 @@
-/* text.c -- messages without printf: %s %c %d %u %x %g %%, with 0, width, precision (* too) and the lengths l, ll, z.
+/* text.c -- messages without printf: %s, cut (%.80s, %.*s) or not, %c, whole numbers (%d %u %x, of 64 bits with ll, %04x), %%.
  *
- * %g is exact, as C's is in the usual rounding: a double is an integer times a power of two, so it has finitely many decimal digits, up to
- * 309 before the point and 1074 behind it. They are all computed, nine in a word, and then rounded once. */
+ * Doubles have a function of their own, so that only artifacts that print some have its code. It is exact, as C's %g is in the usual
+ * rounding: a double is an integer times a power of two, so it has finitely many decimal digits, up to 309 before the point and 1074
+ * behind it. They are all computed, nine in a word, and then rounded once. */
 #include "runtime/internal.h"
 
 typedef struct Out {
@@ -14,26 +15,25 @@ static void put(Out *o, char c) {
     o->n++;
 }
 
-static void put_padded(Out *o, const char *text, size_t n, int width, char with) {
-    for (size_t i = n; i < (size_t)(width < 0 ? 0 : width); i++) put(o, with);
-    for (size_t i = 0; i < n; i++) put(o, text[i]);
+/* The final 0, also of what was cut; returns the length of the whole. */
+static size_t end(const Out *o) {
+    if (o->size) o->at[o->n < o->size ? o->n : o->size - 1] = 0;
+    return o->n;
 }
 
-static void put_whole(Out *o, uint64_t v, bool minus, unsigned base, int width, char with) {
+static void put_text(Out *o, const char *text, int most) {
+    for (; most > 0 && *text; most--) put(o, *text++);
+}
+
+/* At least `width` digits. */
+static void put_whole(Out *o, uint64_t v, unsigned base, int width) {
     char digits[24];
-    size_t at = sizeof digits;
-    do digits[--at] = "0123456789abcdef"[v % base];
-    while (v /= base);
-    if (minus && with == '0') {
-        put(o, '-');
-        width--;
-    } else if (minus) {
-        digits[--at] = '-';
-    }
-    put_padded(o, digits + at, sizeof digits - at, width, with);
+    int at = sizeof digits - 1;
+    for (digits[at] = 0; v || width > 0; width--, v /= base) digits[--at] = "0123456789abcdef"[v % base];
+    put_text(o, digits + at, sizeof digits);
 }
 
-/* ---- %g */
+/* ---- doubles */
 
 #define NINE 1000000000u
 #define WHOLE 36                     /* words before the point: 36 * 9 digits */
@@ -102,12 +102,11 @@ static int decimal_round(double v, int wanted, char digits[MOST + 1]) {
     return exponent + 1;
 }
 
-static void put_general(Out *o, double v, int precision) {
+static void put_general(Out *o, double v, int wanted) {
     char digits[MOST + 1];
-    int wanted = precision < 0 ? 6 : precision == 0 ? 1 : precision > MOST ? MOST : precision;
     if (__builtin_signbit(v)) put(o, '-');
     if (v != v || v - v != 0) {
-        put_padded(o, v != v ? "nan" : "inf", 3, 0, ' ');
+        put_text(o, v != v ? "nan" : "inf", 3);
         return;
     }
     int exponent = decimal_round(v, wanted, digits), n = wanted;
@@ -118,7 +117,7 @@ static void put_general(Out *o, double v, int precision) {
         for (int i = 1; i < n; i++) put(o, digits[i]);
         put(o, 'e');
         put(o, exponent < 0 ? '-' : '+');
-        put_whole(o, (uint64_t)(exponent < 0 ? -exponent : exponent), false, 10, 2, '0');
+        put_whole(o, (uint64_t)(exponent < 0 ? -exponent : exponent), 10, 2);
         return;
     }
     if (exponent < 0) put(o, '0');
@@ -128,82 +127,47 @@ static void put_general(Out *o, double v, int precision) {
     for (int i = exponent + 1 > 0 ? exponent + 1 : 0; i < n; i++) put(o, digits[i]);
 }
 
-/* ---- formats */
+size_t rt_text_double(char *out, size_t size, double v, int digits) {
+    Out o = {out, size, 0};
+    put_general(&o, v, digits < 1 ? 1 : digits > MOST ? MOST : digits);
+    return end(&o);
+}
 
-/* One directive, from behind its %. */
-typedef struct Directive {
-    char kind, with; /* with: '0' or ' ' */
-    int width, precision, length; /* precision -1: none; length: 0 int, 1 long, 2 long long, 3 size_t */
-} Directive;
+/* ---- formats */
 
 static const char *number_read(const char *f, int *v) {
     for (*v = 0; *f >= '0' && *f <= '9'; f++) *v = 10 * *v + (*f - '0');
     return f;
 }
 
-typedef struct Arguments { /* a struct, so that functions can go on where others have stopped */
-    va_list ap;
-} Arguments;
-
-static const char *directive_read(const char *f, Directive *d, Arguments *a) {
-    *d = (Directive){.with = ' ', .precision = -1};
-    if (*f == '0') d->with = *f++;
-    if (*f == '*') d->width = va_arg(a->ap, int), f++;
-    else f = number_read(f, &d->width);
-    if (*f == '.' && f[1] == '*') d->precision = va_arg(a->ap, int), f += 2;
-    else if (*f == '.') f = number_read(f + 1, &d->precision);
-    if (*f == 'z') d->length = 3, f++;
-    while (*f == 'l') d->length++, f++;
-    d->kind = *f;
-    return *f ? f + 1 : f;
-}
-
-static void put_directive(Out *o, const Directive *d, Arguments *a) {
-    switch (d->kind) {
-    case 's': {
-        const char *text = va_arg(a->ap, const char *);
-        size_t n = 0;
-        if (!text) text = "(null)";
-        while ((d->precision < 0 || n < (size_t)d->precision) && text[n]) n++;
-        put_padded(o, text, n, d->width, ' ');
-        break;
-    }
-    case 'd': {
-        int64_t v = d->length == 0 ? va_arg(a->ap, int) : d->length == 1 ? va_arg(a->ap, long) : va_arg(a->ap, long long);
-        put_whole(o, v < 0 ? -(uint64_t)v : (uint64_t)v, v < 0, 10, d->width, d->with);
-        break;
-    }
-    case 'u':
-    case 'x': {
-        uint64_t v = d->length == 0   ? va_arg(a->ap, unsigned)
-                     : d->length == 1 ? va_arg(a->ap, unsigned long)
-                     : d->length == 2 ? va_arg(a->ap, unsigned long long)
-                                      : va_arg(a->ap, size_t);
-        put_whole(o, v, false, d->kind == 'x' ? 16 : 10, d->width, d->with);
-        break;
-    }
-    case 'g': put_general(o, va_arg(a->ap, double), d->precision); break;
-    case 'c': put(o, (char)va_arg(a->ap, int)); break;
-    default: put(o, d->kind ? d->kind : '%'); break;
-    }
-}
-
 size_t rt_text_list(char *out, size_t size, const char *format, va_list ap) {
     Out o = {out, size, 0};
-    Arguments a;
-    va_copy(a.ap, ap);
-    while (*format) {
-        Directive d;
+    for (; *format; format++) {
+        int width, most = INT32_MAX;
         if (*format != '%') {
-            put(&o, *format++);
+            put(&o, *format);
             continue;
         }
-        format = directive_read(format + 1, &d, &a);
-        put_directive(&o, &d, &a);
+        format = number_read(format + 1, &width);
+        if (*format == '.' && format[1] == '*') most = va_arg(ap, int), format += 2;
+        else if (*format == '.') format = number_read(format + 1, &most);
+        bool wide = *format == 'l';
+        if (wide) format += 2;
+        char kind = *format;
+        if (kind == 's') {
+            put_text(&o, va_arg(ap, const char *), most);
+        } else if (kind == 'c') {
+            put(&o, (char)va_arg(ap, int));
+        } else if (kind == '%') {
+            put(&o, kind);
+        } else {
+            int64_t v = wide ? va_arg(ap, long long) : kind == 'd' ? va_arg(ap, int) : (int64_t)va_arg(ap, unsigned);
+            bool minus = kind == 'd' && v < 0;
+            if (minus) put(&o, '-');
+            put_whole(&o, minus ? -(uint64_t)v : (uint64_t)v, kind == 'x' ? 16 : 10, width ? width : 1);
+        }
     }
-    va_end(a.ap);
-    if (size) out[o.n < size ? o.n : size - 1] = 0;
-    return o.n;
+    return end(&o);
 }
 
 size_t rt_text(char *out, size_t size, const char *format, ...) {
@@ -211,6 +175,12 @@ size_t rt_text(char *out, size_t size, const char *format, ...) {
     va_start(ap, format);
     size_t n = rt_text_list(out, size, format, ap);
     va_end(ap);
+    return n;
+}
+
+size_t rt_text_length(const char *text) {
+    size_t n = 0;
+    while (text[n]) n++;
     return n;
 }
 

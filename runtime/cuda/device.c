@@ -123,7 +123,7 @@ static int slot_read(mdl_session *s, int slot) {
     if (d->slot_state[slot] != SLOT_THERE || !s->slots[slot]) return MDL_OK;
     cu_check(d, d->driver->context_set(d->context), "a context");
     cu_from(d, s->slots[slot], (CuAddress)(uintptr_t)d->slots[slot], d->slot_bytes[slot]);
-    if (d->error) return failure(d, s->program->slots[slot].value->name);
+    if (d->error) return failure(d, rt_slot_value(s, slot)->name);
     d->slot_state[slot] = SLOT_BOTH;
     return MDL_OK;
 }
@@ -150,10 +150,10 @@ static void slot_bring(RtDeviceState *d, int slot) {
 
 /* ---- calls */
 
-static int64_t value_bytes(RtShapeFunction *shape, const mdl_value *v, const int64_t *sizes) {
+static int64_t value_bytes(const RtFrame *f, const mdl_value *v) {
     int64_t dims[RT_MAX_RANK] = {0};
-    shape(sizes, dims);
-    return rt_count(dims, v->rank) * (v->dtype.code == 6 ? 1 : v->dtype.bits / 8);
+    rt_dims(f->session->program, v, f->sizes, dims);
+    return rt_count(dims, v->rank) * rt_width(v->dtype);
 }
 
 static int64_t rounded(int64_t bytes) {
@@ -161,26 +161,26 @@ static int64_t rounded(int64_t bytes) {
 }
 
 /* Places for inputs and outputs, one after another. */
-static void io_place(RtDeviceState *d, const RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
+static void io_place(RtDeviceState *d, const RtFrame *f, const mdl_entry *entry) {
     int64_t at = 0;
     rt_host_give(d->inputs);
     rt_host_give(d->outputs);
     d->inputs = zeroed(d, entry->n_inputs, sizeof *d->inputs);
     d->outputs = zeroed(d, entry->n_outputs, sizeof *d->outputs);
     if (d->error) return;
-    for (int i = 0; i < entry->n_inputs; i++) at += rounded(value_bytes(e->input_dims[i], &entry->inputs[i], f->sizes));
-    for (int i = 0; i < entry->n_outputs; i++) at += rounded(value_bytes(e->output_dims[i], &entry->outputs[i], f->sizes));
+    for (int i = 0; i < entry->n_inputs; i++) at += rounded(value_bytes(f, &entry->inputs[i]));
+    for (int i = 0; i < entry->n_outputs; i++) at += rounded(value_bytes(f, &entry->outputs[i]));
     if (!cu_block_need(d, &d->io, at)) return;
     char *p = (char *)(uintptr_t)d->io.at;
     for (int i = 0; i < entry->n_inputs; i++) {
-        int64_t bytes = value_bytes(e->input_dims[i], &entry->inputs[i], f->sizes);
+        int64_t bytes = value_bytes(f, &entry->inputs[i]);
         d->inputs[i] = p;
         cu_to(d, (CuAddress)(uintptr_t)p, f->inputs[i], bytes);
         p += rounded(bytes);
     }
     for (int i = 0; i < entry->n_outputs; i++) {
         d->outputs[i] = p;
-        p += rounded(value_bytes(e->output_dims[i], &entry->outputs[i], f->sizes));
+        p += rounded(value_bytes(f, &entry->outputs[i]));
     }
 }
 
@@ -188,9 +188,9 @@ static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
     RtDeviceState *d = f->session->device;
     d->error = 0;
     cu_check(d, d->driver->context_set(d->context), "a context");
-    cu_block_need(d, &d->arena, e->arena(f->sizes));
-    for (int i = 0; i < e->n_touched; i++) slot_bring(d, e->touched[i]);
-    io_place(d, f, e, entry);
+    cu_block_need(d, &d->arena, f->session->program->measure(e->arena, f->sizes));
+    for (int i = 0; i < e->n_touched; i++) slot_bring(d, e->slots[i]);
+    io_place(d, f, entry);
     if (d->error) return failure(d, entry->name);
     f->inputs = d->inputs;
     f->outputs = d->outputs;
@@ -202,10 +202,10 @@ static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
 
 static int device_leave(RtFrame *f, const RtEntry *e, const mdl_entry *entry, char *const *outputs, int code) {
     RtDeviceState *d = f->session->device;
-    for (int i = 0; f->changed && i < e->n_stored; i++) d->slot_state[e->stored[i]] = SLOT_THERE;
+    for (int i = 0; f->changed && i < e->n_stored; i++) d->slot_state[rt_stored(e)[i]] = SLOT_THERE;
     if (!code && !d->error) cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
     for (int i = 0; !code && i < entry->n_outputs; i++)
-        cu_from(d, outputs[i], (CuAddress)(uintptr_t)d->outputs[i], value_bytes(e->output_dims[i], &entry->outputs[i], f->sizes));
+        cu_from(d, outputs[i], (CuAddress)(uintptr_t)d->outputs[i], value_bytes(f, &entry->outputs[i]));
     return d->error ? failure(d, entry->name) : code;
 }
 

@@ -4,20 +4,16 @@
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
 
-static const char *file_dtype(mdl_dtype t) {
-    switch (t.code * 256 + t.bits) {
-    case 2 * 256 + 64: return "F64";
-    case 2 * 256 + 32: return "F32";
-    case 2 * 256 + 16: return "F16";
-    case 4 * 256 + 16: return "BF16";
-    case 0 * 256 + 64: return "I64";
-    case 0 * 256 + 32: return "I32";
-    case 0 * 256 + 16: return "I16";
-    case 0 * 256 + 8: return "I8";
-    case 1 * 256 + 32: return "U32";
-    case 1 * 256 + 8: return "U8";
-    default: return t.code == 6 ? "BOOL" : "?";
-    }
+/* "F32": our names in capitals. */
+typedef struct FileDtype {
+    char name[8];
+} FileDtype;
+
+static FileDtype file_dtype(mdl_dtype t) {
+    FileDtype f = {0};
+    const char *name = rt_dtype_name(t);
+    for (int i = 0; i < 7 && name[i]; i++) f.name[i] = name[i] >= 'a' ? (char)(name[i] - 'a' + 'A') : name[i];
+    return f;
 }
 
 /* ---- load */
@@ -31,7 +27,7 @@ static int read_file(mdl_session *s, const char *path, unsigned char **bytes, in
         close(fd); /* a pipe has no end to go to, a folder has none to read */
         return rt_fail(s, MDL_IO, "%s is not a file", path);
     }
-    *bytes = malloc((size_t)*size + 1);
+    *bytes = aligned_alloc(RT_ALIGN, (size_t)*size / RT_ALIGN * RT_ALIGN + RT_ALIGN);
     int64_t have = 0;
     while (*bytes && have < *size) {
         ptrdiff_t n = read(fd, *bytes + have, (size_t)(*size - have));
@@ -49,37 +45,32 @@ static int read_file(mdl_session *s, const char *path, unsigned char **bytes, in
 
 /* The tensor for one slot: its place in the file, or the reason why it does not fit. */
 static int match(mdl_session *s, const StFile *f, const char *path, int slot, const StTensor **found) {
-    const mdl_value *v = s->program->slots[slot].value;
+    const mdl_value *v = rt_slot_value(s, slot);
     const StTensor *t = *found = st_find(f, v->name);
     if (!t) return rt_fail(s, MDL_MISMATCH, "%s has no tensor \"%s\"", path, v->name);
-    if (!st_converts(t->dtype, file_dtype(v->dtype)))
-        return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, t->dtype, file_dtype(v->dtype));
+    FileDtype want = file_dtype(v->dtype);
+    if (!st_converts(t->dtype, want.name))
+        return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, t->dtype, want.name);
     bool same = t->rank == v->rank;
     for (int i = 0; same && i < t->rank; i++) same = t->dims[i] == s->dims[slot][i];
     if (same) return MDL_OK;
     char text[2][160];
-    for (int k = 0; k < 2; k++) {
-        size_t n = 0;
-        text[k][0] = 0;
-        int rank = k ? v->rank : t->rank;
-        for (int i = 0; i < rank && n < sizeof text[k]; i++)
-            n += rt_text(text[k] + n, sizeof text[k] - n, i ? ", %lld" : "%lld", (long long)(k ? s->dims[slot][i] : t->dims[i]));
-    }
-    return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is [%s], and the model wants [%s]", path, v->name, text[0], text[1]);
+    rt_shape_text(text[0], sizeof *text, t->dims, t->rank);
+    rt_shape_text(text[1], sizeof *text, s->dims[slot], v->rank);
+    return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, text[0], text[1]);
 }
 
 static bool is_saved(const mdl_session *s, int slot, bool optimizer) {
-    const RtSlot *r = &s->program->slots[slot];
-    return r->value->kind != MDL_CACHE && (optimizer || !r->optimizer);
+    return rt_slot_value(s, slot)->kind != MDL_CACHE && (optimizer || !s->program->slots[slot].optimizer);
 }
 
 /* "opt.m.net.0.weight": what an optimizer keeps for a parameter. A checkpoint of a training serves an artifact without that optimizer. */
 static bool is_slot_of_parameter(const mdl_session *s, const char *name) {
-    size_t n = strlen(name);
+    size_t n = rt_text_length(name);
     for (int i = 0; i < s->program->n_slots; i++) {
-        const char *path = s->program->slots[i].value->name;
-        size_t m = strlen(path);
-        if (s->program->slots[i].value->kind == MDL_PARAM && n > m + 1 && name[n - m - 1] == '.' && strcmp(name + n - m, path) == 0) return true;
+        const char *path = rt_slot_value(s, i)->name;
+        size_t m = rt_text_length(path);
+        if (rt_slot_value(s, i)->kind == MDL_PARAM && n > m + 1 && name[n - m - 1] == '.' && rt_text_order(name + n - m, path) == 0) return true;
     }
     return false;
 }
@@ -88,7 +79,7 @@ static int match_all(mdl_session *s, const StFile *f, const char *path, const St
     int with = 0, without = 0, code = MDL_OK, known = 0;
     for (int i = 0; i < s->program->n_slots && !code; i++) {
         if (!is_saved(s, i, true)) continue;
-        bool there = st_find(f, s->program->slots[i].value->name) != NULL;
+        bool there = st_find(f, rt_slot_value(s, i)->name) != NULL;
         if (s->program->slots[i].optimizer) there ? with++ : without++;
         if (there || !s->program->slots[i].optimizer) code = match(s, f, path, i, &found[i]);
         known += there;
@@ -109,6 +100,12 @@ static uint64_t number_of(const char *text) {
     return v;
 }
 
+/* What stands in text behind the prefix; NULL: it has another beginning. */
+static const char *behind(const char *text, const char *prefix) {
+    while (*prefix && *text == *prefix) text++, prefix++;
+    return *prefix ? NULL : text;
+}
+
 static void load_metadata(mdl_session *s, const StFile *f) {
     const char *seed = st_metadata(f, "seed");
     if (seed) s->seed = number_of(seed);
@@ -118,8 +115,10 @@ static void load_metadata(mdl_session *s, const StFile *f) {
         const char *step = st_metadata(f, key);
         if (step) s->steps[i] = number_of(step);
     }
-    for (int i = 0; i < f->n_metadata; i++)
-        if (strncmp(f->metadata[i].key, "note.", 5) == 0) rt_note(s, f->metadata[i].key + 5, f->metadata[i].value, NULL, 0);
+    for (int i = 0; i < f->n_metadata; i++) {
+        const char *note = behind(f->metadata[i].key, "note.");
+        if (note) rt_note(s, note, f->metadata[i].value, NULL, 0);
+    }
 }
 
 int rt_load(mdl_session *s, const char *path) {
@@ -141,7 +140,7 @@ int rt_load(mdl_session *s, const char *path) {
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
-        if (found[i]) rt_slot_written(s, i), st_copy(s->slots[i], file_dtype(s->program->slots[i].value->dtype), bytes + f.data + found[i]->begin, found[i]);
+        if (found[i]) rt_slot_written(s, i), st_copy(s->slots[i], file_dtype(rt_slot_value(s, i)->dtype).name, bytes + f.data + found[i]->begin, found[i]);
     if (!code) {
         load_metadata(s, &f);
         s->broken = 0;
@@ -155,83 +154,61 @@ int rt_load(mdl_session *s, const char *path) {
 
 /* ---- save */
 
+/* A header is written twice: without room, to know its length, then into as much. */
 typedef struct Text {
     char *at;
-    size_t n, cap;
-    bool failed;
+    size_t n, room; /* n: of the whole text, also where it is longer than the room */
 } Text;
 
-static void text_add(Text *t, const char *bytes, size_t n) {
-    if (t->n + n > t->cap) {
-        size_t cap = (t->n + n) * 2 + 256;
-        char *more = realloc(t->at, cap);
-        if (!more) {
-            t->failed = true;
-            return;
-        }
-        t->at = more;
-        t->cap = cap;
-    }
-    memcpy(t->at + t->n, bytes, n);
-    t->n += n;
+__attribute__((format(printf, 2, 3))) static void text(Text *t, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    size_t used = t->n < t->room ? t->n : t->room;
+    t->n += rt_text_list(t->at + used, t->room - used, format, ap);
+    va_end(ap);
 }
 
-static void text_string(Text *t, const char *s) {
-    text_add(t, "\"", 1);
+/* s as a part of a JSON string. */
+static void text_escaped(Text *t, const char *before, const char *s, const char *after) {
+    text(t, "%s", before);
     for (; *s; s++) {
-        char code[8];
-        if ((unsigned char)*s < 0x20) text_add(t, code, rt_text(code, sizeof code, "\\u%04x", *s));
-        else if (*s == '"' || *s == '\\') text_add(t, (char[]){'\\', *s}, 2);
-        else text_add(t, s, 1);
+        if ((unsigned char)*s < 0x20) text(t, "\\u%04x", *s);
+        else text(t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
     }
-    text_add(t, "\"", 1);
-}
-
-static void text_pair(Text *t, const char *key, const char *value) {
-    if (t->at[t->n - 1] != '{') text_add(t, ",", 1);
-    text_string(t, key);
-    text_add(t, ":", 1);
-    text_string(t, value);
+    text(t, "%s", after);
 }
 
 static void header_metadata(Text *t, const mdl_session *s) {
-    char text[160], key[200];
-    text_add(t, "{\"__metadata__\":{", 17);
-    text_pair(t, "format", "modelc");
-    text_pair(t, "model", s->model->name);
-    for (int i = 0; i < 32; i++) rt_text(text + 2 * i, 3, "%02x", s->model->weights_hash[i]);
-    text_pair(t, "weights_hash", text);
-    rt_text(text, sizeof text, "%llu", (unsigned long long)s->seed);
-    text_pair(t, "seed", text);
+    text_escaped(t, "{\"__metadata__\":{\"format\":\"modelc\",\"model\":\"", s->model->name, "\",\"weights_hash\":\"");
+    for (int i = 0; i < 32; i++) text(t, "%02x", s->model->weights_hash[i]);
+    text(t, "\",\"seed\":\"%llu\"", (unsigned long long)s->seed);
     for (int i = 0; i < s->program->n_entries; i++) {
         if (!s->program->entries[i].draws) continue;
-        rt_text(key, sizeof key, "step.%s", s->model->entries[i].name);
-        rt_text(text, sizeof text, "%llu", (unsigned long long)s->steps[i]);
-        text_pair(t, key, text);
+        text_escaped(t, ",\"step.", s->model->entries[i].name, "\":");
+        text(t, "\"%llu\"", (unsigned long long)s->steps[i]);
     }
     for (const RtNote *n = s->notes; n; n = n->next) {
-        rt_text(key, sizeof key, "note.%s", n->key);
-        text_pair(t, key, n->value);
+        text_escaped(t, ",\"note.", n->key, "\":\"");
+        text_escaped(t, "", n->value, "\"");
     }
-    text_add(t, "}", 1);
+    text(t, "}");
 }
 
-static void header_tensors(Text *t, const mdl_session *s, bool optimizer) {
-    char text[96];
+static void header(Text *t, const mdl_session *s, bool optimizer) {
     int64_t at = 0;
+    header_metadata(t, s);
     for (int i = 0; i < s->program->n_slots; i++) {
         if (!is_saved(s, i, optimizer)) continue;
-        const mdl_value *v = s->program->slots[i].value;
-        text_add(t, ",", 1);
-        text_string(t, v->name);
-        text_add(t, text, rt_text(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype)));
-        for (int k = 0; k < v->rank; k++) text_add(t, text, rt_text(text, sizeof text, k ? ",%lld" : "%lld", (long long)s->dims[i][k]));
+        const mdl_value *v = rt_slot_value(s, i);
+        text_escaped(t, ",\"", v->name, "\"");
+        text(t, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(v->dtype).name);
+        for (int k = 0; k < v->rank; k++) text(t, k ? ",%lld" : "%lld", (long long)s->dims[i][k]);
         int64_t end = at + rt_slot_bytes(s, i);
-        text_add(t, text, rt_text(text, sizeof text, "],\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)end));
+        text(t, "],\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)end);
         at = end;
     }
-    text_add(t, "}", 1);
-    while (t->n % 8 && !t->failed) text_add(t, " ", 1);
+    text(t, "}");
+    while (t->n % 8) text(t, " ");
 }
 
 static bool write_all(int fd, const void *data, size_t n) {
@@ -245,32 +222,32 @@ static bool write_all(int fd, const void *data, size_t n) {
     return true;
 }
 
-static bool write_checkpoint(const mdl_session *s, int fd, const Text *header, bool optimizer) {
-    unsigned char length[8];
-    for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header->n >> 8 * i);
-    if (!write_all(fd, length, 8) || !write_all(fd, header->at, header->n)) return false;
+static bool write_checkpoint(const mdl_session *s, int fd, const Text *head, bool optimizer) {
+    uint64_t length = head->n; /* little-endian, as all targets are */
+    if (!write_all(fd, &length, 8) || !write_all(fd, head->at, head->n)) return false;
     for (int i = 0; i < s->program->n_slots; i++)
         if (is_saved(s, i, optimizer) && !write_all(fd, s->slots[i], (size_t)rt_slot_bytes(s, i))) return false;
     return fsync(fd) == 0;
 }
 
-static void sync_folder(const char *path) {
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    rt_text(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/* The folder of a file, whose name is cut off. */
+static void sync_folder(char *path) {
+    size_t n = rt_text_length(path);
+    while (n && path[n - 1] != '/') n--;
+    path[n] = 0;
+    int fd = open(n ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd);
     close(fd);
 }
 
-static int save_to(mdl_session *s, const char *path, const Text *header, bool optimizer) {
+static int save_to(mdl_session *s, const char *path, const Text *head, bool optimizer) {
     char temporary[4096];
-    if (rt_text(temporary, sizeof temporary, "%s.tmp%ld", path, (long)getpid()) >= sizeof temporary)
+    if (rt_text(temporary, sizeof temporary, "%s.tmp%d", path, getpid()) >= sizeof temporary)
         return rt_fail(s, MDL_IO, "cannot write %.200s: the name is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return rt_fail(s, MDL_IO, "cannot write %s: %s", path, strerror(errno));
-    bool good = write_checkpoint(s, fd, header, optimizer);
+    bool good = write_checkpoint(s, fd, head, optimizer);
     int error = errno;
     if (close(fd) != 0 && good) {
         good = false;
@@ -281,7 +258,7 @@ static int save_to(mdl_session *s, const char *path, const Text *header, bool op
         error = errno;
     }
     if (good) {
-        sync_folder(path);
+        sync_folder(temporary);
         return MDL_OK;
     }
     unlink(temporary);
@@ -294,15 +271,18 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
     if (!rt_enter(s)) return MDL_BUSY;
     int code = MDL_OK;
     if (s->broken == 2) code = rt_fail(s, MDL_BROKEN, "save: an earlier call failed after it had begun to change weights: load a checkpoint first");
-    Text header = {0};
+    Text head = {0};
     for (int i = 0; rt_device(s->program) && i < s->program->n_slots && !code; i++)
         if (is_saved(s, i, optimizer != 0)) code = rt_slot_read(s, i);
     if (!code) {
-        header_metadata(&header, s);
-        header_tensors(&header, s, optimizer != 0);
-        code = header.failed ? rt_fail(s, MDL_MEMORY, "no memory to save %s", path) : save_to(s, path, &header, optimizer != 0);
+        header(&head, s, optimizer != 0);
+        head.room = head.n + 1;
+        head.at = rt_host_take((int64_t)head.room);
+        head.n = 0;
+        if (head.at) header(&head, s, optimizer != 0);
+        code = head.at ? save_to(s, path, &head, optimizer != 0) : rt_fail(s, MDL_MEMORY, "no memory to save %s", path);
     }
-    free(header.at);
+    rt_host_give(head.at);
     rt_leave(s);
     return code;
 }

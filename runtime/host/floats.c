@@ -3,7 +3,7 @@
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
 
-static int width(const char *dtype) { return !strcmp(dtype, "F32") ? 4 : !strcmp(dtype, "F16") || !strcmp(dtype, "BF16") ? 2 : 0; }
+static int width(const char *dtype) { return !rt_text_order(dtype, "F32") ? 4 : !rt_text_order(dtype, "F16") || !rt_text_order(dtype, "BF16") ? 2 : 0; }
 
 static float float_of(uint32_t bits) {
     float x;
@@ -21,7 +21,7 @@ static float element_read(const char *dtype, const unsigned char *from) {
     uint32_t bits = 0;
     memcpy(&bits, from, (size_t)width(dtype)); /* little-endian, as the file */
     if (*dtype == 'B') return float_of(bits << 16);
-    if (!strcmp(dtype, "F32")) return float_of(bits);
+    if (!rt_text_order(dtype, "F32")) return float_of(bits);
     uint32_t sign = bits >> 15 << 31, rest = (bits & 0x7fff) << 13;
     if (rest >= 0x1f << 23) return float_of(sign | 0x7f800000 | rest); /* infinite or NaN */
     return float_of(sign | bits_of(float_of(rest) * 0x1p112f));        /* from a bias of 15 to one of 127; exact, subnormal ones too */
@@ -43,11 +43,11 @@ static void element_write(const char *dtype, unsigned char *to, float x) {
     memcpy(to, &bits, (size_t)width(dtype));
 }
 
-int st_converts(const char *from, const char *to) { return !strcmp(from, to) || (width(from) && width(to)); }
+int st_converts(const char *from, const char *to) { return !rt_text_order(from, to) || (width(from) && width(to)); }
 
 void st_copy(void *to, const char *to_dtype, const void *from, const StTensor *t) {
     int in = width(t->dtype), out = width(to_dtype);
-    if (!strcmp(t->dtype, to_dtype)) {
+    if (!rt_text_order(t->dtype, to_dtype)) {
         memcpy(to, from, (size_t)(t->end - t->begin));
         return;
     }

@@ -5,19 +5,15 @@
 #define RUNTIME_HOST_LIBC_H
 #include <stddef.h>
 
-void *malloc(size_t n);
-void *realloc(void *p, size_t n);
 void *aligned_alloc(size_t align, size_t n);
 void free(void *p);
 void qsort(void *at, size_t n, size_t width, int (*order)(const void *, const void *));
-int snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-size_t strlen(const char *s);
 char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
-int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t n);
 char *strerror(int code);
 
+unsigned long getauxval(unsigned long what);
+#define AT_HWCAP 16
 char *getenv(const char *name);
 
 int *__errno_location(void);
@@ -46,6 +42,12 @@ int getpid(void);
 #endif
 #define SEEK_SET 0
 #define SEEK_END 2
+
+void *mmap(void *at, size_t n, int access, int flags, int fd, long offset);
+int munmap(void *at, size_t n);
+#define PROT_READ 1
+#define MAP_SHARED 1
+#define MAP_FAILED ((void *)-1)
 
 struct timespec;
 int clock_gettime(int clock, struct timespec *t);

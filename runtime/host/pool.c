@@ -16,9 +16,14 @@
 
 #define SPINS 2000 /* some 20 to 60 us of pauses before a thread sleeps */
 
+typedef struct Worker {
+    RtPool *pool;
+    int index;
+    pthread_t thread;
+} Worker;
+
 struct RtPool {
     int threads;
-    pthread_t *thread; /* 1 .. threads - 1 */
     void (*body)(void *context, int32_t i);
     void *context;
     atomic_bool stop;
@@ -27,12 +32,8 @@ struct RtPool {
     _Alignas(128) atomic_int closed; /* generation of the newest region that takes nobody in any more */
     _Alignas(128) atomic_int active; /* workers inside a region */
     atomic_int waiting;              /* the caller sleeps on active */
+    Worker worker[];                 /* 1 .. threads - 1; the caller is 0 */
 };
-
-typedef struct Worker {
-    RtPool *pool;
-    int index;
-} Worker;
 
 /* Tells the processor that this thread waits. */
 static void pause_cpu(void) {
@@ -64,14 +65,13 @@ static int wait_region(RtPool *p, int seen) {
 /* The order of active and closed is what makes this safe: either the worker sees that the region is closed, or the caller sees that the
  * worker is active. Both are sequentially consistent. */
 static void *work(void *argument) {
-    Worker w = *(Worker *)argument;
-    free(argument);
-    RtPool *p = w.pool;
+    const Worker *w = argument;
+    RtPool *p = w->pool;
     for (int seen = 0;;) {
         seen = wait_region(p, seen);
         if (atomic_load(&p->stop)) return NULL;
         atomic_fetch_add(&p->active, 1);
-        if (seen - atomic_load(&p->closed) > 0) p->body(p->context, w.index);
+        if (seen - atomic_load(&p->closed) > 0) p->body(p->context, w->index);
         if (atomic_fetch_sub(&p->active, 1) == 1 && atomic_load(&p->waiting)) futex_wake(&p->active, 1);
     }
 }
@@ -93,23 +93,19 @@ void rt_host_pool_run(RtPool *p, void (*body)(void *context, int32_t i), void *c
 }
 
 RtPool *rt_host_pool(int threads) {
-    RtPool *p = aligned_alloc(128, (sizeof *p + 127) / 128 * 128);
+    size_t bytes = sizeof(RtPool) + sizeof(Worker) * (size_t)threads;
+    RtPool *p = aligned_alloc(_Alignof(RtPool), (bytes + _Alignof(RtPool) - 1) / _Alignof(RtPool) * _Alignof(RtPool));
     if (!p) return NULL;
     *p = (RtPool){.threads = 1};
-    p->thread = malloc(sizeof *p->thread * (size_t)threads);
-    for (int i = 1; p->thread && i < threads; i++) {
-        Worker *w = malloc(sizeof *w);
-        if (!w) break;
-        *w = (Worker){p, i};
-        if (pthread_create(&p->thread[i], NULL, work, w) != 0) {
-            free(w);
-            break;
+    for (int i = 1; i < threads; i++) {
+        p->worker[i] = (Worker){.pool = p, .index = i};
+        if (pthread_create(&p->worker[i].thread, NULL, work, &p->worker[i]) != 0) {
+            rt_host_pool_free(p);
+            return NULL;
         }
         p->threads = i + 1;
     }
-    if (p->threads == threads) return p;
-    rt_host_pool_free(p);
-    return NULL;
+    return p;
 }
 
 void rt_host_pool_free(RtPool *p) {
@@ -117,8 +113,7 @@ void rt_host_pool_free(RtPool *p) {
     atomic_store(&p->stop, true);
     atomic_fetch_add(&p->generation, 1);
     futex_wake(&p->generation, p->threads);
-    for (int i = 1; i < p->threads; i++) pthread_join(p->thread[i], NULL);
-    free(p->thread);
+    for (int i = 1; i < p->threads; i++) pthread_join(p->worker[i].thread, NULL);
     free(p);
 }
 

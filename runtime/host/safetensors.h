@@ -8,8 +8,7 @@
 #define ST_MAX_RANK 8
 
 typedef struct StTensor {
-    char *name;
-    char dtype[8];      /* "F32", as in the file */
+    const char *name, *dtype; /* "F32"; texts lie in the file's own bytes */
     int width;          /* bytes an element */
     int rank;
     int64_t dims[ST_MAX_RANK];
@@ -17,19 +16,20 @@ typedef struct StTensor {
 } StTensor;
 
 typedef struct StPair {
-    char *key, *value;
+    const char *key, *value;
 } StPair;
 
 typedef struct StFile {
     int n, n_metadata;
-    StTensor *tensor;  /* in the order of the file */
+    StTensor *tensor;  /* in the order of their data */
     StPair *metadata;
     int64_t data;      /* where the data begins, in bytes from the start of the file */
     char error[256];   /* a sentence if st_parse returned 0 */
 } StFile;
 
-/* Reads the header of a whole file of `size` bytes at `bytes`. 1: fine; 0: f->error says why. Call st_free in both cases. */
-int st_parse(StFile *f, const unsigned char *bytes, int64_t size);
+/* Reads the header of a whole file of `size` bytes at `bytes`, in which it decodes the texts: they must live as long as f. 1: fine; 0:
+ * f->error says why. Call st_free in both cases. */
+int st_parse(StFile *f, unsigned char *bytes, int64_t size);
 void st_free(StFile *f);
 const StTensor *st_find(const StFile *f, const char *name); /* NULL: none */
 const char *st_metadata(const StFile *f, const char *key);  /* NULL: none */

@@ -1,8 +1,8 @@
-"""products.py -- single products against OpenBLAS, in one process, in turn: shapes drawn from a seed, M, N, K from 1 to 2,048, both operands
+"""products.py -- single products against OpenBLAS and oneDNN, in one process, in turn: shapes drawn from a seed, M, N, K from 1 to 2,048, both operands
 given at run time. Results are compared first. A shape at which ours is slower by more than 10 % and by more than a microsecond is measured
 again, three times; one that is slower each time counts.
 
-    build/venv/bin/python tests/bench/products.py [--shapes 200] [--seed 1] [--threads 1] [--list]      (python3 with NumPy is enough)
+    build/venv/bin/python tests/bench/products.py [--shapes 200] [--seed 1] [--threads 1] [--list] [--rivals OpenBLAS,oneDNN]      (python3 with NumPy is enough)
 
 Prints the median ratio, the slow shapes, and the quartiles; exit status 1 where a result is wrong."""
 import argparse
@@ -17,7 +17,9 @@ import report
 from common import BUILD, OUT, ROOT, close, pointer, session
 
 LARGEST, ROUNDS, SLICE, BATCH = 2048, 5, 4e-3, 20
-BLAS = ('/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0', 'libopenblas.so.0')
+# Each rival: its libraries, of which the first that loads counts, its function, and Debian's package.
+RIVALS = {'OpenBLAS': (('/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0', 'libopenblas.so.0'), 'cblas_sgemm', 'libopenblas0-pthread'),
+          'oneDNN': (('libdnnl.so.2', 'libdnnl.so.3'), 'dnnl_sgemm', 'libdnnl2')}
 
 
 def shapes(count, seed):
@@ -49,19 +51,22 @@ def timing():
     so = os.path.join(OUT, 'timing.so')
     subprocess.run(['gcc', '-O2', '-D_GNU_SOURCE', '-shared', '-fPIC', os.path.join(ROOT, 'tests/bench/timing.c'), '-o', so], check=True)
     lib = C.CDLL(so)
-    lib.time_ours.restype = lib.time_sgemm.restype = C.c_double
+    lib.time_ours.restype = lib.time_sgemm.restype = lib.time_dnnl.restype = C.c_double
     return lib
 
 
-def openblas(threads):
-    for name in BLAS:
+def rival_function(rival, threads):
+    """None: its library is not here. oneDNN asks OpenMP for its threads, which reads the environment when it is loaded."""
+    os.environ['OMP_NUM_THREADS'] = str(threads)
+    for name in RIVALS[rival][0]:
         try:
-            blas = C.CDLL(name)
+            library = C.CDLL(name)
         except OSError:
             continue
-        blas.openblas_set_num_threads(threads)
-        return blas
-    sys.exit('products.py: there is no OpenBLAS here: apt-get install libopenblas0-pthread')
+        if rival == 'OpenBLAS':
+            library.openblas_set_num_threads(threads)
+        return getattr(library, RIVALS[rival][1])
+    return None
 
 
 def aligned(shape):
@@ -75,14 +80,15 @@ def aligned(shape):
 class Pair:
     """The two ways to compute one shape."""
 
-    def __init__(self, lib, function, s, blas, shape):
+    def __init__(self, lib, function, s, rival, theirs, shape):
         m, n, k = self.shape = shape
         r = np.random.default_rng(m * n + k)
         self.a, self.b, self.c, self.d = aligned((m, k)), aligned((k, n)), aligned((m, n)), aligned((m, n))
         self.a[:], self.b[:] = r.standard_normal((m, k)), r.standard_normal((k, n))
         given = pointer(self.a), pointer(self.b)
         self.ours = lambda calls: lib.time_ours(function, s, *given, pointer(self.c), calls)
-        self.theirs = lambda calls: lib.time_sgemm(blas.cblas_sgemm, m, n, k, *given, pointer(self.d), calls)
+        timed = lib.time_sgemm if rival == 'OpenBLAS' else lib.time_dnnl
+        self.rival, self.theirs = rival, lambda calls: timed(theirs, m, n, k, *given, pointer(self.d), calls)
 
     def wrong(self):
         code = self.ours(1)
@@ -90,7 +96,7 @@ class Pair:
             return f'code {-code:.0f}'
         self.theirs(1)
         far = np.abs(self.c - self.d).max() / np.sqrt(self.shape[2])
-        return '' if far < 3e-5 else f'differs from OpenBLAS by {far:.1e} of a standard deviation'
+        return '' if far < 3e-5 else f'differs from {self.rival} by {far:.1e} of a standard deviation'
 
     def times(self):
         """Medians of both; calls: as many as fill a slice of the slower."""
@@ -104,15 +110,15 @@ def is_slow(ours, theirs):
     return ours > 1.1 * theirs and ours > theirs + 1e-6
 
 
-def sweep(chosen, threads):
+def sweep(chosen, threads, rival, theirs):
     """[(shape, ours, theirs)], those that stay slow, texts of what is wrong."""
-    lib, blas, results, slow, wrong = timing(), openblas(threads), [], [], []
+    lib, results, slow, wrong = timing(), [], [], []
     for at in range(0, len(chosen), BATCH):
         batch = chosen[at:at + BATCH]
         artifact, name = compiled(batch, at // BATCH)
         s = session(artifact, name, threads)
         for i, shape in enumerate(batch):
-            pair = Pair(lib, getattr(artifact, f'{name}_p{i}'), s, blas, shape)
+            pair = Pair(lib, getattr(artifact, f'{name}_p{i}'), s, rival, theirs, shape)
             error = pair.wrong()
             if error:
                 wrong.append(f'{shape}: {error}')
@@ -133,18 +139,37 @@ def main():
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--threads', type=int, default=1)
     p.add_argument('--list', action='store_true', help='every shape with its times')
+    p.add_argument('--rivals', default='OpenBLAS,oneDNN', help='which of them')
     o = p.parse_args()
-    results, slow, wrong = sweep(shapes(o.shapes, o.seed), o.threads)
+    names = o.rivals.split(',')
+    for name in names:
+        if name not in RIVALS:
+            p.error(f'{name} is none of {", ".join(RIVALS)}')
+    functions = {name: rival_function(name, o.threads) for name in names}
+    if not any(functions.values()):
+        sys.exit(f'products.py: there is none of {", ".join(names)} here: apt-get install {RIVALS[names[0]][2]}')
+    failed = 0
+    for name, function in functions.items():
+        if function:
+            failed |= compare(o, name, function)
+        else:
+            print(f'{name} was left out: apt-get install {RIVALS[name][2]}')
+    return failed
+
+
+def compare(o, rival, function):
+    """One rival's table, slow shapes and faults; 1: a result is wrong, or there is none."""
+    results, slow, wrong = sweep(shapes(o.shapes, o.seed), o.threads, rival, function)
     if o.list:
         print(report.table([[f'{m} x {n} x {k}', report.duration(a), report.duration(b), f'{b / a:.2f}'] for (m, n, k), a, b in results],
-                           ['M x N x K', 'ours', 'OpenBLAS', 'ratio']))
+                           ['M x N x K', 'ours', rival, 'ratio']))
     ratios = sorted(b / a for _, a, b in results)
     if ratios:
         quarter = [ratios[int(q * (len(ratios) - 1))] for q in (0, 0.25, 0.5, 0.75, 1)]
-        print(f'{len(ratios)} products beside OpenBLAS, {o.threads} thread(s): ratio median {quarter[2]:.2f}, quartiles {quarter[1]:.2f} and {quarter[3]:.2f}, '
+        print(f'{len(ratios)} products beside {rival}, {o.threads} thread(s): ratio median {quarter[2]:.2f}, quartiles {quarter[1]:.2f} and {quarter[3]:.2f}, '
               f'least {quarter[0]:.2f}; {len(slow)} slower by more than 10 % and a microsecond, four times in a row')
     for (m, n, k), a, b in slow:
-        print(f'  slow: {m} x {n} x {k}  ours {report.duration(a)}  OpenBLAS {report.duration(b)}  ratio {b / a:.2f}')
+        print(f'  slow: {m} x {n} x {k}  ours {report.duration(a)}  {rival} {report.duration(b)}  ratio {b / a:.2f}')
     for text in wrong:
         print('  wrong: ' + text)
     return 1 if wrong or not results else 0

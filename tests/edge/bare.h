@@ -4,7 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-size_t rt_text_list(char *out, size_t size, const char *format, va_list ap); /* of the runtime: it is linked once more for this */
+/* Of the runtime: it is linked once more for these. */
+size_t rt_text_list(char *out, size_t size, const char *format, va_list ap);
+size_t rt_text_double(char *out, size_t size, double v, int digits);
+#define number_text(out, size, v) rt_text_double(out, size, v, 9)
 int main(int argc, char **argv);
 const mdl_model *MODEL(void);
 
@@ -36,7 +39,7 @@ static size_t used;
 
 static void *calloc(size_t n, size_t width) {
     size_t bytes = (n * width + 63) / 64 * 64;
-    if (bytes > sizeof heap - used) printf("no memory for %zu bytes\n", bytes), exit(1);
+    if (bytes > sizeof heap - used) printf("no memory for %d bytes\n", (int)bytes), exit(1);
     char *p = heap + used;
     used += bytes;
     for (size_t i = 0; i < bytes; i++) p[i] = 0;

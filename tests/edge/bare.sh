@@ -10,9 +10,8 @@ cp "$DIR/call.c.txt" call.c && cp "$ROOT/runtime/mdl.h" "$DIR/bare.h" "$DIR/bare
     modelc "$ROOT/examples/$model.mdl" $entries --target=$target -o model.a &&
     $clang --target=$target -mcpu=cortex-m4 -ffreestanding -nostdlibinc -O1 -Wall -Wextra -Werror -DBARE -DMODEL="${model}_model" \
         -DCALLS="${calls#, }" -c call.c -o call.o &&
-    /usr/lib/llvm-19/bin/ld.lld --gc-sections -T bare.ld call.o model.a $BUILD/artifact/thumbv7em/runtime/core/text.o \
-        $BUILD/artifact/thumbv7em/runtime/core/memory.o $BUILD/artifact/thumbv7em/runtime/core/arm.o \
-        $BUILD/artifact/thumbv7em/runtime/core/double.o -o image.elf || exit
+    sh "$DIR/parts.sh" thumbv7em text memory arm double &&
+    /usr/lib/llvm-19/bin/ld.lld --gc-sections -T bare.ld call.o model.a text.o memory.o arm.o double.o -o image.elf || exit
 ./call ./here.so "$@" >here.txt || { cat here.txt; exit 1; }
 timeout 200 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none -semihosting -kernel image.elf >there.txt 2>&1 ||
     { tail -n 3 there.txt; exit 1; }

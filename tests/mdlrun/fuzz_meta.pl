@@ -1,4 +1,4 @@
-# fuzz_meta.pl -- damaged artifacts, described:    perl fuzz_meta.pl SEED ROUNDS FILE...
+# fuzz_meta.pl -- damaged artifacts, described:    perl fuzz_meta.pl SEED ROUNDS|SECONDSs FILE...
 #
 # Each round changes a few bytes of an artifact's head, its tables or its description (then mostly with a hash that is right again, so that
 # what reads the JSON sees it), or cuts it short. `mdlrun FILE info` must describe it or refuse it: any other status, a signal above all, is a fault.
@@ -15,7 +15,9 @@ my @numbers = ("\0\0\0\0", "\xff\xff\xff\xff", "\xff\xff\xff\x7f", "\0\0\0\x80",
 my @words = ('null', '-1', '[]', '{}', '""', '9223372036854775807', '1e308', '"\u0000"', '[[[[[[[[]]]]]]]]', 'true', '18446744073709551616');
 my %seen;
 
-for my $round (1 .. $rounds) {
+my ($round, $end) = (0, $rounds =~ s/s$// ? time + $rounds : 0);
+while ($end ? time < $end : $round < $rounds) {
+    $round++;
     my $file = $bytes[$round % @bytes];
     my $meta = index($file, 'MDLMETA1');
     die "no description\n" if $meta < 0;
@@ -53,4 +55,5 @@ for my $round (1 .. $rounds) {
         die "round $round, way $way, of $files[$round % @files]: status $status\n";
     }
 }
+print STDERR "$round rounds\n" if $end;
 print "described some, refused some, nothing else\n" if $seen{0} && $seen{1};

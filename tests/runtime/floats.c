@@ -12,8 +12,7 @@ static int wrong;
 static double value_of(Arena *a, DType d, uint32_t bits) { return tensor_from_bytes(a, d, 0, NULL, &bits)->f[0]; }
 
 static void converts(Arena *a, DType from, const char *from_name, uint32_t bits, DType to, const char *to_name) {
-    StTensor t = {.begin = 0, .end = dtype_bytes(from)};
-    strcpy(t.dtype, from_name);
+    StTensor t = {.dtype = from_name, .begin = 0, .end = dtype_bytes(from)};
     uint32_t got = 0;
     st_copy(&got, to_name, &bits, &t);
     double want = round_float(to, value_of(a, from, bits)), is = value_of(a, to, got);

@@ -17,25 +17,9 @@ static int failed;
 
 /* ---- the program */
 
-static void w_dims(const int64_t *z, int64_t *d) {
-    (void)z;
-    d[0] = 6;
-}
-static void seen_dims(const int64_t *z, int64_t *d) {
-    d[0] = z[0];
-}
-static int64_t w_bytes(const int64_t *z) {
-    (void)z;
-    return 24;
-}
-static int64_t seen_bytes(const int64_t *z) {
-    return 4 * z[0];
-}
-static int64_t arena_bytes(const int64_t *z) {
-    return 100 * z[0];
-}
-static int64_t when(const int64_t *z) {
-    return z[0];
+enum { ARENA, WHEN, MOVED };
+static int64_t measure(int32_t number, const int64_t *z) {
+    return number == ARENA ? 100 * z[0] : number == WHEN ? z[0] : 48;
 }
 
 /* One iteration an element. Iteration 0 counts, in element 6, how often the copy was made. */
@@ -74,16 +58,18 @@ static const int64_t D_W[] = {6}, D_SEEN[] = {MDL_NAMED}, D_OUT[] = {4};
 static const mdl_size NAMES[] = {{"b", 1, 64, 0}};
 static const mdl_value VALUES[] = {{"w", MDL_PARAM, FLOAT, 1, D_W, "f32[6]"}, {"seen", MDL_CACHE, FLOAT, 1, D_SEEN, "f32[b]"}};
 static const mdl_value OUT[] = {{"out", MDL_OUTPUT, FLOAT, 1, D_OUT, "f32[4]"}};
-static const int32_t SIZE0[] = {0}, TOUCHED[] = {0, 1}, STORED[] = {1};
+static const int32_t SIZE0[] = {0}, TOUCHED_STORED[] = {0, 1, 1};
 static const mdl_entry ENTRIES[] = {{"use", 0, 1, 0, 1, SIZE0, NULL, OUT, ""}};
-static RtShapeFunction *const SLOT_DIMS[] = {w_dims, seen_dims};
-static const RtSlot SLOTS[] = {{&VALUES[0], 0, 0, ONES, w_bytes, NULL, NULL}, {&VALUES[1], 0, 1, NULL, seen_bytes, NULL, NULL}};
-static const RtKernel KERNELS[] = {{"pack 0", "w", "", 0, NULL, NULL, NULL}, {"pack 1", "w", "", 0, NULL, NULL, NULL}};
-static const RtPack PACKS[] = {{0, 28, 6, scale_10, &KERNELS[0]}, {0, 28, 6, scale_100, &KERNELS[1]}};
-static const RtPackUse USES[] = {{0, NULL, 0, 0}, {1, when, 5, 20}, {1, when, 20, INT64_MAX}};
-static const RtEntry RUNS[] = {{use_run, arena_bytes, 2, TOUCHED, 1, STORED, 0, NULL, NULL, 3, USES, NULL, 0, NULL}};
+static const RtSlot SLOTS[] = {{ONES, NULL, RT_UNMEASURED, 0, 0}, {NULL, NULL, RT_UNMEASURED, 0, 1}};
+static const struct {
+    int32_t flops, bytes, n_floats;
+    char texts[16];
+} KERNELS[] = {{RT_UNMEASURED, MOVED, 0, "pack 0\0w\0"}, {RT_UNMEASURED, MOVED, 0, "pack 1\0w\0"}};
+static const RtPack PACKS[] = {{scale_10, (const RtKernel *)&KERNELS[0], 28, 6, 0}, {scale_100, (const RtKernel *)&KERNELS[1], 28, 6, 0}};
+static const RtPackUse USES[] = {{0, RT_UNMEASURED, 0, 0}, {1, WHEN, 5, 20}, {1, WHEN, 20, INT64_MAX}};
+static const RtEntry RUNS[] = {{use_run, USES, TOUCHED_STORED, 3, 2, 1, 0, ARENA, RT_UNMEASURED, 0}};
 static mdl_model model;
-static const RtProgram program = {&model, 1, 2, 1, NAMES, SLOTS, RUNS, 0, 0, 1, SLOT_DIMS, 2, PACKS};
+static const RtProgram program = {&model, measure, SLOTS, RUNS, PACKS, 1, 2, 1, 2, 1, 0, 0, NULL, NULL, NULL};
 
 /* ---- the tests */
 
@@ -150,6 +136,7 @@ int main(void) {
     model = (mdl_model){.abi = MDL_ABI, .size = sizeof model, .name = "packs", .n_entries = 1, .n_values = 2, .n_sizes = 1};
     model.entries = ENTRIES;
     model.values = VALUES;
+    model.sizes = NAMES;
     for (int threads = 1; threads <= 3; threads += 2) test_changes(threads);
     test_memory();
     return failed;

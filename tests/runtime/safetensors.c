@@ -6,6 +6,7 @@
 #include <string.h>
 
 static int failed;
+static unsigned char *parsed; /* the bytes of the last file, which its texts are in */
 
 /* length -1: the true one. */
 static int parse(StFile *f, const char *header, int64_t length, int data) {
@@ -14,9 +15,9 @@ static int parse(StFile *f, const char *header, int64_t length, int data) {
     uint64_t claimed = length == -1 ? n : (uint64_t)length;
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(claimed >> 8 * i);
     memcpy(bytes + 8, header, n);
-    int good = st_parse(f, bytes, (int64_t)(8 + n) + data);
-    free(bytes);
-    return good;
+    free(parsed);
+    parsed = bytes;
+    return st_parse(f, bytes, (int64_t)(8 + n) + data);
 }
 
 static void refuse(const char *header, int64_t length, int data, const char *why) {
@@ -32,15 +33,15 @@ static void refuse(const char *header, int64_t length, int data, const char *why
 
 int main(void) {
     StFile f;
-    if (!parse(&f, " { \"__metadata__\" : {\"k\\u00e9\\n\":\"v\"}, " T("a", "F32", "2,3", 0, 24) "," T("b", "I64", "", 24, 32) "}  ", -1, 32) || f.n != 2 ||
-        strcmp(f.metadata[0].key, "k\xc3\xa9\n") != 0 || st_find(&f, "b")->begin != 24 || st_find(&f, "a")->dims[1] != 3 || st_find(&f, "c")) {
+    if (!parse(&f, " { \"__metadata__\" : {\"k\\u00e9\\n\":\"\\ud83d\\ude00\\u20ac\"}, " T("a", "F32", "2,3", 0, 24) "," T("b", "I64", "", 24, 32) "}  ", -1, 32) || f.n != 2 ||
+        strcmp(f.metadata[0].key, "k\xc3\xa9\n") != 0 || strcmp(f.metadata[0].value, "\xf0\x9f\x98\x80\xe2\x82\xac") != 0 || st_find(&f, "b")->begin != 24 || st_find(&f, "a")->dims[1] != 3 || st_find(&f, "c")) {
         printf("a good file: %s\n", f.error);
         failed = 1;
     }
     st_free(&f);
     if (!parse(&f, "{}", -1, 0)) failed = printf("an empty object: %s\n", f.error);
     st_free(&f);
-    if (st_parse(&f, (const unsigned char *)"abc", 3) || !strstr(f.error, "too short")) failed = printf("three bytes\n");
+    if (st_parse(&f, (unsigned char[]){"abc"}, 3) || !strstr(f.error, "too short")) failed = printf("three bytes\n");
     st_free(&f);
     refuse("{}", INT64_MAX, 0, "the header claims 9223372036854775807 bytes");
     refuse("{}", INT64_MIN, 0, "the header claims 9223372036854775808 bytes");
@@ -68,5 +69,8 @@ int main(void) {
     refuse("{" T("a", "F32", "2", 0, 8) "," T("a", "F32", "2", 8, 16) "}", -1, 16, "two tensors \"a\"");
     refuse("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", -1, 0, "surplus key");
     refuse("{\"a\":{\"dtype\":\"F32\"}}", -1, 0, "lacks its dtype, shape or offsets");
+    refuse("{\"__metadata__\":{},\"__metadata__\":{}}", -1, 0, "two tensors \"__metadata__\"");
+    refuse("{\"__metadata__\":{\"a\":1}}", -1, 0, "`\"` is missing");
+    free(parsed);
     return failed;
 }

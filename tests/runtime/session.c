@@ -18,13 +18,8 @@ static int failed;
     } while (0)
 
 /* ---- the program */
-static void w_dims(const int64_t *z, int64_t *d) { (void)z, d[0] = 2, d[1] = 3; }
-static void b_dims(const int64_t *z, int64_t *d) { d[0] = z[0]; }
-static void scalar_dims(const int64_t *z, int64_t *d) { (void)z, (void)d; }
-static int64_t w_bytes(const int64_t *z) { (void)z; return 24; }
-static int64_t b_bytes(const int64_t *z) { return 4 * z[0]; }
-static int64_t no_bytes(const int64_t *z) { (void)z; return 0; }
-static int64_t big_bytes(const int64_t *z) { return 1000 * z[0]; }
+enum { NO_BYTES, BIG_BYTES, SIX };
+static int64_t measure(int32_t number, const int64_t *z) { return number == NO_BYTES ? 0 : number == BIG_BYTES ? 1000 * z[0] : 6; }
 
 static int w_init(RtFrame *f) {
     for (int i = 0; i < 6; i++) ((float *)f->slots[0])[i] = (float)i + (f->rng[2] == 0xffffffffu ? 0 : 100);
@@ -39,15 +34,17 @@ static void add_thunk(void *const *args, const int64_t *sizes, char *scratch, in
     scratch[0] = 1;
     for (int64_t i = p0; i < p1; i++) ((float *)args[0])[i] += *(const float *)args[1];
 }
-static int64_t six(const int64_t *z) { (void)z; return 6; }
-static const RtFloats SUM = {six, 0, 32};
-static const RtKernel ADD = {"k0 add", "w", "made.mdl:1", 1, &SUM, NULL, NULL};
+static const struct {
+    int32_t flops, bytes, n_floats;
+    RtFloats floats[1];
+    char texts[24];
+} ADD = {RT_UNMEASURED, RT_UNMEASURED, 1, {{SIX, 0, 32}}, "k0 add\0w\0made.mdl:1"};
 static int step_run(RtFrame *f) { /* w += x; refuses x > 10 first, and x > 5 half way */
     float x = *(const float *)f->inputs[0];
     if (x > 10) return rt_fail(f->session, MDL_ASSERT, "step: x is too large");
     f->changed = 1;
     void *args[2] = {f->slots[0], f->inputs[0]};
-    rt_parallel(f, &ADD, add_thunk, args, NULL, 6);
+    rt_parallel(f, (const RtKernel *)&ADD, add_thunk, args, NULL, 6);
     if (x > 5) return rt_fail(f->session, MDL_ASSERT, "step: x is large");
     *(float *)f->outputs[0] = ((float *)f->slots[0])[5] + (float)f->rng[2] * 1000;
     return MDL_OK;
@@ -73,13 +70,12 @@ static const int64_t D_W[] = {2, 3}, D_B[] = {MDL_NAMED};
 static const mdl_dtype FLOAT = {2, 32, 1}, INT = {0, 32, 1};
 static mdl_value values[3], step_in[1], step_out[1], count_in[1], count_out[1];
 static const mdl_size NAMES[] = {{"batch", 1, 64, -1}};
-static const int32_t SIZE0[] = {0}, SLOT0[] = {0}, SLOT1[] = {1}, SLOT2[] = {2};
-static RtShapeFunction *const SCALAR[] = {scalar_dims}, *const BATCH[] = {b_dims}, *const SLOTS[] = {w_dims, b_dims, b_dims};
+static const int32_t SIZE0[] = {0}, SLOT0[] = {0, 0}, SLOT1[] = {1, 1}, SLOT2[] = {2};
 static mdl_entry entries[4];
 static RtEntry runs[4];
 static RtSlot slots[3];
 static mdl_model model;
-static const RtProgram program = {&model, 1, 3, 4, NAMES, slots, runs, 100, 32, 1, SLOTS, 0, NULL};
+static const RtProgram program = {&model, measure, slots, runs, NULL, 1, 3, 4, 0, 1, 100, 32, NULL, NULL, NULL};
 static int made_open(mdl_session **s, const mdl_options *o) { return rt_open(&program, s, o); }
 
 static void make_program(void) {
@@ -94,13 +90,13 @@ static void make_program(void) {
     entries[1] = (mdl_entry){"count", 0, 1, 1, 1, SIZE0, count_in, count_out, "made.mdl:2"};
     entries[2] = (mdl_entry){"forget", 0, 0, 0, 0, NULL, NULL, NULL, "made.mdl:3"};
     entries[3] = (mdl_entry){"touch", 0, 1, 0, 0, SIZE0, NULL, NULL, "made.mdl:4"};
-    runs[0] = (RtEntry){step_run, no_bytes, 1, SLOT0, 1, SLOT0, 1, SCALAR, SCALAR, 0, NULL, NULL, 0, NULL};
-    runs[1] = (RtEntry){count_run, big_bytes, 1, SLOT1, 1, SLOT1, 0, BATCH, BATCH, 0, NULL, NULL, 0, NULL};
-    runs[2] = (RtEntry){idle_run, no_bytes, 0, NULL, 0, NULL, 0, NULL, NULL, 0, NULL, NULL, 1, SLOT1};
-    runs[3] = (RtEntry){idle_run, no_bytes, 1, SLOT2, 0, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, NULL};
-    slots[0] = (RtSlot){&values[0], 0, 1, NULL, w_bytes, w_init, no_bytes};
-    slots[1] = (RtSlot){&values[1], 0, 1, NULL, b_bytes, b_init, no_bytes};
-    slots[2] = (RtSlot){&values[2], 0, 0, NULL, b_bytes, NULL, NULL};
+    runs[0] = (RtEntry){step_run, NULL, SLOT0, 0, 1, 1, 0, NO_BYTES, RT_UNMEASURED, 1};
+    runs[1] = (RtEntry){count_run, NULL, SLOT1, 0, 1, 1, 0, BIG_BYTES, RT_UNMEASURED, 0};
+    runs[2] = (RtEntry){idle_run, NULL, SLOT1, 0, 0, 0, 1, NO_BYTES, RT_UNMEASURED, 0};
+    runs[3] = (RtEntry){idle_run, NULL, SLOT2, 0, 1, 0, 0, NO_BYTES, RT_UNMEASURED, 0};
+    slots[0] = (RtSlot){NULL, w_init, NO_BYTES, 0, 1};
+    slots[1] = (RtSlot){NULL, b_init, NO_BYTES, 0, 1};
+    slots[2] = (RtSlot){NULL, NULL, RT_UNMEASURED, 0, 0};
     model = (mdl_model){.abi = MDL_ABI, .size = sizeof model, .name = "made", .n_entries = 4, .n_values = 3, .n_sizes = 1, .entries = entries,
                         .values = values, .sizes = NAMES, .open = made_open, .close = rt_close, .load = rt_load, .save = rt_save, .error = rt_error};
 }
@@ -182,6 +178,14 @@ static void test_checkpoints(mdl_session *s) {
     CHECK(rt_set(s, "w", &t) == MDL_OK);
     w[0] = 0;
     CHECK(rt_get(s, "w", &t) == MDL_OK && w[0] == 42);
+    float columns[6] = {0, 3, 1, 4, 2, 5};
+    int64_t strides[2] = {1, 2};
+    mdl_tensor by_column = {columns, {1, 0}, 2, FLOAT, shape, strides, 0};
+    CHECK(rt_set(s, "w", &by_column) == MDL_OK && rt_get(s, "w", &t) == MDL_OK && w[1] == 1 && w[3] == 3);
+    w[4] = 42;
+    CHECK(rt_set(s, "w", &t) == MDL_OK && rt_get(s, "w", &by_column) == MDL_OK && columns[3] == 42 && columns[1] == 3);
+    shape[1] = 4;
+    CHECK(rt_set(s, "w", &t) == MDL_ARGUMENT && says(s, "set: w must be [2, 3], but it is [2, 4]"));
     struct rlimit old, none = {16, 16};
     getrlimit(RLIMIT_FSIZE, &old);
     none.rlim_max = old.rlim_max;

@@ -20,12 +20,12 @@ static int failed;
     } while (0)
 
 static void doubles(double v) {
-    SAME(399, "%g", v);
-    SAME(399, "%.1g", v);
-    SAME(399, "%.2g", v);
-    SAME(399, "%.9g", v);
-    SAME(399, "%.17g", v);
-    SAME(399, "%.30g", v);
+    static const int digits[] = {1, 2, 6, 9, 17, 30};
+    for (size_t i = 0; i < sizeof digits / sizeof *digits; i++) {
+        char ours[400], theirs[400];
+        size_t n = rt_text_double(ours, sizeof ours, v, digits[i]), m = (size_t)snprintf(theirs, sizeof theirs, "%.*g", digits[i], v);
+        if ((n != m || strcmp(ours, theirs)) && ++failed < 20) printf("%s (%zu) instead of %s (%zu)\n", ours, n, theirs, m);
+    }
 }
 
 int main(void) {
@@ -36,10 +36,10 @@ int main(void) {
         SAME(cut, "ab%dcd", -123);
     }
     SAME(399, "%s: %s", "predict", "");
-    SAME(399, "[%.3s] [%.*s] [%.9s] [%6s]", "abcdef", 2, "abcdef", "abc", "ab");
-    SAME(399, "%d %d %d %4d %04d %04d", 0, -1, 2147483647, 17, 17, -17);
+    SAME(399, "[%.3s] [%.*s] [%.9s] [%.0s]", "abcdef", 2, "abcdef", "abc", "ab");
+    SAME(399, "%d %d %d %u %04x%02x", 0, -1, 2147483647, 4294967295u, 17, 255);
     SAME(399, "%d", (int)-2147483648LL);
-    SAME(399, "%lld %lld %llu %ld %zu", (long long)INT64_MIN, (long long)INT64_MAX, ~0ull, -5L, (size_t)7);
+    SAME(399, "%lld %lld %llu", (long long)INT64_MIN, (long long)INT64_MAX, ~0ull);
     SAME(399, "%02x %04x %x %llx%% %c", 10, 31, 0xdeadbeefu, 0xfedcba9876543210ull, 'z');
     static const double special[] = {0, -0.0, 1, -1, 0.5, 2.5, 3.5, 9.5, 99.5, 0.125, 0.375, 0.00001, 0.0001, 0.00012345, 123456, 999999.5, 1234567,
                                      999999999.5, 9999999994, DBL_MAX, DBL_MIN, -DBL_TRUE_MIN, DBL_EPSILON, INFINITY, -INFINITY, NAN, 0x1p52, 0x1p53,

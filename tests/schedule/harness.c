@@ -3,6 +3,7 @@
 
 #include "tests/passes/graphs.h"
 #include "tests/schedule/device.h"
+#include "tests/schedule/guard.h"
 #include "tests/seen.h"
 #include "codegen/cpu/lower.h"
 #include "codegen/schedule.h"
@@ -102,7 +103,7 @@ static size_t bytes_of(const Run *r, const Type *t) {
 
 static void memory_make(Run *r, PlaceKind kind, int index, size_t bytes) {
     Memory *m = &r->memory[kind][index];
-    m->at = malloc(bytes ? bytes : 1);
+    m->at = guard_alloc(bytes);
     m->bytes = bytes;
     memset(m->at, 0xff, bytes);
 }
@@ -185,7 +186,7 @@ static void packs_find(Run *r, const KernelCode *code) {
         for (int k = 0; k < code->calls[i].n_args; k++) {
             const Pack *pack = code->calls[i].args[k].pack;
             if (!pack) continue;
-            PackMemory m = {pack, scheduler_pack(r->s, pack), aligned_alloc(64, (size_t)((pack->bytes + 63) / 64 * 64)), false};
+            PackMemory m = {pack, scheduler_pack(r->s, pack), guard_alloc((size_t)pack->bytes), false};
             memset(m.at, 0xff, (size_t)pack->bytes);
             r->h->packs++;
             PUSH(r->arena, r->packs, m);
@@ -278,6 +279,7 @@ static bool run_call(Run *r, const KernelCall *c) {
     LLVMErrorRef e = LLVMOrcLLJITLookup(r->jit, &at, c->function);
     if (e) bug("%s", LLVMGetErrorMessage(e));
     thunk = (RtThunk *)(uintptr_t)at;
+    guard_context(r->name, c->function);
     int64_t third = count / 3; /* in three pieces, the last first: iterations do not depend on each other */
     thunk(args, sizes, r->scratch, 2 * third, count);
     thunk(args, sizes, r->scratch, third, 2 * third);
@@ -448,7 +450,7 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
     }
     Run r = {.h = h, .arena = a, .e = *values, .name = name};
     r.e.arena = a;
-    r.p = plan_entry(a, e->graph, &(PlanOptions){.level = plan_level}, d);
+    r.p = plan_entry(a, e->graph, &(PlanOptions){.level = plan_level, .device = h->mode == BY_DEVICE}, d);
     if (!r.p) bug("no plan");
     r.e.program = program;
     r.code = NEW_ARRAY(a, KernelCode *, r.p->kernels.n);
@@ -461,8 +463,8 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
     if (h->time)
         printf("%d functions in %.1f ms\n", scheduler_functions(r.s),
                (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6);
-    r.scratch = aligned_alloc(64, (size_t)((scheduler_scratch(r.s) + 127) / 64 * 64));
-    r.shared = aligned_alloc(64, (size_t)((scheduler_shared(r.s) + 127) / 64 * 64));
+    r.scratch = guard_alloc((size_t)scheduler_scratch(r.s));
+    r.shared = guard_alloc((size_t)scheduler_shared(r.s));
     bool ok = true;
     for (int i = 0; i < r.p->kernels.n && ok; i++)
         if (r.p->kernels.at[i]->kind <= KERNEL_ROUTINE) {
@@ -484,11 +486,11 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
         }
         seen_write("code", seen);
     }
-    free(r.scratch);
-    free(r.shared);
-    for (int i = 0; i < r.packs.n; i++) free(r.packs.at[i].at);
+    guard_free(r.scratch);
+    guard_free(r.shared);
+    for (int i = 0; i < r.packs.n; i++) guard_free(r.packs.at[i].at);
     for (int k = 0; k < 8; k++)
-        for (int i = 0; i < r.n[k]; i++) free(r.memory[k][i].at);
+        for (int i = 0; i < r.n[k]; i++) guard_free(r.memory[k][i].at);
     scheduler_free(r.s);
     diag_free(d);
     arena_free(a);

@@ -1,6 +1,6 @@
 /* harness.h -- runs a plan by the code that the schedules make, kernel by kernel: each kernel gets exactly the bytes that the
  * plan says, and everything it stores is compared with the graph interpreter on the same bytes. Memory is allocated value by
- * value, so that a stray access of an interpreted tile kernel is an error and one of lowered code is seen by a sanitizer. */
+ * value, so that a stray access of an interpreted tile kernel is an error; that of lowered code meets a guard page (guard.h). */
 #ifndef TESTS_SCHEDULE_HARNESS_H
 #define TESTS_SCHEDULE_HARNESS_H
 #include "codegen/kernel_code.h"

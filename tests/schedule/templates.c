@@ -105,14 +105,32 @@ static void check_softmax(Arena *a, TileKernel *k) {
     expect(k, y, want, 120);
 }
 
+static void check_causal(Arena *a, TileKernel *k) {
+    float *x = numbers(a, 13 * 12, 1), *key = numbers(a, 20 * 12, 2), *v = numbers(a, 400, 3), *y = NEW_ARRAY(a, float, 260);
+    double *want = NEW_ARRAY(a, double, 260);
+    for (int i = 0; i < 13; i++) {
+        double sum = 0, e;
+        for (int j = 0; j <= i; j++) {
+            double score = 0;
+            for (int d = 0; d < 12; d++) score += (double)x[i * 12 + d] * (double)key[j * 12 + d];
+            sum += e = exp(score);
+            for (int c = 0; c < 20; c++) want[i * 20 + c] += e * (double)v[j * 20 + c];
+        }
+        for (int c = 0; c < 20; c++) want[i * 20 + c] /= sum;
+    }
+    run(k, (void *[]){x, key, v, y});
+    expect(k, y, want, 260);
+}
+
 static void check(Arena *a, const char *name, TileKernel *k) {
-    if (!strcmp(name, "blocks") || !strcmp(name, "streamed")) check_product(a, k, false);
+    if (!strcmp(name, "blocks") || !strcmp(name, "streamed") || !strcmp(name, "in_runs")) check_product(a, k, false);
     else if (!strcmp(name, "transposed") || !strcmp(name, "dots") || !strcmp(name, "warps")) check_product(a, k, true);
     else if (!strcmp(name, "scatter")) check_scatter(a, k);
     else if (!strcmp(name, "copy")) check_copy(a, k);
     else if (!strcmp(name, "update")) check_update(a, k);
     else if (!strcmp(name, "cumsum")) check_cumsum(a, k);
     else if (!strcmp(name, "softmax")) check_softmax(a, k);
+    else if (!strcmp(name, "causal")) check_causal(a, k);
     else failures++, printf("no test for the example %s\n", name);
 }
 
@@ -132,9 +150,9 @@ static void check_missing(void) {
 }
 
 int main(void) {
-    static const char *const FILES[] = {"contract.tile", "rows.tile", "scatter.tile", "update.tile"};
+    static const char *const FILES[] = {"contract.tile", "rows.tile", "scatter.tile", "update.tile", "attention.tile"};
     int examples = 0;
-    for (int f = 0; f < 4; f++) {
+    for (int f = 0; f < 5; f++) {
         for (int i = 0;; i++) {
             Arena *a = arena_new();
             const char *name, *error = NULL, *text = template_example(a, FILES[f], i, &name);
@@ -147,6 +165,6 @@ int main(void) {
         }
     }
     check_missing();
-    if (examples != 10) failures++, printf("%d examples, not 10\n", examples);
+    if (examples != 12) failures++, printf("%d examples, not 12\n", examples);
     return failures != 0;
 }

@@ -7,7 +7,7 @@ if [ "$1" = -q ]; then quick=1; shift; fi
 program=$1
 shift
 expected=$here/../${EXPECTED:-$program}.safetensors
-$CC -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -I"$ROOT" "$here/agree.c" "$ROOT/runtime/host/safetensors.c" -o agree -ldl -lm || exit 1
+$CC -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -I"$ROOT" "$here/agree.c" "$ROOT/runtime/host/safetensors.c" "$ROOT/runtime/core/text.c" -o agree -ldl -lm || exit 1
 agree() { ./agree ./m.so "$expected" "$1"; }
 make() { sh "$here/vary.sh" "$program" "$1" >m.mdl && shift && modelc m.mdl -o m.so "$@"; }
 if [ -z "$quick" ]; then echo -O0; make gradient -O0 "$@"; fi

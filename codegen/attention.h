@@ -1,0 +1,94 @@
+/* attention.h -- what the schedules of attention and of its gradient share (schedule_attention.c, schedule_attention_gradient.c).
+ *
+ * One space has the axes of the scores, then those that a product sums over or makes beside: the depth of keys, of values, columns of
+ * gradients. The symbols fall into sets. */
+#ifndef CODEGEN_ATTENTION_H
+#define CODEGEN_ATTENTION_H
+#include "codegen/contract.h"
+
+typedef enum {
+    OF_BATCH, /* rows and keys have it */
+    OF_ROWS,
+    OF_KEYS,
+    OF_DEPTH, /* of the scores: rows by keys */
+    OF_VALUE, /* of values */
+    OF_BY_Q,  /* columns of the gradients */
+    OF_BY_K,
+    OF_BY_V,
+    SETS
+} Set;
+
+typedef struct Heads {
+    Work *w;
+    const Kernel *k;
+    const Node *scores;
+    int triangle; /* as in ir/plan.h */
+    Size reach;
+    Space *sp;
+    Items *items;
+    bool *given;           /* by place among k->nodes: the template knows the value */
+    LIST(Access *) stores; /* beside k->writes */
+    int rank;              /* axes of the scores */
+    int axes;              /* of the space */
+    Size dim[MAX_SYMBOLS];
+    Set class[MAX_SYMBOLS];
+    char letter[MAX_SYMBOLS]; /* of axes that a product has beside those of scores: in that product */
+    int64_t length[SETS]; /* of the static sets, those from OF_DEPTH on */
+    int n[SETS], symbol[SETS][MAX_SYMBOLS];
+    Size size_m, size_n; /* of the last symbol of rows; of all keys */
+    int lanes, map_lanes; /* map_lanes: of maps along keys */
+    int mr;               /* rows of a tile */
+    int64_t mb;           /* of a block */
+    int square;           /* side of squares that packing transposes */
+    Template *t;
+    Point p; /* inside the nest */
+} Heads;
+
+/* ---- axes */
+
+/* Begins with the axes of scores. */
+void heads_begin(Heads *h, Work *w, const Node *scores, int triangle, Size reach);
+/* Axes of operand (or result) letters of a product whose operand `of` has the axes of scores; letters that `of` lacks are
+ * axes of set `own`, made where they first come. axis[]: one a letter. */
+void heads_letters(Heads *h, const char *of, const char *letters, const Type *type, Set own, int *axis);
+void heads_space(Heads *h); /* after all axes are there */
+Access *heads_follow(Heads *h, Node *x, const int *axis);
+/* Items of all nodes; result_axis: of the anchor's result, for nodes of FULL level that are not given. */
+void heads_items(Heads *h, const int *result_axis);
+/* Appends to stores: n counts its elements over these axes, or over rows. */
+void heads_store(Heads *h, Node *n, int rank, const int *axis);
+void heads_sort(Heads *h);                            /* merges, and sorts the symbols */
+
+/* ---- questions */
+
+int64_t heads_tiles(int64_t n, int64_t of);
+int heads_place(const Heads *h, const Node *n); /* among k->nodes; -1 */
+int heads_last_row(const Heads *h);
+/* Marks the maps that n needs, itself included, but for what is given. */
+void heads_need(const Heads *h, bool *set, Node *n);
+/* Must the access go element by element along the set: are there several symbols, or does it divide? */
+bool heads_bent(const Heads *h, const Access *x, Set g);
+bool heads_maps_bend(const Heads *h, Level level, Set g);
+
+/* Are keys packed by transposing squares: is the access contiguous along set g, which has one symbol? */
+bool heads_transposed(const Heads *h, const Access *x, Set g);
+/* Cost of one step of a product, of so many columns by a tile of mr rows; *vectors: of a panel, at the least cost. */
+double heads_columns_cost(const TileTarget *t, int mr, int64_t columns, int *vectors);
+
+/* ---- text */
+
+const char *heads_limit(Heads *h, Size n, int64_t lanes); /* NULL: vectors never end inside */
+void heads_index(Heads *h, Point *p, Set g, const char *text);
+/* An access at a row, a key (NULL: it has none) and a column of set g, `lanes` columns of which those beyond the last are zero;
+ * `divides`: vectors of so many never end inside. */
+const char *heads_element(Heads *h, Access *x, const char *row, const char *key, Set g, const char *column, int lanes,
+                          int64_t divides);
+/* How many keys rows up to `last` see; NULL: no triangle, or its axis is not a single symbol. */
+const char *heads_seen(Heads *h, const char *last);
+void heads_scalars(Heads *h);
+void heads_maps(Heads *h, Point *p, const bool *needed, Level level);
+Point heads_at_scores(Heads *h, const char *row, const char *key, int64_t divides);
+void heads_set(Heads *h, Node *n, const char *value, bool vector);
+const char *heads_score(Heads *h, Node *n); /* its value at that point, in all lanes */
+
+#endif

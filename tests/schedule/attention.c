@@ -1,0 +1,178 @@
+/* attention.c -- softmax-weighted products with random letters: any order of axes, batches, groups of heads, several axes of depth,
+ * sizes 1 to 400 and run-time sizes, operands through views; scales, causal, padding and additive masks, rows that see nothing,
+ * weights that are dropped; maps behind; gradients; three machines.
+ *
+ *     attention [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
+#include "tests/schedule/harness.h"
+#include "tests/schedule/letters.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Size random_size(Case *c, const Size *named, bool keys) {
+    static const int SIZES[] = {1, 3, 5, 6, 7, 12, 16, 17, 33, 64, 97, 200, 401};
+    int k = rng_below(&c->r, 20);
+    if (k < 13) return size_const(c->p->sizes, SIZES[k]);
+    return keys && k == 19 ? size_add(named[1], size_const(c->p->sizes, 2)) : named[k % 3];
+}
+
+/* A value of the rows of x, repeated along the last axis. */
+static Node *along_rows(Case *c, Node *row, const Node *x) {
+    Size dim[MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) dim[i] = x->type.dim[i];
+    dim[x->type.rank - 1] = size_const(c->p->sizes, 1);
+    Node *one = node_reshape(c->g, row, x->type.rank, dim);
+    return node_expand(c->g, one, x->type.rank, x->type.dim);
+}
+
+static Node *iota_of(Case *c, const Node *like, int axis) {
+    return node_leaf(c->g, OP_IOTA, &(Attrs){.axis = axis}, type_of(DT_I32, like->type.rank, like->type.dim));
+}
+
+/* -inf where the mask is false. */
+static Node *masked(Case *c, Node *mask, Node *x) {
+    return node_map3(c->g, OP_WHERE, mask, x, node_const(c->g, x->type, -INFINITY));
+}
+
+static Node *causal(Case *c, Node *x) {
+    Node *row = iota_of(c, x, rng_below(&c->r, x->type.rank - 1));
+    if (rng_below(&c->r, 2)) row = node_map2(c->g, OP_ADD, row, node_const(c->g, row->type, rng_below(&c->r, 9)));
+    return masked(c, node_map2(c->g, OP_GE, row, iota_of(c, x, x->type.rank - 1)), x);
+}
+
+/* Keys that an input hides, all of them from some batches. */
+static Node *padded(Case *c, Node *x) {
+    Node *hidden = case_input(c, DT_F32, 1, x->type.dim + x->type.rank - 1), *some = case_input(c, DT_F32, 1, x->type.dim);
+    Size dim[MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) dim[i] = i ? size_const(c->p->sizes, 1) : x->type.dim[0];
+    Node *first = node_expand(c->g, node_reshape(c->g, some, x->type.rank, dim), x->type.rank, x->type.dim);
+    Node *sum = node_map2(c->g, OP_ADD, node_expand_like(c->g, hidden, x), first);
+    return masked(c, node_map2(c->g, OP_GT, sum, node_const(c->g, sum->type, 0.3)), x);
+}
+
+static Node *softmax(Case *c, Node *x, bool gate) {
+    int last = x->type.rank - 1;
+    Node *most = node_reduce(c->g, REDUCE_MAX, x, 1, &last);
+    most = graph_add(c->g, OP_STOP, NULL, 1, &most); /* the shift cancels, and has no derivative */
+    Node *e = node_map1(c->g, OP_EXP, node_map2(c->g, OP_SUB, x, along_rows(c, most, x)));
+    Node *p = node_map2(c->g, OP_DIV, e, along_rows(c, node_reduce(c->g, REDUCE_SUM, e, 1, &last), x));
+    if (!gate) return p;
+    Node *seen = node_map2(c->g, OP_GT, most, node_const(c->g, most->type, -INFINITY));
+    return node_map3(c->g, OP_WHERE, along_rows(c, seen, x), p, node_const(c->g, x->type, 0));
+}
+
+/* Letters of the four sides: a b batches, g m rows, n keys, k l depth of keys, d e of values. */
+static void choose_letters(Case *c, char *q, char *key, char *v, char *scores, char *y, const Size *named) {
+    static const int DEPTH[] = {1, 3, 8, 16, 20, 32, 64};
+    const char *batch = &"ab"[rng_below(&c->r, 3)], *rows = rng_below(&c->r, 3) ? "m" : "gm";
+    const char *depth = rng_below(&c->r, 4) ? "k" : "kl", *width = rng_below(&c->r, 4) ? "d" : "de";
+    for (const char *x = "abgm"; *x; x++) c->size[*x - 'a'] = random_size(c, named, false);
+    for (const char *x = "abg"; *x; x++)
+        if (rng_below(&c->r, 2)) c->size[*x - 'a'] = size_const(c->p->sizes, 1 + rng_below(&c->r, 3));
+    c->size['n' - 'a'] = rng_below(&c->r, 3) ? random_size(c, named, true) : c->size['m' - 'a'];
+    for (const char *x = "kd"; *x; x++) c->size[*x - 'a'] = size_const(c->p->sizes, DEPTH[rng_below(&c->r, 7)]);
+    for (const char *x = "le"; *x; x++) c->size[*x - 'a'] = size_const(c->p->sizes, 2 + rng_below(&c->r, 3));
+    sprintf(q, "%s%s%s", batch, rows, depth);
+    sprintf(key, "%sn%s", batch, depth);
+    sprintf(v, "%sn%s", batch, width);
+    sprintf(y, "%s%s%s", batch, rows, width);
+    sprintf(scores, "%s%s", batch, rows);
+    case_shuffle(&c->r, q);
+    case_shuffle(&c->r, key);
+    case_shuffle(&c->r, v);
+    case_shuffle(&c->r, y);
+    case_shuffle(&c->r, scores);
+    strcat(scores, "n");
+}
+
+/* Derivatives of a weighted sum of y, and y. */
+static void train(Case *c, Node *y, Node *q, Node *k, Node *v) {
+    int axes[MAX_RANK];
+    for (int i = 0; i < y->type.rank; i++) axes[i] = i;
+    Node *weighted = node_map2(c->g, OP_MUL, y, case_input(c, DT_F32, y->type.rank, y->type.dim));
+    Node *in[] = {node_reduce(c->g, REDUCE_SUM, weighted, y->type.rank, axes), q, k, v};
+    Node *grad = graph_add(c->g, OP_GRAD, NULL, 4, in);
+    graph_result(c->g, "by_q", node_get(c->g, grad, 0));
+    graph_result(c->g, "by_k", node_get(c->g, grad, 1));
+    graph_result(c->g, "by_v", node_get(c->g, grad, 2));
+}
+
+static void build(Case *c, const Size *named, char *about, double *work) {
+    char q[16], key[16], v[16], scores[16], y[16];
+    choose_letters(c, q, key, v, scores, y, named);
+    Node *x = case_operand(c, DT_F32, q), *k = case_operand(c, DT_F32, key);
+    Node *s = rng_below(&c->r, 2) ? node_contract(c->g, x, k, q, key, scores) : node_contract(c->g, k, x, key, q, scores);
+    int kind = rng_below(&c->r, 8), dropped = rng_below(&c->r, 4) == 0, own = rng_below(&c->r, 16) == 0;
+    s = node_map2(c->g, OP_MUL, s, node_const(c->g, s->type, 0.7));
+    if (kind == 1) s = node_map2(c->g, OP_ADD, s, case_input(c, DT_F32, s->type.rank, s->type.dim));
+    if (kind == 2) s = node_map2(c->g, OP_ADD, s, node_expand_like(c->g, case_input(c, DT_F32, 2, s->type.dim + s->type.rank - 2), s));
+    if (kind == 3 || kind == 6) s = padded(c, s);
+    if (kind >= 4 && kind <= 6) s = causal(c, s);
+    Node *p = softmax(c, s, kind == 3 || kind == 6);
+    if (dropped) p = node_map2(c->g, OP_MUL, p, case_input(c, DT_F32, p->type.rank, p->type.dim));
+    if (own) p = node_map2(c->g, OP_MUL, p, node_map1(c->g, OP_TANH, s)); /* scores again: three kernels */
+    Node *values = case_operand(c, DT_F32, v);
+    Node *out = rng_below(&c->r, 2) ? node_contract(c->g, p, values, scores, v, y) : node_contract(c->g, values, p, v, scores, y);
+    if (rng_below(&c->r, 2)) {
+        Node *bias = case_input(c, DT_F32, 1, out->type.dim + out->type.rank - 1);
+        out = node_map1(c->g, OP_TANH, node_map2(c->g, OP_ADD, out, node_expand_like(c->g, bias, out)));
+    }
+    graph_result(c->g, "y", out);
+    bool trained = rng_below(&c->r, 3) == 0;
+    if (trained) train(c, out, x, k, values);
+    sprintf(about, "%s %s -> %s, %s -> %s, mask %d%s%s", q, key, scores, v, y, kind, dropped ? ", dropped" : "",
+            trained ? ", trained" : "");
+    *work = 1;
+    for (const char *l = scores; *l; l++) {
+        int64_t n;
+        int64_t high[3] = {3, 70, 300};
+        if (!size_eval(c->size[*l - 'a'], high, &n)) n = 1;
+        *work *= (double)n;
+    }
+}
+
+static bool agrees(Harness *h, uint64_t seed) {
+    Arena *a = arena_new();
+    Diag *d = diag_new();
+    Case c = {.p = NEW(a, Program), .r = {seed * 2654435761u + 1}};
+    c.p->arena = a;
+    c.p->name = "attention";
+    c.p->sizes = size_table_new(a);
+    Size named[3];
+    static const int HIGH[3] = {3, 70, 700};
+    for (int i = 0; i < 3; i++)
+        named[i] = size_named(c.p->sizes, size_declare(c.p->sizes, arena_printf(a, "s%d", i), 1, i == 2 ? SIZE_NO_LIMIT : HIGH[i]));
+    c.g = graph_new(a, c.p);
+    c.e = NEW(a, Entry);
+    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 12)};
+    PUSH(a, c.p->entries, c.e);
+    char about[120];
+    double work;
+    build(&c, named, about, &work);
+    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8)};
+    int64_t *sizes = NEW_ARRAY(a, int64_t, 3);
+    for (int i = 0; i < 3; i++) sizes[i] = 1 + rng_below(&c.r, i == 2 ? 300 : HIGH[i]);
+    values.sizes = sizes;
+    values.inputs = NEW_ARRAY(a, Tensor *, 12);
+    bool ok = true;
+    if (work < 3e5) {
+        for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
+        const char *name = arena_printf(a, "seed %llu: %s, v%d", (unsigned long long)seed, about, h->target.level);
+        ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
+    }
+    diag_free(d);
+    arena_free(a);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    Harness h = {.show = getenv("SHOW") != NULL, .tolerance = 4e-4};
+    Sweep s = harness_sweep(&h, argc, argv, 60, 4, agrees);
+    int attentions = h.kinds[KERNEL_ATTENTION], gradients = h.kinds[KERNEL_ATTENTION_GRADIENT];
+    if (attentions < s.cases / 3) s.failures++, printf("only %d attentions were run\n", attentions);
+    if (s.cases >= 60 && gradients < s.cases / 12) s.failures++, printf("only %d gradients were run\n", gradients);
+    if (s.level && !s.failures) printf("%d attentions\n", attentions);
+    return s.failures != 0;
+}

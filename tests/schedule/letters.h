@@ -1,0 +1,23 @@
+/* letters.h -- random products, for the tests of their schedules: operands that have the axes of given letters. */
+#ifndef TESTS_SCHEDULE_LETTERS_H
+#define TESTS_SCHEDULE_LETTERS_H
+#include "tests/passes/graphs.h"
+
+typedef struct Case {
+    Program *p;
+    Graph *g;
+    Entry *e;
+    Rng r;
+    Size size[26]; /* of letters */
+    bool weights;  /* operands of fixed sizes are parameters */
+    bool codes;    /* products of i8 by i8 */
+} Case;
+
+Node *case_weight(Case *c, DType d, int rank, const Size *dim);
+Node *case_input(Case *c, DType d, int rank, const Size *dim); /* a parameter, where weights are wanted and it is of fixed sizes */
+void case_shuffle(Rng *r, char *s);
+/* A value with the axes of letters, in some way made by views from an input. */
+Node *case_operand(Case *c, DType d, const char *letters);
+Tensor *case_tensor(Case *c, const Type *type, const int64_t *sizes); /* -1 .. 1; whole numbers */
+
+#endif
