@@ -179,13 +179,21 @@ static void check_disjoint(Verify *v) {
     }
 }
 
+/* Without an element nothing overlaps: sizes may be taken as large as the extents n - c of a buffer want them. */
+static void want_elements(TileWalk *w, const TileSym *s) {
+    for (int i = 0; i < s->nd; i++) {
+        TilePoly extent = poly_add(w, poly_of(w, s->hi[i]), poly_of(w, s->lo[i]), -1);
+        bool plain = extent.n == 1 && extent.t->c == 1 && extent.t->n == 1 && extent.t->v[0]->k == TS_SIZE;
+        if (plain && extent.t->v[0]->min < 1 - extent.c) extent.t->v[0]->min = 1 - extent.c;
+    }
+}
+
 /* The dimensions of an output with strides of its own must not overlap: taken in the order of their strides, each is as long
  * as all below it. Those of one element have no stride to speak of. */
-static void check_strides(Verify *v, const TileSym *s) {
+static void strides_apart(Verify *v, const TileSym *s) {
     TileWalk *w = v->w;
     bool done[TILE_RANK] = {false};
     TilePoly reach = poly_const(1);
-    if (!s->stride[0] || !s->out) return;
     int rounds = 0;
     for (int i = 0; i < s->nd; i++) {
         TilePoly more = poly_add(w, poly_add(w, poly_of(w, s->hi[i]), poly_of(w, s->lo[i]), -1), poly_const(1), -1);
@@ -207,6 +215,16 @@ static void check_strides(Verify *v, const TileSym *s) {
         TilePoly extent = poly_add(w, poly_of(w, s->hi[next]), poly_of(w, s->lo[next]), -1);
         reach = poly_add(w, reach, poly_mul(w, stride, poly_add(w, extent, poly_const(1), -1)), 1);
     }
+}
+
+static void check_strides(Verify *v, const TileSym *s) {
+    const TileKernel *k = v->w->k;
+    if (!s->stride[0] || !s->out) return;
+    int64_t *least = NEW_ARRAY(v->w->arena, int64_t, k->params.n);
+    for (int i = 0; i < k->params.n; i++) least[i] = k->params.at[i]->min;
+    want_elements(v->w, s);
+    strides_apart(v, s);
+    for (int i = 0; i < k->params.n; i++) k->params.at[i]->min = least[i];
 }
 
 /* ------------------------------------------------------------------ accesses and expressions */

@@ -3,7 +3,8 @@
  * A value lives from the kernel that makes it to the last that reads it. A kernel may write over an operand that dies in it
  * (same bytes, same positions). The plan is no list of offsets but an *orientation*: for each two buffers alive together, which
  * lies below. Offsets are longest paths, so they are right for any sizes. The orientation comes from placing the buffers at
- * usual sizes: largest first, each into the smallest gap that fits; then in other orders, if that is not the best there can be. Relations that follow from others are left out. */
+ * usual sizes: largest first, each into the smallest gap that fits; then in other orders, if that is not the best there can be.
+ * Relations that follow from others are left out. */
 #include "passes/planner.h"
 
 #include <stdlib.h>
@@ -184,7 +185,7 @@ static int draw(uint64_t *state, int n) {
 
 /* Places the blocks, largest first; where that needs more than the bound by one part in NEAR, tries orders in which one block comes
  * sooner and keeps those that are no worse, until it is so near or the work is that of PLACE_WORK comparisons. Always the same draws: always the same plan. */
-enum { PLACE_WORK = 50000000, PLACE_TRIES = 1000, NEAR = 200 };
+enum { PLACE_WORK = 10000000, PLACE_TRIES = 1000, NEAR = 200 };
 static void place_best(Memory *m, Block *blocks, int n, Block *best) {
     Block *placed = NEW_ARRAY(m->p->scratch, Block, n), *order = NEW_ARRAY(m->p->scratch, Block, n);
     int64_t bound = lower_bound(blocks, n, m->plan->kernels.n), least = place_all(blocks, n, best);
@@ -214,16 +215,11 @@ static const int64_t *usual_sizes(Planner *p) {
     return at;
 }
 
-void plan_memory(Planner *p, Plan *plan) {
-    Memory m = {.p = p, .plan = plan};
-    int nodes = p->g->nodes.n;
-    m.last = NEW_ARRAY(p->scratch, int, nodes);
-    m.taken_at = NEW_ARRAY(p->scratch, int, nodes + plan->kernels.n);
-    last_uses(&m);
-    buffers_make(&m);
+/* Orients the buffers as they are best placed at these sizes. */
+static void place_at(Memory *m, const int64_t *sizes) {
+    Plan *plan = m->plan;
     int n = plan->buffers.n;
-    const int64_t *sizes = usual_sizes(p);
-    Block *blocks = NEW_ARRAY(p->scratch, Block, n), *placed = NEW_ARRAY(p->scratch, Block, n);
+    Block *blocks = NEW_ARRAY(m->p->scratch, Block, n), *placed = NEW_ARRAY(m->p->scratch, Block, n);
     for (int i = 0; i < n; i++) {
         const Buffer *b = &plan->buffers.at[i];
         int64_t bytes;
@@ -231,9 +227,31 @@ void plan_memory(Planner *p, Plan *plan) {
         blocks[i] = (Block){i, rounded(bytes), 0, b->first, b->last};
     }
     if (n) qsort(blocks, (size_t)n, sizeof *blocks, by_size);
-    place_best(&m, blocks, n, placed);
-    plan->order = NEW_ARRAY(p->arena, int, n);
-    orient(&m, placed, n);
+    place_best(m, blocks, n, placed);
+    plan->order = NEW_ARRAY(m->p->arena, int, n);
+    orient(m, placed, n);
+}
+
+/* What is best at the usual sizes may follow from a placing at others, which leaves the search elsewhere. */
+static void place(Memory *m) {
+    const int64_t *usual = usual_sizes(m->p);
+    int64_t peak, other, bound;
+    place_at(m, usual);
+    plan_peak(m->plan, usual, &peak, &bound);
+    if (peak - bound <= bound / NEAR) return;
+    place_at(m, m->p->reference);
+    plan_peak(m->plan, usual, &other, &bound);
+    if (other > peak) place_at(m, usual);
+}
+
+void plan_memory(Planner *p, Plan *plan) {
+    Memory m = {.p = p, .plan = plan};
+    int nodes = p->g->nodes.n;
+    m.last = NEW_ARRAY(p->scratch, int, nodes);
+    m.taken_at = NEW_ARRAY(p->scratch, int, nodes + plan->kernels.n);
+    last_uses(&m);
+    buffers_make(&m);
+    place(&m);
 }
 
 Size plan_peak_size(const Plan *plan, SizeTable *t) {
