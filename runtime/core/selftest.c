@@ -112,7 +112,9 @@ static int run(mdl_session *s, const char **layer, double *error) {
 int rt_selftest_recorded(mdl_session *s, const char **first_wrong_layer, double *error) {
     const char *layer = NULL;
     double by = 0;
-    int code = s ? run(s, &layer, &by) : MDL_ARGUMENT;
+    int code = !s ? MDL_ARGUMENT
+             : rt_device(s->program) ? rt_fail(s, MDL_DEVICE, "selftest: what was recorded is compared on the processor: open a session there")
+                                     : run(s, &layer, &by);
     if (first_wrong_layer) *first_wrong_layer = layer;
     if (error) *error = by;
     return code;
