@@ -50,6 +50,7 @@ int main(void) {
     int n = 0, n_hosted = sizeof hosted / sizeof *hosted, n_bare = sizeof bare / sizeof *bare;
     for (int i = 0; i < n_hosted; i++) n += runtime_there("runtime", hosted[i]) + runtime_there("runtime-core", hosted[i]);
     for (int i = 0; i < n_bare; i++) n += runtime_there("runtime-core", bare[i]);
+    n += runtime_there("runtime-device", "x86-64");
     if (embedded_runtime[n].name) return puts("embedded_runtime has an object that this test does not know"), 1;
     return 0;
 }

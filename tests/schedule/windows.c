@@ -186,7 +186,7 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    Harness h = {.tolerance = 2e-4, .show = getenv("SHOW") != NULL, .like = {"_codes"}};
+    Harness h = {.tolerance = 4e-4 /* Winograd: of the largest of the sums, harness.c */, .show = getenv("SHOW") != NULL, .like = {"_codes"}};
     Sweep s = harness_sweep(&h, argc, argv, 100, 8, agrees);
     if (s.cases >= 60 && h.kinds[KERNEL_CONTRACT] < s.cases / 3)
         s.failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
