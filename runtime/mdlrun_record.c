@@ -112,14 +112,25 @@ static void record_call(Tool *t, Record *r, Call *c) {
     qsort(r->rows, (size_t)r->n_rows, sizeof *r->rows, row_compare);
 }
 
+/* What records point to, which lives until the process ends. */
+typedef struct Kept Kept;
+struct Kept {
+    Tool tool;
+    Kept *next;
+};
+static Kept *kept;
+
 Record mdlrun_record(const char *program, const mdl_model *model, int entry, int sample, int n, char **words) {
-    Tool *t = calloc(1, sizeof *t);
-    Record record = {.entry = entry, .sample = sample};
-    Recorder recorder = {t, &record, 0, 0};
-    if (!t) {
+    Kept *keep = calloc(1, sizeof *keep);
+    if (!keep) {
         fprintf(stderr, "%s: no memory to record a call\n", program);
         exit(EXIT_INPUT);
     }
+    keep->next = kept;
+    kept = keep;
+    Tool *t = &keep->tool;
+    Record record = {.entry = entry, .sample = sample};
+    Recorder recorder = {t, &record, 0, 0};
     tool_init(t, program);
     t->model = model;
     t->o.seed = (uint64_t)sample;
