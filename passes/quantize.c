@@ -96,18 +96,28 @@ static Node *with_letters(Graph *g, const QuantPlan *q, Node *x, const char *let
     return node_reshape(g, x, rank, dim);
 }
 
+/* Letters of operand k of product n, a weight: of each axis (0: the product has none for it), and in the order in which its codes lie. */
+typedef struct WeightLetters {
+    char letter[MAX_RANK], channels[MAX_RANK + 1], codes[MAX_RANK + 1];
+} WeightLetters;
+
+static WeightLetters weight_letters(const Quantize *z, const QuantPlan *q, const Node *n, int k) {
+    WeightLetters l = {.channels = ""};
+    quantize_letters(z->scope, n, k, l.letter);
+    add_letters(l.channels, l.letter, q->n_channels, q->channel);
+    add_letters(l.codes, l.letter, q->n_channels, q->channel);
+    add_letters(l.codes, l.letter, q->n_summed, q->summed);
+    return l;
+}
+
 static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
     Graph *g = z->r.to;
-    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
     const char *result = n->attrs.labels[2];
-    quantize_letters(z->scope, n, k, letter);
-    add_letters(channels, letter, q->n_channels, q->channel);
-    add_letters(codes, letter, q->n_channels, q->channel);
-    add_letters(codes, letter, q->n_summed, q->summed);
+    WeightLetters l = weight_letters(z, q, n, k);
     Stored stored = stored_of(z, q);
-    Node *w = with_letters(g, q, stored.codes, letter, q->n_summed), *s = with_letters(g, q, stored.scales, letter, 0);
-    Node *sums = node_contract(g, x, w, n->attrs.labels[!k], codes, result);
-    return node_map2(g, OP_MUL, sums, stretched(g, s, channels, result, &sums->type));
+    Node *w = with_letters(g, q, stored.codes, l.letter, q->n_summed), *s = with_letters(g, q, stored.scales, l.letter, 0);
+    Node *sums = node_contract(g, x, w, n->attrs.labels[!k], l.codes, result);
+    return node_map2(g, OP_MUL, sums, stretched(g, s, l.channels, result, &sums->type));
 }
 
 /* Does x show an element several times, as the windows of a convolution do? Its rows as codes would be as many times its codes. */
@@ -126,44 +136,37 @@ static bool is_windows(const Node *x) {
  */
 static Node *product_of_codes(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
     Graph *g = z->r.to;
-    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "", rows[MAX_RANK + 1] = "", inner[MAX_RANK + 1] = "";
+    char rows[MAX_RANK + 1] = "", inner[MAX_RANK + 1] = "";
     char of_x[2 * MAX_RANK + 1];
     const char *result = n->attrs.labels[2];
     int axes[MAX_RANK], n_rows = 0, n_inner = 0;
     for (const char *c = n->attrs.labels[!k]; *c; c++) *(strchr(result, *c) ? &rows[n_rows++] : &inner[n_inner++]) = *c;
-    quantize_letters(z->scope, n, k, letter);
-    add_letters(channels, letter, q->n_channels, q->channel);
-    add_letters(codes, letter, q->n_channels, q->channel);
-    add_letters(codes, letter, q->n_summed, q->summed);
+    WeightLetters l = weight_letters(z, q, n, k);
     strcat(strcpy(of_x, rows), inner);
     for (int i = 0; i < n_inner; i++) axes[i] = n_rows + i;
     Stored stored = stored_of(z, q);
-    Node *u, *t, *o, *w = with_letters(g, q, stored.codes, letter, q->n_summed);
-    Node *s = with_letters(g, q, stored.scales, letter, 0), *sum = with_letters(g, q, stored.sums, letter, 0);
+    Node *u, *t, *o, *w = with_letters(g, q, stored.codes, l.letter, q->n_summed);
+    Node *s = with_letters(g, q, stored.scales, l.letter, 0), *sum = with_letters(g, q, stored.sums, l.letter, 0);
     quantize_rows(g, in_order(g, x, n->attrs.labels[!k], of_x), n_inner, axes, &u, &t, &o);
     /* before the product, whose kernel then is the later one, which fusion prefers for what follows */
-    Node *more = node_map2(g, OP_MUL, stretched(g, o, rows, result, &n->type), stretched(g, sum, channels, result, &n->type));
-    Node *y = node_cast(g, node_contract(g, u, w, of_x, codes, result), DT_F32);
+    Node *more = node_map2(g, OP_MUL, stretched(g, o, rows, result, &n->type), stretched(g, sum, l.channels, result, &n->type));
+    Node *y = node_cast(g, node_contract(g, u, w, of_x, l.codes, result), DT_F32);
     y = node_map2(g, OP_ADD, node_map2(g, OP_MUL, y, stretched(g, t, rows, result, &n->type)), more);
-    return node_map2(g, OP_MUL, y, stretched(g, s, channels, result, &n->type));
+    return node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
 }
 
 /* The same with one scale t and one zero point, known now: (p - zero * (sum of c)) * s * t. */
 static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
     Graph *g = z->r.to;
-    char letter[MAX_RANK], codes[MAX_RANK + 1] = "", channels[MAX_RANK + 1] = "";
     const char *result = n->attrs.labels[2];
-    quantize_letters(z->scope, n, k, letter);
-    add_letters(channels, letter, q->n_channels, q->channel);
-    add_letters(codes, letter, q->n_channels, q->channel);
-    add_letters(codes, letter, q->n_summed, q->summed);
+    WeightLetters l = weight_letters(z, q, n, k);
     Stored stored = stored_of(z, q);
-    Node *u, *w = with_letters(g, q, stored.codes, letter, q->n_summed), *s = with_letters(g, q, stored.scales, letter, 0);
-    Node *sum = with_letters(g, q, stored.sums, letter, 0);
+    Node *u, *w = with_letters(g, q, stored.codes, l.letter, q->n_summed), *s = with_letters(g, q, stored.scales, l.letter, 0);
+    Node *sum = with_letters(g, q, stored.sums, l.letter, 0);
     u = quantize_static(z->r.c, g, z->coded, q->input, x);
-    Node *y = node_cast(g, node_contract(g, u, w, n->attrs.labels[!k], codes, result), DT_F32);
-    if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, channels, result, &n->type));
-    y = node_map2(g, OP_MUL, y, stretched(g, s, channels, result, &n->type));
+    Node *y = node_cast(g, node_contract(g, u, w, n->attrs.labels[!k], l.codes, result), DT_F32);
+    if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, l.channels, result, &n->type));
+    y = node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
     return node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
 }
 

@@ -181,16 +181,21 @@ static void observations_merge(int n, Observation *at) {
     }
 }
 
+/* Opens model and data that `ENTRY NAME=SOURCE ...` and options name. */
+static Data *data_begin(Tool *t, const char *who, const mdl_model *m, int n_words, char **words) {
+    tool_init(t, who);
+    t->model = m;
+    options_parse(t, &n_words, words);
+    model_open(t);
+    const char *entry;
+    Bindings b = bindings_merge(t, n_words, words, NULL, &entry);
+    if (!entry) tool_fail(t, EXIT_USAGE, "through which entry? ENTRY NAME=SOURCE ...");
+    return data_open(t, entry, &b, t->o.batch);
+}
+
 int64_t mdlrun_observe(const char *who, const mdl_model *m, int n_words, char **words, int64_t samples, int n, Observation *at) {
     Tool t;
-    tool_init(&t, who);
-    t.model = m;
-    options_parse(&t, &n_words, words);
-    model_open(&t);
-    const char *entry;
-    Bindings b = bindings_merge(&t, n_words, words, NULL, &entry);
-    if (!entry) tool_fail(&t, EXIT_USAGE, "through which entry? ENTRY NAME=SOURCE ...");
-    Data *d = data_open(&t, entry, &b, t.o.batch);
+    Data *d = data_begin(&t, who, m, n_words, words);
     data_check(&t, d);
     for (int i = 0; i < n; i++) observation_begin(&t, &at[i]);
     int64_t seen = 0, more;
@@ -207,13 +212,7 @@ int64_t mdlrun_observe(const char *who, const mdl_model *m, int n_words, char **
 
 int mdlrun_results(const char *who, const mdl_model *m, int n_words, char **words, int room, const char **names, double *values) {
     Tool t;
-    tool_init(&t, who);
-    t.model = m;
-    options_parse(&t, &n_words, words);
-    model_open(&t);
-    const char *entry;
-    Bindings b = bindings_merge(&t, n_words, words, NULL, &entry);
-    Data *d = data_open(&t, entry, &b, t.o.batch);
+    Data *d = data_begin(&t, who, m, n_words, words);
     Results r = eval_pass(&t, d, NULL, -1);
     int n = r.n < room ? r.n : room;
     for (int i = 0; i < n; i++) {
