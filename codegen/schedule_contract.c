@@ -21,7 +21,9 @@
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
-#define FEW_TERMS  64
+#define FEW_TERMS  512 /* or FEW_TERMS_OF_MAPS, with maps behind the sums */
+#define FEW_TERMS_OF_MAPS 64
+#define FEW_MAPS   5
 #define PAGE       1024       /* bytes */
 #define SQUARE     8          /* most lanes of a transposed square */
 #define WARPS_WISHED 1024     /* of a device: some for each of its processors */
@@ -378,12 +380,19 @@ static bool wants_packing(const Contract *c) {
            c->mq == c->n[GROUP_M] - 1 && c->w->machine->avx512;
 }
 
-/* Few terms and no maps: then the way of the sums through a buffer is what takes the time. Their code exists once for each vector. */
+static bool is_cheap(const Node *n) {
+    return n->op == OP_CONTRACT || n->op == OP_ADD || n->op == OP_SUB || n->op == OP_MUL || n->op == OP_MAX || n->op == OP_MIN;
+}
+
+/* Few terms and few maps: then the way of the sums through a buffer is what takes the time. Their code exists once for each vector. */
 static bool stores_at_once(const Contract *c) {
     int64_t k = 1;
-    for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
-    return k <= FEW_TERMS && c->kq == 0 && c->k_whole && c->k->nodes.n == 1 && c->stores.n == 1 && c->w->machine->avx512 &&
-           c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+    int maps = c->k->nodes.n - 1;
+    for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, FEW_TERMS);
+    if (k > (maps ? FEW_TERMS_OF_MAPS : FEW_TERMS) || maps > FEW_MAPS || c->stores.n != 1) return false;
+    for (int i = 0; i <= maps; i++)
+        if (!is_cheap(c->k->nodes.at[i])) return false;
+    return c->kq == 0 && c->k_whole && c->w->machine->avx512 && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
 }
 
 static void emit_panels(Contract *c) {
