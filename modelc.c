@@ -264,14 +264,19 @@ static bool stage_measure(Compilation *c) {
     return true;
 }
 
+/* Bytes that the arena of a call may have; 0: as many as it takes. */
+static int64_t memory_most(const Compilation *c) {
+    return c->o->memory ? c->o->memory : c->program->memory;
+}
+
 /* Graphs to better graphs. */
 static bool stage_passes(Compilation *c) {
     double seconds[PASS_COUNT] = {0};
     PassOptions options = {.level = c->o->level, .after = c->o->after, .seconds = seconds};
     c->program->measure_quantized = c->o->report;
-    if (c->o->memory && !c->o->after) {
+    if (memory_most(c) && !c->o->after) {
         const PlanOptions plans = plan_options(c);
-        memory_choose(c->program, c->o->memory, &plans);
+        memory_choose(c->program, memory_most(c), &plans);
         stage_done(c, "memory", memory_text(c->arena, c->program));
     }
     if (!passes_run(c->program, &options, c->diag) || diag_errors(c->diag)) return false;
@@ -301,7 +306,7 @@ static bool stage_plan(Compilation *c) {
         if (init) c->inits[i] = plan_entry(c->arena, init, &options, c->diag);
         if (init && !c->inits[i]) return false;
     }
-    if (c->o->memory) budget_check_arena(c->arena, p, c->entries, c->o->memory, c->diag);
+    if (memory_most(c)) budget_check_arena(c->arena, p, c->entries, memory_most(c), c->diag);
     stage_done(c, "plan", arena_printf(c->arena, "%d kernels", kernels));
     return !diag_errors(c->diag);
 }

@@ -281,7 +281,7 @@ static void check_attributes(Elab *el, const Ast *it) {
             fault_close(el, &names, a->text);
             fault_throw(el);
         }
-        if (!strcmp(a->text, "device")) not_yet(el, a, "`@device`");
+        if (!strcmp(a->text, "device")) PUSH(el->arena, el->devices, a);
         if (!rows[row].place || it->kind == rows[row].kind || it->kind == rows[row].or_kind) continue;
         fault(el, a, 105, "`@%s` stands before %s", a->text, rows[row].place);
         fault_throw(el);
@@ -433,7 +433,13 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
         if (device && !strcmp(v.text, "cuda")) cuda = true;
         else if (!strcmp(q->text, "device") && !(device && !strcmp(v.text, "cpu")))
             not_yet(el, value, arena_printf(el->arena, "`%s`", what));
-        if (!strcmp(q->text, "memory")) not_yet(el, value, arena_printf(el->arena, "`%s`", what));
+        if (!strcmp(q->text, "memory")) {
+            if (v.kind != V_INT || v.whole <= 0) {
+                fault(el, value, 105, "`memory` is a number of bytes: 8Gi");
+                fault_throw(el);
+            }
+            el->program->memory = v.whole;
+        }
         if (strcmp(q->text, "arch")) continue;
         if (v.kind != V_STR) {
             fault(el, value, 105, "`arch` is a string");
@@ -443,6 +449,23 @@ static void declare_settings(Elab *el, const Ast *it, Env *env) {
     }
     if (cuda) arch = arena_printf(el->arena, "cuda:%s", arch ? arch : "sm_80"); /* the oldest that all since run */
     if (arch) el->program->target = arch;
+}
+
+/* A library is for one device, that of `target`: @device may say so again, for readers. */
+static void check_device(Elab *el, void *attribute) {
+    const Ast *a = attribute, *args = ast_kid(a, 0);
+    const char *target = el->program->target && !strncmp(el->program->target, "cuda", 4) ? "cuda" : "cpu";
+    if (args->n != 1 || !ast_is(ast_kid(args, 0), AST_STR)) {
+        fault(el, a, 105, "`@device` takes the name of a device: @device(\"%s\")", target);
+        fault_throw(el);
+    }
+    const char *name = ast_kid(args, 0)->text;
+    if (!strcmp(name, target)) return;
+    fault(el, ast_kid(args, 0), 900, "a part of a program on a device of its own is not supported yet");
+    fault_fact(el, "here:           \"%s\"", name);
+    fault_fact(el, "all the others: \"%s\", by target", target);
+    fault_help(el, "a library runs on one device: target { device = \"cuda\"; } for all of it");
+    fault_throw(el);
 }
 
 static void read_items(Elab *el, const Ast *items, Env *env, bool imported);
@@ -791,6 +814,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     el->importing[el->n_importing++] = source->path;
     PUSH(el->arena, el->file->items, ast_kid(file, 0));
     read_items(el, ast_kid(file, 0), el->file, false);
+    for (int i = 0; i < el->devices.n; i++) elab_guard(el, check_device, (void *)el->devices.at[i]);
     if (el->impossible) return NULL;
     if (diag_errors(diag) == errors) elab_guard(el, unused_defines, NULL);
     elab_entries(el);
