@@ -11,6 +11,7 @@
  * returns before anything later runs. */
 #include "codegen/entry.h"
 
+#include "ir/op.h"
 #include "runtime/runtime.h"
 
 #include <stddef.h>
@@ -102,14 +103,13 @@ static LLVMValueRef scalar_constant(EntryCode *c, const Node *n) {
     switch (n->type.dtype) {
     case DT_F64: return LLVMConstReal(LLVMDoubleTypeInContext(c->m->context), a->number);
     case DT_F32: return LLVMConstReal(LLVMFloatTypeInContext(c->m->context), a->number);
-    case DT_F16: return LLVMConstReal(LLVMHalfTypeInContext(c->m->context), a->number);
-    case DT_BF16: return LLVMConstReal(LLVMBFloatTypeInContext(c->m->context), a->number);
     case DT_BOOL: return LLVMConstInt(c->m->i8, a->number != 0 || a->whole != 0, false);
     default: break;
     }
     int bytes = dtype_bytes(n->type.dtype);
-    if (!dtype_is_int(n->type.dtype) || bytes == 0) bug("a scalar constant of type %s", dtype_name(n->type.dtype));
-    return LLVMConstInt(LLVMIntTypeInContext(c->m->context, (unsigned)(8 * bytes)), (unsigned long long)a->whole, true);
+    if (bytes == 0) bug("a scalar constant of type %s", dtype_name(n->type.dtype));
+    uint64_t bits = dtype_is_narrow(n->type.dtype) ? float_bits(n->type.dtype, a->number) : (uint64_t)a->whole;
+    return LLVMConstInt(LLVMIntTypeInContext(c->m->context, (unsigned)(8 * bytes)), bits, true);
 }
 
 /* Address of a leaf that has no memory of its own; NULL: it is none. */

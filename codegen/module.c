@@ -123,21 +123,6 @@ void module_attribute(const Module *m, LLVMValueRef function, const char *name) 
                             LLVMCreateEnumAttribute(m->context, kind, 0));
 }
 
-static const struct {
-    int code, bits;
-} dlpack[] = {
-#define X(e, name, bytes, code, bits, kind) {code, bits},
-    DTYPES(X)
-#undef X
-};
-
-int dtype_code(DType d) {
-    return dlpack[d].code;
-}
-int dtype_bits(DType d) {
-    return dlpack[d].bits;
-}
-
 /* ---- sizes in code ------------------------------------------------------------------------------------------------------- */
 
 SizeCode *size_code_new(Module *m, LLVMBuilderRef b, LLVMValueRef sizes, const SizeTable *table, bool checked) {

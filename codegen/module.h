@@ -44,8 +44,6 @@ LLVMValueRef module_call(const Module *m, LLVMBuilderRef b, LLVMValueRef functio
 void module_attribute(const Module *m, LLVMValueRef function, const char *name); /* "nounwind" */
 
 /* DLPack's description of a dtype. */
-int dtype_code(DType d);
-int dtype_bits(DType d);
 
 /* ---- sizes in code ------------------------------------------------------------------------------------------------------- */
 

@@ -140,9 +140,9 @@ const char *point_load(Point *p, Access *a, bool literal, bool *vector);
 const char *point_place(Point *p, Access *a, const char *suffix); /* "a3[i0, j : 16 < n1]": declares the buffer */
 void point_value(Point *p, Item *item);                           /* writes `let` for the item, sets item->value */
 void point_store(Point *p, Access *to, const char *value);
-const char *value_float(Work *w, const char *text, DType d);  /* arithmetic form: f32(x) of f16 and bf16 */
+const char *value_float(Work *w, const char *text, DType d);  /* arithmetic form: f32(x) of narrow floats */
 const char *value_stored(Work *w, const char *text, DType d); /* back */
-DType dtype_arithmetic(DType d);                              /* f32 of f16, bf16; else d */
+DType dtype_arithmetic(DType d);                              /* f32 of narrow floats; else d */
 /* Does what the item reads depend on the symbol (through derived symbols, for derived_only)? */
 bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only);
 

@@ -286,7 +286,7 @@ const char *point_place(Point *p, Access *a, const char *suffix) {
 /* ---- literals and leaves */
 
 DType dtype_arithmetic(DType d) {
-    return d == DT_F16 || d == DT_BF16 ? DT_F32 : d;
+    return dtype_is_narrow(d) ? DT_F32 : d;
 }
 
 const char *value_float(Work *w, const char *text, DType d) {
@@ -504,7 +504,7 @@ static const char *infix(Op op) {
 
 static const char *cast_value(Work *w, const char *x, DType from, DType to) {
     from = dtype_arithmetic(from);
-    if (to == DT_F16 || to == DT_BF16) { /* values are kept rounded, in f32 */
+    if (dtype_is_narrow(to)) { /* values are kept rounded, in f32 */
         if (from != DT_F32) x = arena_printf(w->arena, "f32(%s)", x);
         return x;
     }
@@ -543,7 +543,7 @@ static const char *atan2_value(Work *w, DType d, const char *y, const char *x) {
     return let(w, "select(%s, neg(%s), %s)", below_zero(w, type, y), angle, angle);
 }
 
-/* Does it matter to the op whether an operand of 16 bits is rounded? Comparisons meet values that were stored. */
+/* Does it matter to the op whether a narrow operand is rounded? Comparisons meet values that were stored. */
 static bool sees_rounding(Op op) {
     switch (op) {
     case OP_EQ:
@@ -566,7 +566,7 @@ static const char *rounded_operand(Work *w, const Item *from, Op op, const char 
     return arena_printf(w->arena, "f32(%s(%s))", dtype_name(from->n->type.dtype), x);
 }
 
-/* A value of 16 bits is rounded where it is stored, looked at by such an op, cast or drawn; between that it stays in f32. */
+/* A narrow value is rounded where it is stored, looked at by such an op, cast or drawn; between that it stays in f32. */
 static bool rounds_now(const Node *n) {
     return dtype_arithmetic(n->type.dtype) != n->type.dtype && (n->op == OP_CAST || n->op == OP_RANDOM || n->op == OP_IOTA);
 }

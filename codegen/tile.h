@@ -27,7 +27,7 @@
  *   lr: f32                      scalar, of any element type
  *   Suffixes, in this order: stride(e, ..) in elements, polynomials of the sizes, 0 = broadcast; offset(e) in elements; out,
  *   inout, const, alias (may overlap another argument: no noalias).
- *   Element types: f64 f32 f16 bf16 i64 i32 i16 i8 u32 u8 bool (one byte, 0 or 1).
+ *   Element types: f64 f32 f16 bf16 f8e4m3 f8e5m2 i64 i32 i16 i8 u32 u8 bool (one byte, 0 or 1).
  * Statements (blanks or new lines between them)
  *   parallel i in a..b [by T = s rest|masked] { }   perfectly nested at the top, with only const and index lines beside them:
  *                                                   one flattened space of iterations
@@ -49,7 +49,7 @@
  * Expressions
  *   A scalar meets a vector by splatting. A literal takes the other side's type; alone it is f32. No other conversion is
  *   implicit: f32(x), i32(x), bool(x) ... cast, saturating, NaN -> 0. Comparisons give bool, also in lanes; select(c, a, b).
- *   f16 and bf16 can be loaded, stored, cast, selected; arithmetic wants f32(x). Index expressions and sizes are i64 scalars.
+ *   Floats of 16 and 8 bits can be loaded, stored, cast, selected; arithmetic wants f32(x). Index expressions and sizes are i64 scalars.
  *   Integer / and % round down, and give 0 by zero. shr is logical for unsigned types. Shift amounts count modulo the width.
  *   max and min give NaN when either side is NaN. max_fast, min_fast are `a > b ? a : b`, `a < b ? a : b`: one instruction.
  *   hadd hmax hmin fold the lanes (halves), tile_add tile_max tile_min a register tile (pairs): fixed orders, equal on all
@@ -97,6 +97,7 @@ typedef struct TileType {
     X(LOG1P, "log1p", 1, 'F', 24) X(SIN, "sin", 1, 'F', 24) X(COS, "cos", 1, 'F', 24) X(TANH, "tanh", 1, 'F', 22)             \
     X(ERF, "erf", 1, 'F', 18) X(SIGMOID, "sigmoid", 1, 'F', 16) X(GELU, "gelu", 1, 'F', 22) X(RELU, "relu", 1, 'A', 1)        \
     X(TO_F64, "f64", 1, 'T', 0) X(TO_F32, "f32", 1, 'T', 0) X(TO_F16, "f16", 1, 'T', 0) X(TO_BF16, "bf16", 1, 'T', 0)         \
+    X(TO_F8E4M3, "f8e4m3", 1, 'T', 0) X(TO_F8E5M2, "f8e5m2", 1, 'T', 0)                                                       \
     X(TO_I64, "i64", 1, 'T', 0) X(TO_I32, "i32", 1, 'T', 0) X(TO_I16, "i16", 1, 'T', 0) X(TO_I8, "i8", 1, 'T', 0)             \
     X(TO_U32, "u32", 1, 'T', 0) X(TO_U8, "u8", 1, 'T', 0) X(TO_BOOL, "bool", 1, 'T', 0) X(SPLAT, "splat", 2, '*', 0)          \
     X(REPEAT, "repeat", 2, '*', 0) X(IOTA, "iota", 1, '*', 0) X(HADD, "hadd", 1, '*', 1) X(HMAX, "hmax", 1, '*', 1)           \

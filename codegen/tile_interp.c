@@ -4,6 +4,7 @@
  * oracle of the lowering. */
 #include "codegen/tile_number.h"
 #include "codegen/tile_walk.h"
+#include "ir/op.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -31,8 +32,8 @@ static void block(Interp *in, const TileStmt *s);
 
 static Lane memory_read(DType d, const void *p) {
     Lane x = {0};
-    uint16_t bits;
     union {
+        uint16_t u16;
         double f64;
         float f32;
         int64_t i64;
@@ -45,13 +46,9 @@ static Lane memory_read(DType d, const void *p) {
     case DT_F64: x.f = m.f64; break;
     case DT_F32: x.f = m.f32; break;
     case DT_F16:
-        memcpy(&bits, p, 2);
-        x.f = tile_half_value(bits);
-        break;
-    case DT_BF16:
-        memcpy(&bits, p, 2);
-        x.f = tile_bfloat_value(bits);
-        break;
+    case DT_BF16: x.f = float_value(d, m.u16); break;
+    case DT_F8E4M3:
+    case DT_F8E5M2: x.f = float_value(d, *(const uint8_t *)p); break;
     case DT_I64: x.i = m.i64; break;
     case DT_I32: x.i = m.i32; break;
     case DT_I16: x.i = m.i16; break;
@@ -65,17 +62,16 @@ static Lane memory_read(DType d, const void *p) {
 
 static void memory_write(DType d, void *p, Lane x) {
     float f = (float)x.f;
-    uint16_t bits;
+    uint64_t bits;
     switch (d) {
     case DT_F64: memcpy(p, &x.f, 8); break;
     case DT_F32: memcpy(p, &f, 4); break;
     case DT_F16:
-        bits = tile_half_bits(x.f);
-        memcpy(p, &bits, 2);
-        break;
     case DT_BF16:
-        bits = tile_bfloat_bits(x.f);
-        memcpy(p, &bits, 2);
+    case DT_F8E4M3:
+    case DT_F8E5M2:
+        bits = float_bits(d, x.f);
+        memcpy(p, &bits, (size_t)dtype_bytes(d)); /* little endian */
         break;
     default: memcpy(p, &x.i, (size_t)dtype_bytes(d)); break; /* little endian */
     }
@@ -128,7 +124,7 @@ static char *address(Interp *in, const TileAccess *a, int lane) {
 
 static Lane literal_lane(const TileExpr *e, DType d) {
     Lane x;
-    if (dtype_is_float(d)) x.f = tile_float_round(d, e->fraction ? e->number : (double)e->whole);
+    if (dtype_is_float(d)) x.f = round_float(d, e->fraction ? e->number : (double)e->whole);
     else x.i = tile_int_wrap(d, e->whole);
     return x;
 }
@@ -177,27 +173,27 @@ static double float_function(TileOp op, double x) {
 static double float_op(Interp *in, TileOp op, DType d, double x, double y, double z) {
     bool single = d == DT_F32;
     switch (op) {
-    case TO_ADD: return tile_float_round(d, x + y);
-    case TO_SUB: return tile_float_round(d, x - y);
-    case TO_MUL: return tile_float_round(d, x * y);
-    case TO_DIV: return tile_float_round(d, x / y);
+    case TO_ADD: return round_float(d, x + y);
+    case TO_SUB: return round_float(d, x - y);
+    case TO_MUL: return round_float(d, x * y);
+    case TO_DIV: return round_float(d, x / y);
     case TO_MOD: {
-        double q = floor(tile_float_round(d, x / y)), p = tile_float_round(d, q * y);
-        return tile_float_round(d, x - p);
+        double q = floor(round_float(d, x / y)), p = round_float(d, q * y);
+        return round_float(d, x - p);
     }
     case TO_MIN: return smaller(x, y);
     case TO_MAX: return larger(x, y);
     case TO_MIN_FAST: return x < y ? x : y;
     case TO_MAX_FAST: return x > y ? x : y;
-    case TO_POW: return tile_float_round(d, pow(x, y));
-    case TO_ATAN2: return tile_float_round(d, atan2(x, y));
+    case TO_POW: return round_float(d, pow(x, y));
+    case TO_ATAN2: return round_float(d, atan2(x, y));
     case TO_FMA:
     case TO_FMA_EXACT: return single ? (double)fmaf((float)x, (float)y, (float)z) : fma(x, y, z);
-    case TO_RSQRT: return tile_float_round(d, 1 / tile_float_round(d, sqrt(x)));
+    case TO_RSQRT: return round_float(d, 1 / round_float(d, sqrt(x)));
     default: break;
     }
     if (tile_op_row[op].args != 1) walk_fail(in->w, "no float meaning of %s", tile_op_row[op].name);
-    return tile_float_round(d, float_function(op, x));
+    return round_float(d, float_function(op, x));
 }
 
 static int64_t int_op(Interp *in, TileOp op, DType d, int64_t x, int64_t y, int64_t z) {
@@ -241,11 +237,11 @@ static bool compare(TileOp op, bool is_float, Lane a, Lane b) {
 
 static Lane cast(DType from, DType to, Lane x) {
     Lane r;
-    if (dtype_is_float(from) && dtype_is_float(to)) r.f = tile_float_round(to, x.f);
+    if (dtype_is_float(from) && dtype_is_float(to)) r.f = round_float(to, x.f);
     else if (dtype_is_float(from)) r.i = tile_int_from_float(to, x.f);
     else if (!dtype_is_float(to)) r.i = tile_int_saturate(to, x.i);
     else if (to == DT_F32) r.f = (float)x.i; /* once, not through double */
-    else r.f = tile_float_round(to, to == DT_F64 ? (double)x.i : (double)(float)x.i);
+    else r.f = round_float(to, to == DT_F64 ? (double)x.i : (double)(float)x.i);
     return r;
 }
 
@@ -253,7 +249,7 @@ static Lane fold(TileOp op, DType d, Lane a, Lane b) {
     Lane r;
     bool is_float = dtype_is_float(d);
     if (op == TO_HADD || op == TO_TILE_ADD) {
-        if (is_float) r.f = tile_float_round(d, a.f + b.f);
+        if (is_float) r.f = round_float(d, a.f + b.f);
         else r.i = tile_int_wrap(d, (int64_t)((uint64_t)a.i + (uint64_t)b.i));
     } else if (op == TO_HMAX || op == TO_TILE_MAX) {
         if (is_float) r.f = larger(a.f, b.f);

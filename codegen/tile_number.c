@@ -5,63 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-double tile_half_value(uint16_t bits) {
-    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-    double x;
-    if (exponent == 31) x = mantissa ? NAN : INFINITY;
-    else if (exponent == 0) x = ldexp(mantissa, -24);
-    else x = ldexp(mantissa + 1024, exponent - 25);
-    return bits & 0x8000 ? -x : x;
-}
-
-uint16_t tile_half_bits(double x) {
-    uint16_t sign = signbit(x) ? 0x8000 : 0;
-    x = fabs(x);
-    if (isnan(x)) return sign | 0x7e00;
-    if (x == 0) return sign;
-    if (x >= 65520.0) return sign | 0x7c00; /* halfway between the largest value and the next: rounds to inf */
-    int e;
-    frexp(x, &e);                           /* x = f * 2^e, f in 0.5..1 */
-    int unit = e - 11 < -24 ? -24 : e - 11; /* exponent of the last place */
-    double places = rint(ldexp(x, -unit));  /* nearest even */
-    if (unit == -24) return (uint16_t)(sign | (uint16_t)places);
-    if (places == 2048) {
-        places = 1024;
-        unit++;
-    }
-    return (uint16_t)(sign | (uint16_t)((unit + 25) << 10) | ((uint16_t)places & 1023));
-}
-
-double tile_bfloat_value(uint16_t bits) {
-    uint32_t u = (uint32_t)bits << 16;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
-
-uint16_t tile_bfloat_bits(double x) {
-    float f = (float)x;
-    uint32_t u;
-    if (isnan(x)) {
-        memcpy(&u, &f, 4);
-        return (uint16_t)(u >> 16 | 0x40);
-    }
-    if ((double)f != x) { /* round to odd first, so that rounding twice does no harm */
-        memcpy(&u, &f, 4);
-        if (!(u & 1)) u += fabs((double)f) < fabs(x) ? 1 : (uint32_t)-1;
-    } else {
-        memcpy(&u, &f, 4);
-    }
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
-double tile_float_round(DType d, double x) {
-    if (d == DT_F32) return (double)(float)x;
-    if (d == DT_F16) return tile_half_value(tile_half_bits(x));
-    if (d == DT_BF16) return tile_bfloat_value(tile_bfloat_bits(x));
-    return x;
-}
-
 int64_t tile_int_wrap(DType d, int64_t x) {
     switch (d) {
     case DT_I32: return (int32_t)(uint32_t)(uint64_t)x;

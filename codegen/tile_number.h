@@ -1,4 +1,4 @@
-/* tile_number.h -- numbers as the machine has them, for the interpreter: f16 and bf16, saturating casts, Philox, normal
+/* tile_number.h -- numbers as the machine has them, for the interpreter: saturating casts, Philox, normal
  * numbers. Pure functions. */
 #ifndef CODEGEN_TILE_NUMBER_H
 #define CODEGEN_TILE_NUMBER_H
@@ -6,11 +6,6 @@
 
 #include <stdint.h>
 
-double tile_half_value(uint16_t bits); /* IEEE binary16 */
-uint16_t tile_half_bits(double x);     /* nearest even, overflow to inf */
-double tile_bfloat_value(uint16_t bits);
-uint16_t tile_bfloat_bits(double x);
-double tile_float_round(DType d, double x); /* to the nearest value of a float type */
 int64_t tile_int_wrap(DType d, int64_t x);  /* modulo the width */
 int64_t tile_int_saturate(DType d, int64_t x);
 int64_t tile_int_from_float(DType d, double x); /* truncated, saturated, NaN 0 */

@@ -322,7 +322,7 @@ static void type(Parser *P, TileSym *s) {
         const char *row = dtype_name((DType)d);
         size_t n = strlen(row);
         if (strncmp(name, row, n) != 0 || (name[n] && name[n] != 'x')) continue;
-        if (dtype_bytes((DType)d) == 0 || d == DT_F8E4M3 || d == DT_F8E5M2) fail(P, "%s is no element type of a kernel", row);
+        if (dtype_bytes((DType)d) == 0) fail(P, "%s is no element type of a kernel", row);
         s->d = (DType)d;
         const char *lanes = name + n + 1;
         if (!name[n]) return;

@@ -130,11 +130,11 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
 TileType tile_type_of(TileWalk *w, const TileExpr *e, const TileType *x, TileType *operand) {
     const TileOpRow *row = &tile_op_row[e->op];
     TileType t;
-    static const DType cast[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_I64, DT_I32, DT_I16, DT_I8, DT_U32, DT_U8, DT_BOOL};
+    static const DType cast[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_F8E4M3, DT_F8E5M2, DT_I64, DT_I32, DT_I16, DT_I8, DT_U32, DT_U8, DT_BOOL};
     switch (row->class) {
     case 'A':
         t = *operand = join(w, e, x, 0, row->args);
-        want(w, is_arithmetic(t.d), e, t, "numbers (f16, bf16 and bool need a cast)");
+        want(w, is_arithmetic(t.d), e, t, "numbers (floats of 16 and 8 bits and bool need a cast)");
         return t;
     case 'F':
         t = join(w, e, x, 0, row->args);

@@ -341,6 +341,7 @@ struct Elab {
     Diag *diag;
     const ElabOptions *options;
     Program *program;
+    LIST(const Ast *) devices; /* the attributes @device, in order */
     Env *prelude, *file;
     Context cx;
     jmp_buf *catch;
@@ -418,6 +419,7 @@ void require_divides(Elab *el, Size a, Size b, const char *text);
 /* ---- elaborate_emit.c: nodes */
 int region_mark(const Elab *el); /* Node.recompute of what is made here */
 Node *use(Elab *el, Node *n); /* the node as seen from the graph being built: captures across a scan's border */
+void kept_only(Elab *el, DType d); /* refuses to compute with a type that is for storing */
 Node *emit(Elab *el, Op op, const Attrs *attrs, int n, Node *const *in);
 Node *emit1(Elab *el, Op op, Node *a);
 Node *emit2(Elab *el, Op op, Node *a, Node *b);

@@ -60,7 +60,7 @@ static const char *parens(Elab *el, const Ast *n) {
 /* ---- the common type and shape of several operands */
 
 static const char *whole_limits(DType d, int64_t *low, int64_t *high) {
-    int bits = 8 * dtype_bytes(d);
+    int bits = dtype_bits(d);
     bool is_unsigned = dtype_kind(d) == 'u';
     *low = is_unsigned ? 0 : bits == 64 ? INT64_MIN : -((int64_t)1 << (bits - 1));
     *high = bits == 64 ? INT64_MAX : ((int64_t)1 << (is_unsigned ? bits : bits - 1)) - 1;

@@ -6,6 +6,7 @@
  * other tables stand in elaborate_shape.c, elaborate_window.c, elaborate_make.c, elaborate_pattern.c, elaborate_effect.c,
  * elaborate_sample.c. */
 #include "frontend/elab.h"
+#include "ir/op.h"
 
 #include <math.h>
 #include <string.h>
@@ -371,6 +372,7 @@ static Value fn_cast(Elab *el, Call *c) {
         fault_throw(el);
     }
     if (x.kind == V_NUM && dtype_is_int(d)) x = value_tensor(emit_scalar(el, DT_F64, x.number), false);
+    if (x.kind == V_INT && dtype_is_int(d)) x.whole = saturate_whole(d, x.whole);
     if (is_number(x) || x.kind == V_BOOL) return value_tensor(scalar_of(el, x, d), t.type->policy);
     need_tensor(el, &c->arg[0]);
     return value_tensor(emit_cast(el, x.node, d), t.type->policy);

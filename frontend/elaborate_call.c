@@ -213,7 +213,7 @@ static void match_element_type(Elab *el, Matching *m, const char *kind, Value *v
     bool policy = !strcmp(kind, "float");
     const char *have_text = v->policy ? "float" : dtype_name(have);
     if (policy && m->result && el->cx.g) *v = value_bound(el, *v);
-    if (policy && dtype_is_float(have)) return;
+    if (policy && dtype_has_gradient(have)) return;
     if (!policy && dtype_parse(kind, &want) && want == have) {
         if (v->policy) v->node = emit_cast(el, v->node, want);
         v->policy = false;

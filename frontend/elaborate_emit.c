@@ -37,7 +37,15 @@ Node *use(Elab *el, Node *n) {
     return body_use(el, el->cx.body, n);
 }
 
+void kept_only(Elab *el, DType d) {
+    if (!dtype_is_kept(d)) return;
+    fault_at(el, el->cx.user, 203, "nothing is computed with %s: it is a type for storing", dtype_name(d));
+    fault_help(el, "convert first: cast(.., %s)", dtype_is_float(d) ? "float" : "i32");
+    fault_throw(el);
+}
+
 Node *emit(Elab *el, Op op, const Attrs *attrs, int n, Node *const *in) {
+    for (int i = 0; i < n && !op_moves(op); i++) kept_only(el, in[i]->type.dtype);
     Graph *g = target(el);
     Node **here = NEW_ARRAY(el->arena, Node *, n);
     for (int i = 0; i < n; i++) here[i] = use(el, in[i]);
@@ -93,6 +101,7 @@ Node *emit_size(Elab *el, Size s, DType d) {
 }
 
 Node *emit_iota(Elab *el, Type t, int axis) {
+    kept_only(el, t.dtype);
     return node_leaf(target(el), OP_IOTA, &(Attrs){.axis = axis}, t);
 }
 Node *emit_data(Elab *el, Type t, const void *data) {
@@ -125,11 +134,13 @@ Node *emit_slice(Elab *el, Node *x, const Size *lo, const Size *hi) {
 }
 
 Node *emit_reduce(Elab *el, ReduceFn fn, Node *x, int n_axes, const int *axes) {
+    kept_only(el, x->type.dtype);
     Graph *g = target(el);
     return node_reduce(g, fn, use(el, x), n_axes, axes);
 }
 
 Node *emit_contract(Elab *el, Node *a, Node *b, const char *la, const char *lb, const char *lo) {
+    kept_only(el, a->type.dtype);
     Graph *g = target(el);
     Node *ua = use(el, a);
     return node_contract(g, ua, use(el, b), la, lb, lo);

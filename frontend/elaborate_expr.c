@@ -113,8 +113,6 @@ static Type element_type(Elab *el, const Ast *t, bool *policy) {
         fault(el, t, 206, "`%s` is no tensor type", t->text);
         fault_throw(el);
     }
-    if (d == DT_F8E4M3 || d == DT_F8E5M2 || d == DT_I4 || d == DT_U4)
-        not_yet(el, t, arena_printf(el->arena, "the type %s", t->text));
     return type_scalar(d);
 }
 
@@ -126,7 +124,7 @@ Value ev_type(Elab *el, const Ast *t, Env *env) {
     }
     Type type = element_type(el, t, &policy);
     if (t->n && ast_given(ast_kid(t, 0))) add_dims(el, &type, ast_kid(t, 0), env);
-    Size count = emit_size_const(el, dtype_bytes(type.dtype));
+    Size count = emit_size_const(el, dtype_is_nibble(type.dtype) ? 1 : dtype_bytes(type.dtype));
     for (int i = 0; i < type.rank; i++) count = size_mul(count, type.dim[i]);
     if (count->overflow) {
         fault(el, t, 415, "a tensor of this type has more than 2^63 bytes");

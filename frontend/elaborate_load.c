@@ -386,17 +386,30 @@ static const FileTensor *resolve(Elab *el, const Loading *l, const FileRef *r, c
     return NULL;
 }
 
+static bool has_shape(const FileTensor *t, const Type *want) {
+    bool same = t->rank == want->rank;
+    for (int i = 0; same && i < t->rank; i++) same = size_is(want->dim[i], t->dim[i]);
+    return same;
+}
+
+/* Does it hold numbers of 4 bits as they are stored, two in a byte? */
+static bool is_packed(Elab *el, const FileTensor *t, const Type *want) {
+    Type packed = type_packed(el->program->sizes, want);
+    return dtype_is_nibble(want->dtype) && t->dtype == DT_U8 && has_shape(t, &packed);
+}
+
 /* The elements as those of another type, which holds each: between floats they are rounded or widened, whatever else must be
  * the same number. The place of the first that is not goes to `bad`, and NULL is returned. */
 static const void *converted(Elab *el, const FileTensor *t, const Type *want, int64_t *bad) {
-    bool same_type = t->dtype == want->dtype;
+    bool same_type = t->dtype == want->dtype || is_packed(el, t, want);
     if (same_type && t->bytes && (uintptr_t)t->data % (uintptr_t)dtype_bytes(t->dtype) == 0) return t->data; /* in the file */
     unsigned char *data = arena_alloc(el->arena, t->bytes + 16);
     if (t->bytes) memcpy(data, t->data, t->bytes);
     if (same_type) return data;
     int64_t count = elements(t, 0, t->rank);
     bool from_float = dtype_is_float(t->dtype), to_float = dtype_is_float(want->dtype);
-    Tensor *from = tensor_from_bytes(el->arena, t->dtype, 1, &count, data), *to = tensor_new(el->arena, want->dtype, 1, &count);
+    Tensor *from = tensor_from_bytes(el->arena, t->dtype, 1, &count, data);
+    Tensor *to = tensor_new(el->arena, want->dtype, t->rank, t->dim); /* of the shape wanted */
     for (int64_t i = 0; i < count; i++) {
         bool same = true;
         if (from_float && to_float) {
@@ -415,7 +428,7 @@ static const void *converted(Elab *el, const FileTensor *t, const Type *want, in
         *bad = i;
         return NULL;
     }
-    void *out = arena_alloc(el->arena, (size_t)(count * dtype_bytes(want->dtype)) + 16);
+    void *out = arena_alloc(el->arena, (size_t)type_fixed_bytes(want) + 16);
     tensor_to_bytes(to, out);
     return out;
 }
@@ -438,10 +451,10 @@ static void misfit(Elab *el, const Loading *l, const char *name, const FileTenso
 
 static void store(Elab *el, const Loading *l, const char *name, const FileTensor *t, SlotInfo *s) {
     const Type *want = &s->type.type;
-    bool same = t->rank == want->rank,
+    bool packed = is_packed(el, t, want), same = packed || has_shape(t, want),
          turned = t->rank == 2 && want->rank == 2 && size_is(want->dim[0], t->dim[1]) && size_is(want->dim[1], t->dim[0]);
-    for (int i = 0; same && i < t->rank; i++) same = size_is(want->dim[i], t->dim[i]);
-    bool types = t->dtype == want->dtype || (dtype_is_float(t->dtype) && dtype_is_float(want->dtype));
+    bool types = packed || t->dtype == want->dtype || (dtype_is_float(t->dtype) && dtype_is_float(want->dtype)) ||
+                 (dtype_is_nibble(want->dtype) && (t->dtype == DT_I8 || t->dtype == DT_U8));
     types = types || (l->converts && t->dtype == l->dtype);
     if (!same || !types) {
         misfit(el, l, name, t, s);

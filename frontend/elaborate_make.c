@@ -70,47 +70,38 @@ static void list_shape(Elab *el, Call *c, Value v, int depth, Type *t) {
     if (v.list->item.n) list_shape(el, c, v.list->item.at[0], depth + 1, t);
 }
 
-static void put_number(const TypeV *t, Value v, char *to) {
-    double f = v.kind == V_BOOL ? v.truth : number_value(v);
-    int64_t i = v.kind == V_INT ? v.whole : (int64_t)f;
-    float f32 = (float)f;
-    switch (dtype_bytes(t->type.dtype)) {
-    case 1: {
-        char byte = (char)(t->type.dtype == DT_BOOL ? f != 0 : (int)(i & 0xff));
-        memcpy(to, &byte, 1);
-        break;
+static void put_number(Elab *el, Call *c, Value v, const TypeV *type, Tensor *t, int64_t at) {
+    bool whole = v.kind == V_INT || v.kind == V_BOOL;
+    if (!whole && !(v.kind == V_NUM && t->f)) {
+        fault(el, c->arg[0].node, 203, "an element of tensor must be %s known at compile time", dtype_text(type));
+        fault_label(el, "one is %s", value_text(el, v));
+        fault_throw(el);
     }
-    case 2: {
-        int16_t half = (int16_t)(dtype_is_float(t->type.dtype) ? float_bits(t->type.dtype, f) : (uint64_t)i);
-        memcpy(to, &half, 2);
-        break;
-    }
-    case 4: {
-        int32_t word = (int32_t)i;
-        memcpy(to, dtype_is_float(t->type.dtype) ? (const void *)&f32 : (const void *)&word, 4);
-        break;
-    }
-    default: memcpy(to, dtype_is_float(t->type.dtype) ? (const void *)&f : (const void *)&i, 8);
+    int64_t n = v.kind == V_INT ? v.whole : v.kind == V_BOOL && v.truth;
+    if (t->f) {
+        t->f[at] = v.kind == V_NUM ? v.number : (double)n;
+    } else if (t->dtype == DT_BOOL) {
+        t->i[at] = n != 0;
+    } else if (saturate_whole(t->dtype, n) != n) {
+        fault(el, c->arg[0].node, 203, "%lld does not fit in %s", (long long)n, dtype_text(type));
+        fault_throw(el);
+    } else {
+        t->i[at] = n;
     }
 }
 
-static void put_list(Elab *el, Call *c, Value v, const TypeV *t, int depth, char **to) {
-    if (depth == t->type.rank) {
-        bool whole = v.kind == V_INT || v.kind == V_BOOL;
-        if (!whole && !(v.kind == V_NUM && dtype_is_float(t->type.dtype))) {
-            fault(el, c->arg[0].node, 203, "an element of tensor must be %s known at compile time", dtype_text(t));
-            fault_label(el, "one is %s", value_text(el, v));
-            fault_throw(el);
-        }
-        put_number(t, v, *to);
-        *to += dtype_bytes(t->type.dtype);
-        return;
+/* Elements from `at` on; returns the place behind them. */
+static int64_t put_list(Elab *el, Call *c, Value v, const TypeV *type, int depth, Tensor *t, int64_t at) {
+    if (depth == t->rank) {
+        put_number(el, c, v, type, t, at);
+        return at + 1;
     }
-    if (v.kind != V_LIST || !size_is(t->type.dim[depth], v.list->item.n)) {
+    if (v.kind != V_LIST || v.list->item.n != t->dim[depth]) {
         fault(el, c->arg[0].node, 301, "the rows of tensor differ in length");
         fault_throw(el);
     }
-    for (int i = 0; i < v.list->item.n; i++) put_list(el, c, v.list->item.at[i], t, depth + 1, to);
+    for (int i = 0; i < v.list->item.n; i++) at = put_list(el, c, v.list->item.at[i], type, depth + 1, t, at);
+    return at;
 }
 
 static Value fn_tensor(Elab *el, Call *c) {
@@ -121,10 +112,12 @@ static Value fn_tensor(Elab *el, Call *c) {
     }
     TypeV t = *c->arg[1].value.type;
     list_shape(el, c, c->arg[0].value, 0, &t.type);
-    int64_t count = 1;
-    for (int i = 0; i < t.type.rank; i++) count *= size_value(t.type.dim[i]);
-    char *data = arena_alloc(el->program->arena, (size_t)(count * dtype_bytes(t.type.dtype)) + 1), *end = data;
-    put_list(el, c, c->arg[0].value, &t, 0, &end);
+    int64_t dim[MAX_RANK];
+    for (int i = 0; i < t.type.rank; i++) dim[i] = size_value(t.type.dim[i]);
+    Tensor *values = tensor_new(el->arena, t.type.dtype, t.type.rank, dim);
+    put_list(el, c, c->arg[0].value, &t, 0, values, 0);
+    void *data = arena_alloc(el->program->arena, (size_t)type_fixed_bytes(&t.type) + 1);
+    tensor_to_bytes(values, data);
     return of_type(&t, emit_data(el, t.type, data));
 }
 
@@ -162,20 +155,21 @@ static Value draw(Elab *el, Call *c, RandomFn fn, const TypeV *t, int n, Node **
 
 static const TypeV *drawn_type(Elab *el, Call *c, bool fits, const char *want) {
     if (fits) return c->arg[0].value.type;
+    kept_only(el, c->arg[0].value.type->type.dtype);
     fault(el, c->arg[0].node, 203, "%s makes %s, but the type is %s", c->fn->name, want, value_text(el, c->arg[0].value));
     fault_throw(el);
 }
 
 static Value fn_normal(Elab *el, Call *c) {
     const TypeV *t = need_type(el, c, "normal(float[b, d])");
-    drawn_type(el, c, dtype_is_float(t->type.dtype), "floats");
+    drawn_type(el, c, dtype_has_gradient(t->type.dtype), "floats");
     Node *mean = number_operand(el, &c->arg[1], 0, DT_F32), *std = number_operand(el, &c->arg[2], 1, DT_F32);
     return draw(el, c, RANDOM_NORMAL, t, 2, (Node *[]){mean, std});
 }
 
 static Value fn_uniform(Elab *el, Call *c) {
     const TypeV *t = need_type(el, c, "uniform(float[b, d])");
-    drawn_type(el, c, dtype_is_float(t->type.dtype), "floats");
+    drawn_type(el, c, dtype_has_gradient(t->type.dtype), "floats");
     Value low_value = c->arg[1].value, high_value = c->arg[2].value;
     if (low_value.kind != V_TENSOR && high_value.kind != V_TENSOR && low_value.kind != V_SIZE && high_value.kind != V_SIZE) {
         double low = low_value.kind == V_NONE ? 0 : number_value(low_value),
@@ -198,7 +192,7 @@ static Value fn_bernoulli(Elab *el, Call *c) {
 
 static Value fn_randint(Elab *el, Call *c) {
     const TypeV *t = need_type(el, c, "randint(i32[b], 0, 10)");
-    drawn_type(el, c, dtype_is_int(t->type.dtype), "integers");
+    drawn_type(el, c, dtype_is_int(t->type.dtype) && !dtype_is_kept(t->type.dtype), "integers");
     Node *low = number_operand(el, &c->arg[1], 0, DT_I64), *high = number_operand(el, &c->arg[2], 0, DT_I64);
     if (c->arg[1].value.kind == V_INT && c->arg[2].value.kind == V_INT) {
         int64_t from = c->arg[1].value.whole, to = c->arg[2].value.whole;
@@ -236,7 +230,7 @@ static Graph *orthogonal_step(Elab *el, Type rows, Type row) {
 /* Q of the QR decomposition of normal numbers, R with a positive diagonal: that is what Gram and Schmidt give, in f64. */
 static Value fn_orthogonal(Elab *el, Call *c) {
     const TypeV *t = need_type(el, c, "orthogonal(float[64, 64])");
-    drawn_type(el, c, dtype_is_float(t->type.dtype), "floats");
+    drawn_type(el, c, dtype_has_gradient(t->type.dtype), "floats");
     if (!el->initial) {
         fault(el, c->node, 307, "orthogonal makes initial values only");
         fault_help(el, "write it after `param w: T =`, or in `init ... with`");

@@ -70,6 +70,12 @@ static void add_clause(Elab *el, const Ast *clause, Env *env, Updates *out) {
         Weight *w = weights.at[i];
         if (w->kind != SLOT_PARAM || is_frozen(el, w->path)) continue;
         SlotInfo *s = weight_slot(el, w, first);
+        if (!dtype_has_gradient(s->type.type.dtype)) {
+            fault(el, first, 203, "`%s` cannot be trained: %s has no gradient", s->path, dtype_text(&s->type));
+            fault_label(el, "%s is %s", s->path, typev_text(el, &s->type));
+            fault_help(el, "leave it as it is: freeze %s;", s->path);
+            fault_throw(el);
+        }
         for (int k = 0; k < out->n; k++) {
             if (out->at[k].slot != s) continue;
             fault(el, first, 608, "`%s` is updated twice by one minimize", s->path);

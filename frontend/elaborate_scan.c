@@ -581,7 +581,7 @@ Value ev_scan(Elab *el, const Ast *st, Env *env) {
 static void name_gradients(Elab *el, Body *b, const Ast *gradient, Env *scope, const Values *r) {
     const Ast *params = ast_kid(gradient, 0);
     int wanted = 0, at = 0;
-    for (int i = 0; i < r->n; i++) wanted += dtype_is_float(tensor_dtype(r->at[i]));
+    for (int i = 0; i < r->n; i++) wanted += dtype_has_gradient(tensor_dtype(r->at[i]));
     if (params->n != wanted) {
         if (r->n == 1) fault(el, gradient, 302, "`gradient` takes one argument, the gradient of the result");
         else fault(el, gradient, 302, "`gradient` takes one argument for each float result: %d", wanted);
@@ -590,7 +590,7 @@ static void name_gradients(Elab *el, Body *b, const Ast *gradient, Env *scope, c
     Matching m = {.env = scope, .pack = el->cx.pack};
     for (int i = 0; i < r->n; i++) {
         Value dy = value_tensor(body_arg(el, b, ARG_STEP, *tensor_type(r->at[i]), NULL), r->at[i].policy);
-        if (!dtype_is_float(tensor_dtype(r->at[i]))) continue;
+        if (!dtype_has_gradient(tensor_dtype(r->at[i]))) continue;
         const Ast *p = ast_kid(params, at++);
         bool again = false;
         const char *what = arena_printf(el->arena, "argument `%s` of gradient", p->text);

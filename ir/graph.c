@@ -42,6 +42,26 @@ Size type_count(const Graph *g, const Type *t) {
     return count;
 }
 
+Type type_packed(SizeTable *t, const Type *type) {
+    Type packed = *type;
+    if (!dtype_is_nibble(type->dtype)) return packed;
+    packed.dtype = DT_U8;
+    int last = type->rank - 1;
+    if (last >= 0) packed.dim[last] = size_ceildiv(type->dim[last], size_const(t, 2));
+    return packed;
+}
+
+int64_t type_fixed_bytes(const Type *t) {
+    bool halves = dtype_is_nibble(t->dtype);
+    int64_t bytes = halves ? 1 : dtype_bytes(t->dtype);
+    for (int i = 0; i < t->rank; i++) {
+        int64_t d = size_value(t->dim[i]);
+        if (halves && i == t->rank - 1) d = d / 2 + d % 2;
+        if (__builtin_mul_overflow(bytes, d, &bytes)) return -1;
+    }
+    return bytes;
+}
+
 const char *type_text(Arena *a, const Type *t) {
     if (t->rank < 0) return "(several)";
     const char *text = arena_printf(a, "%s[", dtype_name(t->dtype));

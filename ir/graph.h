@@ -265,6 +265,7 @@ struct Program {
     const char *run_json; /* `run { }` as JSON text or NULL */
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
+    int64_t memory;       /* bytes that a call may take, of `target { memory = }`; 0: not said */
     LIST(Budget) budgets; /* `budget { }` */
     LIST(Accuracy) accuracies;
     LIST(const char *) files; /* what was read beside the program's own: imports, weights; each once, in order */
@@ -287,6 +288,7 @@ typedef struct OpRow {
 } OpRow;
 const OpRow *op_row(Op op);
 bool op_parse(const char *name, Op *op);
+bool op_moves(Op op); /* it takes types that are stored only (dtype_is_kept): it computes nothing with its operands, or casts them */
 
 /* ---- making nodes (ir/graph.c). The type is inferred; inconsistent operands are our fault: bug(). */
 Graph *graph_new(Arena *arena, Program *program);
@@ -299,6 +301,8 @@ Type type_of(DType d, int rank, const Size *dim);
 Type type_scalar(DType d);
 bool type_equal(const Type *a, const Type *b);
 Size type_count(const Graph *g, const Type *t); /* number of elements */
+Type type_packed(SizeTable *t, const Type *type); /* as bytes hold it: i4[.., n] and u4[.., n] are u8[.., ceil(n / 2)], the first in the lower half; else as it is */
+int64_t type_fixed_bytes(const Type *t);              /* of fixed sizes, as bytes hold it; -1: too many */
 const char *type_text(Arena *a, const Type *t); /* f32[batch, 784], f32[]: in the text form of graphs */
 const char *type_said(Arena *a, const Type *t); /* f32[batch, 784], f32: as the language writes it, for users */
 

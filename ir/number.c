@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Small float formats: explicit mantissa bits, exponent bits, largest finite value; no infinity: overflow saturates. */
+/* Small float formats: explicit mantissa bits, exponent bits, largest finite value; whether there is an infinity, and whether overflow stays
+ * finite. */
 typedef struct Format {
     int mantissa, exponent;
     double largest;
@@ -35,7 +36,7 @@ double round_float(DType d, double x) {
     const Format *f = format_of(d);
     if (!f) bug("rounding to %s", dtype_name(d));
     if (isnan(x) || x == 0) return x;
-    if (isinf(x)) return f->saturates ? copysign(f->largest, x) : x;
+    if (isinf(x)) return f->infinity ? x : copysign(f->largest, x);
     int e;
     frexp(x, &e);
     int exponent = e - 1 < 1 - bias_of(f) ? 1 - bias_of(f) : e - 1;
@@ -133,44 +134,78 @@ uint64_t float_bits(DType d, double x) {
     return encode(f, round_float(d, x));
 }
 
+double float_value(DType d, uint64_t bits) {
+    const Format *f = format_of(d);
+    if (!f) bug("the bits of %s are those of C", dtype_name(d));
+    return decode(f, (uint32_t)bits);
+}
+
+/* The byte with element k of a tensor of half bytes, and whether it is the upper half. Rows begin with a byte. */
+static int64_t nibble_place(const Tensor *t, int64_t k, bool *upper) {
+    int64_t last = t->rank ? t->dim[t->rank - 1] : 1, row = k / last, at = k % last;
+    *upper = at & 1;
+    return row * ((last + 1) / 2) + at / 2;
+}
+
+static uint64_t bits_read(const Tensor *t, int64_t k, const unsigned char *data) {
+    int bytes = dtype_bytes(t->dtype);
+    uint64_t bits = 0;
+    bool upper;
+    if (bytes == 0) {
+        bits = data[nibble_place(t, k, &upper)];
+        return upper ? bits >> 4 : bits & 15;
+    }
+    for (int b = bytes; b-- > 0;) bits = bits << 8 | data[k * bytes + b];
+    return bits;
+}
+
+/* Elements come in order: the lower half of a byte, which clears the other, before the upper one. */
+static void bits_write(const Tensor *t, int64_t k, unsigned char *data, uint64_t bits) {
+    int bytes = dtype_bytes(t->dtype);
+    bool upper;
+    if (bytes == 0) {
+        unsigned char *p = data + nibble_place(t, k, &upper);
+        *p = (unsigned char)(upper ? (*p & 15) | (bits & 15) << 4 : bits & 15);
+    }
+    for (int b = 0; b < bytes; b++) data[k * bytes + b] = (unsigned char)(bits >> (8 * b));
+}
+
 Tensor *tensor_from_bytes(Arena *a, DType d, int rank, const int64_t *dim, const void *data) {
     Tensor *t = tensor_new(a, d, rank, dim);
-    int bytes = dtype_bytes(d);
-    if (bytes == 0) bug("%s has no bytes of its own", dtype_name(d));
     const Format *f = format_of(d);
     for (int64_t k = 0; k < t->count; k++) {
-        const unsigned char *p = (const unsigned char *)data + k * bytes;
+        uint64_t bits = bits_read(t, k, data);
         if (d == DT_F64) {
-            memcpy(&t->f[k], p, 8);
+            memcpy(&t->f[k], &bits, 8);
         } else if (d == DT_F32) {
+            uint32_t low = (uint32_t)bits;
             float x;
-            memcpy(&x, p, 4);
+            memcpy(&x, &low, 4);
             t->f[k] = (double)x;
+        } else if (f) {
+            t->f[k] = decode(f, (uint32_t)bits);
         } else {
-            uint64_t bits = 0;
-            for (int b = bytes; b-- > 0;) bits = bits << 8 | p[b];
-            if (f) t->f[k] = decode(f, (uint32_t)bits);
-            else t->i[k] = wrap_int(d, bits);
+            t->i[k] = wrap_int(d, bits);
         }
     }
     return t;
 }
 
 void tensor_to_bytes(const Tensor *t, void *data) {
-    int bytes = dtype_bytes(t->dtype);
-    if (bytes == 0) bug("%s has no bytes of its own", dtype_name(t->dtype));
     const Format *f = format_of(t->dtype);
     for (int64_t k = 0; k < t->count; k++) {
-        unsigned char *p = (unsigned char *)data + k * bytes;
+        uint64_t bits;
         if (t->dtype == DT_F64) {
-            memcpy(p, &t->f[k], 8);
+            memcpy(&bits, &t->f[k], 8);
         } else if (t->dtype == DT_F32) {
             float x = (float)round_float(DT_F32, t->f[k]);
-            memcpy(p, &x, 4);
+            uint32_t low;
+            memcpy(&low, &x, 4);
+            bits = low;
         } else {
-            uint64_t bits = f ? float_bits(t->dtype, t->f[k]) : (uint64_t)t->i[k];
-            for (int b = 0; b < bytes; b++) p[b] = (unsigned char)(bits >> (8 * b));
+            bits = f ? float_bits(t->dtype, t->f[k]) : (uint64_t)t->i[k];
         }
+        bits_write(t, k, data, bits);
     }
 }
 

@@ -100,6 +100,35 @@ const char *op_no_grad_reason(Op op) {
 
 /* ---- types --------------------------------------------------------------------------------------------------------------- */
 
+bool op_moves(Op op) {
+    switch (op) {
+    case OP_INPUT:
+    case OP_SLOT:
+    case OP_CONST:
+    case OP_TENSOR:
+    case OP_ARG:
+    case OP_CAST:
+    case OP_WHERE:
+    case OP_RESHAPE:
+    case OP_PERMUTE:
+    case OP_EXPAND:
+    case OP_SLICE:
+    case OP_PAD:
+    case OP_CONCAT:
+    case OP_REV:
+    case OP_DIAGONAL:
+    case OP_SLICE_AT:
+    case OP_GATHER:
+    case OP_UPDATE_AT:
+    case OP_SCAN:
+    case OP_CALL:
+    case OP_GET:
+    case OP_STOP:
+    case OP_CUSTOM: return true;
+    default: return false;
+    }
+}
+
 bool infer_fail(Infer *i, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
@@ -113,7 +142,10 @@ bool op_infer(Op op, Infer *i) {
     if (row->n_in >= 0 && i->n != row->n_in) return infer_fail(i, "%d operands, %d are wanted", i->n, row->n_in);
     for (int k = 0; k < i->n; k++)
         if (i->in[k]->type.rank < 0 && op != OP_GET) return infer_fail(i, "operand %d has several results: get one of them", k);
+    for (int k = 0; k < i->n && !op_moves(op); k++)
+        if (dtype_is_kept(i->in[k]->type.dtype)) return infer_fail(i, "it does not compute with %s", dtype_name(i->in[k]->type.dtype));
     if (!FUNCTION[op].infer(i)) return false;
+    if (dtype_is_kept(i->out.dtype) && !op_moves(op)) return infer_fail(i, "it does not make %s", dtype_name(i->out.dtype));
     if (i->out.rank > MAX_RANK) return infer_fail(i, "rank %d, more than %d", i->out.rank, MAX_RANK);
     return true;
 }

@@ -38,6 +38,7 @@ bool eval_body(Eval *e, const Graph *body, Tensor *const *args, Tensor **results
 
 double round_float(DType d, double x);    /* nearest even in d; f64: x */
 uint64_t float_bits(DType d, double x);   /* of x, rounded; d has 8 or 16 bits */
+double float_value(DType d, uint64_t bits);
 int64_t wrap_int(DType d, uint64_t bits); /* two's complement, width and sign of d; bool: 0 or 1 */
 int64_t saturate_int(DType d, double x);  /* truncated toward zero; NaN: 0 */
 int64_t saturate_whole(DType d, int64_t x);

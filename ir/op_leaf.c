@@ -27,7 +27,6 @@ bool infer_CONST(Infer *i) {
 
 bool infer_TENSOR(Infer *i) {
     if (!i->attrs->data) return infer_fail(i, "no data");
-    if (dtype_bytes(i->out.dtype) == 0) return infer_fail(i, "%s has no bytes of its own", dtype_name(i->out.dtype));
     for (int k = 0; k < i->out.rank; k++)
         if (!size_is_static(i->out.dim[k])) return infer_fail(i, "a run-time size");
     return true;

@@ -164,7 +164,7 @@ void grad_SIGMOID(GradRule *r) { /* y * (1 - y) */
 
 void grad_ABS(GradRule *r) { r->dx[0] = grad_scale(r->g, r->dy, node_map1(r->g, OP_SIGN, r->y->in[0])); }
 
-void grad_CAST(GradRule *r) { /* back; nothing through integers and bool */
+void grad_CAST(GradRule *r) { /* back; nothing through integers, bool and floats of 8 bits */
     DType from = r->y->in[0]->type.dtype;
-    if (dtype_is_float(from) && dtype_is_float(r->y->type.dtype)) r->dx[0] = node_cast(r->g, r->dy, from);
+    if (dtype_has_gradient(from) && dtype_has_gradient(r->y->type.dtype)) r->dx[0] = node_cast(r->g, r->dy, from);
 }

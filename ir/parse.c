@@ -256,8 +256,7 @@ static bool tensor_data(Parser *p, const Type *t, Attrs *a) {
             count > 1 << 28)
             return fail(p, "a constant tensor needs constant sizes");
     }
-    if (dtype_bytes(t->dtype) == 0) return fail(p, "%s has no bytes of its own", dtype_name(t->dtype));
-    size_t bytes = (size_t)count * (size_t)dtype_bytes(t->dtype);
+    size_t bytes = (size_t)type_fixed_bytes(t);
     blanks(p);
     if (strncmp(p->at, "0x", 2) == 0) {
         p->at += 2;

@@ -159,7 +159,7 @@ static void print_tensor(FILE *f, const Node *n) {
     for (int i = 0; i < n->type.rank; i++) count *= dim[i] = size_value(n->type.dim[i]);
     if (count > TEXT_NUMBERS) {
         fputc(' ', f);
-        print_hex(f, n->attrs.data, (size_t)count * (size_t)dtype_bytes(n->type.dtype));
+        print_hex(f, n->attrs.data, (size_t)type_fixed_bytes(&n->type));
         return;
     }
     Arena *room = arena_new();
@@ -356,8 +356,7 @@ static void print_slot(FILE *f, const Slot *s) {
     if (s->quant.scheme) fputs(" quantize", f);
     print_quant(f, &s->quant);
     if (s->data) {
-        size_t bytes = (size_t)dtype_bytes(s->type.dtype);
-        for (int i = 0; i < s->type.rank; i++) bytes *= (size_t)size_value(s->type.dim[i]);
+        size_t bytes = (size_t)type_fixed_bytes(&s->type);
         fputs(" data ", f);
         if (bytes <= TEXT_DATA) print_hex(f, s->data, bytes);
         else fprintf(f, "(%zu bytes)", bytes);

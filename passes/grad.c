@@ -28,7 +28,7 @@ typedef struct Sweep {
 } Sweep;
 
 static bool differentiable(const Node *n) {
-    return n->type.rank < 0 || dtype_is_float(n->type.dtype); /* rank -1: several results, seen through GET */
+    return n->type.rank < 0 || dtype_has_gradient(n->type.dtype); /* rank -1: several results, seen through GET */
 }
 
 static void add_to(Graph *g, Node **sum, Node *gradient) {

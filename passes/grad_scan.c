@@ -81,7 +81,7 @@ static void find_carries(Turn *t) {
         if (t->want[i]) PUSH(a, wanted, body->args[1 + i]);
     const bool *from_wanted = grad_depends(t->c, body, wanted.n, wanted.at);
     for (int i = 0; i < n; i++) {
-        bool is_float = dtype_is_float(body->args[first + i]->type.dtype);
+        bool is_float = dtype_has_gradient(body->args[first + i]->type.dtype);
         live[i] = is_float && (t->want[t->invariants + i] || from_wanted[body->results.at[i].value->id]);
         useful[i] = is_float && t->dys[i];
         reach[i] = grad_depends(t->c, body, 1, &body->args[first + i]);
@@ -92,7 +92,7 @@ static void find_carries(Turn *t) {
         more = false;
         for (int i = 0; i < n; i++) {
             for (int k = 0; k < n; k++) {
-                if (!reach[i][body->results.at[k].value->id] || !dtype_is_float(body->args[first + i]->type.dtype)) continue;
+                if (!reach[i][body->results.at[k].value->id] || !dtype_has_gradient(body->args[first + i]->type.dtype)) continue;
                 bool onward = live[i] && !live[k], back = useful[k] && !useful[i];
                 if (onward) live[k] = true;
                 if (back) useful[i] = true;
@@ -148,7 +148,7 @@ static void make_sheet(Turn *t) {
     w->recompute = 0;
     for (int i = 0; i < t->results; i++) {
         t->result[i] = map[body->results.at[i].value->id];
-        bool has = i < t->carries ? t->active[i] : t->dys[i] && dtype_is_float(t->result[i]->type.dtype);
+        bool has = i < t->carries ? t->active[i] : t->dys[i] && dtype_has_gradient(t->result[i]->type.dtype);
         if (!has) continue;
         t->d_result[i] = graph_arg(w, t->result[i]->type);
         PUSH(a, ys, t->result[i]);

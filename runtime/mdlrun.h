@@ -155,7 +155,7 @@ int64_t element_size(mdl_dtype d);                                     /* bytes 
 mdl_dtype element_type(const char *name);                              /* of "f32"; bits 0 when unknown */
 Array array_new(Tool *t, mdl_dtype d, int rank, const int64_t *shape); /* zeros */
 char *array_shape_text(Tool *t, const Array *a);                       /* "f32[2, 3]" */
-/* Converts n elements: integers to integers and floats when the value fits, f64 to f32. Returns n, or the index of the first
+/* Converts n elements: integers to integers and floats when the value fits, floats to floats rounded. Returns n, or the index of the first
  * element that does not fit, or -1 when the types do not go together. */
 int64_t array_convert(void *to, mdl_dtype to_type, const void *from, mdl_dtype from_type, int64_t n);
 double element_double(const void *data, mdl_dtype d, int64_t i);

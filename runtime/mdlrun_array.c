@@ -60,8 +60,25 @@ char *array_shape_text(Tool *t, const Array *a) {
 
 /* ---- elements ------------------------------------------------------------------------------------------------------------ */
 
-/* A float of e exponent bits and m mantissa bits, as a double. finite: the format has no infinity (f8e4m3), all ones is NaN. */
-static double small_float(uint32_t v, int e, int m, bool finite) {
+/* A float of e exponent bits and m mantissa bits. finite: it has no infinity, all ones is NaN. */
+typedef struct Small {
+    int e, m;
+    bool finite;
+} Small;
+
+/* Has d fewer bits than f32? */
+static bool is_small(mdl_dtype d, Small *s) {
+    if (d.code == 2 && d.bits == 16) *s = (Small){5, 10, false};
+    else if (d.code == 4) *s = (Small){8, 7, false};
+    else if (d.code == 10) *s = (Small){4, 3, true};
+    else if (d.code == 12) *s = (Small){5, 2, false};
+    else return false;
+    return true;
+}
+
+static double small_double(uint32_t v, Small s) {
+    int e = s.e, m = s.m;
+    bool finite = s.finite;
     uint32_t sign = v >> (e + m) & 1, exponent = v >> m & ((1u << e) - 1), mantissa = v & ((1u << m) - 1);
     int bias = (1 << (e - 1)) - 1;
     double x;
@@ -69,6 +86,21 @@ static double small_float(uint32_t v, int e, int m, bool finite) {
     else if (exponent == 0) x = ldexp(mantissa, 1 - bias - m);
     else x = ldexp(mantissa + (1u << m), (int)exponent - bias - m);
     return sign ? -x : x;
+}
+
+/* The nearest, ties to even; what is too large becomes infinite, of 8 bits the largest number. */
+static uint32_t small_bits(double x, Small s) {
+    uint32_t sign = signbit(x) ? 1u << (s.e + s.m) : 0, infinity = ((1u << s.e) - 1) << s.m;
+    uint32_t most = s.finite ? infinity + (1u << s.m) - 2 : infinity - 1, beyond = s.e + s.m < 8 ? most : infinity;
+    if (isnan(x)) return sign | (s.finite ? most + 1 : infinity | 1u << (s.m - 1));
+    if (isinf(x)) return sign | (s.finite ? most : infinity);
+    if (x == 0) return sign;
+    int p, bias = (1 << (s.e - 1)) - 1;
+    frexp(x, &p);
+    int exponent = p - 1 < 1 - bias ? 1 - bias : p - 1;
+    if (exponent > bias + 1) return sign | beyond;
+    uint32_t code = (uint32_t)rint(ldexp(fabs(x), s.m - exponent)) + ((uint32_t)(exponent + bias - 1) << s.m);
+    return sign | (code > most ? beyond : code);
 }
 
 double element_double(const void *data, mdl_dtype d, int64_t i) {
@@ -83,12 +115,12 @@ double element_double(const void *data, mdl_dtype d, int64_t i) {
         memcpy(&v, at, sizeof v);
         return v;
     }
-    uint16_t half = 0;
-    if (d.bits == 16) memcpy(&half, at, sizeof half);
-    if (d.code == 2 && d.bits == 16) return small_float(half, 5, 10, false);
-    if (d.code == 4) return small_float(half, 8, 7, false);
-    if (d.code == 10) return small_float((unsigned char)*at, 4, 3, true);
-    if (d.code == 12) return small_float((unsigned char)*at, 5, 2, false);
+    Small s;
+    uint32_t bits = 0;
+    if (is_small(d, &s)) {
+        memcpy(&bits, at, d.bits / 8); /* little-endian, as everywhere */
+        return small_double(bits, s);
+    }
     if (d.code == 1 && d.bits == 64) return (double)(uint64_t)element_int(data, d, i);
     return (double)element_int(data, d, i);
 }
@@ -135,10 +167,15 @@ int64_t array_convert(void *to, mdl_dtype to_type, const void *from, mdl_dtype f
         memcpy(to, from, (size_t)(n * size));
         return n;
     }
-    if (from_type.code == 2 && from_type.bits == 64 && to_type.code == 2 && to_type.bits == 32) {
+    Small s = {0};
+    if (!is_integer(from_type) && from_type.code != 6) {
+        bool small = is_small(to_type, &s), f32 = to_type.code == 2 && to_type.bits == 32;
+        if (!small && to_type.code != 2) return -1;
         for (int64_t i = 0; i < n; i++) {
-            float v = (float)element_double(from, from_type, i);
-            memcpy((char *)to + i * size, &v, sizeof v);
+            double v = element_double(from, from_type, i);
+            float single = (float)v;
+            uint32_t bits = small ? small_bits(v, s) : 0;
+            memcpy((char *)to + i * size, small ? (void *)&bits : f32 ? (void *)&single : (void *)&v, (size_t)size);
         }
         return n;
     }

@@ -76,7 +76,7 @@ V lower_int(Lower *L, V x, int64_t c) {
 static V number_of(Lower *L, double c, int64_t whole, bool fraction, TileType t) {
     V k;
     if (t.d == DT_F32 || t.d == DT_F64) k = LLVMConstReal(lower_element(L, t.d), c);
-    else if (t.d == DT_F16 || t.d == DT_BF16) k = lower_cast(L, LLVMConstReal(L->f64, c), (TileType){DT_F64, 1}, t.d);
+    else if (dtype_is_narrow(t.d)) k = lower_cast(L, LLVMConstReal(L->f64, c), (TileType){DT_F64, 1}, t.d);
     else if (t.d == DT_BOOL) k = LLVMConstInt(L->i1, c != 0, 0);
     else k = LLVMConstInt(lower_element(L, t.d), (unsigned long long)(fraction ? (int64_t)c : whole), 1);
     return LLVMIsConstant(k) ? repeat_constant(k, t.n) : t.n > 1 ? lower_splat(L, k, t.n) : k;

@@ -1,7 +1,9 @@
 /* lower_cast.c -- conversions between element types: to integers truncated and saturated (NaN 0), to floats nearest even and
  * rounded once, without library calls: f16 goes through the machine's f32 <-> f16 instructions where it has them
- * (x86-64-v3), else through integer arithmetic. */
+ * (x86-64-v3), else through integer arithmetic, as the floats of 8 bits always do. */
 #include "codegen/cpu/lower_impl.h"
+
+#include <math.h>
 
 static T with_lanes(T element, int n) {
     return n > 1 ? LLVMVectorType(element, (unsigned)n) : element;
@@ -36,45 +38,88 @@ static V bf16_of(Lower *L, V f) {
     return LLVMBuildTrunc(L->b, r, with_lanes(L->i16, lower_lanes(f)), "");
 }
 
-/* Without F16C. Normal results: rebias and round to even in integers; subnormal ones: adding 2^-1 * 2^(-14-9) aligned lets
- * the adder round. */
-static V f16_of_integers(Lower *L, V f) {
+/* Floats that integers convert: sign, exponent, mantissa, in the places that f32 has, but fewer. */
+typedef struct Layout {
+    int bits, mantissa, bias;
+    int special; /* without the sign: codes from here on are infinite or NaN */
+    int most;    /* what overflow becomes: the infinity, or the largest number .. */
+    int infinity; /* .. and what an infinity does */
+    int nan;
+} Layout;
+
+static const Layout F16 = {16, 10, 15, 0x7c00, 0x7c00, 0x7c00, 0x7e00}, F8E4M3 = {8, 3, 7, 0x7f, 0x7e, 0x7e, 0x7f},
+                    F8E5M2 = {8, 2, 15, 0x7c, 0x7b, 0x7c, 0x7e};
+
+/* Normal results: rebias and round to even in integers; subnormal ones: adding the number whose last place is their unit lets the
+ * adder round. */
+static V narrow_of(Lower *L, const Layout *y, V f) {
     T ft = LLVMTypeOf(f), it = int_type_of(L, f);
+    int shift = 23 - y->mantissa;
     V i = l_bits(L, f, it), sign = l_and(L, i, lower_int(L, i, INT32_MIN)), a = l_xor(L, i, sign);
-    V odd = l_and(L, l_lshr(L, a, lower_int(L, a, 13)), lower_int(L, a, 1));
-    V normal = l_lshr(L, l_add(L, l_add(L, a, lower_int(L, a, 0xfff - (112 << 23))), odd), lower_int(L, a, 13));
-    V half = lower_float(L, f, 0.5); /* ulp(0.5) = 2^-24, the unit of f16 subnormals */
-    V small = l_sub(L, l_bits(L, l_fadd(L, l_bits(L, a, ft), half), it), l_bits(L, half, it));
-    V r = l_select(L, l_icmp(L, LLVMIntSLT, a, lower_int(L, a, 113 << 23)), small, normal);
-    r = l_select(L, l_icmp(L, LLVMIntSGE, a, lower_int(L, a, 0x477ff000)), lower_int(L, a, 0x7c00), r); /* 65520 and up: inf */
-    r = l_select(L, l_icmp(L, LLVMIntSGT, a, lower_int(L, a, 0x7f800000)), lower_int(L, a, 0x7e00), r);
-    r = l_or(L, r, l_lshr(L, sign, lower_int(L, a, 16)));
-    return LLVMBuildTrunc(L->b, r, with_lanes(L->i16, lower_lanes(f)), "");
+    V odd = l_and(L, l_lshr(L, a, lower_int(L, a, shift)), lower_int(L, a, 1));
+    V below_half = lower_int(L, a, (1 << (shift - 1)) - 1 - ((127 - y->bias) << 23));
+    V normal = l_lshr(L, l_add(L, l_add(L, a, below_half), odd), lower_int(L, a, shift));
+    V unit = lower_float(L, f, ldexp(1, 23 + 1 - y->bias - y->mantissa));
+    V small = l_sub(L, l_bits(L, l_fadd(L, l_bits(L, a, ft), unit), it), l_bits(L, unit, it));
+    V most = lower_int(L, a, y->most), r = l_select(L, l_icmp(L, LLVMIntSGT, normal, most), most, normal);
+    r = l_select(L, l_icmp(L, LLVMIntSLT, a, lower_int(L, a, (128 - y->bias) << 23)), small, r);
+    V limit = lower_int(L, a, 0x7f800000);
+    if (y->infinity != y->most) r = l_select(L, l_icmp(L, LLVMIntEQ, a, limit), lower_int(L, a, y->infinity), r);
+    r = l_select(L, l_icmp(L, LLVMIntSGT, a, limit), lower_int(L, a, y->nan), r);
+    r = l_or(L, r, l_lshr(L, sign, lower_int(L, a, 32 - y->bits)));
+    return LLVMBuildTrunc(L->b, r, with_lanes(y->bits == 16 ? L->i16 : L->i8, lower_lanes(f)), "");
+}
+
+static V narrow_value(Lower *L, const Layout *x, V bits) {
+    int n = lower_lanes(bits), shift = 23 - x->mantissa, sign_bit = 1 << (x->bits - 1);
+    T ft = with_lanes(L->f32, n), it = with_lanes(L->i32, n);
+    V i = LLVMBuildZExt(L->b, bits, it, "");
+    V sign = l_shl(L, l_and(L, i, lower_int(L, i, sign_bit)), lower_int(L, i, 32 - x->bits));
+    V m = l_shl(L, l_and(L, i, lower_int(L, i, sign_bit - 1)), lower_int(L, i, shift));
+    V scale = lower_float(L, l_bits(L, m, ft), ldexp(1, 127 - x->bias)), scaled = l_fmul(L, l_bits(L, m, ft), scale); /* exact, subnormals included */
+    V special = l_icmp(L, LLVMIntSGE, m, lower_int(L, m, x->special << shift));
+    V r = l_select(L, special, l_or(L, m, lower_int(L, m, 0x7f800000)), l_bits(L, scaled, it));
+    return l_bits(L, l_or(L, r, sign), ft);
 }
 
 static V f16_of(Lower *L, V f) {
     int n = lower_lanes(f);
-    if (!L->t->half) return f16_of_integers(L, f);
+    if (!L->t->half) return narrow_of(L, &F16, f);
     V h = LLVMBuildFPTrunc(L->b, f, with_lanes(LLVMHalfTypeInContext(L->c), n), "");
     return l_bits(L, h, with_lanes(L->i16, n));
 }
 
 static V f16_value(Lower *L, V bits) {
     int n = lower_lanes(bits);
-    T ft = with_lanes(L->f32, n), it = with_lanes(L->i32, n);
-    if (L->t->half) return LLVMBuildFPExt(L->b, l_bits(L, bits, with_lanes(LLVMHalfTypeInContext(L->c), n)), ft, "");
-    V i = LLVMBuildZExt(L->b, bits, it, ""), sign = l_shl(L, l_and(L, i, lower_int(L, i, 0x8000)), lower_int(L, i, 16));
-    V m = l_shl(L, l_and(L, i, lower_int(L, i, 0x7fff)), lower_int(L, i, 13));
-    V scaled = l_fmul(L, l_bits(L, m, ft), lower_float(L, l_bits(L, m, ft), 0x1p112)); /* exact, subnormals included */
-    V special = l_icmp(L, LLVMIntSGE, m, lower_int(L, m, 0x7c00 << 13));
-    V r = l_select(L, special, l_or(L, m, lower_int(L, m, 0x7f800000)), l_bits(L, scaled, it));
-    return l_bits(L, l_or(L, r, sign), ft);
+    if (!L->t->half) return narrow_value(L, &F16, bits);
+    V half = l_bits(L, bits, with_lanes(LLVMHalfTypeInContext(L->c), n));
+    return LLVMBuildFPExt(L->b, half, with_lanes(L->f32, n), "");
 }
 
 static V bf16_value(Lower *L, V bits) {
     int n = lower_lanes(bits);
     V i = LLVMBuildZExt(L->b, bits, with_lanes(L->i32, n), "");
     return l_bits(L, l_shl(L, i, lower_int(L, i, 16)), with_lanes(L->f32, n));
+}
+
+static V f32_of_narrow(Lower *L, V x, DType d) {
+    switch (d) {
+    case DT_F16: return f16_value(L, x);
+    case DT_BF16: return bf16_value(L, x);
+    case DT_F8E4M3: return narrow_value(L, &F8E4M3, x);
+    case DT_F8E5M2: return narrow_value(L, &F8E5M2, x);
+    default: bug("%s is no narrow float", dtype_name(d));
+    }
+}
+
+static V narrow_of_f32(Lower *L, V x, DType d) {
+    switch (d) {
+    case DT_F16: return f16_of(L, x);
+    case DT_BF16: return bf16_of(L, x);
+    case DT_F8E4M3: return narrow_of(L, &F8E4M3, x);
+    case DT_F8E5M2: return narrow_of(L, &F8E5M2, x);
+    default: bug("%s is no narrow float", dtype_name(d));
+    }
 }
 
 /* Integer of any type to i64 lanes is rarely wanted: saturate in the source type instead. */
@@ -119,11 +164,8 @@ static V float_to_int(Lower *L, V x, DType to) {
 V lower_cast(Lower *L, V x, TileType from, DType to) {
     int n = lower_lanes(x);
     if (from.d == to) return x;
-    if (from.d == DT_F16) {
-        x = f16_value(L, x);
-        from.d = DT_F32;
-    } else if (from.d == DT_BF16) {
-        x = bf16_value(L, x);
+    if (dtype_is_narrow(from.d)) {
+        x = f32_of_narrow(L, x, from.d);
         from.d = DT_F32;
     }
     if (from.d == to) return x;
@@ -145,5 +187,5 @@ V lower_cast(Lower *L, V x, TileType from, DType to) {
     if (to == DT_F64) return from.d == DT_F64 ? x : LLVMBuildFPExt(L->b, x, with_lanes(L->f64, n), "");
     if (to == DT_F32) return from.d == DT_F32 ? x : LLVMBuildFPTrunc(L->b, x, with_lanes(L->f32, n), "");
     if (from.d == DT_F64) x = to_f32_odd(L, x);
-    return to == DT_F16 ? f16_of(L, x) : bf16_of(L, x);
+    return narrow_of_f32(L, x, to);
 }

@@ -178,7 +178,7 @@ static void nest(Cuda *c) {
 
 /* n vectors of n lanes: lane i of vector k becomes lane k of vector i. */
 static void transpose(Cuda *c, const TileSym *s) {
-    const char *type = cuda_type(s->d), *d = s->d == DT_F16 || s->d == DT_BF16 ? "u16" : dtype_name(s->d), *lane = cuda_lane(c, s->nr);
+    const char *type = cuda_type(s->d), *d = !dtype_is_narrow(s->d) ? dtype_name(s->d) : dtype_bytes(s->d) == 2 ? "u16" : "u8", *lane = cuda_lane(c, s->nr);
     text_line(&c->body, "{");
     for (int i = 0; i < s->nr; i++) {
         text_line(&c->body, "%s nt_v%d = %s;", type, i, cuda_zero(s->d));

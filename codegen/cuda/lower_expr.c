@@ -4,6 +4,7 @@
 #include "codegen/cuda/lower_impl.h"
 
 #include "codegen/tile_number.h"
+#include "ir/op.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,6 +21,8 @@ const char *cuda_type(DType d) {
     case DT_U32: return "unsigned";
     case DT_I16: return "short";
     case DT_I8: return "signed char";
+    case DT_F8E4M3:
+    case DT_F8E5M2:
     case DT_U8: return "unsigned char";
     default: return "int"; /* i32, bool */
     }
@@ -56,8 +59,10 @@ static const char *literal_text(Cuda *c, const TileExpr *e, DType d) {
     switch (d) {
     case DT_F64:
     case DT_F32: return float_literal(c, x, d);
-    case DT_F16: return arena_printf(c->w.arena, "%u", tile_half_bits(x));
-    case DT_BF16: return arena_printf(c->w.arena, "%u", tile_bfloat_bits(x));
+    case DT_F16:
+    case DT_BF16:
+    case DT_F8E4M3:
+    case DT_F8E5M2: return arena_printf(c->w.arena, "%u", (unsigned)float_bits(d, x));
     case DT_BOOL: return x != 0 ? "1" : "0";
     default: return int_literal(c, e->fraction ? (int64_t)e->number : e->whole, d);
     }
@@ -163,7 +168,7 @@ static const char *arithmetic(Cuda *c, const TileExpr *e, DType d, const char *c
 const char *cuda_cast(Cuda *c, const char *x, DType from, DType to) {
     Arena *a = c->w.arena;
     if (from == to) return x;
-    if (from == DT_F16 || from == DT_BF16) {
+    if (dtype_is_narrow(from)) {
         x = arena_printf(a, "nt_f32_of_%s(%s)", dtype_name(from), x);
         from = DT_F32;
     }

@@ -342,19 +342,26 @@ NT_DEVICE nt_u16 nt_bf16_of_f32(float f) {
     return (nt_u16)(f != f ? i >> 16 | 0x40 : (i + (i >> 16 & 1) + 0x7fff) >> 16);
 }
 NT_DEVICE float nt_f32_of_bf16(nt_u16 x) { return nt_float_bits((unsigned)x << 16); }
-NT_DEVICE nt_u16 nt_f16_of_f32(float f) {
-    const unsigned i = nt_bits_f32(f), sign = i >> 16 & 0x8000, a = i & 0x7fffffff;
-    unsigned r = (a + (a >> 13 & 1) + 0xfff - (112u << 23)) >> 13;
-    if (a < 113u << 23) r = nt_bits_f32(nt_float_bits(a) + 0.5f) - nt_bits_f32(0.5f); /* the adder rounds */
-    if (a >= 0x477ff000) r = 0x7c00;
-    if (a > 0x7f800000) r = 0x7e00;
-    return (nt_u16)(r | sign);
-}
-NT_DEVICE float nt_f32_of_f16(nt_u16 x) {
-    const unsigned sign = (unsigned)(x & 0x8000) << 16, m = (unsigned)(x & 0x7fff) << 13;
-    const float scaled = nt_float_bits(m) * 5192296858534827628530496329220096.0f; /* 2^112, exact */
-    return nt_float_bits((m >= 0x0f800000 ? m | 0x7f800000 : nt_bits_f32(scaled)) | sign);
-}
+/* Floats with fewer places than f32 (codegen/cpu/lower_cast.c says how): mantissa and sign bits, bias, from where
+ * on codes are no numbers, what overflow becomes, what an infinity, NaN. */
+#define NT_NARROW(s, T, MANTISSA, BITS, BIAS, SPECIAL, MOST, INF, NOT)                                                              \
+    NT_DEVICE T nt_##s##_of_f32(float f) {                                                                                     \
+        const unsigned i = nt_bits_f32(f), sign = i >> (32 - BITS) & 1u << (BITS - 1), a = i & 0x7fffffff;                     \
+        const float unit = nt_float_bits((127u + 23 + 1 - BIAS - MANTISSA) << 23); /* its last place is theirs */              \
+        unsigned r = (a + (a >> (23 - MANTISSA) & 1) + (1u << (22 - MANTISSA)) - 1 - ((127u - BIAS) << 23)) >> (23 - MANTISSA); \
+        if (r > MOST) r = MOST;                                                                                                \
+        if (a < (128u - BIAS) << 23) r = nt_bits_f32(nt_float_bits(a) + unit) - nt_bits_f32(unit); /* the adder rounds */      \
+        if (a >= 0x7f800000) r = a > 0x7f800000 ? NOT : INF;                                                                   \
+        return (T)(r | sign);                                                                                                  \
+    }                                                                                                                          \
+    NT_DEVICE float nt_f32_of_##s(T x) {                                                                                       \
+        const unsigned sign = (unsigned)(x >> (BITS - 1)) << 31, m = (x & ((1u << (BITS - 1)) - 1)) << (23 - MANTISSA);        \
+        const float scaled = nt_float_bits(m) * nt_float_bits((127u + 127 - BIAS) << 23); /* exact */                          \
+        return nt_float_bits((m >= (unsigned)SPECIAL << (23 - MANTISSA) ? m | 0x7f800000 : nt_bits_f32(scaled)) | sign);       \
+    }
+NT_NARROW(f16, nt_u16, 10, 16, 15, 0x7c00, 0x7c00, 0x7c00, 0x7e00)
+NT_NARROW(f8e4m3, unsigned char, 3, 8, 7, 0x7f, 0x7e, 0x7e, 0x7f)
+NT_NARROW(f8e5m2, unsigned char, 2, 8, 15, 0x7c, 0x7b, 0x7c, 0x7e)
 
 /* ---- across the lanes: in halves, as on a processor; every lane gets the result */
 
@@ -425,6 +432,8 @@ NT_SELECT(u32, unsigned)
 NT_SELECT(u8, unsigned char)
 NT_SELECT(f16, nt_u16)
 NT_SELECT(bf16, nt_u16)
+NT_SELECT(f8e4m3, unsigned char)
+NT_SELECT(f8e5m2, unsigned char)
 NT_SELECT(bool, int)
 
 /* ---- random numbers (INTRINSICS.md, section 9): the word of an element, and what is made of it */

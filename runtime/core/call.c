@@ -75,9 +75,10 @@ int rt_width(mdl_dtype t) { return t.code == 6 ? 1 : t.bits / 8; }
 const char *rt_dtype_name(mdl_dtype t) {
     static const struct {
         uint8_t code, bits;
-        char name[6]; /* here, not pointed at: a pointer costs a relocation */
+        char name[7]; /* here, not pointed at: a pointer costs a relocation */
     } ROW[] = {{2, 64, "f64"}, {2, 32, "f32"}, {2, 16, "f16"}, {4, 16, "bf16"}, {0, 64, "i64"}, {0, 32, "i32"},
-               {0, 16, "i16"}, {0, 8, "i8"},   {1, 8, "u8"},   {1, 32, "u32"},  {6, 8, "bool"}};
+               {0, 16, "i16"}, {0, 8, "i8"},   {1, 8, "u8"},   {1, 32, "u32"},  {6, 8, "bool"},
+               {10, 8, "f8e4m3"}, {12, 8, "f8e5m2"}};
     for (size_t i = 0; i < sizeof ROW / sizeof *ROW; i++)
         if (ROW[i].code == t.code && ROW[i].bits == t.bits) return ROW[i].name;
     return "an unknown type";

@@ -4,7 +4,7 @@
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
 
-/* "F32": our names in capitals. */
+/* "F32": our names in capitals; "F8_E4M3" for f8e4m3. */
 typedef struct FileDtype {
     char name[8];
 } FileDtype;
@@ -12,7 +12,11 @@ typedef struct FileDtype {
 static FileDtype file_dtype(mdl_dtype t) {
     FileDtype f = {0};
     const char *name = rt_dtype_name(t);
-    for (int i = 0; i < 7 && name[i]; i++) f.name[i] = name[i] >= 'a' ? (char)(name[i] - 'a' + 'A') : name[i];
+    for (int i = 0, k = 0; i < 7 && name[k]; i++) {
+        bool between = i == 2 && name[1] == '8' && t.code != 1;
+        char c = between ? '_' : name[k++];
+        f.name[i] = c >= 'a' ? (char)(c - 'a' + 'A') : c;
+    }
     return f;
 }
 

@@ -78,7 +78,11 @@ static const Case CASES[] = {
     {"cast to f16", "x: f32[4] | %y: f16[4] = cast %x\n", "65519 65520 1e-8 0.1", "65504 inf 0 0.0999755859", 0},
     {"cast to bf16", "x: f32[3] | %y: bf16[3] = cast %x\n", "1.00390625 1.01171875 3.4e38", "1 1.015625 inf", 0},
     {"cast to f8e4m3 saturates", "x: f32[4] | %y: f8e4m3[4] = cast %x\n", "1e9 -inf 17 nan", "448 -448 16 nan", 0},
-    {"cast to f8e5m2 saturates", "x: f32[3] | %y: f8e5m2[3] = cast %x\n", "1e9 9 -70000", "57344 8 -57344", 0},
+    {"cast to f8e5m2 saturates", "x: f32[5] | %y: f8e5m2[5] = cast %x\n", "1e9 9 -70000 inf 1e-5", "57344 8 -57344 inf 1.52587891e-05", 0},
+    {"cast to i4 saturates", "x: f32[6] | %y: i4[6] = cast %x\n", "7.9 8 -8.9 -100 nan -0.9", "7 7 -8 -8 0 0", 0},
+    {"cast to u4 saturates", "x: i32[4] | %y: u4[4] = cast %x\n", "-1 15 16 3", "0 15 15 3", 0},
+    {"cast of i4", "x: i32[3] | %c: i4[3] = cast %x\n %y: f32[3] = cast %c\n", "-8 7 0", "-8 7 0", 0},
+    {"i4 in bytes", "| %y: i4[2, 3] = tensor 0x21037805\n", "", "1 2 3 -8 7 5", 0},
     /* maps of two and three operands */
     {"add", TWO("add", "f32[3]"), "1 inf 16777216; 2 -inf 1", "3 nan 16777216", 0},
     {"add of u8 wraps", TWO("add", "u8[2]"), "200 1; 100 1", "44 2", 0},

@@ -8,8 +8,12 @@ typedef struct Case {
     const char *line, *message;
 } Case;
 
-/* Values at hand: %x f32[n, 3]  %v f32[n]  %s f32[]  %i i32[2]  %p i32[]  %b bool[n, 3]  %q f32[3, 3] */
+/* Values at hand: %x f32[n, 3]  %v f32[n]  %s f32[]  %i i32[2]  %p i32[]  %b bool[n, 3]  %q f32[3, 3]  %e f8e4m3[n, 3]  %k i4[2] */
 static const Case CASES[] = {
+    {"f8e4m3[n, 3] = neg %e", "neg: it does not compute with f8e4m3"},
+    {"i4[2] = add %k, %k", "add: it does not compute with i4"},
+    {"i4[] = reduce sum %k [0]", "reduce: it does not compute with i4"},
+    {"i4[3] = iota axis 0", "iota: it does not make i4"},
     {"f32[n, 3] = exp %b", "exp: not for bool"},
     {"i32[2] = sqrt %i", "sqrt: not for i32"},
     {"f32[n, 3] = not %x", "not: not for f32"},
@@ -93,7 +97,7 @@ int main(void) {
                                         "program p\nsize n in 1..8\nentry f[n](x: f32[n, 3]) -> ()\n %%0: f32[n, 3] = input 0 x\n"
                                         " %%x: f32[n, 3] = neg %%0\n %%v: f32[n] = const 1.0\n %%s: f32[] = const 1.0\n"
                                         " %%i: i32[2] = const 1\n %%p: i32[] = const 1\n %%b: bool[n, 3] = const true\n"
-                                        " %%q: f32[3, 3] = const 1.0\n %%g: f32[3, 3] = neg %%q\n %%y: %s\n",
+                                        " %%q: f32[3, 3] = const 1.0\n %%g: f32[3, 3] = neg %%q\n %%e: f8e4m3[n, 3] = cast %%x\n %%k: i4[2] = cast %%i\n %%y: %s\n",
                                         CASES[k].line);
         const char *error = kit_parse_error(a, text), *want = arena_printf(a, "error[E0901]: %s", CASES[k].message);
         kit_check(error && strcmp(error, want) == 0, "%s: %s", CASES[k].line, error ? error : "it is taken");

@@ -3,10 +3,10 @@
 #include "tests/models/kit_tile.h"
 
 #include "codegen/artifact.h"
-#include "codegen/tile_number.h"
 #include "codegen/interpret.h"
 #include "frontend/elaborate.h"
 #include "frontend/parse.h"
+#include "ir/op.h"
 #include "passes/passes.h"
 
 #include <dlfcn.h>
@@ -232,8 +232,8 @@ static double *numbers(Arena *a, const mdl_tensor *t, int64_t n) {
         if (t->dtype.code == 2 && t->dtype.bits == 32) to[i] = (double)((float *)t->data)[i];
         else if (t->dtype.code == 0 && t->dtype.bits == 32) to[i] = (double)((int32_t *)t->data)[i];
         else if (t->dtype.code == 0 && t->dtype.bits == 64) to[i] = (double)((int64_t *)t->data)[i];
-        else if (t->dtype.bits == 16 && t->dtype.code == 4) to[i] = tile_bfloat_value(((uint16_t *)t->data)[i]);
-        else if (t->dtype.bits == 16 && t->dtype.code == 2) to[i] = tile_half_value(((uint16_t *)t->data)[i]);
+        else if (t->dtype.bits == 16 && t->dtype.code == 4) to[i] = float_value(DT_BF16, ((uint16_t *)t->data)[i]);
+        else if (t->dtype.bits == 16 && t->dtype.code == 2) to[i] = float_value(DT_F16, ((uint16_t *)t->data)[i]);
         else stop("values of type %d:%d are not compared here", t->dtype.code, t->dtype.bits);
     }
     return to;

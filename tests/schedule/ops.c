@@ -85,7 +85,7 @@ static bool try_op(Harness *h, Op op, DType d, DType to, int *tested) {
 }
 
 int main(int argc, char **argv) {
-    static const DType TYPES[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_I64, DT_I32, DT_I16, DT_I8, DT_U8, DT_BOOL};
+    static const DType TYPES[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_F8E4M3, DT_F8E5M2, DT_I64, DT_I32, DT_I16, DT_I8, DT_U8, DT_BOOL};
     int failures = 0, types = (int)(sizeof TYPES / sizeof *TYPES);
     bool code = argc < 2 || strcmp(argv[1], "tile") != 0;
     Harness h = {.mode = code ? BY_CODE : BY_TILE, .tolerance = 2e-5, .show = getenv("SHOW") != NULL};

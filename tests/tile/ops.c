@@ -5,7 +5,7 @@
 
 enum { N = 512 };
 
-static const DType ALL[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_I64, DT_I32, DT_I16, DT_I8, DT_U32, DT_U8, DT_BOOL};
+static const DType ALL[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_F8E4M3, DT_F8E5M2, DT_I64, DT_I32, DT_I16, DT_I8, DT_U32, DT_U8, DT_BOOL};
 enum { TYPES = sizeof ALL / sizeof ALL[0] };
 
 static uint64_t state = 7;
@@ -29,6 +29,7 @@ static void fill(DType d, char *p, int n) {
             memcpy(&bits, &f, 8);
         } else if (d == DT_F16 && (bits & 0x7fff) > 0x7c00) bits = 0x7e00;
         else if (d == DT_BF16 && (bits & 0x7fff) > 0x7f80) bits = 0x7fc0;
+        else if (d == DT_F8E5M2 && (bits & 0x7f) > 0x7c) bits = 0x7e;
         memcpy(p + (size_t)i * (size_t)bytes, &bits, (size_t)bytes);
     }
 }
@@ -41,6 +42,8 @@ static bool is_nan(DType d, const char *p) {
     case DT_F32: return (uint32_t)bits << 1 > 0xff000000u;
     case DT_F16: return (bits & 0x7fff) > 0x7c00;
     case DT_BF16: return (bits & 0x7fff) > 0x7f80;
+    case DT_F8E4M3: return (bits & 0x7f) == 0x7f;
+    case DT_F8E5M2: return (bits & 0x7f) > 0x7c;
     default: return false;
     }
 }
@@ -96,7 +99,7 @@ static void both(const TileTarget *t, const char *expr, DType from, DType to) {
 }
 
 static bool arithmetic(DType d) {
-    return d != DT_F16 && d != DT_BF16 && d != DT_BOOL;
+    return !dtype_is_narrow(d) && d != DT_BOOL;
 }
 
 int main(void) {

@@ -66,7 +66,7 @@ static const Rule RULES[] = {
     {"kernel k(x: f32[8], y: f32[8] out) { y[0 : 8] = x[0 : 8] + x[0 : 4] }", "kernel k, line 1: 8 lanes against 4 in +"},
     {"kernel k(z: i32[8], y: i32[8] out) { y[0 : 8] = z[0 : 8] + 0.5 }", "kernel k, line 1: a fraction against i32x8 in +"},
     {"kernel k(x: bf16[8], y: bf16[8] out) { y[0 : 8] = x[0 : 8] + x[0 : 8] }",
-     "kernel k, line 1: + wants numbers (f16, bf16 and bool need a cast), not bf16x8"},
+     "kernel k, line 1: + wants numbers (floats of 16 and 8 bits and bool need a cast), not bf16x8"},
     {"kernel k(z: i32[8], y: i32[8] out) { y[0 : 8] = exp(z[0 : 8]) }", "kernel k, line 1: exp wants f32 or f64, not i32x8"},
     {"kernel k(x: f32[8], y: f32[8] out) { y[0 : 8] = select(x[0 : 8], 1.0, 0) }",
      "kernel k, line 1: select wants a bool first, not f32x8"},
