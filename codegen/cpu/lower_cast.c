@@ -70,15 +70,19 @@ static V narrow_of(Lower *L, const Layout *y, V f) {
     return LLVMBuildTrunc(L->b, r, with_lanes(y->bits == 16 ? L->i16 : L->i8, lower_lanes(f)), "");
 }
 
+/* No number on the way is subnormal as an f32: vectors of armv7 take such for 0. */
 static V narrow_value(Lower *L, const Layout *x, V bits) {
     int n = lower_lanes(bits), shift = 23 - x->mantissa, sign_bit = 1 << (x->bits - 1);
     T ft = with_lanes(L->f32, n), it = with_lanes(L->i32, n);
     V i = LLVMBuildZExt(L->b, bits, it, "");
     V sign = l_shl(L, l_and(L, i, lower_int(L, i, sign_bit)), lower_int(L, i, 32 - x->bits));
     V m = l_shl(L, l_and(L, i, lower_int(L, i, sign_bit - 1)), lower_int(L, i, shift));
-    V scale = lower_float(L, l_bits(L, m, ft), ldexp(1, 127 - x->bias)), scaled = l_fmul(L, l_bits(L, m, ft), scale); /* exact, subnormals included */
+    V normal = l_add(L, m, lower_int(L, m, (127 - x->bias) << 23));
+    V least = lower_int(L, m, (128 - x->bias) << 23); /* the least normal number, of which the subnormal ones are units */
+    V small = l_bits(L, l_fsub(L, l_bits(L, l_add(L, m, least), ft), l_bits(L, least, ft)), it);
     V special = l_icmp(L, LLVMIntSGE, m, lower_int(L, m, x->special << shift));
-    V r = l_select(L, special, l_or(L, m, lower_int(L, m, 0x7f800000)), l_bits(L, scaled, it));
+    V r = l_select(L, l_icmp(L, LLVMIntSLT, m, lower_int(L, m, 1 << 23)), small, normal);
+    r = l_select(L, special, l_or(L, m, lower_int(L, m, 0x7f800000)), r);
     return l_bits(L, l_or(L, r, sign), ft);
 }
 
