@@ -184,6 +184,7 @@ static bool target_chosen(Compilation *c) {
     const char *name = target_name(c);
     if (target_find(name, c->o->level, &c->target)) {
         target_fit(&c->target, c->program);
+        c->target.small = c->o->small;
         return target_fits(c) && blas_fits(c);
     }
     fprintf(stderr, "modelc: the target %s is not supported yet; there are %s\n", name, target_names(c->arena));

@@ -114,6 +114,23 @@ static void parts_empty(Artifact *a) {
     for (int i = 1; i < a->n_parts; i++) a->parts[i].empty = !a->parts[i].first && !scheduler_functions(a->parts[i].scheduler);
 }
 
+/* -Os: no padding for the sake of loops, and no code as it stands (function_short of entry.c). */
+static void parts_shrink(Artifact *a) {
+    static const char *const names[] = {"optsize", "minsize"};
+    static const LLVMAttributeIndex at = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
+    for (int i = 0; i < a->n_parts; i++) {
+        LLVMModuleRef module = emit_module(a->parts[i].emit);
+        for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
+            if (LLVMIsDeclaration(f)) continue;
+            LLVMRemoveEnumAttributeAtIndex(f, at, LLVMGetEnumAttributeKindForName("optnone", 7));
+            for (int k = 0; k < 2; k++) {
+                unsigned kind = LLVMGetEnumAttributeKindForName(names[k], strlen(names[k]));
+                LLVMAddAttributeAtIndex(f, at, LLVMCreateEnumAttribute(LLVMGetModuleContext(module), kind, 0));
+            }
+        }
+    }
+}
+
 /* Functions of the other modules get the names that the entries call them by. */
 static void parts_rename(Artifact *a) {
     for (int i = 1; i < a->n_parts; i++) {
@@ -183,6 +200,7 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     data_tests(a);
     parts_empty(a);
     parts_rename(a);
+    if (options->target->small) parts_shrink(a);
     return a;
 }
 

@@ -27,7 +27,7 @@ static const char help[] =
     "modelc build VARIANTS.json [-o FOLDER] [OPTIONS of modelc]\n"
     "\n"
     "Every combination of the values, each a library FOLDER/MODEL-NAME-VALUE.so with its header. NAME is a config or dim of the\n"
-    "program, or target, load, entries, runtime, kind (so, a, o), level (0, 2).\n"
+    "program, or target, load, entries, runtime, kind (so, a, o), level (0, 2, s).\n"
     "\n"
     "--jobs=N          compilers at a time (default: as many as there are processors)\n"
     "--cache=FOLDER    what was made before (default: $MODELC_CACHE, ~/.cache/modelc); --no-cache: nothing is kept\n"

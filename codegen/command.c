@@ -45,8 +45,8 @@ static const char help[] =
     "--tune=FILE            tiles of products and convolutions: those of FILE, if it exists; else timed on this machine, and written there\n"
     "--cache=FOLDER         keeps compiled kernels there, and takes them from there\n"
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
-    "-O0 -O1 -O2 -O3        -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
-    "                       rounds otherwise); -O0 keeps every op a kernel of its own\n"
+    "-O0 -O1 -O2 -O3 -Os    -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
+    "                       rounds otherwise); -O0 keeps every op a kernel of its own; -Os: small code, products row by row\n"
     "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header, cuda: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
     "--report               a table of the weights that were quantized: bytes, what the codes are away from the floats, ranges\n"
@@ -183,9 +183,10 @@ static bool option_long(Command *o, const char *a) {
 }
 
 static bool option_flag(Command *o, const char *a) {
+    if (!strncmp(a, "-O", 2)) o->small = a[2] == 's'; /* the last one counts */
     if (!strcmp(a, "-O0")) o->level = 0;
     else if (!strcmp(a, "-O1")) o->level = 1;
-    else if (!strcmp(a, "-O2") || !strcmp(a, "-O3")) o->level = 2;
+    else if (!strcmp(a, "-O2") || !strcmp(a, "-O3") || !strcmp(a, "-Os")) o->level = 2;
     else if (!strcmp(a, "--time")) o->time = true;
     else if (!strcmp(a, "--strip")) o->strip = true;
     else if (!strcmp(a, "--report")) o->report = true;

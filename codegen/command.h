@@ -36,7 +36,7 @@ typedef struct Command {
     EmitStage emit;
     int level, selftest; /* 0, 1 or 2; samples of each entry */
     Words samples;       /* --self-test-data */
-    bool core, blas, strip, external, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
+    bool small, core, blas, strip, external, depfile_wanted, time, report, verbose, quiet, json, check, interpret, warnings_are_errors, color;
 } Command;
 
 extern const char *const emit_names[]; /* by EmitStage: "ast" */

@@ -129,7 +129,8 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->machine = s->machine;
     w->optimize = s->target.optimize > 0;
     w->device = s->device;
-    w->by_tiles = s->target.optimize > 1 && !s->device;
+    w->small = s->target.small && !s->device;
+    w->by_tiles = s->target.optimize > 1 && !w->small && !s->device;
     w->blas = s->target.blas && !s->device;
     w->tuning = s->device ? NULL : s->target.tuning;
     w->kind = kind;

@@ -26,6 +26,7 @@ typedef struct Work {
     const TileTarget *machine;
     bool optimize;
     bool device;      /* for a device */
+    bool small;       /* code of few bytes */
     struct Tuning *tuning; /* tiles by timing; NULL */
     bool blas;        /* products by a library, where they are such as it computes (schedule_blas.c) */
     bool by_tiles;    /* convolutions may be computed in another way, which rounds otherwise (schedule_winograd.c) */

@@ -487,12 +487,12 @@ bool contract_may_be_few(const Contract *c) {
     return low <= SMALL && high > SMALL && !has_many_rows(c);
 }
 
-/* Few rows whatever happens, or nothing that makes a panel. A few known ones are a tile that reads B once, if its columns lie side by side. */
+/* Few rows whatever happens, the smallest code wanted, or nothing that makes a panel. A few known ones are a tile that reads B once, if its columns lie side by side. */
 static bool is_rows(const Contract *c) {
     int64_t low, high;
     size_range(c->size_m, &low, &high);
     if (low == high && low > 1 && c->n[GROUP_M] == 1 && c->sn >= 0 && c->sk >= 0 && c->lanes > 1 && !contract_can_pack(c) && is_direct(c)) return false;
-    return c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
+    return c->w->small || c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
 }
 
 /* Does timing say that a convolution is not to go by Winograd's tiles? */

@@ -202,6 +202,7 @@ Target target_variant(const Target *t, int i) {
     bool device = t->n_archs && i == t->variants - 1;
     if (t->variants - (t->n_archs > 0) > 1 && !device && !processor_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
     one.blas = t->blas && !device;
+    one.small = t->small;
     one.tuning = device ? NULL : t->tuning;
     if (!device) return one;
     one.machine = tile_target("cuda");

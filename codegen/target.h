@@ -31,6 +31,7 @@ typedef struct Target {
     const char *archs[TARGET_ARCHS]; /* "80", "90a" */
     bool device;               /* the variant that runs there */
     int optimize;              /* 0: -O0, every op a kernel of its own; 1: convolutions as they are written; 2 */
+    bool small;                /* -Os: code of few bytes; products take one form, row by row */
     bool native;               /* it was not named, but found by looking at this processor */
     bool blas;                 /* products of f32 matrices by OpenBLAS, which artifacts then need */
     struct Tuning *tuning;     /* tiles that were chosen by timing (tuning.h); NULL: by the cost model */
