@@ -183,7 +183,7 @@ static PlanOptions plan_options(const Compilation *c) {
 static bool target_chosen(Compilation *c) {
     const char *name = target_name(c);
     if (target_find(name, c->o->level, &c->target)) {
-        target_fit(&c->target, c->program);
+        target_fit(&c->target, c->program, c->o->core);
         c->target.small = c->o->small;
         return target_fits(c) && blas_fits(c);
     }

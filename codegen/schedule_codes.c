@@ -1,8 +1,8 @@
 /* schedule_codes.c -- products of i8 by i8 with sums in i32, and of bf16 by bf16 with sums in f32, on machines with an instruction
  * that adds up several of them.
  *
- * Steps of k are G neighbours: four where the machine multiplies u8 by i8 (B becomes u8 by 128 more, and 128 times the sum of A's
- * row is what the sums begin with, negative), two where it multiplies i16. The panel holds the G codes of a column side by side; k
+ * Steps of k are G neighbours: four where the machine multiplies i8 by i8, or u8 by i8 (B becomes u8 by 128 more, and 128 times the
+ * sum of A's row is what the sums begin with, negative), two where it multiplies i16. The panel holds the G codes of a column side by side; k
  * need not be a multiple of G: A's codes beyond the end read 0. Sums wrap as those of the interpreter do, so all orders give the
  * same bits, and k is not cut into blocks: a panel has a byte an element, or two of bf16.
  *
@@ -41,6 +41,9 @@ static bool is_pairs(const Contract *c) {
 }
 
 static int group_of(const Contract *c) { return is_pairs(c) ? 2 : c->w->machine->dots; }
+
+/* Is the panel of codes 128 more than they are? */
+static bool is_biased(const Contract *c) { return c->group == 4 && !c->w->machine->signed_dots; }
 
 static bool is_code(const Access *x) { return x->base->type.dtype == DT_I8; }
 
@@ -129,7 +132,7 @@ const char *codes_fill_panel(void *context, const char *const *args) {
 const char *codes_fill_put(void *context, const char *const *args) {
     const Contract *c = context;
     if (is_pairs(c) && c->prologue) return arena_printf(c->w->arena, "bf16(%s)", args[0]); /* it is rounded already */
-    return c->group == 4 ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
+    return is_biased(c) ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
 }
 
 const char *codes_fill_a(void *context, const char *const *args) {
@@ -146,7 +149,7 @@ const char *codes_fill_b(void *context, const char *const *args) {
 
 /* ---- one variant */
 
-static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : c->group == 4 ? "u8" : "i8"; }
+static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : is_biased(c) ? "u8" : "i8"; }
 
 static void set_parameters(Contract *c) {
     int64_t whole = codes_at_once(c), k = size_value(c->size_k);
@@ -158,6 +161,7 @@ static void set_parameters(Contract *c) {
     template_number(c->t, "PANEL", steps_of(c) * c->width * c->group);
     template_set(c->t, "PT", panel_type(c));
     template_number(c->t, "words", c->group == 2);
+    template_number(c->t, "biased", is_biased(c));
     template_number(c->t, "floats", is_pairs(c));
 }
 

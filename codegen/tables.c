@@ -516,9 +516,10 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
                              module_i64(m, shared),
                              t->external ? external_table(m, t->external, t->options->weights, p->slots.n) : module_null(m),
                              tests_table(t),
+                             t->level || t->options->target->variants > 1 ? module_external(m, "rt_processor_check") : module_null(m),
                              t->unit->device ? device_table(t) : module_null(m)};
     bool devices = t->options->target->n_archs; /* the table ends before that field where nothing reads it */
-    LLVMValueRef value = module_struct(m, devices ? 15 : 14, fields);
+    LLVMValueRef value = module_struct(m, devices ? 16 : 15, fields);
     struct_check(m, value, devices ? sizeof(RtProgram) : offsetof(RtProgram, device), "RtProgram");
     LLVMValueRef program = table_add(t, "program", value);
     return t->variant ? table_named(program, program_name(t, t->variant)) : program;

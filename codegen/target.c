@@ -75,6 +75,8 @@ static const struct {
     {"x86-64-v4+vnni", &x86_64, "x86-64-v4+vnni", 5},
     {"x86-64-v4+bf16", &x86_64, "x86-64-v4+bf16", 6},
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
+    {"aarch64-linux-gnu+dotprod", &aarch64, "aarch64+dotprod", 1},
+    {"aarch64-linux-gnu+bf16", &aarch64, "aarch64+bf16", 2},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
     {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 1},
@@ -91,31 +93,50 @@ int target_native_level(void) {
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
-/* The levels of x86-64 that there are kernels for, each a target too. The last two differ in products of codes and of bf16 only. */
-static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
-enum { PLAIN = 3, CODES, PAIRS }; /* how many of them there are for a program */
+/* The levels of a platform that there are kernels for, the least first, each a target too. The last two differ in products of codes and
+ * of bf16 only. */
+typedef struct Levels {
+    const char *all; /* the target that has them in one artifact, as far as they differ for its program */
+    int plain;       /* .. which is so many for most */
+    const char *name[6];
+} Levels;
+
+static const Levels x86_levels = {"x86-64", 3, {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"}};
+static const Levels arm_levels = {"aarch64-linux-gnu", 1, {"aarch64-linux-gnu", "aarch64-linux-gnu+dotprod", "aarch64-linux-gnu+bf16"}};
+enum { CODES = 1, PAIRS }; /* levels beyond the plain ones */
+
+static const Levels *levels_of(const Platform *p) { return p == &x86_64 ? &x86_levels : p == &aarch64 ? &arm_levels : NULL; }
 
 /* As many of the levels as this processor runs. */
 static int native_levels(void) {
     int level = target_native_level();
     if (level < 4 || !__builtin_cpu_supports("avx512vnni")) return level - 1;
-    return __builtin_cpu_supports("avx512bf16") ? PAIRS : CODES;
+    return x86_levels.plain + (__builtin_cpu_supports("avx512bf16") ? PAIRS : CODES);
 }
 
-const char *target_native_machine(void) { return levels[native_levels() - 1]; }
+const char *target_native_machine(void) { return x86_levels.name[native_levels() - 1]; }
+
+/* "x86-64-v2 x86-64-v3 x86-64-v4" */
+static const char *names_of(Arena *arena, const Levels *levels, int n) {
+    const char *text = levels->name[0];
+    for (int i = 1; i < n; i++) text = arena_printf(arena, "%s %s", text, levels->name[i]);
+    return text;
+}
 
 static bool processor_find(const char *name, int optimize, Target *t) {
     bool native = !name || !strcmp(name, "native") || !strcmp(name, "cpu");
-    if (native) name = levels[target_native_level() - 2];
+    if (native) name = x86_levels.name[target_native_level() - 2];
     for (int i = 0; i < TARGETS; i++) {
         if (strcmp(name, targets[i].name)) continue;
         const TileTarget *machine = tile_target(targets[i].machine);
         if (!machine) bug("no machine %s", targets[i].machine);
         *t = (Target){.name = targets[i].name, .platform = targets[i].platform, .machine = machine, .level = targets[i].level,
                       .variants = 1, .optimize = optimize, .native = native};
-        if (strcmp(name, x86_64.name)) return true;
-        t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
-        t->variants = PLAIN;
+        const Levels *levels = levels_of(t->platform);
+        t->all = levels && !strcmp(name, levels->all);
+        if (!t->all) return true;
+        if (levels == &x86_levels) t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
+        t->variants = levels->plain;
         return true;
     }
     return false;
@@ -161,12 +182,12 @@ bool target_find(const char *name, int optimize, Target *t) {
     return true;
 }
 
-/* As many of the levels as its products may want. */
+/* Levels beyond the plain ones that its products may want. */
 static int wanted_levels(const Graph *g) {
-    int wanted = PLAIN;
+    int wanted = 0;
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
-        int own = n->attrs.body ? wanted_levels(n->attrs.body) : PLAIN;
+        int own = n->attrs.body ? wanted_levels(n->attrs.body) : 0;
         if (n->op == OP_CONTRACT && n->in[0]->type.dtype == DT_I8) own = CODES;
         if ((n->op == OP_CONTRACT || n->op == OP_CONV) && n->in[0]->type.dtype == DT_BF16) own = PAIRS;
         if (own > wanted) wanted = own;
@@ -174,21 +195,20 @@ static int wanted_levels(const Graph *g) {
     return wanted;
 }
 
-void target_fit(Target *t, const Program *p) {
-    static const char *const all[] = {"x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4+vnni",
-                                      "x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4+vnni x86-64-v4+bf16"};
-    int wanted = PLAIN, here = native_levels();
+void target_fit(Target *t, const Program *p, bool core) {
+    const Levels *levels = levels_of(t->platform);
+    int wanted = 0, here = native_levels();
     for (int i = 0; i < p->entries.n; i++) {
         int own = wanted_levels(p->entries.at[i]->graph);
         if (own > wanted) wanted = own;
     }
-    if (wanted == PLAIN) return;
-    int devices = t->n_archs > 0;
-    if (t->variants - devices > 1) {
-        t->name = all[wanted - CODES];
-        t->variants = wanted + devices;
-    } else if (t->native && here > PLAIN) {
-        const char *name = levels[(wanted < here ? wanted : here) - 1];
+    if (!wanted || !levels || (core && levels != &x86_levels)) return; /* only x86-64 tells without a system what it has */
+    wanted += levels->plain;
+    if (t->all) {
+        t->name = names_of(p->arena, levels, wanted);
+        t->variants = wanted + (t->n_archs > 0);
+    } else if (t->native && here > levels->plain) {
+        const char *name = levels->name[(wanted < here ? wanted : here) - 1];
         Target own;
         if (!processor_find(name, t->optimize, &own)) bug("no target %s", name);
         t->name = own.name;
@@ -200,7 +220,9 @@ void target_fit(Target *t, const Program *p) {
 Target target_variant(const Target *t, int i) {
     Target one = *t;
     bool device = t->n_archs && i == t->variants - 1;
-    if (t->variants - (t->n_archs > 0) > 1 && !device && !processor_find(levels[i], t->optimize, &one)) bug("no target %s", levels[i]);
+    const char *name = t->all ? levels_of(t->platform)->name[i] : NULL;
+    if (name && !device && !processor_find(name, t->optimize, &one)) bug("no target %s", name);
+    one.variants = 1;
     one.blas = t->blas && !device;
     one.small = t->small;
     one.tuning = device ? NULL : t->tuning;

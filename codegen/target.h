@@ -25,7 +25,9 @@ typedef struct Target {
     const char *name; /* "x86-64-v3", "aarch64-linux-gnu"; of several: "x86-64-v2 x86-64-v3 x86-64-v4" */
     const Platform *platform;
     const TileTarget *machine; /* of several: the least */
-    int level;                 /* x86-64-v: 4, 3, 2; 5: 4 with avx512vnni; 6: and avx512bf16; 1 of riscv64 with vectors; 0 elsewhere */
+    int level;                 /* x86-64-v: 4, 3, 2; 5: 4 with avx512vnni; 6: and avx512bf16; aarch64: 1 with dot products, 2 and bf16; 1 of riscv64
+                                  with vectors; 0 elsewhere */
+    bool all;                  /* it stands for all levels of its platform */
     int variants;              /* machines that the artifact has code for, chosen from when it is opened; usually 1 */
     int n_archs;               /* of NVIDIA's devices: the last variant has kernels for them, and the others are for where there is none */
     const char *archs[TARGET_ARCHS]; /* "80", "90a" */
@@ -40,9 +42,9 @@ typedef struct Target {
 /* The target of this name; NULL or "native": the processor we run on; "x86-64": all its levels that have kernels; "cuda:sm_90"
  * and several of them, behind commas, beside one of the others (native): for NVIDIA's devices, too. False: there is none. */
 bool target_find(const char *name, int optimize, Target *t);
-/* Where the program multiplies codes by codes or bf16 by bf16, instructions for that count too: "native" takes them if they are here, "x86-64" gets one
- * more variant. After the passes. */
-void target_fit(Target *t, const Program *p);
+/* Where the program multiplies codes by codes or bf16 by bf16, instructions for that count too: "native" takes them if they are here, "x86-64" and
+ * "aarch64-linux-gnu" get more variants. After the passes. core: there will be no system to ask for the processor. */
+void target_fit(Target *t, const Program *p, bool core);
 Target target_variant(const Target *t, int i); /* one of them: 0 is the least */
 const char *target_names(Arena *arena);        /* "native, x86-64, ... and aarch64-linux-gnu" */
 int target_native_level(void);                 /* x86-64-v of the processor we run on: 2, 3, 4 */

@@ -236,7 +236,8 @@ typedef struct TileTarget {
     bool half;                     /* instructions for f16 to and from f32 */
     bool no_doubles;               /* f64 is computed by functions of the runtime */
     bool avx512;              /* masks cost nothing, and x86-64-v4's instructions */
-    bool pairs;               /* an instruction adds up bf16 * bf16 of two neighbours */
+    bool pairs;               /* instructions multiply bf16 as it lies: the sums of two neighbours */
+    bool signed_dots;         /* with dots = 4: of i8 * i8 */
     int dots;                 /* 4: one instruction adds up u8 * i8 of four neighbours; 2: i16 * i16 of two; 1: none does */
     int grain;                /* elements of a map that an iteration should have; 0: some microseconds of a thread of a processor */
 } TileTarget;

@@ -32,7 +32,7 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer);
 
 const char *rt_host_cpu(void); /* the environment's MDL_CPU: x86-64-v2 and so on, the most that may be used; NULL: not set */
 
-uint64_t rt_host_processor(void); /* AT_HWCAP of Linux: what the processor has, a bit each; all ones: not known */
+uint64_t rt_host_processor(int word); /* AT_HWCAP of Linux, 1: AT_HWCAP2: what the processor has, a bit each; all ones: not known */
 
 extern const bool rt_host_clock; /* is there one? Known when the parts are optimized as one: without a clock no profile takes room */
 int64_t rt_host_now(void);       /* ns, of a clock that only rises */

@@ -94,8 +94,7 @@ void rt_leave(mdl_session *s);
 const char *rt_dtype_name(mdl_dtype t); /* f32, i64, bool ... */
 int rt_open_failed(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for error(NULL) */
 
-const RtProgram *rt_choose_processor(const RtProgram *const *programs); /* the best that this processor runs */
-int rt_processor_check(const RtProgram *p); /* core/processor.c: MDL_TARGET, with a message for error(NULL), where this processor cannot run it */
+const RtProgram *rt_choose_processor(const RtProgram *const *programs); /* core/processor.c: the best that this processor runs */
 
 /* ---- core/numbers.c: MDL_CHECK_NUMBERS */
 int rt_check_inputs(RtFrame *f, const mdl_entry *entry); /* MDL_NUMBER, with a message, where one has a NaN */

@@ -158,11 +158,12 @@ typedef struct RtProgram {
     const RtEntry *entries;
     const RtPack *packs;
     int32_t n_names, n_slots, n_entries, n_packs; /* the first three as in the model's table */
-    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2..; 1 on riscv64: the vector extension */
+    int32_t cpu_level;          /* what the code needs: 0 baseline, 2, 3, 4: x86-64-v2..; core/processor.c has the others */
     int64_t scratch;            /* bytes a thread, the most that a kernel wants */
     int64_t shared;             /* bytes that the calls of one kernel hand on to each other, the most that one wants */
     const RtExternal *external; /* NULL: none */
     const RtTests *tests;       /* NULL: none */
+    int (*check)(const struct RtProgram *p); /* rt_processor_check; NULL: every processor of the target runs the code */
     const RtDevice *device;     /* NULL: kernels run on the processor. Last: a program without devices ends before it */
 } RtProgram;
 
@@ -194,6 +195,8 @@ void rt_cumsum_f32(void *const *args, const int64_t *sizes, char *scratch, int64
 /* Of an artifact's programs for several processors, the least first, then NULL: the one for a device, if there is one, else the best one
  * that this processor runs and that MDL_CPU allows. */
 const RtProgram *rt_choose(const RtProgram *const *programs);
+
+int rt_processor_check(const RtProgram *p); /* MDL_TARGET, with a message for error(NULL), where this processor cannot run it */
 
 int rt_external_open(mdl_session *s, const RtExternal *e); /* host/external.c */
 void rt_external_close(mdl_session *s, const RtExternal *e);

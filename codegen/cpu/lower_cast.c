@@ -29,7 +29,7 @@ static V bf16_by_instruction(Lower *L, V f) {
 }
 
 static V bf16_of(Lower *L, V f) {
-    if (L->t->pairs && (lower_lanes(f) == 16 || lower_lanes(f) == 8)) return bf16_by_instruction(L, f);
+    if (L->t->pairs && L->t->avx512 && (lower_lanes(f) == 16 || lower_lanes(f) == 8)) return bf16_by_instruction(L, f);
     V i = l_bits(L, f, int_type_of(L, f));
     V bias = l_add(L, l_and(L, l_lshr(L, i, lower_int(L, i, 16)), lower_int(L, i, 1)), lower_int(L, i, 0x7fff));
     V r = l_lshr(L, l_add(L, i, bias), lower_int(L, i, 16));

@@ -218,8 +218,16 @@ static V philox(Lower *L, const TileExpr *e, Value *x, int n) {
     return random_philox(L, key, lower_as(L, x[4], (TileType){DT_I64, 1}), divisible_by_four(L, e->x[4]), n);
 }
 
+/* sdot of Armv8.2's dot products; NULL: not of these. */
+static V dots_signed(Lower *L, const Value *x, int n) {
+    if (!L->t->signed_dots || x[1].t.d != DT_I8 || x[2].t.d != DT_I8 || x[1].t.n != 4 * n || (n != 2 && n != 4)) return NULL;
+    T types[] = {LLVMTypeOf(x[0].v), LLVMTypeOf(x[1].v)};
+    return lower_intrinsic(L, "llvm.aarch64.neon.sdot", types, 2, (V[]){x[0].v, x[1].v, x[2].v}, 3);
+}
+
 /* The instruction for it, or NULL: vpdpbusd takes u8 by i8, pmaddwd i16 by i16. */
 static const char *dots_instruction(const Lower *L, TileType a, TileType b, int n) {
+    if (L->t->signed_dots) return NULL;
     bool bytes = a.d == DT_U8 && b.d == DT_I8 && a.n == 4 * n, words = a.d == DT_I16 && b.d == DT_I16 && a.n == 2 * n;
     if (L->t->dots == 4 && bytes)
         return n == 16 ? "llvm.x86.avx512.vpdpbusd.512" : n == 8 ? "llvm.x86.avx512.vpdpbusd.256" : n == 4 ? "llvm.x86.avx512.vpdpbusd.128" : NULL;
@@ -235,13 +243,21 @@ static V pair_half(Lower *L, V words, bool upper, int n) {
     return l_bits(L, bits, lower_type(L, (TileType){DT_F32, n}));
 }
 
+/* Of Arm's instructions for bf16 those that round each sum once, as fma does: bfdot and bfmmla round to odd. */
+static V dots_of_halves(Lower *L, Value *x, T pairs) {
+    V a = l_bits(L, x[1].v, pairs), b = l_bits(L, x[2].v, pairs);
+    V sum = lower_intrinsic(L, "llvm.aarch64.neon.bfmlalt", NULL, 0, (V[]){x[0].v, a, b}, 3);
+    return lower_intrinsic(L, "llvm.aarch64.neon.bfmlalb", NULL, 0, (V[]){sum, a, b}, 3);
+}
+
 static V dots_of_pairs(Lower *L, Value *x, int n) {
     const char *instruction = n == 16 ? "llvm.x86.avx512bf16.dpbf16ps.512"
                               : n == 8 ? "llvm.x86.avx512bf16.dpbf16ps.256"
                               : n == 4 ? "llvm.x86.avx512bf16.dpbf16ps.128"
                                        : NULL;
     T pairs = LLVMVectorType(LLVMBFloatTypeInContext(LLVMGetTypeContext(L->f32)), 2 * (unsigned)n), words = lower_type(L, (TileType){DT_I32, n});
-    if (L->t->pairs && instruction)
+    if (L->t->pairs && L->t->signed_dots && n == 4) return dots_of_halves(L, x, pairs);
+    if (L->t->pairs && !L->t->signed_dots && instruction)
         return lower_intrinsic(L, instruction, NULL, 0, (V[]){x[0].v, l_bits(L, x[1].v, pairs), l_bits(L, x[2].v, pairs)}, 3);
     V a = l_bits(L, x[1].v, words), b = l_bits(L, x[2].v, words), sum = x[0].v;
     sum = math_fma(L, pair_half(L, a, true, n), pair_half(L, b, true, n), sum);
@@ -250,7 +266,8 @@ static V dots_of_pairs(Lower *L, Value *x, int n) {
 
 static V dots(Lower *L, Value *x, int n) {
     if (x[0].t.d == DT_F32) return dots_of_pairs(L, x, n);
-    V sum = x[0].v, a = x[1].v, b = x[2].v;
+    V sum = x[0].v, a = x[1].v, b = x[2].v, done = dots_signed(L, x, n);
+    if (done) return done;
     const char *instruction = dots_instruction(L, x[1].t, x[2].t, n);
     T words = lower_type(L, (TileType){DT_I32, n});
     if (instruction && L->t->dots == 4 && x[1].t.d == DT_U8)

@@ -42,7 +42,7 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
 
 const char *rt_host_cpu(void) { return NULL; }
 
-uint64_t rt_host_processor(void) { return ~(uint64_t)0; }
+uint64_t rt_host_processor(int word) { return (void)word, ~(uint64_t)0; }
 
 const bool rt_host_clock = false;
 int64_t rt_host_now(void) { return 0; }

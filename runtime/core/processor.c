@@ -1,22 +1,12 @@
-/* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later. Only
- * x86-64 has levels. */
+/* processor.c -- what this processor can run: an artifact compiled for more is refused when it is opened, not by a signal later; of several
+ * programs the best one that it runs is taken. Levels count up: what runs one runs those below. Linked where an artifact asks for it. */
 #include "runtime/internal.h"
 
-#ifndef __x86_64__
-#ifdef __riscv
-static int level_here(void) { return rt_host_processor() >> ('V' - 'A') & 1; } /* 1: it has the vector extension */
-#else
-static int level_here(void) { return 0; }
-#endif
-
-int rt_processor_check(const RtProgram *p) {
-    if (level_here() >= p->cpu_level) return MDL_OK;
-    return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor has no vector extension", p->model->name, p->model->target);
-}
-
-const RtProgram *rt_choose(const RtProgram *const *programs) { return *programs; }
-#else
+#if defined __x86_64__
 #include <cpuid.h>
+
+enum { FIRST = 2 }; /* what MDL_CPU may name */
+static const char level_name[][16] = {"x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
 
 /* The micro-architecture levels of the x86-64 psABI; AVX state must be enabled by the system too (XCR0). */
 static int processor(void) {
@@ -35,36 +25,61 @@ static int processor(void) {
     if (!(c7 & 1u << 11)) return 4; /* AVX512_VNNI */
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 5 ? 6 : 5; /* AVX512_BF16 */
 }
+#else
+enum { FIRST = 0 };
+#if defined __aarch64__
+static const char level_name[][32] = {"aarch64-linux-gnu", "aarch64-linux-gnu+dotprod", "aarch64-linux-gnu+bf16"};
 
-static const char *level_name(int level) { /* of 0..6 */
-    static const char name[][16] = {"x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"};
-    return name[level];
+static int processor(void) {
+    bool dots = rt_host_processor(0) >> 20 & 1, bf16 = rt_host_processor(1) >> 14 & 1; /* HWCAP_ASIMDDP, HWCAP2_BF16 */
+    return dots ? 1 + bf16 : 0;
 }
+#elif defined __riscv
+static const char level_name[][32] = {"riscv64-linux-gnu", "riscv64-linux-gnu+v"};
+
+static int processor(void) { return rt_host_processor(0) >> ('V' - 'A') & 1; }
+#else
+static const char level_name[][32] = {"any"};
+
+static int processor(void) { return 0; }
+#endif
+#endif
+
+enum { LAST = sizeof level_name / sizeof *level_name - 1 };
 
 /* -1: MDL_CPU names no level. */
 static int allowed(void) {
     const char *most = rt_host_cpu();
-    for (int level = 2; most && level < 6; level++)
-        if (rt_text_order(most, level_name(level)) == 0) return level;
-    return !most || rt_text_order(most, level_name(6)) == 0 ? 6 : -1;
+    for (int level = FIRST; most && level <= LAST; level++)
+        if (rt_text_order(most, level_name[level]) == 0) return level;
+    return most ? -1 : LAST;
 }
 
-/* 1..4, 5 with AVX512_VNNI, 6 with AVX512_BF16 too: the level that this processor and system run and MDL_CPU allows; -1: MDL_CPU is no level. */
+/* The level that this processor and system run and MDL_CPU allows; -1: MDL_CPU is no level. */
 static int level_here(void) {
     int here = processor(), most = allowed();
     return here < most ? here : most;
 }
 
+/* "x86-64-v2, x86-64-v3 or x86-64-v4" */
+static void level_names(char *text, size_t size) {
+    size_t n = 0;
+    for (int level = FIRST; level <= LAST && n < size; level++)
+        n += rt_text(text + n, size - n, level == FIRST ? "%s" : level < LAST ? ", %s" : " or %s", level_name[level]);
+}
+
 int rt_processor_check(const RtProgram *p) {
     const char *limit = rt_host_cpu(), *name = p->model->name;
+    char names[160];
     int level = level_here();
-    if (level < 0) return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4+vnni or x86-64-v4+bf16", limit);
     if (level >= p->cpu_level) return MDL_OK;
+    level_names(names, sizeof names);
+    if (level < 0) return rt_open_failed(MDL_TARGET, "MDL_CPU=%s: the environment's limit is %s", limit, names);
     if (limit)
-        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, level_name(p->cpu_level), level_name(level),
+        return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and the limit here is %s (MDL_CPU=%s)", name, level_name[p->cpu_level], level_name[level],
                               limit);
-    return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, level_name(p->cpu_level), level_name(level),
-                          level < 2 ? "" : "; compile with --target=x86-64");
+    return rt_open_failed(MDL_TARGET, "%s was compiled for %s, and this processor runs %s at most%s", name, level_name[p->cpu_level], level_name[level],
+                          FIRST > 0 && level >= FIRST ? "; compile with --target=x86-64" : "");
 }
 
 const RtProgram *rt_choose(const RtProgram *const *programs) {
@@ -80,4 +95,3 @@ const RtProgram *rt_choose_processor(const RtProgram *const *programs) {
         if (!rt_device(*programs) && (*programs)->cpu_level <= level) best = *programs;
     return best;
 }
-#endif

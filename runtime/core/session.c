@@ -118,7 +118,7 @@ static void tables_place(mdl_session *s) {
 /* What can be refused before there is a session. */
 static int check_options(const RtProgram *p, const mdl_options *o) {
     const char *name = p->model->name;
-    int code = rt_processor_check(p);
+    int code = p->check ? p->check(p) : MDL_OK;
     if (code) return code;
     if (o->device.type > 1 && !rt_device(p)) return rt_open_failed(MDL_DEVICE, "%s has code for the CPU only", name);
     if (!rt_host_clock && (o->flags & MDL_PROFILE || o->trace))

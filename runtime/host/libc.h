@@ -14,6 +14,7 @@ char *strerror(int code);
 
 unsigned long getauxval(unsigned long what);
 #define AT_HWCAP 16
+#define AT_HWCAP2 26
 char *getenv(const char *name);
 
 int *__errno_location(void);

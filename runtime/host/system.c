@@ -22,7 +22,7 @@ void rt_host_give(void *p) { free(p); }
 
 const char *rt_host_cpu(void) { return getenv("MDL_CPU"); }
 
-uint64_t rt_host_processor(void) { return getauxval(AT_HWCAP); }
+uint64_t rt_host_processor(int word) { return getauxval(word ? AT_HWCAP2 : AT_HWCAP); }
 
 const bool rt_host_clock = true;
 int64_t rt_host_now(void) {

@@ -101,7 +101,7 @@ static Target way_target(Way w, const Program *p) {
     static const char *const name[] = {[0] = "native", [2] = "x86-64-v2", [3] = "x86-64-v3", [4] = "x86-64-v4"};
     Target target;
     if (!target_find(name[ways[w].level], ways[w].optimize, &target)) stop("no target %s", name[ways[w].level]);
-    target_fit(&target, p);
+    target_fit(&target, p, false);
     return target;
 }
 
