@@ -103,6 +103,14 @@ static void arenas_declare(FILE *f, Arena *arena, const Program *p, Plan *const 
     }
 }
 
+/* Is this a function of the program, and so not ours? */
+static bool has_entry(Arena *arena, const Program *p, const char *name) {
+    const char *symbol = arena_printf(arena, "%s_%s", p->name, name);
+    for (int i = 0; i < p->entries.n; i++)
+        if (!strcmp(entry_symbol(arena, p, p->entries.at[i]), symbol)) return true;
+    return false;
+}
+
 Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries, bool selftest) {
     char *text = NULL;
     size_t n = 0;
@@ -121,6 +129,10 @@ Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries, bool
         f,
         "int %s_open(mdl_session **s, const mdl_options *options); /* options NULL: the defaults. The end: mdl_close(s) */\n\n",
         p->name);
+    if (!has_entry(arena, p, "load"))
+        fprintf(f,
+            "/* New weights from a .safetensors or a checkpoint: all of them, or, where the file is damaged or another model's, none. */\n"
+            "static inline int %s_load(mdl_session *s, const char *path) { return mdl_load(s, path); }\n\n", p->name);
     if (selftest) {
         fputs("/* Calls entries on recorded samples: MDL_OK, or what went wrong, with the first layer that is wrong and by how much of its\n"
               " * largest value. For a session as it was opened, with seed 0; its caches are reset. NULL is fine for both. */\n", f);

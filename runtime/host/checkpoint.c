@@ -1,5 +1,6 @@
 /* checkpoint.c -- load and save in the safetensors format. A load changes all or nothing: the whole file is read and checked first. A save
- * writes beside the target, syncs and renames, so that a full disk or a crash leaves the old file as it was. */
+ * writes beside the target, syncs and renames, so that a full disk or a crash leaves the old file as it was, and keeps in its metadata a
+ * checksum of the data, by which a load knows a file that was damaged on its way. */
 #include "runtime/internal.h"
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
@@ -18,6 +19,18 @@ static FileDtype file_dtype(mdl_dtype t) {
         f.name[i] = c >= 'a' ? (char)(c - 'a' + 'A') : c;
     }
     return f;
+}
+
+/* A checksum of tensors, one after another, each as words of 64 bits with zeros behind its last byte. Each step can be undone, so that a
+ * single changed word always shows. */
+static uint64_t sum_of(uint64_t sum, const char *bytes, int64_t n) {
+    for (; n > 0; n -= 8, bytes += 8) {
+        uint64_t word = 0;
+        memcpy(&word, bytes, n < 8 ? (size_t)n : 8);
+        sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+        sum ^= sum >> 32;
+    }
+    return sum;
 }
 
 /* ---- load */
@@ -47,21 +60,32 @@ static int read_file(mdl_session *s, const char *path, unsigned char **bytes, in
     return rt_fail(s, MDL_IO, "cannot read %s: %s", path, error ? strerror(error) : "it became shorter");
 }
 
-/* The tensor for one slot: its place in the file, or the reason why it does not fit. */
-static int match(mdl_session *s, const StFile *f, const char *path, int slot, const StTensor **found) {
+/* The tensor for one slot, and whether it fits there. */
+static bool fits(const mdl_session *s, const StFile *f, int slot, const StTensor **found) {
     const mdl_value *v = rt_slot_value(s, slot);
     const StTensor *t = *found = st_find(f, v->name);
+    bool same = t && t->rank == v->rank && st_converts(t->dtype, file_dtype(v->dtype).name);
+    for (int i = 0; same && i < t->rank; i++) same = t->dims[i] == s->dims[slot][i];
+    return same;
+}
+
+/* The reason why the tensor for one slot does not fit. */
+static int unfit(mdl_session *s, const char *path, int slot, const StTensor *t) {
+    const mdl_value *v = rt_slot_value(s, slot);
     if (!t) return rt_fail(s, MDL_MISMATCH, "%s has no tensor \"%s\"", path, v->name);
     FileDtype want = file_dtype(v->dtype);
     if (!st_converts(t->dtype, want.name))
         return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, t->dtype, want.name);
-    bool same = t->rank == v->rank;
-    for (int i = 0; same && i < t->rank; i++) same = t->dims[i] == s->dims[slot][i];
-    if (same) return MDL_OK;
     char text[2][160];
     rt_shape_text(text[0], sizeof *text, t->dims, t->rank);
     rt_shape_text(text[1], sizeof *text, s->dims[slot], v->rank);
     return rt_fail(s, MDL_MISMATCH, "%s: \"%s\" is %s, and the model wants %s", path, v->name, text[0], text[1]);
+}
+
+/* One more name behind the message. */
+static void also(mdl_session *s, int *n, const char *name) {
+    size_t used = rt_text_length(s->error);
+    rt_text(s->error + used, sizeof s->error - used, "%s \"%.80s\"", (*n)++ ? "," : "; more that differ:", name);
 }
 
 static bool is_saved(const mdl_session *s, int slot, bool optimizer) {
@@ -80,28 +104,39 @@ static bool is_slot_of_parameter(const mdl_session *s, const char *name) {
 }
 
 static int match_all(mdl_session *s, const StFile *f, const char *path, const StTensor **found) {
-    int with = 0, without = 0, code = MDL_OK, known = 0;
-    for (int i = 0; i < s->program->n_slots && !code; i++) {
+    int with = 0, without = 0, code = MDL_OK, known = 0, more = 0;
+    for (int i = 0; i < s->program->n_slots; i++) {
         if (!is_saved(s, i, true)) continue;
-        bool there = st_find(f, rt_slot_value(s, i)->name) != NULL;
-        if (s->program->slots[i].optimizer) there ? with++ : without++;
-        if (there || !s->program->slots[i].optimizer) code = match(s, f, path, i, &found[i]);
-        known += there;
+        bool fine = fits(s, f, i, &found[i]), optimizer = s->program->slots[i].optimizer;
+        if (optimizer) found[i] ? with++ : without++;
+        known += found[i] != NULL;
+        if (fine || (optimizer && !found[i])) continue;
+        if (code) also(s, &more, rt_slot_value(s, i)->name);
+        else code = unfit(s, path, i, found[i]);
     }
     if (code) return code;
     if (with && without) return rt_fail(s, MDL_MISMATCH, "%s has %d of %d tensors of the optimizer: all or none must be there", path, with, with + without);
     for (int k = 0; known < f->n && k < f->n; k++) {
         const char *name = f->tensor[k].name;
-        if (rt_slot_find(s, name) < 0 && !is_slot_of_parameter(s, name))
-            return rt_fail(s, MDL_MISMATCH, "%s has a tensor \"%.80s\" that the model has not", path, name);
+        if (rt_slot_find(s, name) >= 0 || is_slot_of_parameter(s, name)) continue;
+        if (code) also(s, &more, name);
+        else code = rt_fail(s, MDL_MISMATCH, "%s has a tensor \"%.80s\" that the model has not", path, name);
     }
-    return MDL_OK;
+    return code;
 }
 
 static uint64_t number_of(const char *text) {
     uint64_t v = 0;
     for (; *text >= '0' && *text <= '9'; text++) v = 10 * v + (uint64_t)(*text - '0');
     return v;
+}
+
+/* Is the data what was saved? A file from elsewhere says nothing of it. */
+static bool is_whole(const StFile *f, const char *data) {
+    uint64_t sum = 0;
+    const char *saved = st_metadata(f, "sum");
+    for (int i = 0; saved && i < f->n; i++) sum = sum_of(sum, data + f->tensor[i].begin, f->tensor[i].end - f->tensor[i].begin);
+    return !saved || number_of(saved) == sum;
 }
 
 /* What stands in text behind the prefix; NULL: it has another beginning. */
@@ -141,6 +176,7 @@ int rt_load(mdl_session *s, const char *path) {
     if (!st_parse(&f, bytes, size)) code = rt_fail(s, MDL_FORMAT, "%s: %s", path, f.error);
     if (!code && !found) code = rt_fail(s, MDL_MEMORY, "no memory to load %s", path);
     if (!code) code = match_all(s, &f, path, found);
+    if (!code && !is_whole(&f, (const char *)bytes + f.data)) code = rt_fail(s, MDL_FORMAT, "%s is damaged: its data is not what was saved", path);
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
@@ -182,10 +218,10 @@ static void text_escaped(Text *t, const char *before, const char *s, const char 
     text(t, "%s", after);
 }
 
-static void header_metadata(Text *t, const mdl_session *s) {
+static void header_metadata(Text *t, const mdl_session *s, uint64_t sum) {
     text_escaped(t, "{\"__metadata__\":{\"format\":\"modelc\",\"model\":\"", s->model->name, "\",\"weights_hash\":\"");
     for (int i = 0; i < 32; i++) text(t, "%02x", s->model->weights_hash[i]);
-    text(t, "\",\"seed\":\"%llu\"", (unsigned long long)s->seed);
+    text(t, "\",\"sum\":\"%llu\",\"seed\":\"%llu\"", (unsigned long long)sum, (unsigned long long)s->seed);
     for (int i = 0; i < s->program->n_entries; i++) {
         if (!s->program->entries[i].draws) continue;
         text_escaped(t, ",\"step.", s->model->entries[i].name, "\":");
@@ -198,9 +234,9 @@ static void header_metadata(Text *t, const mdl_session *s) {
     text(t, "}");
 }
 
-static void header(Text *t, const mdl_session *s, bool optimizer) {
+static void header(Text *t, const mdl_session *s, uint64_t sum, bool optimizer) {
     int64_t at = 0;
-    header_metadata(t, s);
+    header_metadata(t, s, sum);
     for (int i = 0; i < s->program->n_slots; i++) {
         if (!is_saved(s, i, optimizer)) continue;
         const mdl_value *v = rt_slot_value(s, i);
@@ -276,14 +312,18 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
     int code = MDL_OK;
     if (s->broken == 2) code = rt_fail(s, MDL_BROKEN, "save: an earlier call failed after it had begun to change weights: load a checkpoint first");
     Text head = {0};
-    for (int i = 0; rt_device(s->program) && i < s->program->n_slots && !code; i++)
-        if (is_saved(s, i, optimizer != 0)) code = rt_slot_read(s, i);
+    uint64_t sum = 0;
+    for (int i = 0; i < s->program->n_slots && !code; i++) {
+        if (!is_saved(s, i, optimizer != 0)) continue;
+        code = rt_slot_read(s, i);
+        if (!code) sum = sum_of(sum, s->slots[i], rt_slot_bytes(s, i));
+    }
     if (!code) {
-        header(&head, s, optimizer != 0);
+        header(&head, s, sum, optimizer != 0);
         head.room = head.n + 1;
         head.at = rt_host_take((int64_t)head.room);
         head.n = 0;
-        if (head.at) header(&head, s, optimizer != 0);
+        if (head.at) header(&head, s, sum, optimizer != 0);
         code = head.at ? save_to(s, path, &head, optimizer != 0) : rt_fail(s, MDL_MEMORY, "no memory to save %s", path);
     }
     rt_host_give(head.at);

@@ -1,5 +1,5 @@
 # agree.sh -- one of the examples, compiled for a target and for x86-64-v2, called with the same inputs, compared:
-#     sh agree.sh TARGET MODEL ENTRY:SIZES:TIMES...        in a fresh folder
+#     [QUANTIZE="net: int8()"] sh agree.sh TARGET MODEL ENTRY:SIZES:TIMES...        in a fresh folder; QUANTIZE: the decoder alone
 target=$1 model=$2
 shift 2
 caller=./call-target there=there.so
@@ -14,8 +14,8 @@ esac
 cp "$DIR/call.c.txt" call.c && cp "$ROOT/runtime/mdl.h" . &&
     { [ -x call ] || gcc -O1 -Wall -Wextra -Werror call.c -o call -ldl -lm; } &&
     { [ $target = wasm32 ] || [ -x call-target ] || $gcc -O1 -Wall -Wextra -Werror call.c -o call-target -ldl -lm; } &&
-    modelc "$ROOT/examples/$model.mdl" --target=x86-64-v2 -o here.so &&
-    modelc "$ROOT/examples/$model.mdl" --target="$target" -o $there || exit
+    modelc "$ROOT/examples/$model.mdl" ${QUANTIZE:+"--quantize=$QUANTIZE" --entries=prefill,decode} --target=x86-64-v2 -o here.so &&
+    modelc "$ROOT/examples/$model.mdl" ${QUANTIZE:+"--quantize=$QUANTIZE" --entries=prefill,decode} --target="$target" -o $there || exit
 ./call ./here.so "$@" >here.txt || { cat here.txt; exit 1; }
 $run $caller ./$there "$@" >there.txt || { tail -n 3 there.txt; exit 1; }
-echo "$model: $(./call --compare here.txt there.txt 1e-4)"
+echo "$model${QUANTIZE:+, $QUANTIZE}: $(./call --compare here.txt there.txt 1e-4)"

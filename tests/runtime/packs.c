@@ -69,7 +69,7 @@ static const RtPack PACKS[] = {{scale_10, (const RtKernel *)&KERNELS[0], 28, 6, 
 static const RtPackUse USES[] = {{0, RT_UNMEASURED, 0, 0}, {1, WHEN, 5, 20}, {1, WHEN, 20, INT64_MAX}};
 static const RtEntry RUNS[] = {{use_run, USES, TOUCHED_STORED, 3, 2, 1, 0, ARENA, RT_UNMEASURED, 0}};
 static mdl_model model;
-static const RtProgram program = {&model, measure, SLOTS, RUNS, PACKS, 1, 2, 1, 2, 1, 0, 0, NULL, NULL, NULL};
+static const RtProgram program = {&model, measure, SLOTS, RUNS, PACKS, 1, 2, 1, 2, 1, 0, 0, NULL, NULL, NULL, NULL};
 
 /* ---- the tests */
 

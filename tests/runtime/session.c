@@ -75,7 +75,7 @@ static mdl_entry entries[4];
 static RtEntry runs[4];
 static RtSlot slots[3];
 static mdl_model model;
-static const RtProgram program = {&model, measure, slots, runs, NULL, 1, 3, 4, 0, 1, 100, 32, NULL, NULL, NULL};
+static const RtProgram program = {&model, measure, slots, runs, NULL, 1, 3, 4, 0, 1, 100, 32, NULL, NULL, NULL, NULL};
 static int made_open(mdl_session **s, const mdl_options *o) { return rt_open(&program, s, o); }
 
 static void make_program(void) {
