@@ -465,7 +465,7 @@ static Bytes depfile_text(const Compilation *c) {
 /* Library, header, weights, depfile: all of them or none. */
 static bool stage_write(Compilation *c, const Content *library) {
     OutputFile files[4] = {{c->o->output, *library},
-                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries, c->o->selftest))}};
+                           {path_with(c->arena, c->o->output, ".h"), content_of(artifact_header(c->arena, c->program, c->entries, c->o->selftest, c->artifact))}};
     int n = 2, failed;
     const External *weights = artifact_external(c->artifact);
     if (weights) files[n++] = (OutputFile){path_with(c->arena, c->o->output, ".safetensors"), weights->content};
@@ -505,7 +505,7 @@ static void emit_text(Compilation *c, FILE *f) {
 /* Writes what was asked for instead of a library. */
 static bool emit(Compilation *c) {
     const char *path = c->o->output ? c->o->output : "-";
-    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries, c->o->selftest));
+    if (c->o->emit == EMIT_HEADER && !c->o->after) return write_one(path, artifact_header(c->arena, c->program, c->entries, c->o->selftest, c->artifact));
     if (c->o->emit == EMIT_OBJ && !c->o->after) {
         return stage_compile(c) && write_one(path, artifact_model_object(c->artifact));
     }

@@ -16,6 +16,7 @@
 #include "codegen/entry.h"
 #include "codegen/external.h"
 #include "codegen/initial.h"
+#include "codegen/memory.h"
 #include "codegen/tables.h"
 #include "codegen/wasm.h"
 #include "ir/embed.h"
@@ -410,6 +411,24 @@ Bytes artifact_model_object(Artifact *a) {
     if (n == 1) return objects[0];
     if (!link_object(a->arena, objects, n, &joined, &error)) bug("%s", error ? error : "no memory for an object");
     return joined;
+}
+
+bool artifact_memory(const Artifact *a, SessionMemory *memory) {
+    const Target *target = a->options.target;
+    const Program *p = a->options.program;
+    const Embedded *runtime = runtime_find(a->arena, target->platform, a->options.core, target->n_archs);
+    int32_t layout[5];
+    bool *data = NEW_ARRAY(a->arena, bool, p->slots.n + 1);
+    if (!runtime || target->n_archs || !elf_words(a->arena, (Bytes){runtime->text, runtime->length}, "rt_session_layout", layout, 5)) return false;
+    for (int i = 0; i < p->slots.n; i++) data[i] = a->external ? a->external->places[i] != 0 : initial_graph(a->arena, p, i).kind == INITIAL_DATA;
+    *memory = memory_needed(a->arena, &a->options, &a->units[0], layout, data);
+    for (int v = 1; v < target->variants; v++) {
+        SessionMemory more = memory_needed(a->arena, &a->options, &a->units[v], layout, data);
+        if (more.opened > memory->opened) memory->opened = more.opened;
+        for (int i = 0; i < p->entries.n; i++)
+            if (more.called[i] < 0 || (memory->called[i] >= 0 && more.called[i] > memory->called[i])) memory->called[i] = more.called[i];
+    }
+    return true;
 }
 
 /* SHA-256 of what is linked, but for the description that will hold it: machine code, values, runtime. */

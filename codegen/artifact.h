@@ -67,7 +67,12 @@ const struct External *artifact_external(const Artifact *a);    /* the file of A
 /* Value i of those inside: *slot, or NULL for a constant tensor or recorded calls. False: there are no more. */
 bool artifact_value(const Artifact *a, int i, const Slot **slot, size_t *bytes);
 
-/* NAME.h: declarations of the exported functions around the text of mdl.h. */
-Bytes artifact_header(Arena *arena, const Program *program, Plan *const *entries, bool selftest); /* selftest: calls are recorded in it */
+/* What memory its sessions take (memory.h); of several variants the most. False: not known (WebAssembly, devices). */
+struct SessionMemory;
+bool artifact_memory(const Artifact *a, struct SessionMemory *memory);
+
+/* NAME.h: declarations of the exported functions around the text of mdl.h. selftest: calls are recorded in it. a: or NULL, and nothing is said
+ * of the memory of sessions. */
+Bytes artifact_header(Arena *arena, const Program *program, Plan *const *entries, bool selftest, const Artifact *a);
 
 #endif

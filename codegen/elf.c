@@ -370,6 +370,21 @@ static bool object_read(Arena *arena, Bytes file, Object *o, const char **error)
     return true;
 }
 
+bool elf_words(Arena *arena, Bytes object, const char *symbol, int32_t *words, int n) {
+    Object o;
+    const char *error;
+    if (!object_read(arena, object, &o, &error)) return false;
+    for (int i = 0; i < o.n_symbols; i++) {
+        const Elf64_Sym *s = &o.symbols[i];
+        if (strcmp(o.strings + s->st_name, symbol) || s->st_shndx == SHN_UNDEF || s->st_shndx >= o.header.e_shnum) continue;
+        size_t at = o.sections[s->st_shndx].sh_offset + s->st_value, bytes = sizeof *words * (size_t)n;
+        if (s->st_size < bytes || !inside(object, at, bytes)) return false;
+        memcpy(words, object.at + at, bytes);
+        return true;
+    }
+    return false;
+}
+
 static bool symbol_global(const Elf64_Sym *s) {
     return ELF64_ST_BIND(s->st_info) != STB_LOCAL;
 }

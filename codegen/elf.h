@@ -31,6 +31,9 @@ size_t elf_place_data(const Platform *platform, Bytes library);
  * False and *error when the object is not what a linker writes. */
 bool elf_localize(Arena *arena, Bytes object, Bytes *result, const char **error);
 
+/* n words of 32 bits of the constant `symbol` in a relocatable object; false: it has none. */
+bool elf_words(Arena *arena, Bytes object, const char *symbol, int32_t *words, int n);
+
 /* A shared library that has these names and nothing behind them, to link with: `soname` is what the result will need. */
 Bytes elf_names(Arena *arena, const Platform *platform, const char *soname, const char *const *names, int n);
 

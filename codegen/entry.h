@@ -48,6 +48,7 @@ typedef struct EntryUnit {
     LIST(EntryPack) packs;
     LIST(EntryKernel) named;
     LIST(EntryPackUse) uses; /* of packs, by the function that entry_code made last */
+    int64_t *pack_bytes;    /* by entry: of the packs that its calls use, as a session takes them; -1: run-time sizes decide */
     LIST(Node *) tensors;   /* constant tensors met so far: number i is the data called mdl.tensor.i */
     LIST(Measure) measures; /* by number; equal sizes share one */
     LIST(LLVMValueRef) infos_known; /* RtKernel made so far, and where they are */

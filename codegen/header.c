@@ -2,6 +2,7 @@
  * the model's functions with their shapes beside them (LANGUAGE.md, section 11). */
 #include "codegen/artifact.h"
 #include "codegen/entry.h"
+#include "codegen/memory.h"
 #include "ir/embed.h"
 
 #include <ctype.h>
@@ -103,6 +104,20 @@ static void arenas_declare(FILE *f, Arena *arena, const Program *p, Plan *const 
     }
 }
 
+/* What a caller must bring in mdl_options.memory. */
+static void memory_declare(FILE *f, Arena *arena, const Program *p, const Artifact *a) {
+    SessionMemory memory;
+    const char *name = upper(arena, p->name);
+    if (!a || !artifact_memory(a, &memory) || memory.opened < 0) return;
+    fprintf(f,
+            "\n/* Bytes, to the last one. Weights lie in the library, or in the file beside it, and are used there. Memory that the caller brings\n"
+            " * (mdl_options.memory), with one thread: for open; for that and calls of an entry, where they do not follow from run-time sizes. */\n"
+            "#define %s_WEIGHTS %lldu\n#define %s_SESSION %lldu\n",
+            name, (long long)memory.weights, name, (long long)memory.opened);
+    for (int i = 0; i < p->entries.n; i++)
+        if (memory.called[i] >= 0) fprintf(f, "#define %s_MEMORY_%s %lldu\n", name, upper(arena, p->entries.at[i]->name), (long long)memory.called[i]);
+}
+
 /* Is this a function of the program, and so not ours? */
 static bool has_entry(Arena *arena, const Program *p, const char *name) {
     const char *symbol = arena_printf(arena, "%s_%s", p->name, name);
@@ -111,7 +126,7 @@ static bool has_entry(Arena *arena, const Program *p, const char *name) {
     return false;
 }
 
-Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries, bool selftest) {
+Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries, bool selftest, const Artifact *a) {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
@@ -143,6 +158,7 @@ Bytes artifact_header(Arena *arena, const Program *p, Plan *const *entries, bool
     for (int i = 0; i < p->entries.n; i++) entry_declare(f, arena, p, p->entries.at[i]);
     fputc('\n', f);
     arenas_declare(f, arena, p, entries);
+    memory_declare(f, arena, p, a);
     fputs("\n#ifdef __cplusplus\n}\n#endif\n#endif\n", f);
     if (fclose(f)) bug("no memory for the header");
     Bytes result = {arena_copy(arena, text, n), n};

@@ -7,6 +7,8 @@
  * Each table is written in the order of its C struct; LLVM lays structs out as C does, and struct_check compares the sizes. */
 #include "codegen/tables.h"
 
+#include "codegen/memory.h"
+
 #include "codegen/cuda/lower.h"
 #include "codegen/initial.h"
 #include "runtime/runtime.h"
@@ -332,9 +334,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
 
 /* ---- the runtime's tables ------------------------------------------------------------------------------------------------ */
 
-typedef enum { SLOTS_TOUCHED, SLOTS_STORED, SLOTS_RESET } SlotUse; /* touched: read or stored */
-
-static int entry_slots(const Program *p, const Entry *e, SlotUse use, int *list) {
+int entry_slots(const Program *p, const Entry *e, SlotUse use, int *list) {
     bool *marked = NEW_ARRAY(p->arena, bool, p->slots.n + 1);
     const Graph *g = e->graph;
     for (int i = 0; i < g->nodes.n && use == SLOTS_TOUCHED; i++) {
@@ -384,6 +384,19 @@ static LLVMValueRef packs_table(Tables *t) {
     return n ? module_array(m, LLVMTypeOf(rows[0]), n, rows) : module_null(m);
 }
 
+/* Memory of the packs of the entry whose code was made last. */
+static int64_t pack_bytes(const Tables *t) {
+    const EntryUnit *u = t->unit;
+    int64_t total = 0;
+    for (int i = 0; i < u->uses.n; i++) {
+        bool counted = false;
+        if (u->uses.at[i].when) return -1;
+        for (int k = 0; k < i && !counted; k++) counted = u->uses.at[k].pack == u->uses.at[i].pack;
+        if (!counted) total += memory_aligned(u->packs.at[u->uses.at[i].pack].bytes);
+    }
+    return total;
+}
+
 static LLVMValueRef entry_runtime_row(Tables *t, int index) {
     Module *m = t->m;
     const Program *p = t->program;
@@ -394,6 +407,7 @@ static LLVMValueRef entry_runtime_row(Tables *t, int index) {
     int n_stored = entry_slots(p, e, SLOTS_STORED, slots + n_touched);
     int n_reset = entry_slots(p, e, SLOTS_RESET, slots + n_touched + n_stored);
     LLVMValueRef code = entry_code(t->unit, arena_printf(m->arena, "run.%s", e->name), e->name, plan);
+    t->unit->pack_bytes[index] = pack_bytes(t);
     LLVMValueRef fields[] = {code,
                              pack_uses(t), /* known now that the code is made */
                              int_array(m, n_touched + n_stored + n_reset, slots),
@@ -488,6 +502,7 @@ static LLVMValueRef program_table(Tables *t, const char *const *data) {
     const Program *p = t->program;
     LLVMValueRef *slots = NEW_ARRAY(m->arena, LLVMValueRef, p->slots.n + 1),
                  *entries = NEW_ARRAY(m->arena, LLVMValueRef, p->entries.n + 1);
+    t->unit->pack_bytes = NEW_ARRAY(m->arena, int64_t, p->entries.n + 1);
     values_measure(t);
     for (int i = 0; i < p->slots.n && !t->unit->device; i++) slots[i] = slot_runtime_row(t, i, data[i]);
     for (int i = 0; i < p->entries.n; i++) entries[i] = entry_runtime_row(t, i);

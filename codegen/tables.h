@@ -23,6 +23,9 @@ Bytes artifact_meta(Arena *arena, const ArtifactOptions *options, const EntryUni
 void artifact_tables(EntryUnit *u, const ArtifactOptions *options, const ArtifactHashes *hashes, const char *const *data, const External *external,
                      int variant);
 
+typedef enum { SLOTS_TOUCHED, SLOTS_STORED, SLOTS_RESET } SlotUse; /* touched: read or stored */
+int entry_slots(const Program *p, const Entry *e, SlotUse use, int *list); /* their numbers, in order; returns how many */
+
 bool artifact_cached(const Entry *e, int result);             /* does the result depend on a cache? */
 int artifact_size_entry(const Program *p, const SizeName *n); /* the entry a size belongs to, -1: several, or a slot's */
 

@@ -167,6 +167,10 @@ typedef struct RtProgram {
     const RtDevice *device;     /* NULL: kernels run on the processor. Last: a program without devices ends before it */
 } RtProgram;
 
+/* Bytes of a session, of its tables for each slot, pack and entry, of what a thread has beside scratch: the compiler reads them out of the
+ * runtime's object, and its headers say what memory a session takes (codegen/memory.c). */
+extern const int32_t rt_session_layout[5];
+
 /* ---- what generated code calls (all names of the runtime begin with rt_ and are hidden in a library) */
 
 /* Runs a kernel over the session's threads; alone, without the pool, if count < 2. Returns when all is done. */

@@ -96,10 +96,16 @@ static int open_threads(mdl_session *s, const mdl_options *o) {
 }
 
 /* The tables of a session by slot, pack and entry lie behind it. */
+#define OF(field) sizeof *((mdl_session *)0)->field
+enum {
+    SLOT_BYTES = OF(dims) + OF(spare_bytes) + OF(slots) + OF(spare) + OF(owned),
+    PACK_BYTES = OF(packs) + OF(pack_made),
+    ENTRY_BYTES = OF(steps)
+};
+const int32_t rt_session_layout[] = {sizeof(mdl_session), SLOT_BYTES, PACK_BYTES, ENTRY_BYTES, sizeof(RtPart)};
+
 static int64_t session_bytes(const RtProgram *p) {
-    const mdl_session *s = NULL;
-    return (int64_t)(sizeof *s + (sizeof *s->dims + sizeof *s->spare_bytes + sizeof *s->slots + sizeof *s->spare + sizeof *s->owned) * (size_t)p->n_slots +
-                     (sizeof *s->packs + sizeof *s->pack_made) * (size_t)p->n_packs + sizeof *s->steps * (size_t)p->n_entries);
+    return (int64_t)sizeof(mdl_session) + SLOT_BYTES * (int64_t)p->n_slots + PACK_BYTES * (int64_t)p->n_packs + ENTRY_BYTES * (int64_t)p->n_entries;
 }
 
 /* The most aligned first. */

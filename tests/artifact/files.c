@@ -77,7 +77,7 @@ static void shared_check(void) {
     Kit k = kit_make(program, ARTIFACT_SHARED, 2), again = kit_make(program, ARTIFACT_SHARED, 2);
     CHECK(k.file.n == again.file.n && !memcmp(k.file.at, again.file.at, again.file.n));
     needed_check(k.file.at);
-    Bytes header = artifact_header(k.arena, k.program, k.entries, false);
+    Bytes header = artifact_header(k.arena, k.program, k.entries, false, NULL);
     CHECK(strstr(header.at, "int tiny_twice(mdl_session *s, const float *x, float *y);   /* x[4], y[4] */\n"));
     CHECK(strstr(header.at, "#define TINY_ARENA_TWICE "));
     kit_free(&k);
