@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -454,10 +455,28 @@ static const char *make_path(Arena *arena, const char *path) {
     return text;
 }
 
+/* The file of "NAME=FILE:KEY@RANGE"; NULL: there is none. */
+static const char *sample_file(Arena *a, const char *sample) {
+    const char *equal = strchr(sample, '=');
+    char *path = equal ? arena_copy(a, equal + 1, strlen(equal + 1)) : NULL;
+    struct stat st;
+    for (const char *mark = "@:"; path; mark++) {
+        if (!stat(path, &st) && S_ISREG(st.st_mode)) return path;
+        char *end = *mark ? strrchr(path, *mark) : path;
+        if (end) *end = 0;
+        if (!*path) path = NULL;
+    }
+    return NULL;
+}
+
 static Bytes depfile_text(const Compilation *c) {
     Arena *a = c->arena;
     const char *text = arena_printf(a, "%s: %s", make_path(a, c->o->output), make_path(a, c->source->path));
     for (int i = 0; i < c->program->files.n; i++) text = arena_printf(a, "%s %s", text, make_path(a, c->program->files.at[i]));
+    for (int i = 0; i < c->o->samples.n; i++) {
+        const char *file = sample_file(a, c->o->samples.at[i]);
+        if (file) text = arena_printf(a, "%s %s", text, make_path(a, file));
+    }
     text = arena_printf(a, "%s\n", text);
     return (Bytes){text, strlen(text)};
 }

@@ -121,7 +121,7 @@ static const char *option_read(Options *o, int argc, char **argv, int *i) {
     else if ((value = value_of(a, "--junit"))) o->junit = value;
     else if (!strcmp(a, "--json")) o->json = true;
     else if (!strncmp(a, "-MF", 3) || !strncmp(a, "--emit", 6) || !strncmp(a, "--after", 7) || !strncmp(a, "--name", 6) ||
-             !strcmp(a, "--weights=external") || !strncmp(a, "--self-test-data", 16) || !strcmp(a, "--time") || !strcmp(a, "-v"))
+             !strcmp(a, "--time") || !strcmp(a, "-v"))
         return arena_printf(o->arena, "%s is for one library", a);
     else if (a[0] == '-') {
         PUSH(o->arena, o->passed, a);
@@ -137,6 +137,13 @@ static bool has_suffix(const char *text, const char *suffix) {
 
 /* ---- what a library is made of ------------------------------------------------------------------------------------------- */
 
+static bool is_external(const Variant *v) {
+    bool external = false;
+    for (int i = 0; i < v->options.n; i++)
+        if (!strncmp(v->options.at[i], "--weights=", 10)) external = !strcmp(v->options.at[i], "--weights=external");
+    return external;
+}
+
 static const char *build_key(const Session *s, const Variant *v) {
     uint8_t hash[32];
     Digest *d = digest_new();
@@ -144,6 +151,7 @@ static const char *build_key(const Session *s, const Variant *v) {
     digest_text(d, s->tools->machine);
     digest_text(d, v->model);
     digest_text(d, v->kind);
+    if (is_external(v)) digest_text(d, v->name); /* the library looks for a file of its own name */
     for (int i = 0; i < v->options.n; i++) digest_text(d, v->options.at[i]);
     digest_end(d, hash);
     return digest_hex(s->arena, hash);
@@ -186,14 +194,16 @@ static bool file_same(Arena *arena, const char *path, Bytes bytes) {
 
 /* True: the library is there, from now or from before. */
 static bool from_cache(Session *s, Build *b) {
-    CacheResult r = {NULL, {NULL, 0}, {NULL, 0}};
+    CacheResult r = {.report = NULL};
     double start = now_ms();
     if (!cache_find(s->cache, b->key, &r)) return false;
     const char *header = path_with(s->arena, b->path, ".h"), *message = json_string_value(json_object_get(r.report, "message"));
-    b->status = file_same(s->arena, b->path, r.library) && file_same(s->arena, header, r.header) ? BUILD_FRESH : BUILD_CACHED;
-    OutputFile files[] = {{b->path, content_of(r.library)}, {header, content_of(r.header)}};
+    const char *weights = is_external(b->variant) ? path_with(s->arena, b->path, ".safetensors") : NULL;
+    bool same = file_same(s->arena, b->path, r.library) && file_same(s->arena, header, r.header) && (!weights || file_same(s->arena, weights, r.weights));
+    b->status = same ? BUILD_FRESH : BUILD_CACHED;
+    OutputFile files[] = {{b->path, content_of(r.library)}, {header, content_of(r.header)}, {weights, content_of(r.weights)}};
     int failed = 0;
-    if (b->status == BUILD_CACHED && !output_write(files, 2, &failed)) {
+    if (b->status == BUILD_CACHED && !output_write(files, weights ? 3 : 2, &failed)) {
         b->status = BUILD_FAILED;
         b->message = arena_printf(s->arena, "modelc: cannot write %s: %s\n", files[failed].path, strerror(errno));
         json_decref(r.report);
@@ -209,8 +219,9 @@ static void to_cache(Session *s, Build *b, const char *depfile, double since) {
     CacheResult r = {.report = json_deep_copy(b->report)};
     Strings files = depfile_read(s->arena, depfile);
     json_object_set_new(r.report, "message", json_string(b->message));
-    if (files.n && cache_read_file(s->arena, b->path, &r.library) && cache_read_file(s->arena, path_with(s->arena, b->path, ".h"), &r.header))
-        cache_store(s->cache, b->key, files.at, files.n, since, &r);
+    bool read = cache_read_file(s->arena, b->path, &r.library) && cache_read_file(s->arena, path_with(s->arena, b->path, ".h"), &r.header);
+    if (read && is_external(b->variant)) read = cache_read_file(s->arena, path_with(s->arena, b->path, ".safetensors"), &r.weights);
+    if (files.n && read) cache_store(s->cache, b->key, files.at, files.n, since, &r);
     json_decref(r.report);
 }
 

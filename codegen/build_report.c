@@ -63,6 +63,7 @@ static json_t *one_json(const Build *b) {
     json_object_set_new(o, "kernels_count", json_integer((json_int_t)json_array_size(json_object_get(o, "functions"))));
     json_object_del(o, "functions");
     json_object_del(o, "library_bytes");
+    json_object_del(o, "header_bytes");
     json_object_set_new(o, "name", json_string(b->variant->name));
     json_object_set_new(o, "model", json_string(b->variant->model));
     json_object_set_new(o, "options", options);

@@ -98,16 +98,18 @@ static const char *bytes_hash(Arena *arena, Bytes bytes) {
     return digest_hex(arena, hash);
 }
 
-/* Takes a result apart; its line of JSON says how long the library is. */
+/* Takes a result apart; its line of JSON says how long library and header are. */
 static bool result_split(Bytes bytes, CacheResult *r) {
     const char *end = memchr(bytes.at, '\n', bytes.n);
     if (!end) return false;
     size_t line = (size_t)(end - bytes.at), rest = bytes.n - line - 1;
     r->report = json_loadb(bytes.at, line, 0, NULL);
     json_int_t n = json_integer_value(json_object_get(r->report, "library_bytes"));
-    if (!json_is_object(r->report) || n <= 0 || (size_t)n > rest) return false;
+    json_int_t header = json_integer_value(json_object_get(r->report, "header_bytes"));
+    if (!json_is_object(r->report) || n <= 0 || (size_t)n > rest || header <= 0 || (size_t)header > rest - (size_t)n) return false;
     r->library = (Bytes){end + 1, (size_t)n};
-    r->header = (Bytes){end + 1 + n, rest - (size_t)n};
+    r->header = (Bytes){end + 1 + n, (size_t)header};
+    r->weights = (Bytes){end + 1 + n + header, rest - (size_t)n - (size_t)header};
     return true;
 }
 
@@ -124,16 +126,16 @@ static bool result_read(Cache *c, const char *hash, CacheResult *r) {
 
 static const char *result_write(Cache *c, const CacheResult *r) {
     json_object_set_new(r->report, "library_bytes", json_integer((json_int_t)r->library.n));
+    json_object_set_new(r->report, "header_bytes", json_integer((json_int_t)r->header.n));
     char *line = json_dumps(r->report, JSON_COMPACT | JSON_SORT_KEYS);
     if (!line) bug("no memory for JSON");
     size_t n = strlen(line);
-    char *at = arena_alloc(c->arena, n + 1 + r->library.n + r->header.n);
-    memcpy(at, line, n);
-    at[n] = '\n';
-    memcpy(at + n + 1, r->library.at, r->library.n);
-    memcpy(at + n + 1 + r->library.n, r->header.at, r->header.n);
+    const Bytes parts[] = {{line, n}, {"\n", 1}, r->library, r->header, r->weights};
+    char *at = arena_alloc(c->arena, n + 1 + r->library.n + r->header.n + r->weights.n);
+    Bytes bytes = {at, 0};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; bytes.n += parts[i++].n)
+        if (parts[i].n) memcpy(at + bytes.n, parts[i].at, parts[i].n);
     free(line);
-    Bytes bytes = {at, n + 1 + r->library.n + r->header.n};
     const char *hash = bytes_hash(c->arena, bytes);
     return store_file(c, path_of(c, hash, "result"), bytes) ? hash : NULL;
 }

@@ -27,7 +27,7 @@ struct CacheDigest {
 
 typedef struct CacheResult {
     json_t *report;
-    Bytes library, header;
+    Bytes library, header, weights; /* weights: of --weights=external, else empty */
 } CacheResult;
 
 /* folder NULL: $MODELC_CACHE, $XDG_CACHE_HOME/modelc, $HOME/.cache/modelc; "": no cache. */
