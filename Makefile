@@ -73,6 +73,7 @@ MISSING := $(call missing,$(NEEDS))
 MISSING_BENCH := $(call missing,$(NEEDS_BENCH))
 MISSING_CI := $(call missing,$(NEEDS_CI))
 MISSING_EDGE := $(call missing,$(NEEDS_EDGE))
+MISSING_BROWSER := $(call missing,/usr/bin/chromium=chromium)
 
 define install
 	@if [ "$$(id -u)" != 0 ]; then \
@@ -90,7 +91,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-auto check check-all check-edge check-guard check-cuda fuzz-meta bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-browser deps-auto check check-all check-edge check-guard check-cuda fuzz-meta bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -318,7 +319,12 @@ $(BUILD)/guard.so: tests/runtime/guard.c.txt | $(DEPS)
 check-guard: all units $(BUILD)/guard.so
 	$(Q)for g in end start; do echo "GUARD=$$g"; \
 	    BUILD=$(BUILD) SLOW=1 GUARD=$$g LD_PRELOAD=$(abspath $(BUILD)/guard.so) tests/run.sh $(or $(T),$(GUARDED)) || exit 1; done
-check-edge: all deps-edge
+# A browser is welcome, and no condition: without one its test is skipped, and the page is tested in Node.js alone.
+deps-browser: deps-edge
+	$(Q)$(if $(MISSING_BROWSER),[ "$$(id -u)" = 0 ] && echo "installing $(MISSING_BROWSER)" && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(MISSING_BROWSER) >/dev/null 2>&1 </dev/null || \
+	    echo "could not install $(MISSING_BROWSER)",:)
+check-edge: all deps-edge deps-browser
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
 check-cuda: all $(NVRTC)
 	$(Q)BUILD=$(BUILD) sh tests/cuda/examples.sh $(NVRTC) $(E)
