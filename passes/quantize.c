@@ -24,7 +24,7 @@ typedef struct Quantize {
     Rewrite r;
     QuantPlan **plan;        /* by slot */
     const QuantScope *scope; /* where this graph is the body of a scan .. */
-    CodedList *coded;        /* values that have codes already */
+    CodedValues *coded;        /* values that have codes already */
     Stored *stored;          /* .. the arguments that bring weights in, by slot; NULL: slots are read */
 } Quantize;
 
@@ -155,6 +155,36 @@ static Node *product_of_codes(const Quantize *z, const QuantPlan *q, const Node 
     return node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
 }
 
+/* x[channels of the result] without axes of size 1, as one axis: the place of that in the result; -1: there are several. */
+static int single_axis(const Graph *g, const Node *x, const char *channels, const char *result) {
+    int axis = -1;
+    for (int i = 0; channels[i]; i++) {
+        if (x->type.dim[i] == whole(g, 1)) continue;
+        if (axis >= 0) return -1;
+        axis = (int)(strchr(result, channels[i]) - result);
+    }
+    return axis;
+}
+
+/* Values made in fixed point are codes for all that reads them from here on, and no f32 is stored beside them. */
+static void read_as_codes(const Quantize *z, int from) {
+    Graph *g = z->r.to;
+    for (int i = from, n = z->coded->codes.n; i < n; i++) {
+        const Coded c = z->coded->codes.at[i];
+        Node *x = NULL;
+        for (int k = 0; c.fixed && k < z->r.from->nodes.n; k++) {
+            if (z->r.map[k] != c.x) continue;
+            if (!x) {
+                x = node_cast(g, c.codes, DT_F32);
+                x = node_map2(g, OP_SUB, x, node_const(g, x->type, c.step.zero));
+                x = node_map2(g, OP_MUL, x, node_const(g, x->type, c.step.scale));
+                PUSH(z->r.c->scratch, z->coded->codes, ((Coded){x, c.step, c.codes, false}));
+            }
+            z->r.map[k] = x;
+        }
+    }
+}
+
 /* The same with one scale t and one zero point, known now: (p - zero * (sum of c)) * s * t. */
 static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
     Graph *g = z->r.to;
@@ -163,11 +193,16 @@ static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, cons
     Stored stored = stored_of(z, q);
     Node *u, *w = with_letters(g, q, stored.codes, l.letter, q->n_summed), *s = with_letters(g, q, stored.scales, l.letter, 0);
     Node *sum = with_letters(g, q, stored.sums, l.letter, 0);
+    int known = z->coded->codes.n;
     u = quantize_static(z->r.c, g, z->coded, q->input, x);
-    Node *y = node_cast(g, node_contract(g, u, w, n->attrs.labels[!k], l.codes, result), DT_F32);
+    read_as_codes(z, known);
+    Node *p = node_contract(g, u, w, n->attrs.labels[!k], l.codes, result), *y = node_cast(g, p, DT_F32);
     if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
-    return node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
+    y = node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
+    CodedSums made = {y, p, single_axis(g, s, l.channels, result), s, q->input.zero ? sum : NULL, q->input.scale};
+    if (made.axis >= 0) PUSH(z->r.c->scratch, z->coded->sums, made);
+    return y;
 }
 
 /* x with axis `at` filled up to whole groups and cut into them: G, g, or of 4 bits G, 2, g/2. */
@@ -261,7 +296,7 @@ static Graph *rewritten_body(const Quantize *z, const Node *n) {
     PassContext *c = z->r.c;
     int slots = body->program->slots.n;
     Quantize y = {.r = rewrite_begin(c, body), .plan = z->plan, .scope = &(QuantScope){z->scope, n}};
-    y.coded = NEW(c->scratch, CodedList);
+    y.coded = NEW(c->scratch, CodedValues);
     y.stored = NEW_ARRAY(c->scratch, Stored, slots);
     Graph *to = y.r.to = graph_new(body->arena, body->program); /* with its own arguments */
     for (int i = 0; i < body->n_args; i++) {
@@ -343,5 +378,5 @@ static Graph *walk(Quantize *z) {
 Graph *pass_quantize(PassContext *c, const Graph *from) {
     if (!c->quantized) c->quantized = quantize_slots(c, from->program); /* with the first graph, for all of them */
     if (from->program->observe) return observe_graph(c, from);
-    return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized, .coded = NEW(c->scratch, CodedList)});
+    return walk(&(Quantize){.r = rewrite_begin(c, from), .plan = c->quantized, .coded = NEW(c->scratch, CodedValues)});
 }

@@ -78,10 +78,26 @@ typedef struct Coded {
     Node *x;
     QuantStep step;
     Node *codes;
+    bool fixed; /* made in fixed point */
 } Coded;
-typedef LIST(Coded) CodedList;
+/* A product of codes with codes: x is (sums - corrections) * scales * factor, along one axis of it. */
+typedef struct CodedSums {
+    Node *x;    /* f32 */
+    Node *sums; /* i32 of its shape */
+    int axis;
+    Node *scales, *corrections; /* f32[channels]; corrections NULL: 0 */
+    double factor;
+} CodedSums;
+/* What passes over a graph have made of codes. */
+typedef struct CodedValues {
+    LIST(Coded) codes;
+    LIST(CodedSums) sums;
+} CodedValues;
 /* f32 x as codes i8 of its shape; what lies beyond their range gets the last code there. */
-Node *quantize_static(PassContext *c, Graph *g, CodedList *made, QuantStep step, Node *x);
+Node *quantize_static(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x);
+/* x / step.scale as f32 in whole multiples of 2^-16, exact in what codes can tell apart, computed from whole numbers; NULL: x is not made of
+ * sums of codes and of codes by additions, factors of channels and limits. */
+Node *quantize_fixed(Graph *g, const CodedValues *made, QuantStep step, Node *x);
 /* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of
  * the samples seen, the elements that follow make up for. Scales and zeros stay those of rounding to nearest. */
 typedef struct Gptq Gptq;

@@ -2,8 +2,10 @@
  *
  *   u = clamp(round(x * (1 / t)) + z, -128, 127)      t = (hi - lo) / 255, z = round(-lo / t) - 128, so that 0 has a code
  *
+ * where x is sums of codes, x * (1 / t) is computed in fixed point (quantize_fixed.c).
+ *
  * Codes are made as early as they can be: below views, in front of frames (whose zeros become z) and of the maps of a pooling by the
- * largest element, since a larger x never has a smaller code. There they join the kernel that makes x, and everything from there
+ * largest element and of concatenations, since a larger x never has a smaller code. There they join the kernel that makes x, and everything from there
  * to the product moves bytes. */
 #include "passes/quantize.h"
 
@@ -12,7 +14,7 @@
 typedef struct Codes {
     PassContext *c;
     Graph *g;
-    CodedList *made;
+    CodedValues *made;
     double per_step; /* 1 / t */
     QuantStep step;
 } Codes;
@@ -30,17 +32,13 @@ static int code_of(const Codes *c, double x) {
 
 static Node *filled(const Codes *c, const Node *like, double x) { return node_const(c->g, like->type, x); }
 
-/* Once for all that show x: passes that follow move a view in front of what it alone reads. */
-static Node *encoded(const Codes *c, Node *x) {
-    for (int i = 0; i < c->made->n; i++) {
-        const Coded *m = &c->made->at[i];
-        if (m->x == x && m->step.scale == c->step.scale && m->step.zero == c->step.zero) return m->codes;
-    }
-    Node *u = node_map1(c->g, OP_ROUND, node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step)));
-    u = node_map2(c->g, OP_ADD, u, filled(c, x, c->step.zero));
-    u = node_cast(c->g, node_map3(c->g, OP_CLAMP, u, filled(c, x, -128), filled(c, x, 127)), DT_I8);
-    PUSH(c->c->scratch, *c->made, ((Coded){x, c->step, u}));
-    return u;
+/* In fixed point where x is sums of codes, else from the f32 that it is. */
+static Node *encoded(const Codes *c, Node *x, bool *is_fixed) {
+    Node *units = quantize_fixed(c->g, c->made, c->step, x);
+    *is_fixed = units != NULL;
+    if (!units) units = node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step));
+    Node *u = node_map2(c->g, OP_ADD, node_map1(c->g, OP_ROUND, units), filled(c, x, c->step.zero));
+    return node_cast(c->g, node_map3(c->g, OP_CLAMP, u, filled(c, x, -128), filled(c, x, 127)), DT_I8);
 }
 
 static bool is_view(Op op) {
@@ -60,7 +58,9 @@ static const Node *behind_pool(const Node *x) {
     return a == b && a->op != OP_CONST ? a : NULL;
 }
 
-static Node *codes_of(const Codes *c, Node *x) {
+static Node *codes_of(const Codes *c, Node *x);
+
+static Node *codes_made(const Codes *c, Node *x, bool *is_fixed) {
     Node *in[2];
     if (x->op == OP_CONST) return node_const(c->g, type_of(DT_I8, x->type.rank, x->type.dim), code_of(c, x->attrs.number));
     if (is_view(x->op)) {
@@ -73,10 +73,27 @@ static Node *codes_of(const Codes *c, Node *x) {
         in[0] = codes_of(c, x->in[0]);
         return graph_add(c->g, OP_PAD, &attrs, 1, in);
     }
+    if (x->op == OP_CONCAT) {
+        Node **part = NEW_ARRAY(c->c->scratch, Node *, x->n_in);
+        for (int i = 0; i < x->n_in; i++) part[i] = codes_of(c, x->in[i]);
+        return graph_add(c->g, OP_CONCAT, &x->attrs, x->n_in, part);
+    }
     if (x->op == OP_MAX && behind_pool(x)) return node_map2(c->g, OP_MAX, codes_of(c, x->in[0]), codes_of(c, x->in[1]));
-    return encoded(c, x);
+    return encoded(c, x, is_fixed);
 }
 
-Node *quantize_static(PassContext *c, Graph *g, CodedList *made, QuantStep step, Node *x) {
+/* Once for all that show x: passes that follow move a view in front of what it alone reads. */
+static Node *codes_of(const Codes *c, Node *x) {
+    for (int i = 0; i < c->made->codes.n; i++) {
+        const Coded *m = &c->made->codes.at[i];
+        if (m->x == x && m->step.scale == c->step.scale && m->step.zero == c->step.zero) return m->codes;
+    }
+    bool is_fixed = false;
+    Node *u = codes_made(c, x, &is_fixed);
+    PUSH(c->c->scratch, c->made->codes, ((Coded){x, c->step, u, is_fixed}));
+    return u;
+}
+
+Node *quantize_static(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x) {
     return codes_of(&(Codes){c, g, made, (double)(1.0f / (float)step.scale), step}, x);
 }

@@ -147,20 +147,22 @@ static V int_to_int(Lower *L, V x, DType from, DType to) {
     return fs && ts ? LLVMBuildSExt(L->b, x, t, "") : LLVMBuildZExt(L->b, x, t, "");
 }
 
-/* To 8 or 16 bits: clamped as a float, converted to i32. LLVM's own saturation takes these apart lane by lane. */
+/* To integers whose limits x can be: clamped as a float, converted to i32. LLVM's own saturation takes 8 and 16 bits, and f64, apart lane by
+ * lane. */
 static V float_to_small(Lower *L, V x, DType to) {
     int bits = dtype_bytes(to) * 8, n = lower_lanes(x);
     bool is_signed = dtype_kind(to) == 'i';
-    double least = is_signed ? -(double)(1 << (bits - 1)) : 0, most = (double)((1 << (is_signed ? bits - 1 : bits)) - 1);
+    double least = is_signed ? -ldexp(1, bits - 1) : 0, most = ldexp(1, is_signed ? bits - 1 : bits) - 1;
     V low = lower_float(L, x, least), high = lower_float(L, x, most), zero = lower_float(L, x, 0);
     x = l_select(L, l_fcmp(L, LLVMRealUNO, x, x), zero, x);
     x = l_select(L, l_fcmp(L, LLVMRealOGT, low, x), low, x);
     x = l_select(L, l_fcmp(L, LLVMRealOLT, high, x), high, x);
-    return LLVMBuildTrunc(L->b, LLVMBuildFPToSI(L->b, x, with_lanes(L->i32, n), ""), with_lanes(lower_element(L, to), n), "");
+    x = LLVMBuildFPToSI(L->b, x, with_lanes(L->i32, n), "");
+    return bits == 32 ? x : LLVMBuildTrunc(L->b, x, with_lanes(lower_element(L, to), n), "");
 }
 
-static V float_to_int(Lower *L, V x, DType to) {
-    if (dtype_bytes(to) <= 2) return float_to_small(L, x, to);
+static V float_to_int(Lower *L, V x, DType from, DType to) {
+    if (dtype_bytes(to) <= 2 || (from == DT_F64 && to == DT_I32)) return float_to_small(L, x, to);
     T ov[2] = {with_lanes(lower_element(L, to), lower_lanes(x)), LLVMTypeOf(x)};
     return lower_intrinsic(L, dtype_kind(to) == 'i' ? "llvm.fptosi.sat" : "llvm.fptoui.sat", ov, 2, &x, 1);
 }
@@ -182,7 +184,7 @@ V lower_cast(Lower *L, V x, TileType from, DType to) {
         if (to == DT_I32 || to == DT_U32) return x;
     }
     if (!from_float && !to_float) return int_to_int(L, x, from.d, to);
-    if (!to_float) return float_to_int(L, x, to);
+    if (!to_float) return float_to_int(L, x, from.d, to);
     if (!from_float) {
         T t = with_lanes(to == DT_F64 ? L->f64 : L->f32, n);
         x = dtype_kind(from.d) == 'i' ? LLVMBuildSIToFP(L->b, x, t, "") : LLVMBuildUIToFP(L->b, x, t, "");

@@ -1,0 +1,347 @@
+/* quantize_fixed.c -- from sums of codes to codes in fixed point: no float is stored between two products.
+ *
+ *     x = max((p - zero * (sum of c)) * s * t * scale + shift + residual, 0)
+ *     →   v: i32 = max(round(p * m) + o + (u - z) * k, 0)       in units of 2^-16 of x's own codes
+ *
+ * m, a multiplier a channel, is a whole number of 22 bits times a power of two, as the f32 nearest to s * t * scale is one of 24. So f64
+ * holds p * m without an error, whose rounding to the nearest whole number is the one rounding there is: machines do that faster than a
+ * product of 64 bits and a shift, and all of them get the same. o, whole numbers of channels, holds what is added to them: zero points,
+ * biases, the shift of a norm. k is a whole number. Sums saturate. Factors of channels are computed once a call, in f64.
+ *
+ * What is understood: products of codes, values that have codes, what is constant along all axes but one; sums, differences, products with
+ * constants and values of channels, limits, views. Anything else is left to floats. */
+#include "passes/quantize.h"
+
+#include <math.h>
+
+enum {
+    FRACTION = 16,      /* bits below a code */
+    NODES_MOST = 64,    /* of one expression */
+    MULTIPLIER = 1 << 22, /* largest of codes: (u - z) * k stays below 2^30 */
+    HALF = 1 << 30      /* limit of what is added */
+};
+
+/* number * v[i], i along an axis; v NULL: number. */
+typedef struct Factor {
+    double number;
+    Node *v; /* f64[channels] */
+    int axis;
+} Factor;
+
+/* A value in fixed point: whole numbers in f64, not limited yet, or i32; and what is still to be added. */
+typedef struct Fixed {
+    Node *exact, *whole;
+    Factor offset; /* number 0: nothing */
+    bool small;    /* without the offset: at most HALF */
+} Fixed;
+
+typedef struct Work {
+    Graph *g;
+    const CodedValues *made;
+    const Node *top;
+    int budget;
+} Work;
+
+static Size whole_size(const Graph *g, int64_t n) { return size_const(g->program->sizes, n); }
+
+static Node *filled(Graph *g, const Node *like, double x) { return node_const(g, like->type, x); }
+
+static Node *in_f64(Graph *g, Node *x) { return node_cast(g, x, DT_F64); }
+
+/* ---- factors of channels */
+
+/* Does n depend on nothing but slots? */
+static bool is_steady(const Node *n) {
+    OpClass class = op_row(n->op)->class;
+    if (class == CLASS_LEAF) return n->op != OP_INPUT && n->op != OP_ARG;
+    if ((class != CLASS_MAP && class != CLASS_VIEW && class != CLASS_REDUCE) || n->op == OP_RANDOM) return false;
+    for (int i = 0; i < n->n_in; i++)
+        if (!is_steady(n->in[i])) return false;
+    return true;
+}
+
+/* The axes of x that are not of size 1: how many, and the last. */
+static int long_axes(const Node *x, int *last) {
+    int n = 0;
+    for (int i = 0; i < x->type.rank; i++) {
+        if (size_is(x->type.dim[i], 1)) continue;
+        *last = i;
+        n++;
+    }
+    return n;
+}
+
+static Node *factor_node(Graph *g, Factor f, Size channels) {
+    if (!f.v) return node_const(g, type_of(DT_F64, 1, &channels), f.number);
+    return f.number == 1 ? f.v : node_map2(g, OP_MUL, f.v, filled(g, f.v, f.number));
+}
+
+static bool factor_mul(Graph *g, Factor *a, Factor b) {
+    if (a->v && b.v && a->axis != b.axis) return false;
+    a->number *= b.number;
+    if (!b.v) return true;
+    a->v = a->v ? node_map2(g, OP_MUL, a->v, b.v) : b.v;
+    a->axis = b.axis;
+    return true;
+}
+
+static bool factor_add(Graph *g, Factor *a, Factor b) {
+    if (b.number == 0) return true;
+    if (a->number == 0) {
+        *a = b;
+        return true;
+    }
+    if (a->v && b.v && a->axis != b.axis) return false;
+    if (!a->v && !b.v) {
+        a->number += b.number;
+        return true;
+    }
+    Size channels = a->v ? a->v->type.dim[0] : b.v->type.dim[0];
+    Node *sum = node_map2(g, OP_ADD, factor_node(g, *a, channels), factor_node(g, b, channels));
+    *a = (Factor){1, sum, a->v ? a->axis : b.axis};
+    return true;
+}
+
+static bool channels_of(Work *w, Node *n, Factor *f);
+
+/* A map of such values, computed once a channel. */
+static bool map_of_channels(Work *w, Node *n, Factor *f) {
+    Factor in[3];
+    const Factor *long_one = NULL;
+    if (op_row(n->op)->class != CLASS_MAP || n->op == OP_RANDOM || n->op == OP_CAST || n->type.dtype != DT_F32) return false;
+    for (int i = 0; i < n->n_in; i++) {
+        if (n->in[i]->type.dtype != DT_F32 || !channels_of(w, n->in[i], &in[i])) return false;
+        if (!in[i].v) continue;
+        if (long_one && long_one->axis != in[i].axis) return false;
+        long_one = &in[i];
+    }
+    if (!long_one) return false; /* constants: a pass folds them */
+    Node *x[3];
+    for (int i = 0; i < n->n_in; i++) x[i] = factor_node(w->g, in[i], long_one->v->type.dim[0]);
+    *f = (Factor){1, graph_add(w->g, n->op, &n->attrs, n->n_in, x), long_one->axis};
+    return true;
+}
+
+/* Is n constant along all axes but one, and made of slots alone? */
+static bool channels_of(Work *w, Node *n, Factor *f) {
+    int axis = -1;
+    if (n->op == OP_CONST) {
+        *f = (Factor){n->attrs.number, NULL, 0};
+        return isfinite(n->attrs.number);
+    }
+    if (long_axes(n, &axis) == 1) {
+        if (!is_steady(n)) return false;
+        *f = (Factor){1, in_f64(w->g, node_reshape(w->g, n, 1, &n->type.dim[axis])), axis};
+        return true;
+    }
+    if (n->op == OP_EXPAND) {
+        if (!channels_of(w, n->in[0], f)) return false;
+        f->axis += n->type.rank - n->in[0]->type.rank;
+        return true;
+    }
+    if (n->op == OP_PERMUTE) {
+        if (!channels_of(w, n->in[0], f)) return false;
+        for (int i = 0; i < n->type.rank && f->v; i++) {
+            if (n->attrs.axes[i] != f->axis) continue;
+            f->axis = i;
+            break;
+        }
+        return true;
+    }
+    return map_of_channels(w, n, f);
+}
+
+/* f over the axes of x. */
+static Node *stretched(Graph *g, Node *v, int axis, const Node *x) {
+    Size dim[MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) dim[i] = i == axis ? x->type.dim[i] : whole_size(g, 1);
+    return node_expand(g, node_reshape(g, v, x->type.rank, dim), x->type.rank, x->type.dim);
+}
+
+/* ---- values */
+
+static Node *limited(Graph *g, Node *x, double most) {
+    return node_map3(g, OP_CLAMP, x, filled(g, x, -most), filled(g, x, most));
+}
+
+/* i32: v with its offset. */
+static Node *closed(Work *w, Fixed *v) {
+    Graph *g = w->g;
+    Node *x = v->exact ? v->exact : v->whole;
+    if (v->offset.number != 0) {
+        Type type = v->offset.v ? v->offset.v->type : x->type;
+        type.dtype = DT_F64;
+        Node *o = v->offset.v ? factor_node(g, v->offset, type.dim[0]) : node_const(g, type, v->offset.number);
+        o = node_map1(g, OP_ROUND, limited(g, o, HALF));
+        if (!v->exact) o = node_cast(g, o, DT_I32);
+        if (v->offset.v) o = stretched(g, o, v->offset.axis, x);
+        if (!v->exact && !v->small) x = limited(g, x, HALF - 1);
+        x = node_map2(g, OP_ADD, x, o);
+    }
+    x = v->exact ? node_cast(g, x, DT_I32) : x;
+    *v = (Fixed){.whole = x};
+    return x;
+}
+
+/* i32 of at most half the range, so that two of them have a sum. */
+static Node *halved(Work *w, Fixed *v) {
+    bool small = v->small && v->offset.number == 0;
+    Node *x = closed(w, v);
+    return small ? x : limited(w->g, x, HALF - 1);
+}
+
+/* The multiplier: of the 24 bits of an f32 the upper 22 (Dekker, 1971). */
+static Node *multiplier(Graph *g, Node *m) {
+    Node *x = limited(g, node_cast(g, m, DT_F32), 1e30);
+    Node *up = node_map2(g, OP_MUL, x, filled(g, x, 5));
+    return in_f64(g, node_map2(g, OP_SUB, up, node_map2(g, OP_SUB, up, x)));
+}
+
+/* sums: i32, times a factor. */
+static Node *times(Work *w, Node *sums, Factor by, int64_t channels, Node **m) {
+    Graph *g = w->g;
+    *m = multiplier(g, factor_node(g, by, whole_size(g, channels)));
+    Node *x = in_f64(g, sums);
+    return node_map1(g, OP_ROUND, node_map2(g, OP_MUL, x, stretched(g, *m, by.axis, x)));
+}
+
+static bool from_sums(Work *w, const CodedSums *s, Factor scale, Fixed *v) {
+    Graph *g = w->g;
+    int64_t channels;
+    Node *m;
+    Size n = s->x->type.dim[s->axis];
+    Factor by = {s->factor, in_f64(g, node_reshape(g, s->scales, 1, &n)), s->axis};
+    if (!size_is_const(n, &channels) || !factor_mul(g, &by, scale)) return false;
+    *v = (Fixed){.exact = times(w, s->sums, by, channels, &m)};
+    if (!s->corrections) return true;
+    v->offset = (Factor){-1, node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n))), s->axis};
+    return true;
+}
+
+static bool from_codes(Work *w, const Coded *c, Factor scale, Fixed *v) {
+    Graph *g = w->g;
+    Node *u = node_cast(g, c->codes, DT_I32), *m;
+    int64_t channels;
+    if (c->step.zero) u = node_map2(g, OP_SUB, u, filled(g, u, c->step.zero));
+    scale.number *= c->step.scale;
+    if (scale.v) {
+        if (!size_is_const(scale.v->type.dim[0], &channels)) return false;
+        *v = (Fixed){.exact = times(w, u, scale, channels, &m)};
+        return true;
+    }
+    double k = rint(scale.number);
+    if (!(fabs(k) <= MULTIPLIER)) return false;
+    *v = (Fixed){.whole = node_map2(g, OP_MUL, u, filled(g, u, k)), .small = true};
+    return true;
+}
+
+static bool fixed(Work *w, Node *x, Factor scale, Fixed *v);
+
+static bool fixed_sum(Work *w, Node *x, Factor scale, Fixed *v) {
+    Factor other, minus = scale;
+    Fixed b;
+    bool sub = x->op == OP_SUB;
+    minus.number = -minus.number;
+    for (int k = 0; k < 2; k++) { /* the other operand is of channels */
+        if (!channels_of(w, x->in[!k], &other)) continue;
+        if (!factor_mul(w->g, &other, sub && !k ? minus : scale)) return false;
+        return fixed(w, x->in[k], sub && k ? minus : scale, v) && factor_add(w->g, &v->offset, other);
+    }
+    if (!fixed(w, x->in[0], scale, v) || !fixed(w, x->in[1], sub ? minus : scale, &b)) return false;
+    v->whole = node_map2(w->g, OP_ADD, halved(w, v), halved(w, &b));
+    v->small = false;
+    return true;
+}
+
+static bool fixed_product(Work *w, Node *x, Factor scale, Fixed *v) {
+    Factor other;
+    for (int k = 0; k < (x->op == OP_DIV ? 1 : 2); k++) {
+        if (!channels_of(w, x->in[!k], &other)) continue;
+        if (x->op == OP_DIV) {
+            if (other.v) other.v = node_map2(w->g, OP_DIV, filled(w->g, other.v, 1), other.v);
+            other.number = 1 / other.number;
+        }
+        return factor_mul(w->g, &scale, other) && fixed(w, x->in[k], scale, v);
+    }
+    return false;
+}
+
+/* The constant that n shows; NULL: it is none. */
+static const Node *constant(const Node *n) {
+    while (n->op == OP_PERMUTE || n->op == OP_RESHAPE || n->op == OP_EXPAND) n = n->in[0];
+    return n->op == OP_CONST ? n : NULL;
+}
+
+/* Limits are numbers; multiplied by a scale that is not negative. */
+static bool fixed_limits(Work *w, Node *x, Factor scale, Fixed *v) {
+    Node *in[3];
+    const Node *limit[3];
+    if (scale.v || !(scale.number > 0)) return false;
+    int from = constant(x->in[0]) != NULL;
+    for (int k = 0; k < x->n_in; k++) {
+        limit[k] = constant(x->in[k]);
+        if (!limit[k] != (k == from)) return false;
+    }
+    if ((from && x->op == OP_CLAMP) || !fixed(w, x->in[from], scale, v)) return false;
+    Node *y = closed(w, v);
+    for (int k = 0; k < x->n_in; k++) {
+        double most = limit[k] ? rint(limit[k]->attrs.number * scale.number) : 0;
+        in[k] = k == from ? y : filled(w->g, y, fmin(fmax(most, INT32_MIN), INT32_MAX));
+    }
+    v->whole = graph_add(w->g, x->op, &x->attrs, x->n_in, in);
+    return true;
+}
+
+static bool fixed_permute(Work *w, const Node *x, Factor scale, Fixed *v) {
+    if (scale.v) scale.axis = x->attrs.axes[scale.axis];
+    if (!fixed(w, x->in[0], scale, v)) return false;
+    if (v->exact) v->exact = node_permute(w->g, v->exact, x->attrs.axes);
+    if (v->whole) v->whole = node_permute(w->g, v->whole, x->attrs.axes);
+    for (int i = 0; i < x->type.rank && v->offset.v; i++) {
+        if (x->attrs.axes[i] != v->offset.axis) continue;
+        v->offset.axis = i;
+        break;
+    }
+    return true;
+}
+
+static bool fixed_view(Work *w, const Node *x, Factor scale, Fixed *v) {
+    if (scale.v || !fixed(w, x->in[0], scale, v)) return false;
+    Node *y = closed(w, v);
+    v->whole = graph_add(w->g, x->op, &x->attrs, 1, &y);
+    return true;
+}
+
+/* x * scale. */
+static bool fixed(Work *w, Node *x, Factor scale, Fixed *v) {
+    if (--w->budget < 0) return false;
+    for (int i = 0; i < w->made->sums.n; i++)
+        if (w->made->sums.at[i].x == x) return from_sums(w, &w->made->sums.at[i], scale, v);
+    for (int i = 0; i < w->made->codes.n && x != w->top; i++)
+        if (w->made->codes.at[i].x == x) return from_codes(w, &w->made->codes.at[i], scale, v);
+    switch (x->op) {
+    case OP_ADD:
+    case OP_SUB: return fixed_sum(w, x, scale, v);
+    case OP_MUL:
+    case OP_DIV: return fixed_product(w, x, scale, v);
+    case OP_NEG: scale.number = -scale.number; return fixed(w, x->in[0], scale, v);
+    case OP_MAX:
+    case OP_MIN:
+    case OP_CLAMP: return fixed_limits(w, x, scale, v);
+    case OP_PERMUTE: return fixed_permute(w, x, scale, v);
+    case OP_RESHAPE:
+    case OP_SLICE:
+    case OP_WINDOW: return fixed_view(w, x, scale, v);
+    default: return false;
+    }
+}
+
+Node *quantize_fixed(Graph *g, const CodedValues *made, QuantStep step, Node *x) {
+    Work w = {g, made, x, NODES_MOST};
+    Fixed v = {0};
+    double unit = ldexp(1, FRACTION);
+    if (!fixed(&w, x, (Factor){unit / step.scale, NULL, 0}, &v)) return NULL;
+    /* an i32 beyond 2^24, which f32 rounds, is 256 codes or more */
+    Node *y = node_cast(g, closed(&w, &v), DT_F32);
+    return node_map2(g, OP_MUL, y, filled(g, y, 1 / unit));
+}

@@ -1,0 +1,81 @@
+# requantize.pl FOLDER RESULT.npy -- what chain of requantize.mdl must give, in whole numbers: sums of codes times m / 2^s, rounded to nearest,
+# halves to even. Prints how many codes agree.
+use strict;
+use warnings;
+use POSIX qw(floor frexp);
+
+sub array { # the f32 of FILE.npy
+    open my $file, '<:raw', $_[0] or die "$_[0]: $!";
+    local $/;
+    my $bytes = <$file>;
+    return unpack 'f<*', substr $bytes, 10 + unpack 'v', substr $bytes, 8, 2;
+}
+
+sub f32 { return unpack 'f', pack 'f', $_[0] }
+sub least { return $_[0] < $_[1] ? $_[0] : $_[1] }
+sub within { my ($x, $low, $high) = @_; return $x < $low ? $low : $x > $high ? $high : $x }
+
+sub nearest { # whole / 2^bits, bits > 0
+    my ($whole, $bits) = @_;
+    my $unit = 1 << $bits;
+    my $rest = $whole & ($unit - 1);
+    my $floor = ($whole - $rest) / $unit;
+    return $floor + ($rest > $unit / 2 || ($rest == $unit / 2 && $floor & 1) ? 1 : 0);
+}
+
+sub round_even {
+    my $x = shift;
+    my $floor = floor($x);
+    my $rest = $x - $floor;
+    return $floor + ($rest > 0.5 || ($rest == 0.5 && $floor % 2) ? 1 : 0);
+}
+
+# m of 22 bits and s of x ~ m / 2^s
+sub multiplier {
+    my $x = f32(within(f32($_[0]), -1e30, 1e30));
+    return (0, 0) if $x == 0;
+    my $up = f32(5 * $x);
+    my ($m, $e) = frexp(f32($up - f32($up - $x)));
+    return ($m * 2 ** 22, 22 - $e);
+}
+
+sub scaled { # sum * m / 2^s + offset, in an i32
+    my ($sum, $m, $s, $offset) = @_;
+    my $x = $sum * $m;                               # below 2^53
+    $x = $s > 62 ? 0 : $s > 0 ? nearest($x, $s) : $x * 2 ** -$s;
+    return within($x + $offset, -2 ** 31, 2 ** 31 - 1);
+}
+
+my ($folder, $result) = @ARGV;
+my ($scale1, $zero1, $scale2, $zero2) = (f32(191.25 / 255), -128, 1, -28);
+my @x = array("$folder/0/x.npy");
+my ($w, $w2, $gain, $shift) = map { [array("$folder/1/$_.npy")] } qw(w w2 gain shift);
+my @got = array($result);
+my ($same, $inside) = (0, 0);
+for my $r (0 .. 6) {
+    my @u;
+    for my $c (0 .. 32) {
+        my ($m, $s) = multiplier($gain->[$c] / $scale1 * 65536);
+        my $offset = round_even(within($shift->[$c] / $scale1 * 65536, -2 ** 30, 2 ** 30));
+        my $sum = 0;
+        $sum += $w->[40 * $c + $_] * $x[40 * $r + $_] for 0 .. 39;
+        my $v = scaled($sum, $m, $s, $offset);
+        push @u, within(nearest($v < 0 ? 0 : $v, 16) + $zero1, -128, 127);
+    }
+    for my $c (0 .. 32) {
+        my ($m, $s) = multiplier($gain->[$c] * $scale1 / 4 / $scale2 * 65536);
+        my ($sum, $codes) = (0, 0);
+        $sum += $w2->[33 * $c + $_] * $u[$_] for 0 .. 32;
+        $codes += $w2->[33 * $c + $_] for 0 .. 32;
+        my $exact = $m * 2 ** -$s;
+        my $offset = round_even(within($shift->[$c] / 4 / $scale2 * 65536 - $codes * $zero1 * $exact, -2 ** 30, 2 ** 30));
+        my $v = within(scaled($sum, $m, $s, $offset), -2 ** 30 + 1, 2 ** 30 - 1);
+        $v += ($u[$c] - $zero1) * round_even($scale1 / $scale2 * 65536);
+        my $code = within(nearest(within($v, round_even(-90 * 65536), round_even(f32(120.2) * 65536)), 16) + $zero2, -128, 127);
+        my $read = $got[33 * $r + $c] / 127 / $scale2 + $zero2;
+        $inside++ if $code > -118 && $code < 92;
+        if ($read == $code) { $same++ }
+        else { print "row $r channel $c: $read, not $code\n" }
+    }
+}
+print "$same codes are right, $inside inside of the limits\n";
