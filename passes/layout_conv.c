@@ -6,7 +6,7 @@
  *     round; where windows do not overlap, sum over o of y[n i j o] w[o c u v] as [n i u j v c]
  *
  * Groups are one more letter, which all three have. A group of one channel for one output (depthwise) is no product: a sum of
- * maps over the taps, along the channels. */
+ * maps over the taps, along the channels; of a weight that is to be quantized it becomes that in the pass quantize. */
 #include "passes/layout_frame.h"
 
 #include <string.h>
@@ -33,6 +33,12 @@ static bool is_depthwise(const Node *w, const Window *win) {
            win->taps[0] * win->taps[1] <= TAPS_MOST;
 }
 
+/* Is w a view of a slot that `quantize` marks? */
+static bool is_marked(const Graph *g, const Node *w) {
+    while (op_row(w->op)->class == CLASS_VIEW) w = w->in[0];
+    return w->op == OP_SLOT && g->program->slots.at[w->attrs.index]->quant.scheme != QUANT_NONE;
+}
+
 /* w[o c u v] as [u v g c o]: the weights of y, or [u v g o c]: those of x. */
 static Node *weights_by_taps(Graph *g, Node *w, int groups, bool outputs_last) {
     Size dim[5] = {constant(g, groups), part_of(g, w->type.dim[0], groups), w->type.dim[1], w->type.dim[2], w->type.dim[3]};
@@ -44,6 +50,8 @@ static Node *weights_by_taps(Graph *g, Node *w, int groups, bool outputs_last) {
 static Node *correlate(Graph *g, Node *x, Node *w, const Size *out, const int *stride, const int *dilation, bool depthwise) {
     const Size *k = w->type.dim;
     int taps[2] = {(int)size_value(k[0]), (int)size_value(k[1])}, groups = (int)size_value(k[2]);
+    if (depthwise && is_marked(g, w))
+        return node_contract(g, frame_windows(g, x, out, taps, stride, dilation), node_reshape(g, w, 3, k), "niujvg", "uvg", "nijg");
     if (depthwise) {
         Node *sum = NULL, *all = node_reshape(g, w, 3, (Size[]){k[0], k[1], k[2]});
         for (int u = 0; u < taps[0]; u++)

@@ -93,7 +93,7 @@ static void walk(Observe *o) {
         const Node *n = o->r.from->nodes.at[i];
         if (!o->r.live[i]) continue;
         rewrite_at(o->r.to, n);
-        o->r.map[i] = n->op == OP_SCAN ? observed_scan(o, n) : rewrite_copy(&o->r, n);
+        o->r.map[i] = n->op == OP_SCAN ? observed_scan(o, n) : quantize_copy(&o->r, n);
         if (n->op == OP_CONTRACT) see_product(o, n);
     }
 }

@@ -116,15 +116,8 @@ static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const No
     WeightLetters l = weight_letters(z, q, n, k);
     Stored stored = stored_of(z, q);
     Node *w = with_letters(g, q, stored.codes, l.letter, q->n_summed), *s = with_letters(g, q, stored.scales, l.letter, 0);
-    Node *sums = node_contract(g, x, w, n->attrs.labels[!k], l.codes, result);
+    Node *sums = quantize_contract(g, x, w, n->attrs.labels[!k], l.codes, result);
     return node_map2(g, OP_MUL, sums, stretched(g, s, l.channels, result, &sums->type));
-}
-
-/* Does x show an element several times, as the windows of a convolution do? Its rows as codes would be as many times its codes. */
-static bool is_windows(const Node *x) {
-    for (; x->op == OP_PERMUTE || x->op == OP_RESHAPE || x->op == OP_WINDOW; x = x->in[0])
-        if (x->op == OP_WINDOW) return true;
-    return false;
 }
 
 /* Codes on both sides: sums of whole numbers. u * t + o is near x, so that c * s times it adds up to (p * t + o * (sum of c)) * s:
@@ -196,7 +189,7 @@ static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, cons
     int known = z->coded->codes.n;
     u = quantize_static(z->r.c, g, z->coded, q->input, x);
     read_as_codes(z, known);
-    Node *p = node_contract(g, u, w, n->attrs.labels[!k], l.codes, result), *y = node_cast(g, p, DT_F32);
+    Node *p = quantize_contract(g, u, w, n->attrs.labels[!k], l.codes, result), *y = node_cast(g, p, DT_F32);
     if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
@@ -356,12 +349,12 @@ static Node *rewritten(Quantize *z, const Node *n) {
         if (!q) continue;
         Node *x = z->r.map[n->in[!k]->id];
         if (q->is_static) return product_of_static_codes(z, q, n, k, x);
-        if (q->activations == ACTIVATIONS_DYNAMIC && !is_windows(n->in[!k])) return product_of_codes(z, q, n, k, x);
+        if (q->activations == ACTIVATIONS_DYNAMIC && !quantize_is_windows(n->in[!k])) return product_of_codes(z, q, n, k, x);
         return q->group ? product_of_groups(z, q, n, k, x) : product_of_channels(z, q, n, k, x);
     }
     q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;
     if (q) return gathered(z, q, n, z->r.map[n->in[1]->id]);
-    return rewrite_copy(&z->r, n);
+    return quantize_copy(&z->r, n);
 }
 
 static Graph *walk(Quantize *z) {

@@ -72,6 +72,12 @@ Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s);
 /* Rows of f32 x, over n axes, as codes i8 of x's shape, scales and offsets f32 of the other axes: x is near code * scale + offset.
  * The least of a row becomes -128, the largest 127. A row with a NaN or an infinity has such a scale or offset. */
 void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets);
+/* Does x show an element several times, as the windows of a convolution do? Its rows as codes would be as many times its codes. */
+bool quantize_is_windows(const Node *x);
+/* A contract, of i8 in i32; a depthwise convolution as the sum of its taps. */
+Node *quantize_contract(Graph *g, Node *x, Node *w, const char *of_x, const char *of_w, const char *result);
+/* rewrite_copy, but for depthwise convolutions that are products. */
+Node *quantize_copy(Rewrite *r, const Node *n);
 QuantStep quantize_step(const Observed *seen);
 /* Values of one graph that have codes already. */
 typedef struct Coded {
