@@ -614,6 +614,8 @@ static const char *map_value(Point *p, Item *item) {
         return arena_printf(w->arena, "select(%s == %s, %s, %s * %s)", x[0], zero, zero, x[0], x[1]);
     }
     case OP_NIBBLE: return arena_printf(w->arena, "u8(and(shr(u32(%s), shl(and(u32(%s), u32(1)), u32(2))), u32(15)))", x[0], x[1]);
+    case OP_SHR:
+    case OP_RESCALE: return arena_printf(w->arena, "%s(%s, %s)", op_row(n->op)->name, x[0], x[1]);
     case OP_ATAN2: return atan2_value(w, n->type.dtype, x[0], x[1]);
     case OP_POW:
     case OP_MAX:

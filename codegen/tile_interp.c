@@ -315,6 +315,12 @@ static void elementwise(Interp *in, const TileExpr *e, Value *x, TileType operan
     }
 }
 
+static int64_t rescaled(int64_t x, double m) {
+    const double most = (1 << 30) - 1;
+    double y = (double)x * m;
+    return (int64_t)(y > most ? most : y > -most ? rint(y) : -most);
+}
+
 static void special(const TileExpr *e, Value *x, TileType operand, TileType result, Value *out) {
     out->t = result;
     switch (e->op) {
@@ -328,6 +334,11 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
         become(&x[0], e->x[0], operand);
         become(&x[1], e->x[1], operand);
         for (int l = 0; l < result.n; l++) out->v[l].i = (int64_t)((uint64_t)x[0].v[l].i * (uint64_t)x[1].v[l].i >> 32);
+        break;
+    case TO_RESCALE:
+        become(&x[0], e->x[0], result);
+        become(&x[1], e->x[1], operand);
+        for (int l = 0; l < result.n; l++) out->v[l].i = rescaled(x[0].v[l].i, x[1].v[l].f);
         break;
     case TO_SPLAT:
         become(&x[0], e->x[0], result);

@@ -31,7 +31,8 @@ bool op_parse(const char *name, Op *op) {
     X(INPUT, "a leaf") X(SLOT, "a leaf") X(CONST, "a leaf") X(TENSOR, "a leaf") X(IOTA, "a leaf") X(SIZE, "a leaf")            \
     X(ARG, "a leaf") X(SIGN, "constant almost everywhere") X(FLOOR, "constant almost everywhere")                              \
     X(CEIL, "constant almost everywhere") X(ROUND, "constant almost everywhere") X(NOT, "bool") X(ISNAN, "bool")               \
-    X(NIBBLE, "whole numbers") X(EQ, "bool") X(NE, "bool") X(LT, "bool") X(LE, "bool") X(GT, "bool") X(GE, "bool") X(AND, "bool") X(OR, "bool")           \
+    X(NIBBLE, "whole numbers") X(SHR, "whole numbers") X(RESCALE, "whole numbers")   \
+    X(EQ, "bool") X(NE, "bool") X(LT, "bool") X(LE, "bool") X(GT, "bool") X(GE, "bool") X(AND, "bool") X(OR, "bool")           \
     X(RANDOM, "a draw") X(SORT_IDS, "places") X(TOPK_IDS, "places") X(CATEGORICAL, "a draw")                           \
     X(WINDOW, "made when gradients are taken already") X(WINDOW_ARGMAX, "places") X(SCAN, "made by the pass, a scan backward")  \
     X(CALL, "opened before gradients are taken") X(GET, "belongs to its operand")                                              \
@@ -57,6 +58,8 @@ bool op_parse(const char *name, Op *op) {
 #define grad_GT NULL
 #define grad_GE NULL
 #define grad_NIBBLE NULL
+#define grad_SHR NULL
+#define grad_RESCALE NULL
 #define grad_AND NULL
 #define grad_OR NULL
 #define grad_RANDOM NULL

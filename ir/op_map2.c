@@ -53,6 +53,19 @@ bool infer_NIBBLE(Infer *i) {
     return i->out.dtype == DT_U8 || infer_fail(i, "not for %s", dtype_name(i->out.dtype));
 }
 
+bool infer_SHR(Infer *i) {
+    if (!infer_map2(i, "i")) return false;
+    return i->out.dtype == DT_I32 || infer_fail(i, "not for %s", dtype_name(i->out.dtype));
+}
+
+bool infer_RESCALE(Infer *i) {
+    Type by = i->in[0]->type;
+    i->out = by;
+    by.dtype = DT_F64;
+    if (i->out.dtype == DT_I32 && type_equal(&by, &i->in[1]->type)) return true;
+    return infer_fail(i, "operands are %s and %s", type_text(i->g->arena, &i->in[0]->type), type_text(i->g->arena, &i->in[1]->type));
+}
+
 bool infer_AND(Infer *i) { return infer_map2(i, "b"); }
 bool infer_OR(Infer *i) { return infer_map2(i, "b"); }
 
@@ -109,6 +122,7 @@ static uint64_t whole_smaller(int64_t a, int64_t b) { return (uint64_t)(a < b ? 
 static uint64_t whole_and(int64_t a, int64_t b) { return a && b; }
 static uint64_t whole_or(int64_t a, int64_t b) { return a || b; }
 static uint64_t whole_nibble(int64_t a, int64_t b) { return (uint64_t)a >> (b & 1 ? 4 : 0) & 15; }
+static uint64_t whole_shr(int64_t a, int64_t b) { return (uint64_t)(a >> (b & 31)); }
 static bool eq(double a, double b) { return a == b; }
 static bool ne(double a, double b) { return a != b; }
 static bool lt(double a, double b) { return a < b; }
@@ -130,6 +144,7 @@ bool eval_DIV(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return 
 bool eval_POW(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, pow, NULL); }
 bool eval_ATAN2(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, atan2, NULL); }
 bool eval_NIBBLE(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, NULL, whole_nibble); }
+bool eval_SHR(Eval *e, const Node *n, Tensor *const *in, Tensor **out) { return eval_map2(e, n, in, out, NULL, whole_shr); }
 bool eval_MAX(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
     return eval_map2(e, n, in, out, larger, whole_larger);
 }
@@ -161,6 +176,17 @@ bool eval_MOD(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
             int64_t r = a->i[k] % b->i[k];
             y->i[k] = r != 0 && (r < 0) != (b->i[k] < 0) ? r + b->i[k] : r;
         }
+    }
+    return true;
+}
+
+bool eval_RESCALE(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
+    const double most = (1 << 30) - 1;
+    Tensor *y = out[0] = eval_new(e, &n->type);
+    if (!y) return false;
+    for (int64_t k = 0; k < y->count; k++) {
+        double x = (double)in[0]->i[k] * in[1]->f[k];
+        y->i[k] = (int64_t)(x > most ? most : x > -most ? rint(x) : -most);
     }
     return true;
 }

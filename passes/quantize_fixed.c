@@ -1,12 +1,14 @@
 /* quantize_fixed.c -- from sums of codes to codes in fixed point: no float is stored between two products.
  *
  *     x = max((p - zero * (sum of c)) * s * t * scale + shift + residual, 0)
- *     →   v: i32 = max(round(p * m) + o + (u - z) * k, 0)       in units of 2^-16 of x's own codes
+ *     →   v: i32 = max(rescale p, m + o + (u - z) * k, b)        in units of 2^-16 of x's own codes, from -1/2 of code 0 on
+ *         codes = (v shr 16), limited to -128 .. 127
  *
  * m, a multiplier a channel, is a whole number of 22 bits times a power of two, as the f32 nearest to s * t * scale is one of 24. So f64
  * holds p * m without an error, whose rounding to the nearest whole number is the one rounding there is: machines do that faster than a
  * product of 64 bits and a shift, and all of them get the same. o, whole numbers of channels, holds what is added to them: zero points,
- * biases, the shift of a norm. k is a whole number. Sums saturate. Factors of channels are computed once a call, in f64.
+ * biases, the shift of a norm. k is a whole number. What is added to each other is limited to half an i32. Factors of channels are
+ * computed once a call, in f64.
  *
  * What is understood: products of codes, values that have codes, what is constant along all axes but one; sums, differences, products with
  * constants and values of channels, limits, views. Anything else is left to floats. */
@@ -28,11 +30,11 @@ typedef struct Factor {
     int axis;
 } Factor;
 
-/* A value in fixed point: whole numbers in f64, not limited yet, or i32; and what is still to be added. */
+/* A value in fixed point, and what is still to be added to it. */
 typedef struct Fixed {
-    Node *exact, *whole;
+    Node *x;       /* i32, at most HALF either way if .. */
+    bool half;
     Factor offset; /* number 0: nothing */
-    bool small;    /* without the offset: at most HALF */
 } Fixed;
 
 typedef struct Work {
@@ -164,30 +166,19 @@ static Node *limited(Graph *g, Node *x, double most) {
     return node_map3(g, OP_CLAMP, x, filled(g, x, -most), filled(g, x, most));
 }
 
-/* i32: v with its offset. */
+static Node *halved(Work *w, const Fixed *v) { return v->half ? v->x : limited(w->g, v->x, HALF - 1); }
+
+/* v with its offset. */
 static Node *closed(Work *w, Fixed *v) {
     Graph *g = w->g;
-    Node *x = v->exact ? v->exact : v->whole;
-    if (v->offset.number != 0) {
-        Type type = v->offset.v ? v->offset.v->type : x->type;
-        type.dtype = DT_F64;
-        Node *o = v->offset.v ? factor_node(g, v->offset, type.dim[0]) : node_const(g, type, v->offset.number);
-        o = node_map1(g, OP_ROUND, limited(g, o, HALF));
-        if (!v->exact) o = node_cast(g, o, DT_I32);
-        if (v->offset.v) o = stretched(g, o, v->offset.axis, x);
-        if (!v->exact && !v->small) x = limited(g, x, HALF - 1);
-        x = node_map2(g, OP_ADD, x, o);
-    }
-    x = v->exact ? node_cast(g, x, DT_I32) : x;
-    *v = (Fixed){.whole = x};
-    return x;
-}
-
-/* i32 of at most half the range, so that two of them have a sum. */
-static Node *halved(Work *w, Fixed *v) {
-    bool small = v->small && v->offset.number == 0;
-    Node *x = closed(w, v);
-    return small ? x : limited(w->g, x, HALF - 1);
+    if (v->offset.number == 0) return v->x;
+    Type one = v->x->type;
+    one.dtype = DT_F64;
+    Node *o = v->offset.v ? factor_node(g, v->offset, v->offset.v->type.dim[0]) : node_const(g, one, v->offset.number);
+    o = node_cast(g, node_map1(g, OP_ROUND, limited(g, o, HALF)), DT_I32);
+    if (v->offset.v) o = stretched(g, o, v->offset.axis, v->x);
+    *v = (Fixed){.x = node_map2(g, OP_ADD, halved(w, v), o)};
+    return v->x;
 }
 
 /* The multiplier: of the 24 bits of an f32 the upper 22 (Dekker, 1971). */
@@ -201,24 +192,23 @@ static Node *multiplier(Graph *g, Node *m) {
 static Node *times(Work *w, Node *sums, Factor by, int64_t channels, Node **m) {
     Graph *g = w->g;
     *m = multiplier(g, factor_node(g, by, whole_size(g, channels)));
-    Node *x = in_f64(g, sums);
-    return node_map1(g, OP_ROUND, node_map2(g, OP_MUL, x, stretched(g, *m, by.axis, x)));
+    return node_map2(g, OP_RESCALE, sums, stretched(g, *m, by.axis, sums));
 }
 
-static bool from_sums(Work *w, const CodedSums *s, Factor scale, Fixed *v) {
+static bool from_sums(Work *w, const CodedSums *s, Factor scale, double base, Fixed *v) {
     Graph *g = w->g;
     int64_t channels;
     Node *m;
     Size n = s->x->type.dim[s->axis];
     Factor by = {s->factor, in_f64(g, node_reshape(g, s->scales, 1, &n)), s->axis};
     if (!size_is_const(n, &channels) || !factor_mul(g, &by, scale)) return false;
-    *v = (Fixed){.exact = times(w, s->sums, by, channels, &m)};
+    *v = (Fixed){times(w, s->sums, by, channels, &m), true, {base, NULL, 0}};
     if (!s->corrections) return true;
-    v->offset = (Factor){-1, node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n))), s->axis};
-    return true;
+    Factor zeros = {-1, node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n))), s->axis};
+    return factor_add(g, &v->offset, zeros);
 }
 
-static bool from_codes(Work *w, const Coded *c, Factor scale, Fixed *v) {
+static bool from_codes(Work *w, const Coded *c, Factor scale, double base, Fixed *v) {
     Graph *g = w->g;
     Node *u = node_cast(g, c->codes, DT_I32), *m;
     int64_t channels;
@@ -226,18 +216,18 @@ static bool from_codes(Work *w, const Coded *c, Factor scale, Fixed *v) {
     scale.number *= c->step.scale;
     if (scale.v) {
         if (!size_is_const(scale.v->type.dim[0], &channels)) return false;
-        *v = (Fixed){.exact = times(w, u, scale, channels, &m)};
+        *v = (Fixed){times(w, u, scale, channels, &m), true, {base, NULL, 0}};
         return true;
     }
     double k = rint(scale.number);
     if (!(fabs(k) <= MULTIPLIER)) return false;
-    *v = (Fixed){.whole = node_map2(g, OP_MUL, u, filled(g, u, k)), .small = true};
+    *v = (Fixed){node_map2(g, OP_MUL, u, filled(g, u, k)), true, {base, NULL, 0}};
     return true;
 }
 
-static bool fixed(Work *w, Node *x, Factor scale, Fixed *v);
+static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v);
 
-static bool fixed_sum(Work *w, Node *x, Factor scale, Fixed *v) {
+static bool fixed_sum(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     Factor other, minus = scale;
     Fixed b;
     bool sub = x->op == OP_SUB;
@@ -245,15 +235,16 @@ static bool fixed_sum(Work *w, Node *x, Factor scale, Fixed *v) {
     for (int k = 0; k < 2; k++) { /* the other operand is of channels */
         if (!channels_of(w, x->in[!k], &other)) continue;
         if (!factor_mul(w->g, &other, sub && !k ? minus : scale)) return false;
-        return fixed(w, x->in[k], sub && k ? minus : scale, v) && factor_add(w->g, &v->offset, other);
+        return fixed(w, x->in[k], sub && k ? minus : scale, base, v) && factor_add(w->g, &v->offset, other);
     }
-    if (!fixed(w, x->in[0], scale, v) || !fixed(w, x->in[1], sub ? minus : scale, &b)) return false;
-    v->whole = node_map2(w->g, OP_ADD, halved(w, v), halved(w, &b));
-    v->small = false;
+    if (!fixed(w, x->in[0], scale, base, v) || !fixed(w, x->in[1], sub ? minus : scale, 0, &b)) return false;
+    closed(w, v);
+    closed(w, &b);
+    *v = (Fixed){.x = node_map2(w->g, OP_ADD, halved(w, v), halved(w, &b))};
     return true;
 }
 
-static bool fixed_product(Work *w, Node *x, Factor scale, Fixed *v) {
+static bool fixed_product(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     Factor other;
     for (int k = 0; k < (x->op == OP_DIV ? 1 : 2); k++) {
         if (!channels_of(w, x->in[!k], &other)) continue;
@@ -261,7 +252,7 @@ static bool fixed_product(Work *w, Node *x, Factor scale, Fixed *v) {
             if (other.v) other.v = node_map2(w->g, OP_DIV, filled(w->g, other.v, 1), other.v);
             other.number = 1 / other.number;
         }
-        return factor_mul(w->g, &scale, other) && fixed(w, x->in[k], scale, v);
+        return factor_mul(w->g, &scale, other) && fixed(w, x->in[k], scale, base, v);
     }
     return false;
 }
@@ -273,7 +264,7 @@ static const Node *constant(const Node *n) {
 }
 
 /* Limits are numbers; multiplied by a scale that is not negative. */
-static bool fixed_limits(Work *w, Node *x, Factor scale, Fixed *v) {
+static bool fixed_limits(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     Node *in[3];
     const Node *limit[3];
     if (scale.v || !(scale.number > 0)) return false;
@@ -282,21 +273,20 @@ static bool fixed_limits(Work *w, Node *x, Factor scale, Fixed *v) {
         limit[k] = constant(x->in[k]);
         if (!limit[k] != (k == from)) return false;
     }
-    if ((from && x->op == OP_CLAMP) || !fixed(w, x->in[from], scale, v)) return false;
+    if ((from && x->op == OP_CLAMP) || !fixed(w, x->in[from], scale, base, v)) return false;
     Node *y = closed(w, v);
     for (int k = 0; k < x->n_in; k++) {
-        double most = limit[k] ? rint(limit[k]->attrs.number * scale.number) : 0;
+        double most = limit[k] ? rint(limit[k]->attrs.number * scale.number) + base : 0;
         in[k] = k == from ? y : filled(w->g, y, fmin(fmax(most, INT32_MIN), INT32_MAX));
     }
-    v->whole = graph_add(w->g, x->op, &x->attrs, x->n_in, in);
+    v->x = graph_add(w->g, x->op, &x->attrs, x->n_in, in);
     return true;
 }
 
-static bool fixed_permute(Work *w, const Node *x, Factor scale, Fixed *v) {
+static bool fixed_permute(Work *w, const Node *x, Factor scale, double base, Fixed *v) {
     if (scale.v) scale.axis = x->attrs.axes[scale.axis];
-    if (!fixed(w, x->in[0], scale, v)) return false;
-    if (v->exact) v->exact = node_permute(w->g, v->exact, x->attrs.axes);
-    if (v->whole) v->whole = node_permute(w->g, v->whole, x->attrs.axes);
+    if (!fixed(w, x->in[0], scale, base, v)) return false;
+    v->x = node_permute(w->g, v->x, x->attrs.axes);
     for (int i = 0; i < x->type.rank && v->offset.v; i++) {
         if (x->attrs.axes[i] != v->offset.axis) continue;
         v->offset.axis = i;
@@ -305,33 +295,33 @@ static bool fixed_permute(Work *w, const Node *x, Factor scale, Fixed *v) {
     return true;
 }
 
-static bool fixed_view(Work *w, const Node *x, Factor scale, Fixed *v) {
-    if (scale.v || !fixed(w, x->in[0], scale, v)) return false;
+static bool fixed_view(Work *w, const Node *x, Factor scale, double base, Fixed *v) {
+    if (scale.v || !fixed(w, x->in[0], scale, base, v)) return false;
     Node *y = closed(w, v);
-    v->whole = graph_add(w->g, x->op, &x->attrs, 1, &y);
+    v->x = graph_add(w->g, x->op, &x->attrs, 1, &y);
     return true;
 }
 
-/* x * scale. */
-static bool fixed(Work *w, Node *x, Factor scale, Fixed *v) {
+/* x * scale + base. */
+static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     if (--w->budget < 0) return false;
     for (int i = 0; i < w->made->sums.n; i++)
-        if (w->made->sums.at[i].x == x) return from_sums(w, &w->made->sums.at[i], scale, v);
+        if (w->made->sums.at[i].x == x) return from_sums(w, &w->made->sums.at[i], scale, base, v);
     for (int i = 0; i < w->made->codes.n && x != w->top; i++)
-        if (w->made->codes.at[i].x == x) return from_codes(w, &w->made->codes.at[i], scale, v);
+        if (w->made->codes.at[i].x == x) return from_codes(w, &w->made->codes.at[i], scale, base, v);
     switch (x->op) {
     case OP_ADD:
-    case OP_SUB: return fixed_sum(w, x, scale, v);
+    case OP_SUB: return fixed_sum(w, x, scale, base, v);
     case OP_MUL:
-    case OP_DIV: return fixed_product(w, x, scale, v);
-    case OP_NEG: scale.number = -scale.number; return fixed(w, x->in[0], scale, v);
+    case OP_DIV: return fixed_product(w, x, scale, base, v);
+    case OP_NEG: scale.number = -scale.number; return fixed(w, x->in[0], scale, base, v);
     case OP_MAX:
     case OP_MIN:
-    case OP_CLAMP: return fixed_limits(w, x, scale, v);
-    case OP_PERMUTE: return fixed_permute(w, x, scale, v);
+    case OP_CLAMP: return fixed_limits(w, x, scale, base, v);
+    case OP_PERMUTE: return fixed_permute(w, x, scale, base, v);
     case OP_RESHAPE:
     case OP_SLICE:
-    case OP_WINDOW: return fixed_view(w, x, scale, v);
+    case OP_WINDOW: return fixed_view(w, x, scale, base, v);
     default: return false;
     }
 }
@@ -340,8 +330,7 @@ Node *quantize_fixed(Graph *g, const CodedValues *made, QuantStep step, Node *x)
     Work w = {g, made, x, NODES_MOST};
     Fixed v = {0};
     double unit = ldexp(1, FRACTION);
-    if (!fixed(&w, x, (Factor){unit / step.scale, NULL, 0}, &v)) return NULL;
-    /* an i32 beyond 2^24, which f32 rounds, is 256 codes or more */
-    Node *y = node_cast(g, closed(&w, &v), DT_F32);
-    return node_map2(g, OP_MUL, y, filled(g, y, 1 / unit));
+    if (!fixed(&w, x, (Factor){unit / step.scale, NULL, 0}, step.zero * unit + unit / 2, &v)) return NULL;
+    Node *y = closed(&w, &v);
+    return node_cast(g, node_map2(g, OP_SHR, y, filled(g, y, FRACTION)), DT_I8);
 }

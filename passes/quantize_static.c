@@ -2,7 +2,7 @@
  *
  *   u = clamp(round(x * (1 / t)) + z, -128, 127)      t = (hi - lo) / 255, z = round(-lo / t) - 128, so that 0 has a code
  *
- * where x is sums of codes, x * (1 / t) is computed in fixed point (quantize_fixed.c).
+ * or from whole numbers alone where x is made of sums of codes (quantize_fixed.c).
  *
  * Codes are made as early as they can be: below views, in front of frames (whose zeros become z) and of the maps of a pooling by the
  * largest element and of concatenations, since a larger x never has a smaller code. There they join the kernel that makes x, and everything from there
@@ -32,12 +32,13 @@ static int code_of(const Codes *c, double x) {
 
 static Node *filled(const Codes *c, const Node *like, double x) { return node_const(c->g, like->type, x); }
 
-/* In fixed point where x is sums of codes, else from the f32 that it is. */
+/* In fixed point where x is made of sums of codes, else from the f32 that it is. */
 static Node *encoded(const Codes *c, Node *x, bool *is_fixed) {
-    Node *units = quantize_fixed(c->g, c->made, c->step, x);
-    *is_fixed = units != NULL;
-    if (!units) units = node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step));
-    Node *u = node_map2(c->g, OP_ADD, node_map1(c->g, OP_ROUND, units), filled(c, x, c->step.zero));
+    Node *u = quantize_fixed(c->g, c->made, c->step, x);
+    *is_fixed = u != NULL;
+    if (u) return u;
+    u = node_map1(c->g, OP_ROUND, node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step)));
+    u = node_map2(c->g, OP_ADD, u, filled(c, x, c->step.zero));
     return node_cast(c->g, node_map3(c->g, OP_CLAMP, u, filled(c, x, -128), filled(c, x, 127)), DT_I8);
 }
 

@@ -285,6 +285,15 @@ static V dots(Lower *L, Value *x, int n) {
     return sum;
 }
 
+/* x and m as f64: beyond 2^52 whole numbers are 1 apart, so that adding 1.5 * 2^52 rounds, and the lower bits are those of the result. */
+static V rescaled(Lower *L, V x, V m, T words) {
+    V least = lower_float(L, x, -((1 << 30) - 1)), most = lower_float(L, x, (1 << 30) - 1), y = l_fmul(L, x, m);
+    y = l_select(L, l_fcmp(L, LLVMRealOGT, y, least), y, least);
+    y = l_select(L, l_fcmp(L, LLVMRealOLT, y, most), y, most);
+    y = l_fadd(L, y, lower_float(L, x, 0x1.8p52));
+    return LLVMBuildTrunc(L->b, l_bits(L, y, int_type_of(L, y)), words, "");
+}
+
 static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileType t) {
     V a, b;
     switch (e->op) {
@@ -297,6 +306,9 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
         b = LLVMBuildZExt(L->b, lower_as(L, x[1], operand), wide, "");
         return LLVMBuildTrunc(L->b, l_lshr(L, l_mul(L, a, b), lower_int(L, a, 32)), lower_type(L, t), "");
     }
+    case TO_RESCALE:
+        a = lower_cast(L, lower_as(L, x[0], t), t, DT_F64);
+        return rescaled(L, a, lower_as(L, x[1], operand), lower_type(L, t));
     case TO_SPLAT: return lower_as(L, x[0], t);
     case TO_REPEAT: return repeat_lanes(L, x[0].v, t.n);
     case TO_IOTA: return ramp(L, t.n);

@@ -1,5 +1,5 @@
-# requantize.pl FOLDER RESULT.npy -- what chain of requantize.mdl must give, in whole numbers: sums of codes times m / 2^s, rounded to nearest,
-# halves to even. Prints how many codes agree.
+# requantize.pl FOLDER RESULT.npy -- what chain of requantize.mdl must give, in whole numbers: sums of codes times m / 2^s, rounded to the nearest
+# multiple of 2^-16 of a code, halves to even, then to a code, halves up. Prints how many codes agree.
 use strict;
 use warnings;
 use POSIX qw(floor frexp);
@@ -39,11 +39,16 @@ sub multiplier {
     return ($m * 2 ** 22, 22 - $e);
 }
 
-sub scaled { # sum * m / 2^s + offset, in an i32
-    my ($sum, $m, $s, $offset) = @_;
+sub scaled { # sum * m / 2^s, limited
+    my ($sum, $m, $s) = @_;
     my $x = $sum * $m;                               # below 2^53
     $x = $s > 62 ? 0 : $s > 0 ? nearest($x, $s) : $x * 2 ** -$s;
-    return within($x + $offset, -2 ** 31, 2 ** 31 - 1);
+    return within($x, -2 ** 30 + 1, 2 ** 30 - 1);
+}
+
+sub code { # v / 2^16 + zero
+    my ($v, $zero) = @_;
+    return within(floor(($v + 2 ** 15) / 2 ** 16) + $zero, -128, 127);
 }
 
 my ($folder, $result) = @ARGV;
@@ -59,8 +64,8 @@ for my $r (0 .. 6) {
         my $offset = round_even(within($shift->[$c] / $scale1 * 65536, -2 ** 30, 2 ** 30));
         my $sum = 0;
         $sum += $w->[40 * $c + $_] * $x[40 * $r + $_] for 0 .. 39;
-        my $v = scaled($sum, $m, $s, $offset);
-        push @u, within(nearest($v < 0 ? 0 : $v, 16) + $zero1, -128, 127);
+        my $v = scaled($sum, $m, $s) + $offset;
+        push @u, code($v < 0 ? 0 : $v, $zero1);
     }
     for my $c (0 .. 32) {
         my ($m, $s) = multiplier($gain->[$c] * $scale1 / 4 / $scale2 * 65536);
@@ -69,9 +74,9 @@ for my $r (0 .. 6) {
         $codes += $w2->[33 * $c + $_] for 0 .. 32;
         my $exact = $m * 2 ** -$s;
         my $offset = round_even(within($shift->[$c] / 4 / $scale2 * 65536 - $codes * $zero1 * $exact, -2 ** 30, 2 ** 30));
-        my $v = within(scaled($sum, $m, $s, $offset), -2 ** 30 + 1, 2 ** 30 - 1);
+        my $v = within(scaled($sum, $m, $s) + $offset, -2 ** 30 + 1, 2 ** 30 - 1);
         $v += ($u[$c] - $zero1) * round_even($scale1 / $scale2 * 65536);
-        my $code = within(nearest(within($v, round_even(-90 * 65536), round_even(f32(120.2) * 65536)), 16) + $zero2, -128, 127);
+        my $code = code(within($v, round_even(-90 * 65536), round_even(f32(120.2) * 65536)), $zero2);
         my $read = $got[33 * $r + $c] / 127 / $scale2 + $zero2;
         $inside++ if $code > -118 && $code < 92;
         if ($read == $code) { $same++ }
