@@ -15,6 +15,7 @@ import sys
 import time
 
 import numpy as np
+import quantized
 from common import BUILD, OUT, ROOT, close, inputs_of, pointer, session
 from workloads import WORKLOADS
 
@@ -38,7 +39,7 @@ class Ours:
         chosen = [] if any('--entries' in o for o in w.options) else ['--entries=' + entries]
         weights = [] if w.training else ['--load=' + path + '.safetensors']
         begin = time.perf_counter()
-        subprocess.run([BUILD + '/modelc', source, '-o', so, *w.options, *chosen, *weights], check=True)
+        subprocess.run([BUILD + '/modelc', source, '-o', so, *(o.replace('{path}', path) for o in w.options), *chosen, *weights], check=True)
         self.compiled = time.perf_counter() - begin
         self.size = os.path.getsize(so)
         self.lib, self.prefix = C.CDLL(so), os.path.basename(so)[:-3]
@@ -126,6 +127,10 @@ class Compiled(Torch):
     compiled = True
 
 
+def onnx_file(w, path, inputs, how=None):
+    return quantized.file(path, how or w.codes, inputs) if w.codes else path + '.onnx'
+
+
 class OnnxRuntime:
     name = 'onnxruntime'
 
@@ -138,7 +143,7 @@ class OnnxRuntime:
     def open(self, threads):
         options = self.o.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-        s = self.o.InferenceSession(self.path + '.onnx', options, providers=['CPUExecutionProvider'])
+        s = self.o.InferenceSession(onnx_file(self.w, self.path, self.inputs), options, providers=['CPUExecutionProvider'])
         given = {i.name: self.inputs[i.name] for i in s.get_inputs()}
         names = [o.name for o in s.get_outputs()]
         self.results = [s.run(names, given)[0]]
@@ -153,13 +158,13 @@ class OpenVino:
 
     def __init__(self, w, path, inputs):
         import openvino
-        self.o, self.path, self.precision = openvino, path, w.precision
+        self.o, self.w, self.path, self.precision = openvino, w, path, 'f32' if w.codes else w.precision
         self.inputs = {f'in{i}': v for i, v in enumerate(inputs_of(w, inputs, w.model_inputs))}
         self.version = 'OpenVINO ' + openvino.__version__.split('-')[0]
 
     def open(self, threads):
         core = self.o.Core()
-        model = core.compile_model(self.path + '.onnx', 'CPU', {'INFERENCE_PRECISION_HINT': self.precision, 'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1,
+        model = core.compile_model(onnx_file(self.w, self.path, self.inputs, quantized.STATIC), 'CPU', {'INFERENCE_PRECISION_HINT': self.precision, 'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1,
                                                                 'PERFORMANCE_HINT': 'LATENCY'})
         request = model.create_infer_request()
         for port in model.inputs:

@@ -145,10 +145,11 @@ def compete(number, known, options, limits, versions, missing):
         for c in children:
             c.end()
         flops, bandwidth = limits
+        at_once = 4 if w.codes else 1  # of codes an instruction adds up four products where it adds one of f32
         read = known['weights'] if w.streams else 0
         results.append({'name': w.name, 'threads': threads, 'times': times, 'ours': 'modelc', 'memory': memory, 'wrong': wrong,
                         'compiled': hello.get('compiled'), 'bytes': hello.get('size'),
-                        'floor': report.floor(known['flops'], flops(threads), read, bandwidth(read, threads) if read else 0)})
+                        'floor': report.floor(known['flops'], at_once * flops(threads), read, bandwidth(read, threads) if read else 0)})
         row = report.row(results[-1])
         print('  '.join(x for x in [*row[:2], 'ours', *row[2:6], row[9], row[10]] if x), flush=True)
     return results

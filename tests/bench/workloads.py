@@ -4,6 +4,7 @@ import dataclasses
 import typing
 
 import numpy as np
+from quantized import DYNAMIC, STATIC
 
 TORCH, COMPILED, ORT, OPENVINO, LITERT, JAX = 'pytorch', 'compiled', 'onnxruntime', 'openvino', 'litert', 'jax'
 
@@ -30,6 +31,7 @@ class Workload:
     streams: bool = False                    # every weight is read once a call and used once: the floor is memory's
     tolerance: float = 2e-4                  # of the largest |value|
     precision: str = 'f32'                   # of products; rivals choose by themselves otherwise
+    codes: str = ''                          # int8: 'dynamic' or 'static' (quantized.py); of options {path} is that of the workload's files
     calls: int = 0                           # in one round; 0: as many as fill a slice of time (run.py)
     quick: bool = False                      # in bench-quick
 
@@ -90,6 +92,12 @@ def decoder(name, program, model, t, **more):
                     derived=lambda m: lambda n, x: {'past': m.Decoder(*model).past(n, x['ids'])}, before=('prefill', (1, t), ('ids',), ((1, model[4]),)), **more)
 
 
+def int8(selection, how, *options):
+    """Of a row in int8: the rivals' files are of the same kind, but OpenVINO, which has no dynamic one, gets the static one."""
+    ranges = ', calibrate = "{path}.npz"' if how == STATIC else ''
+    return {'rivals': (ORT, OPENVINO), 'options': (*options, f'--quantize={selection}: int8(activations = "{how}"{ranges})'), 'codes': how, 'tolerance': 0.3}
+
+
 WORKLOADS = [
     Workload('MLP, batch 1', 'mlp.mdl', 'predict', (1,), normal(x=(1, 784)), ((1, 10),), lambda m: m.mlp,
              (TORCH, ORT, OPENVINO, LITERT, JAX), streams=True, quick=True),
@@ -144,4 +152,11 @@ WORKLOADS = [
                     (' |> max_pool2d(3, stride = 2, pad = 1)', '')),
              training=lambda m: m.training(m.resnet_loss(18, 10, True), m.sgd_nesterov), check=('classify', (64, 32, 32), ('x',), ((64, 10),)),
              model_inputs=('x',), calls=1),
+
+    Workload('BERT-base, 128 tokens, int8', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 768),), lambda m: m.bert(12, 768, 12), **int8('bert', DYNAMIC)),
+    Workload('MiniLM-L6, 128 tokens, int8', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 384),), lambda m: m.bert(6, 384, 12),
+             **int8('bert', DYNAMIC, '-D', 'layers=6', '-D', 'd=384')),
+    Workload('ResNet-50, int8', 'resnet.mdl', 'classify', (1, 224, 224), picture(1, 224), ((1, 1000),), lambda m: m.resnet(50),
+             **int8('net', STATIC, '-D', 'depth=50')),
+    Workload('MobileNetV2, int8', 'mobilenet.mdl', 'classify', (1,), picture(1, 224), ((1, 1000),), lambda m: m.mobilenet, **int8('net', STATIC)),
 ]
