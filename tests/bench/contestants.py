@@ -164,7 +164,8 @@ class OpenVino:
 
     def open(self, threads):
         core = self.o.Core()
-        model = core.compile_model(onnx_file(self.w, self.path, self.inputs, quantized.STATIC), 'CPU', {'INFERENCE_PRECISION_HINT': self.precision, 'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1,
+        how = quantized.STATIC if self.w.codes == quantized.STATIC else quantized.MATRICES
+        model = core.compile_model(onnx_file(self.w, self.path, self.inputs, how), 'CPU', {'INFERENCE_PRECISION_HINT': self.precision, 'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1,
                                                                 'PERFORMANCE_HINT': 'LATENCY'})
         request = model.create_infer_request()
         for port in model.inputs:

@@ -2,7 +2,7 @@
 import logging
 import os
 
-DYNAMIC, STATIC = 'dynamic', 'static'
+DYNAMIC, STATIC, MATRICES = 'dynamic', 'static', 'matrices'
 
 
 class Sample:
@@ -16,8 +16,8 @@ class Sample:
 
 
 def file(path, how, inputs):
-    """PATH.onnx with weights in codes: ranges of activations per call (dynamic), or those of the inputs (static, QDQ: u8 by s8 with scales per
-    channel). Made anew where PATH.onnx is younger; in a file beside it until it is whole."""
+    """PATH.onnx with weights in codes, scales per channel: ranges of activations per call (dynamic), or those of the inputs (QDQ: static, u8 by s8;
+    matrices, those alone, s8 by s8, which OpenVINO likes best in transformers). Made anew where PATH.onnx is younger; in a file beside it until it is whole."""
     import onnx
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -30,8 +30,9 @@ def file(path, how, inputs):
     if how == DYNAMIC:
         q.quantize_dynamic(part, part, per_channel=True, weight_type=q.QuantType.QInt8)
     else:
+        chosen = {'op_types_to_quantize': ['MatMul', 'Gemm'], 'extra_options': {'MatMulConstBOnly': True, 'ActivationSymmetric': True}} if how == MATRICES else {}
         wanted = {i.name for i in onnx.load(part, load_external_data=False).graph.input}
         q.quantize_static(part, part, Sample({k: v for k, v in inputs.items() if k in wanted}), quant_format=q.QuantFormat.QDQ, per_channel=True,
-                          activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
+                          activation_type=q.QuantType.QInt8 if chosen else q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, **chosen)
     os.rename(part, target)
     return target

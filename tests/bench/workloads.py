@@ -93,7 +93,7 @@ def decoder(name, program, model, t, **more):
 
 
 def int8(selection, how, *options):
-    """Of a row in int8: the rivals' files are of the same kind, but OpenVINO, which has no dynamic one, gets the static one."""
+    """Of a row in int8: the rivals' files are of the same kind, but OpenVINO, which has no dynamic one, gets static matrices."""
     ranges = ', calibrate = "{path}.npz"' if how == STATIC else ''
     return {'rivals': (ORT, OPENVINO), 'options': (*options, f'--quantize={selection}: int8(activations = "{how}"{ranges})'), 'codes': how, 'tolerance': 0.3}
 
