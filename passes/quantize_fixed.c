@@ -19,8 +19,10 @@
 enum {
     FRACTION = 16,      /* bits below a code */
     NODES_MOST = 64,    /* of one expression */
-    MULTIPLIER = 1 << 22, /* largest of codes: (u - z) * k stays below 2^30 */
-    HALF = 1 << 30      /* limit of what is added */
+    MULTIPLIER = 1 << 22, /* largest of codes: u * k is at most QUARTER */
+    QUARTER = 1 << 29,    /* limit of what is added to .. */
+    HALF = (1 << 30) - 1, /* .. what is rescaled, or halves are of: two of QUARTER and one of HALF have a sum */
+    WHOLE = INT32_MAX
 };
 
 /* number * v[i], i along an axis; v NULL: number. */
@@ -32,8 +34,8 @@ typedef struct Factor {
 
 /* A value in fixed point, and what is still to be added to it. */
 typedef struct Fixed {
-    Node *x;       /* i32, at most HALF either way if .. */
-    bool half;
+    Node *x;       /* i32, at most .. */
+    double most;   /* .. this, either way */
     Factor offset; /* number 0: nothing */
 } Fixed;
 
@@ -41,6 +43,7 @@ typedef struct Work {
     Graph *g;
     const CodedValues *made;
     const Node *top;
+    const Node *last; /* behind it there are limits alone, and those of codes */
     int budget;
 } Work;
 
@@ -166,7 +169,18 @@ static Node *limited(Graph *g, Node *x, double most) {
     return node_map3(g, OP_CLAMP, x, filled(g, x, -most), filled(g, x, most));
 }
 
-static Node *halved(Work *w, const Fixed *v) { return v->half ? v->x : limited(w->g, v->x, HALF - 1); }
+/* a + b, limited before where the sum could be too large. */
+static Fixed sum_of(Work *w, const Fixed *a, const Fixed *b) {
+    const Fixed *of[2] = {a, b};
+    Node *x[2];
+    double most = 0;
+    for (int i = 0; i < 2; i++) {
+        bool fits = a->most + b->most <= WHOLE || of[i]->most <= HALF;
+        x[i] = fits ? of[i]->x : limited(w->g, of[i]->x, HALF);
+        most += fits ? of[i]->most : HALF;
+    }
+    return (Fixed){.x = node_map2(w->g, OP_ADD, x[0], x[1]), .most = most};
+}
 
 /* v with its offset. */
 static Node *closed(Work *w, Fixed *v) {
@@ -175,9 +189,9 @@ static Node *closed(Work *w, Fixed *v) {
     Type one = v->x->type;
     one.dtype = DT_F64;
     Node *o = v->offset.v ? factor_node(g, v->offset, v->offset.v->type.dim[0]) : node_const(g, one, v->offset.number);
-    o = node_cast(g, node_map1(g, OP_ROUND, limited(g, o, HALF)), DT_I32);
+    o = node_cast(g, node_map1(g, OP_ROUND, limited(g, o, QUARTER)), DT_I32);
     if (v->offset.v) o = stretched(g, o, v->offset.axis, v->x);
-    *v = (Fixed){.x = node_map2(g, OP_ADD, halved(w, v), o)};
+    *v = sum_of(w, v, &(Fixed){.x = o, .most = QUARTER});
     return v->x;
 }
 
@@ -202,7 +216,7 @@ static bool from_sums(Work *w, const CodedSums *s, Factor scale, double base, Fi
     Size n = s->x->type.dim[s->axis];
     Factor by = {s->factor, in_f64(g, node_reshape(g, s->scales, 1, &n)), s->axis};
     if (!size_is_const(n, &channels) || !factor_mul(g, &by, scale)) return false;
-    *v = (Fixed){times(w, s->sums, by, channels, &m), true, {base, NULL, 0}};
+    *v = (Fixed){times(w, s->sums, by, channels, &m), HALF, {base, NULL, 0}};
     if (!s->corrections) return true;
     Factor zeros = {-1, node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n))), s->axis};
     return factor_add(g, &v->offset, zeros);
@@ -212,16 +226,15 @@ static bool from_codes(Work *w, const Coded *c, Factor scale, double base, Fixed
     Graph *g = w->g;
     Node *u = node_cast(g, c->codes, DT_I32), *m;
     int64_t channels;
-    if (c->step.zero) u = node_map2(g, OP_SUB, u, filled(g, u, c->step.zero));
     scale.number *= c->step.scale;
     if (scale.v) {
         if (!size_is_const(scale.v->type.dim[0], &channels)) return false;
-        *v = (Fixed){times(w, u, scale, channels, &m), true, {base, NULL, 0}};
-        return true;
+        *v = (Fixed){times(w, u, scale, channels, &m), HALF, {base, NULL, 0}};
+        return factor_add(g, &v->offset, (Factor){-c->step.zero, m, scale.axis});
     }
     double k = rint(scale.number);
     if (!(fabs(k) <= MULTIPLIER)) return false;
-    *v = (Fixed){node_map2(g, OP_MUL, u, filled(g, u, k)), true, {base, NULL, 0}};
+    *v = (Fixed){node_map2(g, OP_MUL, u, filled(g, u, k)), QUARTER, {base - c->step.zero * k, NULL, 0}};
     return true;
 }
 
@@ -238,9 +251,14 @@ static bool fixed_sum(Work *w, Node *x, Factor scale, double base, Fixed *v) {
         return fixed(w, x->in[k], sub && k ? minus : scale, base, v) && factor_add(w->g, &v->offset, other);
     }
     if (!fixed(w, x->in[0], scale, base, v) || !fixed(w, x->in[1], sub ? minus : scale, 0, &b)) return false;
+    Factor offset = v->offset;
+    if (factor_add(w->g, &offset, b.offset)) { /* once for both */
+        v->offset = offset;
+        b.offset.number = 0;
+    }
     closed(w, v);
     closed(w, &b);
-    *v = (Fixed){.x = node_map2(w->g, OP_ADD, halved(w, v), halved(w, &b))};
+    *v = sum_of(w, v, &b);
     return true;
 }
 
@@ -263,6 +281,12 @@ static const Node *constant(const Node *n) {
     return n->op == OP_CONST ? n : NULL;
 }
 
+/* Does a limit lie beyond the codes, which are limited anyway? */
+static bool is_beyond(Op op, double limit) {
+    double unit = 1 << FRACTION;
+    return op == OP_MAX ? limit <= -128 * unit + unit / 2 : limit >= 127 * unit + unit / 2;
+}
+
 /* Limits are numbers; multiplied by a scale that is not negative. */
 static bool fixed_limits(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     Node *in[3];
@@ -273,11 +297,17 @@ static bool fixed_limits(Work *w, Node *x, Factor scale, double base, Fixed *v) 
         limit[k] = constant(x->in[k]);
         if (!limit[k] != (k == from)) return false;
     }
-    if ((from && x->op == OP_CLAMP) || !fixed(w, x->in[from], scale, base, v)) return false;
+    if (from && x->op == OP_CLAMP) return false;
+    bool last = x == w->last;
+    if (last) w->last = x->in[from];
+    if (!fixed(w, x->in[from], scale, base, v)) return false;
     Node *y = closed(w, v);
     for (int k = 0; k < x->n_in; k++) {
         double most = limit[k] ? rint(limit[k]->attrs.number * scale.number) + base : 0;
-        in[k] = k == from ? y : filled(w->g, y, fmin(fmax(most, INT32_MIN), INT32_MAX));
+        if (last && x->op != OP_CLAMP && k != from && is_beyond(x->op, most)) return true;
+        most = fmin(fmax(most, -WHOLE), WHOLE);
+        in[k] = k == from ? y : filled(w->g, y, most);
+        v->most = fmax(v->most, fabs(most));
     }
     v->x = graph_add(w->g, x->op, &x->attrs, x->n_in, in);
     return true;
@@ -327,7 +357,7 @@ static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v) {
 }
 
 Node *quantize_fixed(Graph *g, const CodedValues *made, QuantStep step, Node *x) {
-    Work w = {g, made, x, NODES_MOST};
+    Work w = {g, made, x, x, NODES_MOST};
     Fixed v = {0};
     double unit = ldexp(1, FRACTION);
     if (!fixed(&w, x, (Factor){unit / step.scale, NULL, 0}, step.zero * unit + unit / 2, &v)) return NULL;

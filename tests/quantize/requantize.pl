@@ -61,7 +61,7 @@ for my $r (0 .. 6) {
     my @u;
     for my $c (0 .. 32) {
         my ($m, $s) = multiplier($gain->[$c] / $scale1 * 65536);
-        my $offset = round_even(within($shift->[$c] / $scale1 * 65536, -2 ** 30, 2 ** 30));
+        my $offset = round_even(within($shift->[$c] / $scale1 * 65536, -2 ** 29, 2 ** 29));
         my $sum = 0;
         $sum += $w->[40 * $c + $_] * $x[40 * $r + $_] for 0 .. 39;
         my $v = scaled($sum, $m, $s) + $offset;
@@ -73,9 +73,9 @@ for my $r (0 .. 6) {
         $sum += $w2->[33 * $c + $_] * $u[$_] for 0 .. 32;
         $codes += $w2->[33 * $c + $_] for 0 .. 32;
         my $exact = $m * 2 ** -$s;
-        my $offset = round_even(within($shift->[$c] / 4 / $scale2 * 65536 - $codes * $zero1 * $exact, -2 ** 30, 2 ** 30));
-        my $v = within(scaled($sum, $m, $s) + $offset, -2 ** 30 + 1, 2 ** 30 - 1);
-        $v += ($u[$c] - $zero1) * round_even($scale1 / $scale2 * 65536);
+        my $k = round_even($scale1 / $scale2 * 65536);
+        my $offset = round_even(within($shift->[$c] / 4 / $scale2 * 65536 - $codes * $zero1 * $exact - $zero1 * $k, -2 ** 29, 2 ** 29));
+        my $v = scaled($sum, $m, $s) + $u[$c] * $k + $offset;
         my $code = code(within($v, round_even(-90 * 65536), round_even(f32(120.2) * 65536)), $zero2);
         my $read = $got[33 * $r + $c] / 127 / $scale2 + $zero2;
         $inside++ if $code > -118 && $code < 92;
