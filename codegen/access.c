@@ -97,6 +97,13 @@ bool affine_equal(const Affine *a, const Affine *b) {
     return true;
 }
 
+bool access_meets(const Access *a, int64_t m, const Access *b, int64_t n, int s) {
+    Affine x = a->at, y = b->at;
+    if (s >= 0 && x.coef[s]) x.c = size_add(x.c, size_scale(x.coef[s], m));
+    if (s >= 0 && y.coef[s]) y.c = size_add(y.c, size_scale(y.coef[s], n));
+    return a->base == b->base && affine_equal(&x, &y);
+}
+
 bool affine_uses(const Space *sp, const Affine *a, int symbol) {
     if (a->coef[symbol]) return true;
     for (int s = 0; s < sp->n; s++) {

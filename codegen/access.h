@@ -43,6 +43,7 @@ struct Access {
     const char *name;  /* of the buffer declared for it */
     const char *value; /* what was loaded, in the block `block` */
     int block;
+    int64_t step; /* Point.step at that time */
     bool vector;
 };
 
@@ -98,6 +99,8 @@ bool affine_uses(const Space *sp, const Affine *a, int symbol);
 /* Does the address depend on the symbol through a derived one? Then lanes along the symbol cannot be one load. */
 bool access_bends(const Space *sp, const Access *a, int symbol);
 bool affine_equal(const Affine *a, const Affine *b);
+/* Are the places of a after m and of b after n more steps along symbol s always the same? */
+bool access_meets(const Access *a, int64_t m, const Access *b, int64_t n, int s);
 Affine *affine_copy(Space *sp, const Affine *a);
 void affine_add(Affine *to, const Affine *a); /* to += a */
 void affine_add_scaled(Affine *to, const Affine *a, Size by);

@@ -122,6 +122,8 @@ typedef struct Point {
     int lanes;                     /* 1: no vectors */
     int vector;                    /* symbol along the lanes, -1: none */
     const char *limit;             /* lanes at and beyond it are dead; NULL: none */
+    int stepped;                   /* symbol of which the block writes several values one after another, -1: none */
+    int64_t step;                  /* of those the one being written; text[stepped] says the same */
     const char *text[MAX_SYMBOLS]; /* of loop symbols in scope, and of derived ones already written */
 } Point;
 
@@ -146,6 +148,9 @@ const char *value_stored(Work *w, const char *text, DType d); /* back */
 DType dtype_arithmetic(DType d);                              /* f32 of narrow floats; else d */
 /* Does what the item reads depend on the symbol (through derived symbols, for derived_only)? */
 bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only);
+
+/* How many values of symbol s a map should compute one after another: more than 1 where their windows overlap (schedule_windows.c). */
+int64_t windows_steps(const Items *items, int s, int vector);
 
 void schedule_map(Work *w, KernelCode *code); /* KERNEL_MAP and KERNEL_REDUCE */
 void schedule_contract(Work *w, KernelCode *code);

@@ -13,6 +13,8 @@
  *       reg acc..  for x1 in 0..128 by 16 { <elements>  acc = acc + .. }  let v = hadd(acc)
  *       <row values of pass 1>  for x1 in .. { <elements, stores> }  <stores of row values> } } }
  *
+ * Where windows overlap along the last outer symbol, several of its values are computed one after another (schedule_windows.c).
+ *
  * A concat or pad of a kernel without rows is cut into segments along its axis, each a call of its own, so that no element
  * tests where it comes from. */
 #include "codegen/schedule.h"
@@ -40,6 +42,7 @@ typedef struct Map {
     int pass;               /* the pass being written */
     int64_t inner_elements; /* of a row, about */
     int64_t chunk;          /* of the vector symbol, of a part; 0: all */
+    int64_t steps;          /* of the last outer symbol, computed one after another */
 } Map;
 
 static bool is_reduce(const Item *item) {
@@ -192,6 +195,14 @@ static int64_t part_of(Size n, int64_t wish, int64_t step) {
     return part;
 }
 
+/* The same, but it divides n and is a multiple of `steps`, which divides n. */
+static int64_t part_of_steps(Size n, int64_t wish, int64_t steps) {
+    int64_t whole = size_value(n);
+    for (int64_t d = wish / steps * steps; d > steps; d -= steps)
+        if (whole % d == 0) return d;
+    return steps;
+}
+
 static const char *symbol_name(Map *m, int s) {
     return arena_printf(m->w->arena, "x%d", s);
 }
@@ -212,6 +223,10 @@ static void open_inside(Map *m, Point *p, int s, int64_t part, const char *insid
     Size n = m->sp->symbol[s].n;
     int64_t whole;
     if (part == 1) return;
+    if (s != m->vector && m->steps > 1) { /* they divide the part, which divides n */
+        open_line(m, arena_printf(w->arena, "for %s in 0..%lld step %lld", inside, (long long)part, (long long)m->steps));
+        return;
+    }
     bool divides = size_is_const(n, &whole) && whole % part == 0, lanes = step > 1 && part % step;
     open_line(m, arena_printf(w->arena, "for %s in 0..%lld%s%s", inside, (long long)part,
                               step > 1 ? arena_printf(w->arena, " by %lld", (long long)step) : "", lanes ? " masked" : ""));
@@ -464,7 +479,8 @@ static const char *fill_nest(void *context, const char *const *args) {
         int64_t part = 1;
         if (i == m->n_outer - 1 && !m->columns && !m->chunk && m->inner_elements < grain(m)) {
             int64_t rows = estimate(sp->symbol[s].n), wish = grain(m) / m->inner_elements;
-            part = part_of(sp->symbol[s].n, wish < rows ? wish : rows, 1);
+            if (wish > rows) wish = rows;
+            part = m->steps > 1 ? part_of_steps(sp->symbol[s].n, wish, m->steps) : part_of(sp->symbol[s].n, wish, 1);
             blocked = s;
             block = part;
         }
@@ -539,9 +555,7 @@ static const char *fill_walk(void *context, const char *const *args) {
     return "";
 }
 
-static const char *fill_elements(void *context, const char *const *args) {
-    (void)args;
-    Map *m = context;
+static void elements(Map *m) {
     bool dead = m->q.limit && !m->columns, live = false;
     for (int i = 0; i < m->items->at.n; i++) {
         Item *item = m->items->at.at[i];
@@ -556,6 +570,18 @@ static const char *fill_elements(void *context, const char *const *args) {
     for (int i = 0; store_pass(m) == m->pass && i < m->k->writes.n; i++) {
         const Item *item = items_find(m->items, m->k->writes.at[i]);
         if (!item->outer) point_store(&m->q, m->stores.at[i], item->value);
+    }
+}
+
+static const char *fill_elements(void *context, const char *const *args) {
+    (void)args;
+    Map *m = context;
+    if (m->steps > 1) m->q.stepped = m->outer[m->n_outer - 1];
+    const char *first = m->steps > 1 ? m->q.text[m->q.stepped] : NULL;
+    for (int64_t step = 0; step < m->steps; step++) {
+        m->q.step = step;
+        if (step) m->q.text[m->q.stepped] = arena_printf(m->w->arena, "%s + %lld", first, (long long)step);
+        elements(m);
     }
     return "";
 }
@@ -623,6 +649,8 @@ static void emit(Map *m) {
         size_range(sp->symbol[m->vector].n, &low, &high);
         if (high > 2 * grain(m) / others) m->chunk = part_of(sp->symbol[m->vector].n, grain(m) / others, m->lanes);
     }
+    bool blocks = !rows && !m->chunk && m->n_outer && m->n_inner == 1 && m->lanes > 1 && m->inner_elements < grain(m);
+    m->steps = blocks && !w->device ? windows_steps(m->items, m->outer[m->n_outer - 1], m->vector) : 1;
     m->t = template_new(&w->body, "rows.tile", HOLES, m);
     template_number(m->t, "PASSES", m->passes + 1);
     template_run(m->t, "rows");

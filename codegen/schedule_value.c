@@ -155,7 +155,7 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
 /* ---- points */
 
 Point point_new(Work *w, Items *items, int lanes, int vector) {
-    return (Point){.w = w, .sp = items->sp, .items = items, .lanes = lanes, .vector = vector, .block = ++w->blocks};
+    return (Point){.w = w, .sp = items->sp, .items = items, .lanes = lanes, .vector = vector, .block = ++w->blocks, .stepped = -1};
 }
 
 Point point_inside(const Point *outer) {
@@ -345,13 +345,20 @@ const char *point_load(Point *p, Access *a, bool literal, bool *vector) {
     }
     for (int i = 0; i < p->sp->accesses.n; i++) { /* loaded already in this block or around it */
         const Access *b = p->sp->accesses.at[i];
-        if (!b->value || b->base != a->base || !in_scope(p, b->block) || !affine_equal(&a->at, &b->at)) continue;
+        if (!b->value || !in_scope(p, b->block) || !access_meets(a, p->step, b, b->step, p->stepped)) continue;
+        if (p->step) { /* the next step may find it here */
+            a->value = b->value;
+            a->block = b->block;
+            a->step = p->step;
+            a->vector = b->vector;
+        }
         *vector = b->vector;
         return b->value;
     }
     const char *place = point_place(p, a, "");
     a->vector = p->vector >= 0 && p->lanes > 1 && a->at.coef[p->vector];
     a->block = p->block;
+    a->step = p->step;
     a->value = arena_printf(w->arena, "v%d", ++w->names);
     text_line(&w->body, "let %s = %s", a->value, value_float(w, place, a->base->type.dtype));
     *vector = a->vector;
