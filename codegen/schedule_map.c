@@ -16,7 +16,7 @@
  * Where windows overlap along the last outer symbol, several of its values are computed one after another (schedule_windows.c).
  *
  * A concat or pad of a kernel without rows is cut into segments along its axis, each a call of its own, so that no element
- * tests where it comes from. */
+ * tests where it comes from; of several axes of a pad the last, if that one is padded. */
 #include "codegen/schedule.h"
 
 #include <stdlib.h>
@@ -685,7 +685,7 @@ static int node_cuts(const Node *n, Space *sp, int *axis, Size *cut) {
             *axis = i;
             padded++;
         }
-        if (padded != 1) return 0;
+        if (padded == 0 || (padded > 1 && *axis < n->type.rank - 1)) return 0; /* tests of rows cost little, of lanes all */
         if (!size_is(n->attrs.lo[*axis], 0)) cut[cuts++] = n->attrs.lo[*axis];
         if (!size_is(n->attrs.hi[*axis], 0)) cut[cuts++] = size_sub(n->type.dim[*axis], n->attrs.hi[*axis]);
     }

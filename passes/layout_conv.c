@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum {
+    CHANNELS_FEW = 4,     /* of a picture */
     TAPS_MOST = 64,       /* terms of a sum of maps */
     SUMS_FEW = 64 * 1024, /* weights that make a gradient small */
     PARTS_MOST = 4,       /* of rows of a picture */
@@ -86,8 +87,24 @@ static Node *framed(Graph *g, Node *x, const Window *win, const Size *out) {
     return frame(g, x, from, n, 0);
 }
 
+/* The same for a product that reads x element by element. The few channels of a picture as it is declared stay where they are: rows
+ * are copied into the frame as they lie, not gathered channel by channel. */
+static Node *framed_as_declared(Graph *g, Node *x, const Window *win, const Size *out) {
+    Node *f = framed(g, x, win, out);
+    int64_t channels;
+    bool few = size_is_const(x->type.dim[3], &channels) && channels > 1 && channels <= CHANNELS_FEW;
+    if (!few || f->op != OP_PAD || f->in[0] != x || x->op != OP_PERMUTE) return f;
+    Attrs attrs = f->attrs;
+    for (int i = 0; i < 4; i++) {
+        attrs.lo[x->attrs.axes[i]] = f->attrs.lo[i];
+        attrs.hi[x->attrs.axes[i]] = f->attrs.hi[i];
+    }
+    return node_permute(g, graph_add(g, OP_PAD, &attrs, 1, x->in), x->attrs.axes);
+}
+
 Node *conv_y(Graph *g, Node *x, Node *w, const Window *win, const Size *dim) {
-    return correlate(g, framed(g, x, win, dim + 2), weights_by_taps(g, w, win->groups, true), dim + 2, win->stride,
+    Node *frame = win->groups == 1 ? framed_as_declared(g, x, win, dim + 2) : framed(g, x, win, dim + 2);
+    return correlate(g, frame, weights_by_taps(g, w, win->groups, true), dim + 2, win->stride,
                      win->dilation, is_depthwise(w, win));
 }
 
