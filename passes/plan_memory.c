@@ -183,24 +183,57 @@ static int draw(uint64_t *state, int n) {
     return (int)((*state >> 33) % (uint64_t)n);
 }
 
-/* Places the blocks, largest first; where that needs more than the bound by one part in NEAR, tries orders in which one block comes
- * sooner and keeps those that are no worse, until it is so near or the work is that of PLACE_WORK comparisons. Always the same draws: always the same plan. */
-enum { PLACE_WORK = 10000000, PLACE_TRIES = 1000, NEAR = 200 };
-static void place_best(Memory *m, Block *blocks, int n, Block *best) {
-    Block *placed = NEW_ARRAY(m->p->scratch, Block, n), *order = NEW_ARRAY(m->p->scratch, Block, n);
-    int64_t bound = lower_bound(blocks, n, m->plan->kernels.n), least = place_all(blocks, n, best);
-    int tries = n > 1 ? (int)(PLACE_WORK / ((int64_t)n * n)) : 0;
-    uint64_t state = 1;
-    if (tries > PLACE_TRIES) tries = PLACE_TRIES;
-    for (int i = 0; i < tries && least > bound + bound / NEAR; i++) {
+/* How many of placed[] end above `limit`. */
+static int count_above(const Block *placed, int n, int64_t limit) {
+    int count = 0;
+    for (int i = 0; i < n; i++) count += placed[i].offset + placed[i].bytes > limit;
+    return count;
+}
+
+/* The place in blocks[] of the k-th of placed[] that ends above `limit`. */
+static int place_above(const Block *blocks, const Block *placed, int k, int64_t limit) {
+    int top = 0, i = 0;
+    while (placed[top].offset + placed[top].bytes <= limit || k-- > 0) top++;
+    while (blocks[i].buffer != placed[top].buffer) i++;
+    return i;
+}
+
+/* A search for a placing with a peak of at most `limit`: tries orders in which one block comes sooner, every other time one that ends above
+ * that. Keeps those that are no worse: of equal peaks, those with no more blocks so high. best: its blocks by offset. The peak. */
+static int64_t search(Arena *scratch, const Block *start, int n, int tries, int64_t limit, uint64_t *state, Block *best) {
+    Block *blocks = NEW_ARRAY(scratch, Block, n), *order = NEW_ARRAY(scratch, Block, n), *placed = NEW_ARRAY(scratch, Block, n);
+    int64_t least = place_all(start, n, best);
+    int high = count_above(best, n, limit);
+    memcpy(blocks, start, sizeof *blocks * (size_t)n);
+    for (int i = 0; i < tries && least > limit; i++) {
         memcpy(order, blocks, sizeof *order * (size_t)n);
-        int from = 1 + draw(&state, n - 1);
-        hasten(order, from, draw(&state, from));
+        int from = i % 2 ? place_above(blocks, best, draw(state, high), limit) : 0;
+        if (from == 0) from = 1 + draw(state, n - 1);
+        hasten(order, from, draw(state, from));
         int64_t peak = place_all(order, n, placed);
-        if (peak > least) continue;
+        int above = count_above(placed, n, limit);
+        if (peak > least || (peak == least && above > high)) continue;
         least = peak;
+        high = above;
         memcpy(blocks, order, sizeof *order * (size_t)n);
         memcpy(best, placed, sizeof *best * (size_t)n);
+    }
+    return least;
+}
+
+/* Places the blocks, largest first; where that needs more than the bound by one part in NEAR, searches for better, SEARCH tries at a time
+ * from the beginning, until it is so near or the work is that of PLACE_WORK comparisons. Always the same draws: always the same plan. */
+enum { PLACE_WORK = 10000000, SEARCH = 250, SEARCHES = 4, NEAR = 200 };
+static void place_best(Memory *m, const Block *blocks, int n, Block *best) {
+    Block *found = NEW_ARRAY(m->p->scratch, Block, n);
+    int64_t bound = lower_bound(blocks, n, m->plan->kernels.n), limit = bound + bound / NEAR, least = INT64_MAX;
+    int tries = n > 1 ? (int)(PLACE_WORK / ((int64_t)n * n)) : 0;
+    uint64_t state = 1;
+    for (int i = 0; i < SEARCHES && least > limit && (i == 0 || tries > 0); i++, tries -= SEARCH) {
+        int64_t peak = search(m->p->scratch, blocks, n, tries < SEARCH ? tries : SEARCH, limit, &state, found);
+        if (peak >= least) continue;
+        least = peak;
+        memcpy(best, found, sizeof *best * (size_t)n);
     }
 }
 
