@@ -5,7 +5,8 @@
 #   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched (part of check-all)
 #   make fuzz-meta  damaged artifacts, read under AddressSanitizer for ten minutes
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
-#   make check-cuda every kernel of every example compiled for devices by NVRTC (which it installs), and a table (minutes); E="one two"
+#   make check-cuda every kernel of every example compiled for devices by NVRTC (which it installs), and a table (five minutes; a
+#                   kernel that has not changed since is not compiled again); E="one two"
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text
 #   make bench      side by side with PyTorch, ONNX Runtime ... (ten minutes); bench-quick: a minute; B="--only GPT-2 --rounds 9"
@@ -327,7 +328,7 @@ deps-browser: deps-edge
 check-edge: all deps-edge deps-browser
 	$(Q)BUILD=$(BUILD) EDGE=1 TEST_TIMEOUT=550 tests/run.sh tests/edge
 check-cuda: all $(NVRTC)
-	$(Q)BUILD=$(BUILD) sh tests/cuda/examples.sh $(NVRTC) $(E)
+	$(Q)BUILD=$(BUILD) python3 tests/cuda/examples.py $(NVRTC) build/nvrtc-cache $(E)
 $(NVRTC): tests/cuda/requirements.txt
 	$(Q)python3 -c 'import ensurepip, venv' 2>/dev/null || \
 	    { [ "$$(id -u)" = 0 ] && apt-get install -y -q python3-venv; } || \
