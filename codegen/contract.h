@@ -112,6 +112,14 @@ const char *codes_fill_put(void *context, const char *const *args);
 const char *codes_fill_a(void *context, const char *const *args);
 const char *codes_fill_b(void *context, const char *const *args);
 
+/* ---- schedule_mma.c: products of 16-bit floats on a device's matrix units */
+
+/* Are there such units, and do the operands lie so that rows of them can be copied? */
+bool schedule_is_mma(const Contract *c);
+void schedule_mma(Contract *c); /* writes the kernel */
+const char *mma_fill_copy_step(void *context, const char *const *args); /* holes of contract.tile */
+const char *mma_fill_fragment(void *context, const char *const *args);
+
 /* ---- schedule_winograd.c */
 
 /* Convolutions by 3 x 3 windows without a stride, where fewer multiplications pay for the transforms. Appends calls that hold

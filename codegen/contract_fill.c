@@ -427,6 +427,8 @@ static const Hole HOLES[] = {
     {"codes_put", 1, codes_fill_put},
     {"codes_a", 2, codes_fill_a},
     {"codes_b", 1, codes_fill_b},
+    {"copy_step", 2, mma_fill_copy_step},
+    {"fragment", 4, mma_fill_fragment},
     {NULL, 0, NULL},
 };
 

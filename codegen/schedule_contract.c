@@ -557,7 +557,8 @@ void schedule_contract(Work *w, KernelCode *code) {
         w->low = SMALL + 1;
         w->high = INT64_MAX;
     }
-    if (w->device) emit_device(&c);
+    if (schedule_is_mma(&c)) schedule_mma(&c);
+    else if (w->device) emit_device(&c);
     else emit_panels(&c);
     work_finish(w, code);
 }

@@ -44,6 +44,18 @@
  *   buf b: f32[R, K] stack       temporary, uninitialised; `arena`: in the thread's scratch (tile_scratch bytes)
  *   if e { }    transpose t
  *   prefetch b[i, j]             the line of an element will be wanted; it must lie in the buffer
+ *   On machines with warps (a device), of which one runs an iteration:
+ *   copy q in a..b < M { d[..] = s[.. : n < N] }    the vectors of all q at once, from an argument that is not written to a temporary buffer;
+ *                                zeros where q >= M (if said) and beyond N. It may happen at any time up to the `wait` that covers it:
+ *   commit                       the copies since the last one are a group
+ *   wait n                       all groups but the last n are there
+ *   ldmatrix f[i], b[r, c] [across]    the fragment (reg f: u32x32[.., 4]) of the 16 x 16 elements of two bytes of a temporary buffer from
+ *                                row r and column c on, or of its transpose. Lane l holds rows l / 4 and l / 4 + 8, columns l % 4 * 2, the
+ *                                next one, and those 8 behind: element e of the four has the row + e % 2 * 8 and the columns + e / 2 * 8
+ *   mma bf16 t[i], f[j], g[k]    t (reg t: f32x32[.., 8]: 16 x 16 sums) += F G^T, of bf16 or f16: for each sum fma by fma in the order of
+ *                                the columns. (Hardware adds in an order of its own.)
+ *   put b[r, c] = t[i]           the sums as 16 x 16 elements of a temporary buffer. Lane l holds row l / 4 and columns l % 4 * 2 and the
+ *                                next one: element e of the eight the row + e / 2 % 2 * 8, column + e % 2 + e / 4 * 8
  *   b[i, j : 16 < N else f]      access. A lane range `e : lanes` on one index; `< N` limits it: lanes at N and beyond read f
  *                                (0 without else) and are not written
  * Expressions
@@ -76,6 +88,7 @@
 #define TILE_LITERAL DT_COUNT
 #define TILE_LANES   64 /* the most lanes of a value */
 #define TILE_RANK    8  /* the most dimensions of a buffer or register tile */
+#define TILE_BLOCK   16 /* rows and columns of a matrix of ldmatrix, mma, put */
 #define TILE_DEGREE  6  /* the most factors of a term of an address */
 typedef struct TileType {
     DType d;
@@ -198,15 +211,22 @@ typedef enum TileStmtKind {
     TK_CONST,
     TK_IF,
     TK_TRANSPOSE,
-    TK_PREFETCH
+    TK_PREFETCH,
+    TK_COPY,
+    TK_COMMIT,
+    TK_WAIT,
+    TK_LDMATRIX,
+    TK_MMA,
+    TK_PUT
 } TileStmtKind;
 struct TileStmt {
     TileStmtKind k;
     int line;
     TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
-    TileExpr *lo, *hi, *by, *e;
-    bool step, rest, masked;
-    TileAccess a; /* TK_SET, TK_STORE, TK_PREFETCH */
+    TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA: lo and hi are the fragments */
+    bool step, rest, masked, across;
+    DType d;      /* TK_MMA: what is multiplied */
+    TileAccess a; /* what is written; TK_PREFETCH */
     TileStmt *body, *next;
 };
 

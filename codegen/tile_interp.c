@@ -535,6 +535,80 @@ static void transpose(const TileSym *s) {
         }
 }
 
+/* ------------------------------------------------------------------ warps: copies are there at once, which is one of the times they may be */
+
+static void copy_statement(Interp *in, const TileStmt *s) {
+    const TileAccess *from = &s->e->a;
+    int64_t lo = integer(in, s->lo), hi = integer(in, s->hi), end = s->by ? integer(in, s->by) : hi;
+    const Lane zero = {0};
+    int lanes = access_lanes(in->w, from);
+    s->s->known = true;
+    for (int64_t q = lo; q < hi; q++) {
+        s->s->value = q;
+        for (int l = 0; l < lanes; l++) {
+            const char *p = q < end ? address(in, from, l) : NULL;
+            memory_write(s->a.s->d, address(in, &s->a, l), p ? memory_read(from->s->d, p) : zero);
+        }
+    }
+    s->s->known = false;
+}
+
+/* Element row, column of the matrix of 16 x 16 at an element of a buffer. */
+static char *matrix_at(Interp *in, const TileAccess *a, int64_t row, int64_t column) {
+    int64_t offset = 0;
+    for (int i = 0; i < a->n; i++) {
+        int64_t x = integer(in, a->ix[i]) + (i == a->n - 1 ? column : i == a->n - 2 ? row : 0), hi = integer(in, a->s->hi[i]);
+        if (x < 0 || x >= hi) walk_fail(in->w, "a matrix leaves %s: index %d is %lld", a->s->name, i, (long long)x);
+        offset += x * element_stride(in, a->s, i);
+    }
+    return (char *)a->s->v + offset * dtype_bytes(a->s->d);
+}
+
+static Value *tile_element(Interp *in, const TileAccess *a, int e) {
+    int count;
+    return a->s->r[reg_at(in->w, a, &count) + e];
+}
+
+static void ldmatrix(Interp *in, const TileStmt *s) {
+    for (int e = 0; e < 4; e++)
+        for (int l = 0; l < 32; l++) {
+            int row = l / 4 + e % 2 * 8, column = l % 4 * 2 + e / 2 * 8;
+            uint16_t half[2];
+            for (int i = 0; i < 2; i++)
+                memcpy(&half[i], s->across ? matrix_at(in, &s->e->a, column + i, row) : matrix_at(in, &s->e->a, row, column + i), 2);
+            tile_element(in, &s->a, e)->v[l].i = (int64_t)half[0] | (int64_t)half[1] << 16;
+        }
+}
+
+/* Element row, column of a fragment. */
+static double fragment(Interp *in, const TileAccess *a, DType d, int row, int column) {
+    const Value *x = tile_element(in, a, row / 8 + column / 8 * 2);
+    uint16_t bits = (uint16_t)(x->v[row % 8 * 4 + column % 8 / 2].i >> column % 2 * 16);
+    return float_value(d, bits);
+}
+
+static Lane *sum_at(Interp *in, const TileAccess *a, int row, int column) {
+    return &tile_element(in, a, column / 8 * 4 + row / 8 * 2 + column % 2)->v[row % 8 * 4 + column % 8 / 2];
+}
+
+static void mma(Interp *in, const TileStmt *s) {
+    double f[TILE_BLOCK][TILE_BLOCK], g[TILE_BLOCK][TILE_BLOCK];
+    for (int i = 0; i < TILE_BLOCK * TILE_BLOCK; i++) {
+        f[i / TILE_BLOCK][i % TILE_BLOCK] = fragment(in, &s->lo->a, s->d, i / TILE_BLOCK, i % TILE_BLOCK);
+        g[i / TILE_BLOCK][i % TILE_BLOCK] = fragment(in, &s->hi->a, s->d, i / TILE_BLOCK, i % TILE_BLOCK);
+    }
+    for (int i = 0; i < TILE_BLOCK; i++)
+        for (int j = 0; j < TILE_BLOCK; j++) {
+            Lane *sum = sum_at(in, &s->a, i, j);
+            for (int k = 0; k < TILE_BLOCK; k++) sum->f = fmaf((float)f[i][k], (float)g[j][k], (float)sum->f);
+        }
+}
+
+static void put(Interp *in, const TileStmt *s) {
+    for (int i = 0; i < TILE_BLOCK; i++)
+        for (int j = 0; j < TILE_BLOCK; j++) memory_write(DT_F32, matrix_at(in, &s->a, i, j), *sum_at(in, &s->e->a, i, j));
+}
+
 static void statement(Interp *in, const TileStmt *s) {
     Value x, *room;
     switch (s->k) {
@@ -573,7 +647,13 @@ static void statement(Interp *in, const TileStmt *s) {
         if (integer(in, s->e)) block(in, s->body);
         break;
     case TK_TRANSPOSE: transpose(s->s); break;
-    case TK_PREFETCH: break;
+    case TK_PREFETCH:
+    case TK_COMMIT:
+    case TK_WAIT: break;
+    case TK_COPY: copy_statement(in, s); break;
+    case TK_LDMATRIX: ldmatrix(in, s); break;
+    case TK_MMA: mma(in, s); break;
+    case TK_PUT: put(in, s); break;
     }
 }
 

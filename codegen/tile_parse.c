@@ -454,6 +454,73 @@ static void assignment(Parser *P, TileStmt *s) {
     s->e = expression(P);
 }
 
+/* An element of a buffer, or one or several of a register tile. */
+static void place(Parser *P, TileAccess *a, TileSymKind k, const char *what) {
+    a->s = find(P, identifier(P));
+    a->lane_dim = -1;
+    if (!a->s || a->s->k != k) fail(P, "%s is wanted", what);
+    if (k == TS_BUF || peek(P, "[")) access(P, a, a->s);
+}
+
+static TileExpr *place_expression(Parser *P, TileSymKind k, const char *what) {
+    TileExpr *e = make(P, TE_ACCESS);
+    place(P, &e->a, k, what);
+    return e;
+}
+
+static void copy(Parser *P, TileStmt *s) {
+    TileSym *scope = P->scope;
+    s->k = TK_COPY;
+    const char *name = identifier(P);
+    need(P, "in");
+    s->lo = sum(P);
+    need(P, "..");
+    s->hi = sum(P);
+    if (accept(P, "<")) s->by = sum(P);
+    s->s = declare(P, name, TS_LOOP);
+    need(P, "{");
+    place(P, &s->a, TS_BUF, "a buffer");
+    need(P, "=");
+    s->e = place_expression(P, TS_BUF, "a buffer");
+    need(P, "}");
+    P->scope = scope;
+}
+
+/* The statements of a warp. false: it is none of them. */
+static bool warp_statement(Parser *P, TileStmt *s) {
+    if (accept(P, "copy")) {
+        copy(P, s);
+    } else if (accept(P, "commit")) {
+        s->k = TK_COMMIT;
+    } else if (accept(P, "wait")) {
+        s->k = TK_WAIT;
+        s->e = primary(P);
+    } else if (accept(P, "ldmatrix")) {
+        s->k = TK_LDMATRIX;
+        place(P, &s->a, TS_REG, "a register tile");
+        need(P, ",");
+        s->e = place_expression(P, TS_BUF, "a buffer");
+        s->across = accept(P, "across");
+    } else if (accept(P, "mma")) {
+        s->k = TK_MMA;
+        s->d = accept(P, "f16") ? DT_F16 : DT_BF16;
+        if (s->d == DT_BF16) need(P, "bf16");
+        place(P, &s->a, TS_REG, "a register tile");
+        need(P, ",");
+        s->lo = place_expression(P, TS_REG, "a register tile");
+        need(P, ",");
+        s->hi = place_expression(P, TS_REG, "a register tile");
+    } else if (accept(P, "put")) {
+        s->k = TK_PUT;
+        place(P, &s->a, TS_BUF, "a buffer");
+        need(P, "=");
+        s->e = place_expression(P, TS_REG, "a register tile");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static TileStmt *statement(Parser *P) {
     TileStmt *s = NEW(P->arena, TileStmt);
     skip_blanks(P);
@@ -512,7 +579,7 @@ static TileStmt *statement(Parser *P) {
         if (!s->a.s || s->a.s->k != TS_BUF) fail(P, "prefetch wants an element of a buffer");
         access(P, &s->a, s->a.s);
         if (s->a.lane_dim >= 0) fail(P, "prefetch wants one element");
-    } else {
+    } else if (!warp_statement(P, s)) {
         assignment(P, s);
     }
     return s;

@@ -124,6 +124,47 @@ static void print_loop(FILE *f, const TileStmt *s, int indent) {
     print_body(f, s, indent);
 }
 
+/* of a warp */
+static void print_warp(FILE *f, const TileStmt *s) {
+    switch (s->k) {
+    case TK_COPY:
+        fprintf(f, "copy %s in ", s->s->name);
+        tile_print_expr(f, s->lo, 1);
+        fputs("..", f);
+        tile_print_expr(f, s->hi, 1);
+        if (s->by) {
+            fputs(" < ", f);
+            tile_print_expr(f, s->by, 1);
+        }
+        fputs(" { ", f);
+        print_access(f, &s->a);
+        fputs(" = ", f);
+        print_access(f, &s->e->a);
+        fputs(" }", f);
+        break;
+    case TK_COMMIT: fputs("commit", f); break;
+    case TK_WAIT:
+        fputs("wait ", f);
+        tile_print_expr(f, s->e, 3);
+        break;
+    case TK_MMA:
+        fprintf(f, "mma %s ", dtype_name(s->d));
+        print_access(f, &s->a);
+        fputs(", ", f);
+        print_access(f, &s->lo->a);
+        fputs(", ", f);
+        print_access(f, &s->hi->a);
+        break;
+    default: /* ldmatrix, put */
+        fputs(s->k == TK_PUT ? "put " : "ldmatrix ", f);
+        print_access(f, &s->a);
+        fputs(s->k == TK_PUT ? " = " : ", ", f);
+        print_access(f, &s->e->a);
+        if (s->across) fputs(" across", f);
+        break;
+    }
+}
+
 static void print_statement(FILE *f, const TileStmt *s, int indent) {
     switch (s->k) {
     case TK_PARALLEL:
@@ -168,6 +209,12 @@ static void print_statement(FILE *f, const TileStmt *s, int indent) {
         fputs("prefetch ", f);
         print_access(f, &s->a);
         break;
+    case TK_COPY:
+    case TK_COMMIT:
+    case TK_WAIT:
+    case TK_LDMATRIX:
+    case TK_MMA:
+    case TK_PUT: print_warp(f, s); break;
     }
 }
 

@@ -453,6 +453,89 @@ static void reg_statement(Verify *v, const TileStmt *s) {
     registers_seen(v);
 }
 
+/* ------------------------------------------------------------------ warps */
+
+static bool is_temporary(const TileAccess *a) {
+    return a->s->space != TILE_ARG;
+}
+
+/* The indices of the last two dimensions, and that 16 of both are inside. */
+static void matrix_inside(Verify *v, const TileAccess *a, int bytes) {
+    TileAccess end = *a;
+    if (!is_temporary(a) || a->n < 2 || a->lane_dim >= 0 || dtype_bytes(a->s->d) != bytes)
+        walk_fail(v->w, "a matrix lies in a temporary buffer of elements of %d bytes", bytes);
+    stays_inside(v, a, 1);
+    TileExpr sum[2], last = {.k = TE_NUMBER, .number = TILE_BLOCK - 1, .whole = TILE_BLOCK - 1};
+    for (int i = 0; i < 2; i++) {
+        sum[i] = (TileExpr){.k = TE_OP, .op = TO_ADD, .x = {a->ix[a->n - 1 - i], &last}};
+        end.ix[a->n - 1 - i] = &sum[i];
+    }
+    stays_inside(v, &end, 1);
+    if (v->visit) v->visit->access(v->visit->self, a, bytes == 4, v->times * TILE_BLOCK * TILE_BLOCK);
+}
+
+/* n registers of 32 lanes. */
+static void warp_tile(Verify *v, const TileAccess *a, DType d, int n) {
+    int count;
+    reg_at(v->w, a, &count);
+    if (a->s->type.d != d || a->s->type.n != 32 || count != n) walk_fail(v->w, "%s is not %d of %sx32", a->s->name, n, dtype_name(d));
+}
+
+/* Rows beyond the limit are not read. */
+static void copy_statement(Verify *v, const TileStmt *s) {
+    TileWalk *w = v->w;
+    const TileAccess *from = &s->e->a;
+    int64_t lo = expr_const(w, s->lo), hi = expr_const(w, s->hi);
+    int facts = v->facts.n, lanes = access_lanes(w, from);
+    double times = v->times;
+    if (hi <= lo || from->lane_dim < 0 || s->a.lane_dim < 0 || lanes != access_lanes(w, &s->a) || from->fill || s->a.limit)
+        walk_fail(w, "a copy wants rows, of vectors as long as their places");
+    if (!poly_equal(buffer_stride(w, from->s, from->lane_dim), poly_const(1))) walk_fail(w, "rows of a copy lie side by side");
+    if (!is_temporary(&s->a) || is_temporary(from) || from->s->out || from->s->d != s->a.s->d || dtype_bytes(from->s->d) != 2)
+        walk_fail(w, "a copy goes from an argument that is only read to a temporary buffer, of two bytes an element");
+    s->s->known = false;
+    s->s->level = ++w->level;
+    s->s->step = 1;
+    s->s->lowest = poly_const(lo);
+    s->s->highest = poly_const(hi - 1);
+    v->times = times * (double)(hi - lo);
+    access(v, &s->a, true);
+    if (s->by) PUSH(w->arena, v->facts, poly_add(w, poly_add(w, poly_of(w, s->by), poly_sym(w, s->s), -1), poly_const(1), -1));
+    access(v, from, false);
+    v->facts.n = facts;
+    v->times = times;
+    w->level--;
+}
+
+static void mma(Verify *v, const TileStmt *s) {
+    static const TileExpr fma = {.k = TE_OP, .op = TO_FMA};
+    warp_tile(v, &s->a, DT_F32, 8);
+    warp_tile(v, &s->lo->a, DT_U32, 4);
+    warp_tile(v, &s->hi->a, DT_U32, 4);
+    if (v->visit) v->visit->op(v->visit->self, &fma, (TileType){DT_F32, 32}, v->times * TILE_BLOCK * TILE_BLOCK * TILE_BLOCK / 32);
+}
+
+static void warp_statement(Verify *v, const TileStmt *s) {
+    if (v->target->lanes != 32) walk_fail(v->w, "%s has no warps", v->target->name);
+    switch (s->k) {
+    case TK_COPY: copy_statement(v, s); break;
+    case TK_WAIT:
+        if (expr_const(v->w, s->e) < 0) walk_fail(v->w, "wait for all but fewer than none");
+        break;
+    case TK_LDMATRIX:
+        warp_tile(v, &s->a, DT_U32, 4);
+        matrix_inside(v, &s->e->a, 2);
+        break;
+    case TK_MMA: mma(v, s); break;
+    case TK_PUT:
+        warp_tile(v, &s->e->a, DT_F32, 8);
+        if (s->a.s->d != DT_F32) walk_fail(v->w, "sums are f32");
+        matrix_inside(v, &s->a, 4);
+        break;
+    default: break;
+    }
+}
+
 static void block(Verify *v, const TileStmt *s) {
     TileWalk *w = v->w;
     const TileStmt *first = s;
@@ -481,6 +564,12 @@ static void block(Verify *v, const TileStmt *s) {
             if (s->s->nr & (s->s->nr - 1)) walk_fail(w, "transpose wants a power of two");
             break;
         case TK_PREFETCH: stays_inside(v, &s->a, 1); break;
+        case TK_COPY:
+        case TK_COMMIT:
+        case TK_WAIT:
+        case TK_LDMATRIX:
+        case TK_MMA:
+        case TK_PUT: warp_statement(v, s); break;
         }
     }
     for (s = first; s; s = s->next)

@@ -435,6 +435,12 @@ static void statement(Lower *L, const TileStmt *s) {
     case TK_IF: if_statement(L, s); break;
     case TK_TRANSPOSE: transpose(L, s->s); break;
     case TK_PREFETCH: lower_prefetch(L, &s->a); break;
+    case TK_COPY:
+    case TK_COMMIT:
+    case TK_WAIT:
+    case TK_LDMATRIX:
+    case TK_MMA:
+    case TK_PUT: walk_fail(&L->w, "a processor has no warps");
     }
 }
 

@@ -317,6 +317,12 @@ static void statement(Cuda *c, const TileStmt *s) {
         break;
     case TK_IF: if_statement(c, s); break;
     case TK_TRANSPOSE: transpose(c, s->s); break;
+    case TK_COPY:
+    case TK_COMMIT:
+    case TK_WAIT:
+    case TK_LDMATRIX:
+    case TK_MMA:
+    case TK_PUT: cuda_warp_statement(c, s); break;
     }
 }
 
@@ -419,6 +425,7 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     }
     nest(c);
     bool fits = c->most * CUDA_WARPS <= CUDA_SHARED_MOST;
+    if (c->collective && !fits) walk_fail(&c->w, "%lld bytes of buffers a warp are too many to be shared", (long long)c->most);
     *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * CUDA_WARPS : 0};
     signature(c, name, out);
     text_add(out, "  NT_WARP_OF(nt_lane, nt_warp, nt_warps);\n");

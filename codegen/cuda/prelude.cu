@@ -24,6 +24,37 @@ NT_DEVICE double nt_fma_f64(double a, double b, double c) { return __fma_rn(a, b
 NT_DEVICE float nt_root_f32(float x) { return __fsqrt_rn(x); }
 NT_DEVICE double nt_root_f64(double x) { return __dsqrt_rn(x); }
 NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return __umulhi(a, b); }
+/* 16 bytes to shared memory, of which `bytes` are copied and the others are zero; some time before nt_wait has seen its group */
+NT_DEVICE void nt_copy_16(void *to, const void *from, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(bytes) : "memory");
+}
+NT_DEVICE void nt_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+#define nt_wait(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
+/* Four matrices of 8 x 8 halves: lane l has the address of row l % 8 of matrix l / 8. It gets of each row l / 4, columns l % 4 * 2 and the
+ * next, or (across) those rows of column l / 4. */
+NT_DEVICE void nt_matrices(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(*r0), "=r"(*r1), "=r"(*r2), "=r"(*r3)
+                 : "r"((unsigned)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+NT_DEVICE void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(*r0), "=r"(*r1), "=r"(*r2), "=r"(*r3)
+                 : "r"((unsigned)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+/* Sums of 16 x 8 += 16 x 16 by 16 x 8, as PTX lays them out over a warp */
+#define NT_MMA(s)                                                                                                              \
+    NT_DEVICE void nt_mma_##s(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3,  \
+                              unsigned b0, unsigned b1) {                                                                      \
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." #s "." #s ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "  \
+                     "{%0, %1, %2, %3};"                                                                                       \
+                     : "+f"(*c0), "+f"(*c1), "+f"(*c2), "+f"(*c3)                                                              \
+                     : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));                                                  \
+    }
+NT_MMA(bf16)
+NT_MMA(f16)
 #endif
 typedef long long nt_i64;
 typedef unsigned long long nt_u64;
@@ -483,4 +514,53 @@ NT_DEVICE float nt_normal(unsigned word) {
                              : NT_H9(f32, tail, -2.00214257e-4f, 1.00950558e-4f, 1.34934322e-3f, -3.67342844e-3f,
                                      5.73950773e-3f, -7.6224613e-3f, 9.43887047e-3f, 1.00167406f, 2.83297682f);
     return 1.41421356f * (p * x);
+}
+
+/* ---- what a warp does as one (tile.h has the meanings) */
+
+/* Rows of `columns` elements, those from `rows_left` on and elements from `columns_left` on zero. By 16 bytes where all addresses are
+ * multiples of that. */
+NT_DEVICE void nt_copy(nt_u16 *to, int pitch, const nt_u16 *from, nt_i64 step, int rows, int columns, nt_i64 rows_left, nt_i64 columns_left,
+                       int lane) {
+    const nt_u64 places = (nt_u64)from | (nt_u64)to | (nt_u64)(2 * step) | (nt_u64)(2 * pitch) | (nt_u64)(2 * columns);
+    if (!(places & 15)) {
+        const int chunks = columns / 8;
+        for (int i = lane; i < rows * chunks; i += 32) {
+            const int row = i / chunks, column = i % chunks * 8;
+            const nt_i64 left = row < rows_left ? columns_left - column : 0;
+            const int bytes = left >= 8 ? 16 : left > 0 ? (int)(2 * left) : 0;
+            nt_copy_16(to + row * pitch + column, bytes ? from + row * step + column : from, bytes);
+        }
+    } else {
+        for (int i = lane; i < rows * columns; i += 32) {
+            const int row = i / columns, column = i % columns;
+            to[row * pitch + column] = row < rows_left && column < columns_left ? from[row * step + column] : (nt_u16)0;
+        }
+    }
+}
+NT_DEVICE void nt_fragment(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const nt_u16 *at, int pitch, int lane) {
+    nt_matrices(f0, f1, f2, f3, at + (lane & 15) * pitch + (lane >> 4) * 8);
+}
+NT_DEVICE void nt_fragment_across(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const nt_u16 *at, int pitch, int lane) {
+    nt_matrices_across(f0, f1, f2, f3, at + ((lane & 7) + (lane >> 4) * 8) * pitch + (lane >> 3 & 1) * 8);
+}
+#define NT_PRODUCT(s)                                                                                                          \
+    NT_DEVICE void nt_product_##s(float *t0, float *t1, float *t2, float *t3, float *t4, float *t5, float *t6, float *t7,      \
+                                  unsigned f0, unsigned f1, unsigned f2, unsigned f3, unsigned g0, unsigned g1, unsigned g2,   \
+                                  unsigned g3) {                                                                               \
+        nt_mma_##s(t0, t1, t2, t3, f0, f1, f2, f3, g0, g2);                                                                    \
+        nt_mma_##s(t4, t5, t6, t7, f0, f1, f2, f3, g1, g3);                                                                    \
+    }
+NT_PRODUCT(bf16)
+NT_PRODUCT(f16)
+NT_DEVICE void nt_put(float *at, int pitch, float t0, float t1, float t2, float t3, float t4, float t5, float t6, float t7, int lane) {
+    float *const p = at + (lane >> 2) * pitch + (lane & 3) * 2, *const q = p + 8 * pitch;
+    p[0] = t0;
+    p[1] = t1;
+    q[0] = t2;
+    q[1] = t3;
+    p[8] = t4;
+    p[9] = t5;
+    q[8] = t6;
+    q[9] = t7;
 }

@@ -28,7 +28,7 @@ char *nt_shared_memory;
 static Fiber fibers[THREADS];
 static Warp warps[THREADS / WARP];
 static char *stacks;
-static int n_threads, running, live;
+static int n_threads, running, live, shared_bytes;
 static void *scheduler;
 static void *the_kernel;
 static long long arguments[ARGUMENTS];
@@ -47,21 +47,6 @@ static unsigned random_next(void) {
     random_state ^= random_state >> 17;
     random_state ^= random_state << 5;
     return random_state;
-}
-
-/* Every parameter is one word, and more of them than a kernel has do no harm. */
-#define A8(i) arguments[i], arguments[i + 1], arguments[i + 2], arguments[i + 3], arguments[i + 4], arguments[i + 5], arguments[i + 6], arguments[i + 7]
-#define A32(i) A8(i), A8(i + 8), A8(i + 16), A8(i + 24)
-#define W8 long long, long long, long long, long long, long long, long long, long long, long long
-#define W32 W8, W8, W8, W8
-typedef void Kernel(W32, W32, W32, W32);
-
-static void fiber_main(void) {
-    ((Kernel *)the_kernel)(A32(0), A32(32), A32(64), A32(96));
-    fibers[running].done = 1;
-    live--;
-    void *unused;
-    nt_switch(&unused, scheduler);
 }
 
 static void yield(void) {
@@ -91,15 +76,153 @@ static int meet(const char *what, unsigned value) {
     return meeting & 1;
 }
 
-void nt_sync(void) {
-    static const char what[] = "sync";
-    meet(what, 0);
-}
-
 unsigned nt_shuffle(unsigned x, int lane) {
     static const char what[] = "shuffle";
     int warp = running / WARP, meeting = meet(what, x);
     return warps[warp].value[meeting][lane & 31];
+}
+
+/* What all lanes hold. The copy is of this thread: the others may be at the next meeting. */
+static void gather(const char *what, unsigned x, unsigned *all) {
+    int warp = running / WARP, meeting = meet(what, x);
+    memcpy(all, warps[warp].value[meeting], sizeof warps[warp].value[meeting]);
+}
+
+/* ---- copies behind the back of a thread */
+
+typedef struct Copy {
+    void *to;
+    const void *from;
+    int bytes, group;
+    int waited; /* this thread knows that it is there; others do from the next meeting on */
+} Copy;
+enum { COPIES = 256 };
+static Copy pending[THREADS][COPIES];
+static int n_pending[THREADS], group_of[THREADS];
+
+static void copy_now(const Copy *c) {
+    memset(c->to, 0, 16);
+    memcpy(c->to, c->from, (size_t)c->bytes);
+}
+
+static void complain(const char *what) {
+    if (!*problem) snprintf(problem, sizeof problem, "block %u: thread %d: %s", nt_block_index.x, running, what);
+}
+
+void nt_copy_16(void *to, const void *from, int bytes) {
+    Copy c = {to, from, bytes, group_of[running], 0};
+    char *at = to;
+    if (((size_t)to | (bytes ? (size_t)from : 0)) % 16) complain("a copy of 16 bytes at an odd place");
+    if (at < nt_shared_memory || at + 16 > nt_shared_memory + shared_bytes) complain("a copy beside shared memory");
+    if (n_pending[running] == COPIES) complain("too many copies under way");
+    if (*problem) return;
+    if (order_now % 2) memset(to, 0xff, 16);
+    else copy_now(&c);
+    pending[running][n_pending[running]++] = c;
+}
+
+void nt_commit(void) { group_of[running]++; }
+
+void nt_wait(int n) {
+    for (int i = 0; i < n_pending[running]; i++) pending[running][i].waited |= pending[running][i].group < group_of[running] - n;
+}
+
+/* Copies that were waited for land now, if they are late: before the others go on. */
+static int copies_land(void) {
+    int left = 0;
+    for (int i = 0; i < n_pending[running]; i++) {
+        Copy *c = &pending[running][i];
+        if (!c->waited) pending[running][left++] = *c;
+        else if (order_now % 2) copy_now(c);
+    }
+    return n_pending[running] = left;
+}
+
+void nt_sync(void) {
+    static const char what[] = "sync";
+    copies_land();
+    meet(what, 0);
+}
+
+/* ---- matrices, as PTX has them */
+
+static const unsigned short *row_of(const unsigned *low, const unsigned *high, int lane) {
+    return (const unsigned short *)(size_t)((unsigned long long)high[lane] << 32 | low[lane]);
+}
+
+static void matrices(unsigned *const *r, const void *row, int across) {
+    static const char what[] = "ldmatrix";
+    unsigned low[WARP], high[WARP];
+    int lane = running % WARP;
+    if ((size_t)row % 16) complain("a row of a matrix at an odd place");
+    gather(what, (unsigned)(size_t)row, low);
+    gather(what, (unsigned)((unsigned long long)(size_t)row >> 32), high);
+    for (int m = 0; m < 4 && !*problem; m++) {
+        unsigned half[2];
+        for (int i = 0; i < 2; i++)
+            half[i] = across ? row_of(low, high, 8 * m + lane % 4 * 2 + i)[lane / 4] : row_of(low, high, 8 * m + lane / 4)[lane % 4 * 2 + i];
+        *r[m] = half[0] | half[1] << 16;
+    }
+}
+
+void nt_matrices(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row) {
+    unsigned *const r[] = {r0, r1, r2, r3};
+    matrices(r, row, 0);
+}
+
+void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row) {
+    unsigned *const r[] = {r0, r1, r2, r3};
+    matrices(r, row, 1);
+}
+
+static float number(unsigned short half, int f16) {
+    if (!f16) return nt_float_bits((unsigned)half << 16);
+    int e = half >> 10 & 31, m = half & 1023;
+    float x = e == 31 ? (m ? NAN : INFINITY) : e ? ldexpf((float)(m + 1024), e - 25) : ldexpf((float)m, -24);
+    return half >> 15 ? -x : x;
+}
+
+/* Rows of A: 4 lanes hold one, 2 columns each, in registers 0 (columns 0 .. 7) and 2 (8 .. 15), 8 rows further in 1 and 3. Columns of B alike. */
+static void mma(float *const *c, const unsigned *a, const unsigned *b, int f16) {
+    static const char what[] = "mma";
+    unsigned all_a[4][WARP], all_b[2][WARP];
+    int lane = running % WARP;
+    for (int i = 0; i < 4; i++) gather(what, a[i], all_a[i]);
+    for (int i = 0; i < 2; i++) gather(what, b[i], all_b[i]);
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4, column = lane % 4 * 2 + i % 2;
+        float sum = *c[i];
+        for (int k = 0; k < 16; k++) {
+            unsigned x = all_a[i / 2 + (k / 8) * 2][row * 4 + k % 8 / 2], y = all_b[k / 8][column * 4 + k % 8 / 2];
+            sum = fmaf(number((unsigned short)(x >> k % 2 * 16), f16), number((unsigned short)(y >> k % 2 * 16), f16), sum);
+        }
+        *c[i] = sum;
+    }
+}
+
+#define MMA(s, f16)                                                                                                                                \
+    void nt_mma_##s(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {     \
+        float *const c[] = {c0, c1, c2, c3};                                                                                                       \
+        const unsigned a[] = {a0, a1, a2, a3}, b[] = {b0, b1};                                                                                     \
+        mma(c, a, b, f16);                                                                                                                         \
+    }
+MMA(bf16, 0)
+MMA(f16, 1)
+
+/* Every parameter is one word, and more of them than a kernel has do no harm. */
+#define A8(i) arguments[i], arguments[i + 1], arguments[i + 2], arguments[i + 3], arguments[i + 4], arguments[i + 5], arguments[i + 6], arguments[i + 7]
+#define A32(i) A8(i), A8(i + 8), A8(i + 16), A8(i + 24)
+#define W8 long long, long long, long long, long long, long long, long long, long long, long long
+#define W32 W8, W8, W8, W8
+typedef void Kernel(W32, W32, W32, W32);
+
+static void fiber_main(void) {
+    ((Kernel *)the_kernel)(A32(0), A32(32), A32(64), A32(96));
+    if (copies_land()) complain("it ends before its copies");
+    fibers[running].done = 1;
+    live--;
+    void *unused;
+    nt_switch(&unused, scheduler);
 }
 
 static int next_fiber(void) {
@@ -116,6 +239,7 @@ static void fiber_start(int i) {
     *--top = (void *)fiber_main;
     for (int k = 0; k < 6; k++) *--top = NULL;
     fibers[i] = (Fiber){top, 0, NULL};
+    n_pending[i] = group_of[i] = 0;
 }
 
 static void block_run(int shared) {
@@ -143,6 +267,7 @@ const char *nt_emulate(void *kernel, const long long *args, int n, int blocks, i
     memset(arguments, 0, sizeof arguments);
     memcpy(arguments, args, sizeof *args * (size_t)n);
     n_threads = threads;
+    shared_bytes = shared;
     nt_grid_size.x = (unsigned)blocks;
     order_now = order;
     random_state = order * 2654435761u + 1;

@@ -20,6 +20,15 @@ extern char *nt_shared_memory;                                /* of its block */
 
 unsigned nt_shuffle(unsigned x, int lane); /* all 32 threads of a warp are here before one goes on */
 void nt_sync(void);
+/* Copies happen at once, or as late as they may (under odd orders): when the thread that has waited for them meets others. What is there
+ * until then is NaN. */
+void nt_copy_16(void *to, const void *from, int bytes);
+void nt_commit(void);
+void nt_wait(int n);
+void nt_matrices(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row);
+void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row);
+void nt_mma_bf16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
+void nt_mma_f16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 
 NT_DEVICE unsigned nt_bits_f32(float x) {
     unsigned u;
@@ -50,7 +59,8 @@ NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return (unsigned)((uns
 /* Runs a kernel, each of whose parameters is one word (a pointer or an i64), on `blocks` blocks of `threads` threads. Blocks
  * come one after another; the threads of a block take turns, each running until it waits for others of its warp. order decides
  * who is next: 0 the first that can go on, 1 the last, else a random one. Shared memory holds NaN at first. NULL, or what is
- * wrong: threads that wait for each other at different places, or for one that has ended. */
+ * wrong: threads that wait for each other at different places, or for one that has ended; copies that nobody waits for; a matrix whose rows
+ * do not begin at a multiple of 16 bytes. */
 const char *nt_emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
 #endif

@@ -22,18 +22,64 @@ struct Device {
     Emulate *emulate;
 };
 
-/* The kernels with a fault: MUTATE=before leaves out what a warp waits for before it stores what other lanes load, MUTATE=after what it waits
- * for behind that, MUTATE=mask every test of a lane against a limit. */
+/* Faults of the generator, one after another: what MUTATE names is left out everywhere in the kernels, or is too weak. A line goes away
+ * where the lines before and behind it have these texts in them (NULL: whatever), or `old` in it becomes `new`. */
+typedef struct Fault {
+    const char *name, *old, *new, *before, *behind;
+} Fault;
+static const Fault faults[] = {
+    {"store-before", "nt_sync();", "", " nt_t", NULL},            /* what a warp waits for before it stores what other lanes load .. */
+    {"store-behind", "nt_sync();", "", "] = nt_t", NULL},         /* .. and behind that */
+    {"copy", "nt_sync();", "", NULL, "nt_copy("},                 /* what was there may still be read */
+    {"commit", "nt_commit();", "", NULL, NULL},
+    {"wait", "nt_wait(1);", "nt_wait(2);", NULL, NULL},
+    {"wait-last", "nt_wait(0);", "nt_wait(1);", NULL, NULL},
+    {"wait-meeting", "nt_sync();", "", "nt_wait(", NULL},         /* a lane waits for its own copies alone */
+    {"put", "nt_sync();", "", "nt_put(", NULL},
+    {"mask-store", "if (nt_lane < (", "if (nt_lane >-(", NULL, NULL},
+    {"mask-load", "= (nt_lane < ", "= (nt_lane >-", NULL, NULL},
+    {"rows", "row < rows_left", "row >-rows_left", NULL, NULL},   /* of a copy, in the prelude */
+    {"columns", "columns_left - column : 0", "columns + 0*column : 0", NULL, NULL},
+    {"columns-odd", "column < columns_left", "column >-columns_left", NULL, NULL},
+};
+
+static const char *line_before(const char *text, const char *line) {
+    if (line == text) return line;
+    for (line--; line > text && line[-1] != '\n';) line--;
+    return line;
+}
+
+static bool line_has(const char *line, const char *what) {
+    const char *at = strstr(line, what);
+    return at && at < line + strcspn(line, "\n");
+}
+
+/* Blanks where the fault is: the text keeps its length. */
+static void fault_make(const Fault *f, char *text) {
+    size_t old = strlen(f->old), new = strlen(f->new);
+    char *copy = strdup(text); /* neighbours as they were */
+    for (char *at = text; (at = strstr(at, f->old)); at += old) {
+        const char *line = copy + (at - text);
+        while (line > copy && line[-1] != '\n') line--;
+        const char *behind = line + strcspn(line, "\n");
+        if (f->before && !line_has(line_before(copy, line), f->before)) continue;
+        if (f->behind && !line_has(behind + (*behind != 0), f->behind)) continue;
+        memset(at, ' ', old);
+        memcpy(at, f->new, new);
+    }
+    free(copy);
+}
+
 static const char *mutant(Arena *arena, const char *text) {
-    static const char sync[] = "nt_sync();";
     const char *kind = getenv("MUTATE");
     if (!kind) return text;
     char *copy = arena_copy(arena, text, strlen(text));
-    int number = 0;
-    for (char *at = copy; (at = strstr(at, sync)); at += sizeof sync - 1)
-        if (!strcmp(kind, number++ % 2 ? "after" : "before")) memset(at, ' ', sizeof sync - 2);
-    for (char *at = copy; !strcmp(kind, "mask") && (at = strstr(at, "if (nt_lane < (")); at++) memcpy(at, "if (nt_lane >-(", 15);
-    return copy;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        if (strcmp(kind, faults[i].name)) continue;
+        fault_make(&faults[i], copy);
+        return copy;
+    }
+    bug("no fault %s", kind);
 }
 
 /* -ffp-contract=off is --fmad=false. */
@@ -42,7 +88,7 @@ static void *text_load(Arena *arena, const char *folder, const Scheduler *s) {
     snprintf(path, sizeof path, "%s/k.c", folder);
     FILE *f = fopen(path, "w");
     if (!f) bug("cannot write %s", path);
-    fputs(cuda_prelude(), f);
+    fputs(mutant(arena, cuda_prelude()), f);
     fputs(mutant(arena, scheduler_cuda(s)), f);
     fclose(f);
     const char *compiler = getenv("CC") ? getenv("CC") : "gcc", *root = getenv("ROOT") ? getenv("ROOT") : ".";

@@ -1,6 +1,6 @@
 /* pairs.c -- random products of bf16 by bf16: batches, one or two axes of k, odd sizes and run-time rows, operands in any order of axes,
  * weights that are read from packed copies (stored in bf16, or in f32 and rounded on the way) and operands that are packed at the call,
- * maps behind the product; five machines.
+ * maps behind the product; five machines, and a device by the tile interpreter. DEVICE=1: a device by the emulator, and f16, too.
  *
  *     pairs [FROM [TO]]     SHOW=1 prints what fails */
 #include "tests/passes/graphs.h"
@@ -22,6 +22,7 @@ typedef struct Case {
     Entry *e;
     Rng r;
     Size size[LETTERS];
+    DType half;
 } Case;
 
 static Node *leaf(Case *c, bool slot, DType d, int rank, const Size *dim) {
@@ -42,7 +43,7 @@ static Node *operand(Case *c, const char *axes, bool slot) {
     int n = (int)strlen(axes);
     for (int i = 0; i < n; i++) dim[i] = c->size[strchr(letters, axes[i]) - letters];
     bool rounded = slot && rng_below(&c->r, 2);
-    return node_cast(c->g, leaf(c, slot, rounded ? DT_F32 : DT_BF16, n, dim), DT_BF16);
+    return node_cast(c->g, leaf(c, slot, rounded ? DT_F32 : c->half, n, dim), c->half);
 }
 
 static void shuffle(Rng *r, char *s) {
@@ -64,7 +65,8 @@ static Tensor *values_of(Case *c, const Type *t, const int64_t *sizes) {
 
 static bool agrees(Harness *h, uint64_t seed) {
     static const int SIZES[] = {1, 2, 3, 7, 8, 17, 31, 32, 48, 70, 130};
-    Case c = {.a = arena_new(), .r = {seed}};
+    static const int MATRIX[] = {8, 16, 17, 31, 40, 48, 70, 96, 130, 160, 72}; /* odd ones, and ones whose rows begin at multiples of 16 bytes */
+    Case c = {.a = arena_new(), .r = {seed}, .half = h->target.device && seed % 3 == 0 ? DT_F16 : DT_BF16};
     Diag *d = diag_new();
     c.p = NEW(c.a, Program);
     c.p->arena = c.a;
@@ -74,7 +76,7 @@ static bool agrees(Harness *h, uint64_t seed) {
     c.e = NEW(c.a, Entry);
     *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(c.a, EntryInput, 4)};
     PUSH(c.a, c.p->entries, c.e);
-    for (int i = 0; i < LETTERS; i++) c.size[i] = size_const(c.p->sizes, SIZES[rng_below(&c.r, i == 0 || i == 4 ? 4 : 11)]);
+    for (int i = 0; i < LETTERS; i++) c.size[i] = size_const(c.p->sizes, (h->target.device && i % 4 ? MATRIX : SIZES)[rng_below(&c.r, i % 4 ? 11 : 4)]);
     if (rng_below(&c.r, 2)) c.size[1] = size_named(c.p->sizes, size_declare(c.p->sizes, "rows", 1, 300));
     bool batch = rng_below(&c.r, 3) == 0, two = rng_below(&c.r, 4) == 0, slot = rng_below(&c.r, 2);
     char la[8] = "", lb[8] = "", lo[8] = "";
@@ -87,7 +89,7 @@ static bool agrees(Harness *h, uint64_t seed) {
     Node *y = node_contract(c.g, operand(&c, la, false), operand(&c, lb, slot), la, lb, lo);
     graph_result(c.g, "y", y);
     Size last[] = {y->type.dim[y->type.rank - 1]};
-    Node *bias = leaf(&c, false, DT_BF16, 1, last), *sum = node_map2(c.g, OP_ADD, y, node_expand_like(c.g, bias, y));
+    Node *bias = leaf(&c, false, c.half, 1, last), *sum = node_map2(c.g, OP_ADD, y, node_expand_like(c.g, bias, y));
     if (seed % 2) graph_result(c.g, "z", node_map1(c.g, OP_TANH, sum));
     int64_t sizes[] = {1 + rng_below(&c.r, 300)};
     Eval values = {.arena = c.a, .program = c.p, .sizes = sizes, .slots = NEW_ARRAY(c.a, Tensor *, 2), .inputs = NEW_ARRAY(c.a, Tensor *, 4)};
@@ -103,15 +105,17 @@ static bool agrees(Harness *h, uint64_t seed) {
 
 int main(int argc, char **argv) {
     Seeds s = seeds_of(argc, argv, 60);
-    Harness h = {.show = getenv("SHOW") != NULL, .like = {"_codes"}};
+    Harness h = {.show = getenv("SHOW") != NULL, .like = {"_codes", "_mma"}};
     int failures = 0, cases = (int)(s.to - s.from);
+    bool device = getenv("DEVICE") != NULL;
     for (uint64_t seed = s.from; seed < s.to && failures < 8; seed++) {
-        int level = 2 + (int)(seed % 5);
-        h.mode = seed % 6 && harness_can_run(level) ? BY_CODE : BY_TILE;
-        h.target = harness_target(level, 2);
+        int level = 2 + (int)(seed % 6);
+        h.mode = seed % 7 && level < 7 && harness_can_run(level) ? BY_CODE : BY_TILE;
+        h.target = device || level == 7 ? harness_device(2) : harness_target(level, 2);
         failures += !agrees(&h, seed);
     }
-    if (cases >= 60 && h.calls_like[0] < cases / 5) failures++, printf("only %d products went by pairs\n", h.calls_like[0]);
-    if (cases >= 60 && h.packs < cases / 20) failures++, printf("only %d weights were packed\n", h.packs);
+    if (cases >= 60 && !device && h.calls_like[0] < cases / 6) failures++, printf("only %d products went by pairs\n", h.calls_like[0]);
+    if (cases >= 12 && h.calls_like[1] < (device ? cases / 3 : cases / 20)) failures++, printf("only %d products went by matrices\n", h.calls_like[1]);
+    if (cases >= 60 && !device && h.packs < cases / 20) failures++, printf("only %d weights were packed\n", h.packs);
     return failures != 0;
 }

@@ -1,0 +1,79 @@
+/* lower_matrix.c -- what a warp does as one: copies that happen behind its back, fragments of matrices, their products. Each statement is a
+ * call of prelude.cu, which has the instructions. */
+#include "codegen/cuda/lower_impl.h"
+
+#include <string.h>
+
+/* p = *step times q, and the rest; the step of an address from one row to the next. */
+static TilePoly row_step(Cuda *c, TilePoly *p, TileSym *q) {
+    TilePoly step, rest;
+    if (!poly_split(&c->w, *p, q, &step, &rest)) walk_fail(&c->w, "rows of a copy are not equally far apart");
+    *p = rest;
+    return step;
+}
+
+/* The lanes of a warp meet, unless they just have. */
+static void meet(Cuda *c) {
+    static const char sync[] = "nt_sync();\n";
+    if (c->body.n < sizeof sync - 1 || strcmp(c->body.at + c->body.n - (sizeof sync - 1), sync)) text_line(&c->body, "nt_sync();");
+}
+
+static void copy_statement(Cuda *c, const TileStmt *s) {
+    const TileAccess *from = &s->e->a;
+    int64_t lo = expr_const(&c->w, s->lo), hi = expr_const(&c->w, s->hi);
+    int lanes = access_lanes(&c->w, from);
+    s->s->known = false;
+    s->s->level = c->levels;
+    s->s->lowest = poly_const(lo);
+    s->s->highest = poly_const(hi - 1);
+    TilePoly to = access_offset(&c->w, &s->a), at = access_offset(&c->w, from);
+    TilePoly to_step = row_step(c, &to, s->s), step = row_step(c, &at, s->s);
+    to = poly_add(&c->w, to, to_step, lo);
+    at = poly_add(&c->w, at, step, lo);
+    TilePoly rows = poly_const(hi - lo), columns = poly_const(lanes);
+    if (s->by) rows = poly_add(&c->w, poly_of(&c->w, s->by), poly_const(lo), -1);
+    if (from->limit) columns = poly_add(&c->w, poly_of(&c->w, from->limit), poly_of(&c->w, from->ix[from->lane_dim]), -1);
+    meet(c);
+    text_line(&c->body, "nt_copy(%s + %s, %s, %s + %s, %s, %lld, %d, %s, %s, nt_lane);", c->name[s->a.s->id], cuda_poly(c, to),
+              cuda_poly(c, to_step), c->name[from->s->id], cuda_poly(c, at), cuda_poly(c, step), (long long)(hi - lo), lanes,
+              cuda_poly(c, rows), cuda_poly(c, columns));
+}
+
+/* "buffer + offset, pitch" */
+static const char *matrix(Cuda *c, const TileAccess *a) {
+    return arena_printf(c->w.arena, "%s + %s, %s", c->name[a->s->id], cuda_poly(c, access_offset(&c->w, a)),
+                        cuda_poly(c, buffer_stride(&c->w, a->s, a->n - 2)));
+}
+
+/* The registers that an access without its last index means, each behind `sign`. */
+static const char *registers(Cuda *c, const TileAccess *a, const char *sign) {
+    int n, begin = reg_at(&c->w, a, &n);
+    Text t = {.arena = c->w.arena};
+    for (int i = 0; i < n; i++) text_add(&t, "%s%s%s", i ? ", " : "", sign, cuda_element(c, a->s, begin + i));
+    return t.at;
+}
+
+void cuda_warp_statement(Cuda *c, const TileStmt *s) {
+    c->collective = true;
+    switch (s->k) {
+    case TK_COPY: copy_statement(c, s); break;
+    case TK_COMMIT: text_line(&c->body, "nt_commit();"); break;
+    case TK_WAIT:
+        text_line(&c->body, "nt_wait(%lld);", (long long)expr_const(&c->w, s->e));
+        text_line(&c->body, "nt_sync();");
+        break;
+    case TK_LDMATRIX:
+        text_line(&c->body, "nt_fragment%s(%s, %s, nt_lane);", s->across ? "_across" : "", registers(c, &s->a, "&"), matrix(c, &s->e->a));
+        break;
+    case TK_MMA:
+        text_line(&c->body, "nt_product_%s(%s, %s, %s);", dtype_name(s->d), registers(c, &s->a, "&"), registers(c, &s->lo->a, ""),
+                  registers(c, &s->hi->a, ""));
+        break;
+    case TK_PUT:
+        meet(c);
+        text_line(&c->body, "nt_put(%s, %s, nt_lane);", matrix(c, &s->a), registers(c, &s->e->a, ""));
+        text_line(&c->body, "nt_sync();");
+        break;
+    default: walk_fail(&c->w, "no statement of a warp");
+    }
+}

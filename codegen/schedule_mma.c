@@ -1,0 +1,115 @@
+/* schedule_mma.c -- products of bf16 or f16 on a device's matrix units. A warp has a tile of the sums in registers; steps of both operands go
+ * through buffers in shared memory, filled behind its back one step ahead (contract.tile, matrices). An operand lies there as it lies in
+ * memory, along k or across it: ldmatrix turns it. Rows of the buffers are a little longer than they need be, so that the eight rows of a
+ * matrix begin in different banks. */
+#include "codegen/contract.h"
+
+enum {
+    STEP = TILE_BLOCK, /* of k: what two steps of both operands take is a share of shared memory that leaves room for other blocks */
+    ROWS_WIDEST = 32,
+    COLUMNS_WIDEST = 64,
+    APART = 8, /* elements that a row is longer; of 2 bytes, and of sums */
+    WARPS_WISHED = 1024
+};
+
+static int64_t tiles(int64_t n, int64_t of) { return (n + of - 1) / of; }
+
+/* Can rows of the operand be copied: is one of two symbols along its memory, and the other at a distance that no symbol bends? */
+static bool in_rows(const Contract *c, const Access *x, int s) {
+    if (access_bends(c->sp, x, s) || access_bends(c->sp, x, c->sk)) return false;
+    return contract_stride(x, s) && contract_stride(x, c->sk) && (contract_contiguous(x, s) || contract_contiguous(x, c->sk));
+}
+
+bool schedule_is_mma(const Contract *c) {
+    if (!c->w->device || c->type != DT_F32 || c->prologue || c->k->limit.seen || c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1) return false;
+    DType d = c->at_a->base->type.dtype;
+    if ((d != DT_BF16 && d != DT_F16) || c->at_b->base->type.dtype != d) return false;
+    if (work_aliased(c->w, c->at_a->base) || work_aliased(c->w, c->at_b->base)) return false;
+    return contract_estimate(c->size_m, STEP) >= STEP / 2 && contract_estimate(c->size_n, STEP) >= STEP / 2 && in_rows(c, c->at_a, c->sm) &&
+           in_rows(c, c->at_b, c->sn);
+}
+
+/* The largest tile that leaves enough of them for a device's warps. */
+static void pick_tile(Contract *c) {
+    int64_t others = 1, m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512);
+    for (int g = 0; g < GROUP_K; g++)
+        for (int i = 0; i < c->n[g]; i++)
+            if (c->symbol[g][i] != c->sm && c->symbol[g][i] != c->sn) others *= contract_estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
+    c->mb = ROWS_WIDEST;
+    c->width = COLUMNS_WIDEST;
+    while (c->mb > STEP && m <= c->mb / 2) c->mb /= 2;
+    while (c->width > c->lanes && n <= c->width / 2) c->width /= 2;
+    while (others * tiles(m, c->mb) * tiles(n, c->width) < WARPS_WISHED && (c->width > c->lanes || c->mb > STEP)) {
+        if (c->width > c->lanes) c->width /= 2;
+        else c->mb /= 2;
+    }
+}
+
+/* "[begin + q] < left": rows q of `size`, of which `count` from `begin` on may be too many. */
+static const char *rows_left(Work *w, Size size, const char *begin, int64_t count, bool ahead) {
+    int64_t whole;
+    if (!ahead && size_is_const(size, &whole) && whole % count == 0) return "";
+    return arena_printf(w->arena, " < %s - (%s)", work_size(w, size), begin);
+}
+
+/* One step of an operand, from row or column `begin` and from place k on, to `buffer` (its name and its first index). */
+static void copy(Contract *c, Access *x, int s, const char *begin, int64_t count, const char *k, const char *buffer) {
+    Work *w = c->w;
+    Size size = c->sp->symbol[s].n;
+    Point p = point_inside(&c->p);
+    bool along = contract_contiguous(x, c->sk); /* k along memory */
+    p.text[s] = along ? arena_printf(w->arena, "%s + q", begin) : begin;
+    p.text[c->sk] = along ? k : arena_printf(w->arena, "%s + q", k);
+    p.vector = along ? c->sk : s;
+    p.lanes = along ? STEP : (int)count;
+    p.limit = work_size(w, along ? c->size_k : size);
+    const char *place = point_place(&p, x, "");
+    const char *left = along ? rows_left(w, size, begin, count, false) : rows_left(w, c->size_k, k, STEP, true);
+    text_line(&w->body, "copy q in 0..%lld%s { %s, q, 0 : %d] = %s }", (long long)(along ? count : STEP), left, buffer, p.lanes, place);
+}
+
+/* copy_step(k, at): both operands from place k on to the buffers' part `at`. */
+const char *mma_fill_copy_step(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    copy(c, c->at_a, c->sm, template_get(c->t, "i0"), c->mb, args[0], arena_printf(a, "as[%s", args[1]));
+    copy(c, c->at_b, c->sn, template_get(c->t, "j0"), c->width, args[0], arena_printf(a, "bs[%s", args[1]));
+    return "";
+}
+
+/* fragment(f, buffer, at, row): 16 rows of an operand from `row` on. */
+const char *mma_fill_fragment(void *context, const char *const *args) {
+    Contract *c = context;
+    bool a = args[1][0] == 'a', along = contract_contiguous(a ? c->at_a : c->at_b, c->sk);
+    return arena_printf(c->w->arena, along ? "ldmatrix %s, %s[%s, %s, 0]" : "ldmatrix %s, %s[%s, 0, %s] across", args[0], args[1], args[2], args[3]);
+}
+
+/* Rows and length of a row in an operand's buffer. */
+static void buffer_size(Contract *c, const Access *x, int64_t count, const char *rows, const char *length) {
+    bool along = contract_contiguous(x, c->sk);
+    template_number(c->t, rows, along ? count : STEP);
+    template_number(c->t, length, (along ? STEP : count) + APART);
+}
+
+void schedule_mma(Contract *c) {
+    int64_t whole;
+    pick_tile(c);
+    c->w->kind = "mma";
+    c->nv = (int)(c->width / c->lanes);
+    c->mq = c->n[GROUP_M] - 1;
+    c->nq = c->n[GROUP_N] - 1;
+    c->kq = c->n[GROUP_K] - 1;
+    c->n_runs = 1;
+    c->run[0] = c->sk;
+    contract_begin(c);
+    template_set(c->t, "H", dtype_name(c->at_a->base->type.dtype));
+    template_number(c->t, "MR", c->mb);
+    template_number(c->t, "STEP", STEP);
+    template_number(c->t, "TR", c->mb / TILE_BLOCK);
+    template_number(c->t, "TC", c->width / TILE_BLOCK);
+    template_number(c->t, "CW", c->width + APART);
+    buffer_size(c, c->at_a, c->mb, "AR", "AC");
+    buffer_size(c, c->at_b, c->width, "BR", "BC");
+    template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
+    template_run(c->t, "matrices");
+}
