@@ -106,6 +106,7 @@ static Compilation *compilation_new(Command *o) {
 /* Says what there is to say; the exit status of the command. */
 static int compilation_end(Compilation *c, int status) {
     if (c->o->time) times_print(c);
+    if (c->o->time && c->o->emit == EMIT_CUDA && c->artifact) artifact_print_cost(c->artifact, stderr);
     bool silent = c->o->quiet && !diag_errors(c->diag);
     int errors = silent ? 0 : diag_print(c->diag, stderr, c->o->color);
     if (c->cache) cache_notes_print(c->cache);

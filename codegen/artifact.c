@@ -10,6 +10,7 @@
 
 #include "codegen/cache.h"
 #include "codegen/cpu/lower.h"
+#include "codegen/cuda/cost.h"
 #include "codegen/cuda/images.h"
 #include "codegen/cuda/lower.h"
 #include "codegen/digest.h"
@@ -228,6 +229,10 @@ void artifact_print_tiles(const Artifact *a, FILE *f) {
 void artifact_print_cuda(const Artifact *a, FILE *f) {
     fputs(cuda_prelude(), f);
     fputs(artifact_cuda(a), f);
+}
+
+void artifact_print_cost(const Artifact *a, FILE *f) {
+    cuda_cost_print(f, a->arena, a->parts[a->n_parts - 1].scheduler, a->options.program, a->options.entries);
 }
 
 const char *artifact_ir(Artifact *a) {

@@ -46,6 +46,7 @@ bool artifact_possible(Arena *arena, const Target *target, bool core, const char
 Artifact *artifact_new(Arena *arena, const ArtifactOptions *options); /* code of all entries, and the tables */
 void artifact_free(Artifact *a);
 void artifact_print_cuda(const Artifact *a, FILE *f);   /* --emit=cuda: what NVRTC compiles */
+void artifact_print_cost(const Artifact *a, FILE *f);   /* what its kernels cost, on paper; of an artifact with devices */
 void artifact_print_tiles(const Artifact *a, FILE *f);
 const char *artifact_ir(Artifact *a); /* LLVM IR, in the arena */
 const char *artifact_asm(Artifact *a);

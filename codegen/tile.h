@@ -285,6 +285,7 @@ bool tile_interp(TileKernel *k, void *const *args, const int64_t *sizes, int64_t
 
 typedef struct TileCost {
     double flops, special;          /* operations; those in math functions */
+    double matrix;                  /* those of mma */
     double load_bytes, store_bytes; /* of accesses, cached or not */
     double in_bytes, out_bytes;     /* footprint of the arguments */
     double instructions;            /* vector instructions, roughly */

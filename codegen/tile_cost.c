@@ -55,6 +55,17 @@ static void on_op(void *self, const TileExpr *e, TileType type, double times) {
     c->cost.instructions += times * vectors(c, type) * (flops > 1 && e->op != TO_FMA ? flops : 1);
 }
 
+/* Of the statements of a warp: mma is two instructions; what 16 bytes a lane copy wants its addresses computed, and a limit looked at. */
+static void on_warp(void *self, TileStmtKind k, double bytes, double times) {
+    Costing *c = self;
+    double flops = k == TK_MMA ? 2.0 * TILE_BLOCK * TILE_BLOCK * TILE_BLOCK : 0;
+    c->cost.flops += times * flops;
+    c->cost.matrix += times * flops;
+    if (k == TK_PUT) c->cost.store_bytes += times * bytes;
+    else c->cost.load_bytes += times * bytes;
+    c->cost.instructions += times * (k == TK_MMA ? 2 : k == TK_LDMATRIX ? 1 : k == TK_PUT ? 8 : 6 * bytes / (32 * 16));
+}
+
 TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes) {
     TileWalk w;
     walk_begin(&w, k);
@@ -75,7 +86,7 @@ TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes) {
     c->lowest = NEW_ARRAY(w.arena, double, n *TILE_RANK);
     c->highest = NEW_ARRAY(w.arena, double, n *TILE_RANK);
     c->touched = NEW_ARRAY(w.arena, bool, n);
-    TileVisit visit = {c, on_access, on_op};
+    TileVisit visit = {c, on_access, on_op, on_warp};
     tile_visit(&w, k, t, &visit);
     for (int i = 0; i < n; i++) {
         const TileSym *s = k->args.at[i];

@@ -459,6 +459,10 @@ static bool is_temporary(const TileAccess *a) {
     return a->s->space != TILE_ARG;
 }
 
+static void warp_cost(const Verify *v, TileStmtKind k, double bytes) {
+    if (v->visit) v->visit->warp(v->visit->self, k, bytes, v->times);
+}
+
 /* The indices of the last two dimensions, and that 16 of both are inside. */
 static void matrix_inside(Verify *v, const TileAccess *a, int bytes) {
     TileAccess end = *a;
@@ -471,7 +475,7 @@ static void matrix_inside(Verify *v, const TileAccess *a, int bytes) {
         end.ix[a->n - 1 - i] = &sum[i];
     }
     stays_inside(v, &end, 1);
-    if (v->visit) v->visit->access(v->visit->self, a, bytes == 4, v->times * TILE_BLOCK * TILE_BLOCK);
+    warp_cost(v, bytes == 4 ? TK_PUT : TK_LDMATRIX, (double)bytes * TILE_BLOCK * TILE_BLOCK);
 }
 
 /* n registers of 32 lanes. */
@@ -498,7 +502,8 @@ static void copy_statement(Verify *v, const TileStmt *s) {
     s->s->step = 1;
     s->s->lowest = poly_const(lo);
     s->s->highest = poly_const(hi - 1);
-    v->times = times * (double)(hi - lo);
+    warp_cost(v, TK_COPY, (double)(hi - lo) * lanes * dtype_bytes(from->s->d));
+    v->times = 0;
     access(v, &s->a, true);
     if (s->by) PUSH(w->arena, v->facts, poly_add(w, poly_add(w, poly_of(w, s->by), poly_sym(w, s->s), -1), poly_const(1), -1));
     access(v, from, false);
@@ -508,11 +513,10 @@ static void copy_statement(Verify *v, const TileStmt *s) {
 }
 
 static void mma(Verify *v, const TileStmt *s) {
-    static const TileExpr fma = {.k = TE_OP, .op = TO_FMA};
     warp_tile(v, &s->a, DT_F32, 8);
     warp_tile(v, &s->lo->a, DT_U32, 4);
     warp_tile(v, &s->hi->a, DT_U32, 4);
-    if (v->visit) v->visit->op(v->visit->self, &fma, (TileType){DT_F32, 32}, v->times * TILE_BLOCK * TILE_BLOCK * TILE_BLOCK / 32);
+    warp_cost(v, TK_MMA, 0);
 }
 
 static void warp_statement(Verify *v, const TileStmt *s) {
