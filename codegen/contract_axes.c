@@ -62,13 +62,19 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
                 c->prologue = true;
                 continue;
             }
+            if (k->levels.at[i] == LEVEL_FRAME) continue;
             bool scalar = k->levels.at[i] == LEVEL_SCALAR;
             space_reshape(c->sp, scalar ? 0 : c->rank, k->anchor->type.dim, full, n->type.rank, n->type.dim, index);
             Item *item = items_add(c->items, c->w, n, k->levels.at[i], index,
                                    scalar ? affine_const(c->sp, size_const(c->w->table, 0)) : linear);
             item->outer = scalar;
         }
-        for (int i = 0; i < k->writes.n; i++) PUSH(c->w->arena, c->stores, access_linear(c->sp, k->writes.at[i], linear));
+        for (int i = 0; i < k->writes.n; i++) {
+            Node *n = k->writes.at[i];
+            bool framed = n->op == OP_PAD && !items_find(c->items, n);
+            Access *to = framed ? frame_access(c->sp, n, c->rank, k->anchor->type.dim, full) : access_linear(c->sp, n, linear);
+            PUSH(c->w->arena, c->stores, to);
+        }
     } while (c->sp->again);
 }
 

@@ -360,7 +360,11 @@ const char *contract_fill_epilogue(void *context, const char *const *args) {
         item->value = arena_printf(w->arena, "v%d", ++w->names);
         text_line(&w->body, "let %s = %s", item->value, args[2]);
     }
-    for (int i = 0; i < c->k->writes.n; i++) point_store(&p, c->stores.at[i], items_find(c->items, c->k->writes.at[i])->value);
+    for (int i = 0; i < c->k->writes.n; i++) {
+        const Item *item = items_find(c->items, c->k->writes.at[i]);
+        if (!item) item = items_find(c->items, frame_value(c->k->writes.at[i]));
+        point_store(&p, c->stores.at[i], item->value);
+    }
     return "";
 }
 

@@ -87,7 +87,10 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
     switch (k->kind) {
     case KERNEL_MAP: schedule_map(work_new(s, plan, k, "map"), code); break;
     case KERNEL_REDUCE: schedule_map(work_new(s, plan, k, "reduce"), code); break;
-    case KERNEL_CONTRACT: schedule_contract(work_new(s, plan, k, "contract"), code); break;
+    case KERNEL_CONTRACT:
+        schedule_frames(s, plan, k, code); /* first: the last call is the one that stored everything */
+        schedule_contract(work_new(s, plan, k, "contract"), code);
+        break;
     case KERNEL_ATTENTION: schedule_attention(work_new(s, plan, k, "attention"), code); break;
     case KERNEL_ATTENTION_GRADIENT:
         schedule_attention_gradient(work_new(s, plan, k, "attention_gradient"), code);

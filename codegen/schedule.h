@@ -152,6 +152,13 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
 /* How many values of symbol s a map should compute one after another: more than 1 where their windows overlap (schedule_windows.c). */
 int64_t windows_steps(const Items *items, int s, int vector);
 
+/* ---- values in a frame (schedule_frame.c): a pad of level LEVEL_FRAME */
+/* Where it holds the value of the place index[] of a space with shape dim[]. */
+Access *frame_access(Space *sp, Node *pad, int rank, const Size *dim, Affine *const *index);
+Node *frame_value(Node *pad); /* the node whose values it holds */
+void schedule_frames(Scheduler *s, const Plan *plan, const Kernel *k, KernelCode *code); /* calls that store the kernel's frames */
+const char *value_fill(Work *w, const Node *pad); /* what lies around, as tile text (schedule_value.c) */
+
 void schedule_map(Work *w, KernelCode *code); /* KERNEL_MAP and KERNEL_REDUCE */
 void schedule_contract(Work *w, KernelCode *code);
 void schedule_attention(Work *w, KernelCode *code);

@@ -391,6 +391,13 @@ static bool is_literal(const Item *item, int k) {
     return item->in[k].access && item->in[k].access->base->op == OP_CONST;
 }
 
+const char *value_fill(Work *w, const Node *pad) {
+    Node fill = *pad;
+    fill.op = OP_CONST;
+    fill.attrs.whole = (int64_t)pad->attrs.number;
+    return const_text(w, &fill, false);
+}
+
 /* Pieces of a pad or concat: nested selects, the first piece whose tests hold. */
 static const char *pieces_value(Point *p, Item *item) {
     Work *w = p->w;
@@ -398,10 +405,7 @@ static const char *pieces_value(Point *p, Item *item) {
     const char *e;
     int last = item->pieces.n - 1;
     if (n->op == OP_PAD) {
-        Node fill = *n;
-        fill.op = OP_CONST;
-        fill.attrs.whole = (int64_t)n->attrs.number;
-        e = const_text(w, &fill, false);
+        e = value_fill(w, n);
         last++;
     } else {
         if (last < 0) bug("a concat without a piece");

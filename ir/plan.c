@@ -40,7 +40,7 @@ void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *boun
 /* ---- text */
 
 static const char *const KIND[] = {"map", "reduce", "contract", "attention", "attention_gradient", "scatter", "update", "routine", "scan", "check", "print"};
-static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "scalar"};
+static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "frame", "scalar"};
 static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y", "stop"};
 
 typedef struct Writer {

@@ -13,6 +13,7 @@ typedef enum {
     LEVEL_FINAL, /* after a reduction over other axes: shape of that reduction's result */
     LEVEL_A,     /* KERNEL_ATTENTION: one value a score; never stored. LEVEL_ROW there: one value a row of scores */
     LEVEL_B,     /* of operand 1: maps of slots that hold it in fewer bytes; computed where the product reads or packs it, never stored */
+    LEVEL_FRAME, /* KERNEL_CONTRACT: a pad of a FULL node, which its own kernel stores inside of it; read by none of its nodes */
     LEVEL_SCALAR /* rank 0, computed once from leaves, stored rank 0 values and other SCALAR nodes: before the loops (a learning rate).
                     Any node of the kernel may read it, directly or through expand. In a kernel whose space has rank 0 every node is FULL */
 } Level;
@@ -99,7 +100,8 @@ typedef struct Kernel {
  *   stored. argmax, argmin appear in MAP kernels only, over the last axis.
  * - REDUCE: only FINAL nodes are stored. Every reduce has the same operand shape (the space) and the same axes. The axes leave out the last
  *   axis, unless the result has rank 0. REDUCE_VAR appears nowhere: it is written out before.
- * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL or SCALAR, any of them may be stored.
+ * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL or SCALAR, any of them may be stored. FRAME nodes,
+ *   which leave the last axis as it is, are stored.
  * - ATTENTION: operands of both contracts are views over stored values; FULL nodes are stored, and maximum and sum where a gradient wants them. Of nodes that depend on the maximum or the
  *   sum, exp(logits - max), the quotient, and what is between it and the weights have level A; all others ROW.
  * - ACCESS nodes: data operands and tensors of indices are views over stored values; a rank 0 index may also be a const, size or SCALAR node.

@@ -7,6 +7,7 @@
  *     are merged (fuse_merge.c).
  *  3. A stored value that is a few maps of stored values is computed again by its readers if that moves fewer bytes
  *     (fuse_again.c).
+ *  4. A product stores into the pad behind it (fuse_frame.c).
  *
  * A float is stored after all, by a group of its own, when a reader wants it in memory or through a view that changes
  * places. Every choice goes by places in the graph and in the list of groups: the same graph gives the same kernels. */
@@ -326,4 +327,5 @@ void plan_fuse(Planner *p) {
     fuse_nodes(&f);
     fuse_merge(p);
     if (fuse_again(p)) fuse_merge(p);
+    fuse_frames(p);
 }

@@ -1,4 +1,5 @@
-/* fuse.h -- inside fusion: the greedy rule (fuse.c), merging of groups (fuse_merge.c), computing again (fuse_again.c).
+/* fuse.h -- inside fusion: the greedy rule (fuse.c), merging of groups (fuse_merge.c), computing again (fuse_again.c),
+ * pads (fuse_frame.c).
  * GRAPH.md, "Fusion, the rule". */
 #ifndef PASSES_FUSE_H
 #define PASSES_FUSE_H
@@ -11,6 +12,7 @@ bool reduce_is_rows(Planner *p, const Node *reduce);      /* trailing axes, done
  * row_length, computed where n is? */
 bool edge_inside(const Node *n, Level level, Edge e, Level from, Size row_length, bool rank0_space);
 void fuse_merge(Planner *p);
+void fuse_frames(Planner *p); /* outside of training, pads of products become part of them */
 bool fuse_again(Planner *p); /* anything done */
 void group_drop_unused(Planner *p, Group *g);
 

@@ -49,6 +49,7 @@ static void mark_prologue(Planner *p, Node *n, bool *before) {
 static Level level_of(Planner *p, const Group *g, const Node *n, const Level *level) {
     if (g->gradient) return attention_gradient_level(p, g, n);
     if (g->attention && attention_before(g, n)) return attention_level(p, g, n, level);
+    if (p->home[n->id] == g && p->level[n->id] == LEVEL_FRAME) return LEVEL_FRAME;
     if (n == g->anchor || n->op == OP_GET || g->space.rank == 0) return LEVEL_FULL;
     if (n->op == OP_REDUCE) return g->kind == KERNEL_REDUCE ? LEVEL_FINAL : LEVEL_ROW;
     bool found;

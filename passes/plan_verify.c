@@ -50,6 +50,8 @@ static bool check_edge(Verify *v, Node *n, Level level, Node *operand) {
     }
     if (v->inside[e.base->id] >= v->inside[n->id]) return wrong(v, "node %d comes before its operand %d", n->id, e.base->id);
     Level from = inside_level(v, e.base);
+    if (level == LEVEL_FRAME)
+        return (from == LEVEL_FULL && e.kind == EDGE_SAME) || wrong(v, "node %d frames node %d, which is not full", n->id, e.base->id);
     if (op_row(n->op)->class == CLASS_ACCESS && !(e.base->type.rank == 0 && operand != n->in[0]))
         return wrong(v, "node %d (%s) reads node %d of its own kernel", n->id, op_row(n->op)->name, e.base->id);
     if (from == LEVEL_SCALAR) return true;
@@ -93,6 +95,8 @@ static bool check_level(Verify *v, const Node *n, Level level) {
     case LEVEL_FINAL: return k->kind == KERNEL_REDUCE || wrong(v, "node %d has final level", n->id);
     case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
     case LEVEL_B: return k->kind == KERNEL_CONTRACT || wrong(v, "node %d is a prologue in a kernel of another kind", n->id);
+    case LEVEL_FRAME:
+        return (k->kind == KERNEL_CONTRACT && n->op == OP_PAD && is_inside(v, plan_base(n->in[0]))) || wrong(v, "node %d is no pad of a product", n->id);
     case LEVEL_A: break;
     }
     return wrong(v, "node %d has a level that is not made", n->id);
@@ -159,6 +163,7 @@ static bool check_attention_level(Verify *v, const Node *n, Level level) {
                wrong(v, "node %d is full, its elements are not those of the space", n->id);
     case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
     case LEVEL_FINAL:
+    case LEVEL_FRAME:
     case LEVEL_B: break;
     }
     return wrong(v, "node %d has a level that is not made", n->id);
