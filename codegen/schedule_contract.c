@@ -381,7 +381,7 @@ static bool wants_packing(const Contract *c) {
 }
 
 static bool is_cheap(const Node *n) {
-    return n->op == OP_CONTRACT || n->op == OP_ADD || n->op == OP_SUB || n->op == OP_MUL || n->op == OP_MAX || n->op == OP_MIN;
+    return n->op == OP_CONTRACT || n->op == OP_ADD || n->op == OP_SUB || n->op == OP_MUL || n->op == OP_MAX || n->op == OP_MIN || n->op == OP_PAD;
 }
 
 /* Few terms and few maps: then the way of the sums through a buffer is what takes the time. Their code exists once for each vector. */
