@@ -308,6 +308,55 @@ class Decoder:
         return F.cross_entropy(n.product(x, wte.T).flatten(0, 1), ids[:, 1:].flatten().long())
 
 
+class Seq2Seq:
+    """examples/seq2seq.mdl's training: encoder and decoder with their norms before each part, one table of words for both."""
+
+    def __init__(self, layers, d, heads, vocab):
+        self.layers, self.d, self.heads, self.vocab = layers, d, heads, vocab
+
+    def place(self, n, ids):
+        words = n.get('net.embed.weight', (self.vocab, self.d), std=0.05)
+        angle = torch.arange(ids.shape[1])[:, None] / 10000 ** (2 * (torch.arange(self.d) / 2).floor() / self.d)
+        table = torch.where(torch.arange(self.d) % 2 == 0, angle.sin(), angle.cos())
+        return self.drop(n, F.embedding(ids.long(), words) * math.sqrt(self.d) + table)
+
+    def drop(self, n, x):
+        return F.dropout(x, 0.1, n.training and not n.making)
+
+    def feed(self, n, p, x):
+        return n.linear(p + 'down', F.relu(n.linear(p + 'up', x, 2048)), self.d)
+
+    def attend(self, n, p, x, memory, mask):
+        q, k, v = (heads_of(n.linear(p + name, z, self.d), self.heads) for name, z in (('q_proj', x), ('k_proj', memory), ('v_proj', memory)))
+        return n.linear(p + 'out_proj', merged(n.attention(q, k, v, mask)), self.d)
+
+    def encode(self, n, src, mask):
+        x = self.place(n, src)
+        for i in range(self.layers):
+            p = f'net.encoder.{i}.'
+            y = n.layer_norm(p + 'norm1', x)
+            x = x + self.drop(n, self.attend(n, p + 'attn.', y, y, mask))
+            x = x + self.drop(n, self.feed(n, p + 'ffn.', n.layer_norm(p + 'norm2', x)))
+        return n.layer_norm('net.norm_e', x)
+
+    def decode(self, n, ids, memory, mask):
+        x = self.place(n, ids)
+        for i in range(self.layers):
+            p = f'net.decoder.{i}.'
+            q, k, v = (heads_of(z, self.heads) for z in n.linear(p + 'qkv', n.layer_norm(p + 'norm1', x), 3 * self.d).chunk(3, -1))
+            x = x + self.drop(n, n.linear(p + 'out', merged(n.attention(q, k, v, causal=True)), self.d))
+            x = x + self.drop(n, self.attend(n, p + 'cross.', n.layer_norm(p + 'norm2', x), memory, mask))
+            x = x + self.drop(n, self.feed(n, p + 'ffn.', n.layer_norm(p + 'norm3', x)))
+        return n.product(n.layer_norm('net.norm_d', x), n.get('net.embed.weight').T)
+
+    def loss(self, n, src, dst):
+        mask = (src != 0)[:, None, None]
+        logits = self.decode(n, dst[:, :-1], self.encode(n, src, mask), mask)
+        return F.cross_entropy(logits.flatten(0, 1), dst[:, 1:].flatten().long(), ignore_index=0, label_smoothing=0.1)
+
+    evaluate = loss
+
+
 # ---- training: a function step() for a net that trains --------------------------------------------------------------------------
 
 def parts(n, prefix=''):

@@ -77,7 +77,21 @@ def mlp_step(batch):
     return lambda r: {'x': r.standard_normal((batch, 784)).astype(np.float32), 'y': r.integers(0, 10, batch).astype(np.int32)}
 
 
+# The loss of seq2seq.mdl's step without its dropout: what a rival's is compared with.
+SEQ2SEQ_EVALUATE = '''entry evaluate[b, s in 1..context, n in 2..context](src: i32[b, s], dst: i32[b, n]) -> (loss: f32) {
+    return cross_entropy(net.decode(dst[:, :-1], net.encode(src), src != pad), dst[:, 1:], ignore = pad, smoothing = 0.1);
+}
+
+'''
+
+
+def sentences(batch, s, t, vocab):
+    """Nothing is padding."""
+    return lambda r: {'src': r.integers(3, vocab, (batch, s)).astype(np.int32), 'dst': r.integers(3, vocab, (batch, t)).astype(np.int32)}
+
+
 DEMO = ('net', 4, 4, 128, 256, 64)             # root, layers, heads, d, vocab, context
+SIX = ('net', 6, 6, 384, 256, 256)
 GPT2 = ('gpt', 12, 12, 768, 50257, 1024)
 
 
@@ -136,6 +150,18 @@ WORKLOADS = [
     Workload('transformer, step of 12 x 64', 'transformer.mdl', 'step', (12, 65), ids(12, 65, 256), ((),), lambda m: m.Decoder(*DEMO).loss,
              (TORCH, COMPILED), training=lambda m: m.training(m.Decoder(*DEMO).loss, m.adamw_matrices, 1.0),
              check=('evaluate', (12, 65), ('ids',), ((),)), tolerance=1e-4),
+    Workload('transformer 6 x 384, step of 12 x 256', 'transformer.mdl', 'step', (12, 257), ids(12, 257, 256), ((),), lambda m: m.Decoder(*SIX).loss,
+             (TORCH, COMPILED), options=('-D', 'layers=6', '-D', 'heads=6', '-D', 'd=384', '-D', 'context=256'),
+             training=lambda m: m.training(m.Decoder(*SIX).loss, m.adamw_matrices, 1.0), check=('evaluate', (12, 257), ('ids',), ((),)), tolerance=1e-4,
+             calls=1),
+    Workload('GPT-2, step of 4 x 64', 'gpt.mdl', 'step', (4, 65), ids(4, 65, 50257), ((), ()), lambda m: m.Decoder(*GPT2).prefill, (TORCH, COMPILED),
+             edits=(('Dropout(0.1)', 'Dropout(0.0)'), ('@checkpoint ', ''), (', accumulate = 8', '')),
+             training=lambda m: m.training(m.Decoder(*GPT2).loss, m.adamw_matrices, 1.0), check=('prefill', (4, 65), ('ids',), ((4, 50257),)), calls=1),
+    Workload('seq2seq 2 + 2 layers, step of 8 x 64', 'seq2seq.mdl', 'step', (8, 64, 65), sentences(8, 64, 65, 8000), ((), ()),
+             lambda m: m.Seq2Seq(2, 512, 8, 8000).evaluate, (TORCH, COMPILED), options=('-D', 'layers=2', '-D', 'vocab=8000'),
+             edits=(('entry translate[', SEQ2SEQ_EVALUATE + 'entry translate['),),
+             training=lambda m: m.training(m.Seq2Seq(2, 512, 8, 8000).loss, m.adam),
+             check=('evaluate', (8, 64, 65), ('src', 'dst'), ((),)), tolerance=1e-4, calls=1),
     Workload('fashion_cnn, step of 128', 'fashion_cnn.mdl', 'step', (128,), pixels(128, True), ((), ()), lambda m: m.fashion, (TORCH,),
              training=lambda m: m.training(m.fashion_loss, m.sgd), check=('predict', (128,), ('x',), ((128,), (128, 10))), model_inputs=('x',)),
     Workload('LSTM text, T 200, step of 64', 'lstm_text.mdl', 'step', (64, 200), text(64, 200, True), ((), ()), lambda m: m.lstm_text, (TORCH,),
