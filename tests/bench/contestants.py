@@ -1,7 +1,7 @@
 """contestants.py -- one contestant with one workload, in a process of its own, so that thread pools and memory are its own. It answers
 requests of run.py, a JSON object a line:
 
-    {"do": "open", "threads": 2}    the model is made ready and called once; its results go to the file named
+    {"do": "open", "threads": 2}    the model is made ready and called once; its results go to the file named, and how long both took
     {"do": "time", "calls": 8}      seconds a call
     {"do": "memory"}                the peak so far, beyond what imported libraries took
 
@@ -247,9 +247,10 @@ def serve(answers, c, out):
     for line in sys.stdin:
         ask = json.loads(line)
         if ask['do'] == 'open':
+            begin = time.perf_counter()
             call = c.open(ask['threads'])
+            answer = {'results': out, 'seconds': time.perf_counter() - begin}
             np.savez(out, *c.results)
-            answer = {'results': out}
         elif ask['do'] == 'time':
             c.before()
             begin = time.perf_counter()

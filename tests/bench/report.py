@@ -32,20 +32,21 @@ def size(bytes_):
 
 def row(result):
     """A line of the table. result: name, threads, times {contestant: [seconds]}, ours (its name), floor (seconds or None), memory
-    {contestant: bytes}, compiled (seconds), wrong [text]."""
+    {contestant: bytes}, opened {contestant: seconds until the first call has returned}, compiled (seconds), wrong [text]."""
     middle = {k: median(v) for k, v in result['times'].items() if v}
     ours = middle.pop(result['ours'], None)
     rival, time = best(middle)
-    memory = result['memory']
+    memory, opened = result['memory'], {k: duration(v) for k, v in result['opened'].items()}
     return [result['name'], str(result['threads']), duration(ours) if ours else 'failed',
             f'{rival} {duration(time)}' if rival else '', f'{time / ours:.2f}' if rival and ours else '',
             f'{result["floor"] / ours:.0%}' if result['floor'] and ours else '',
-            size(memory.get(result['ours'])), size(memory.get(rival)), duration(result['compiled']) if result['compiled'] else '',
+            size(memory.get(result['ours'])), size(memory.get(rival)), opened.get(result['ours'], ''), opened.get(rival, ''),
+            duration(result['compiled']) if result['compiled'] else '',
             ', '.join(f'{k} {duration(v)}' for k, v in sorted(middle.items(), key=lambda item: item[1]) if k != rival),
             '; '.join(result['wrong'])]
 
 
-HEAD = ['workload', 'threads', 'ours', 'best rival', 'ratio', 'of the floor', 'memory', "rival's", 'compiled in', 'others', '']
+HEAD = ['workload', 'threads', 'ours', 'best rival', 'ratio', 'of the floor', 'memory', "rival's", 'first result', "rival's", 'compiled in', 'others', '']
 
 
 def table(rows, head=HEAD):

@@ -2,7 +2,7 @@
 all of them. Who is not asked is stopped: no spinning thread of one takes a core from another. Results are compared before anything is
 timed; medians go to a table and a picture.
 
-    build/venv/bin/python tests/bench/run.py [--rounds N] [--threads 1,2] [--only PART]... [--rivals a,b] [--quick] [--list]
+    build/venv/bin/python tests/bench/run.py [--rounds N] [--threads 1,2] [--only PART]... [--rivals a,b] [--without a,b] [--quick] [--list]
 
 Writes build/bench/bench.md, .png and .json (all times). Exit status 1 where a result is wrong or ours failed."""
 import argparse
@@ -121,7 +121,7 @@ def compete(number, known, options, limits, versions, missing):
     """The results of one row, for each number of threads."""
     w, results = WORKLOADS[number], []
     for threads in options.threads:
-        children, wrong, files = [], [], {}
+        children, wrong, files, opening = [], [], {}, {}
         for name in ['modelc', *[r for r in w.rivals if r in options.rivals]]:
             c = Child(name, number, threads)
             reason = c.hello.get('missing')
@@ -136,7 +136,7 @@ def compete(number, known, options, limits, versions, missing):
                 c.end()
                 continue
             versions[name] = c.hello['version']
-            files[name] = opened['results']
+            files[name], opening[name] = opened['results'], opened['seconds']
             children.append(c)
         wrong += differences(w, files)
         times = measure(w, children, threads, options.rounds)
@@ -147,11 +147,11 @@ def compete(number, known, options, limits, versions, missing):
         flops, bandwidth = limits
         at_once = 4 if w.codes else 1  # of codes an instruction adds up four products where it adds one of f32
         read = known['weights'] if w.streams else 0
-        results.append({'name': w.name, 'threads': threads, 'times': times, 'ours': 'modelc', 'memory': memory, 'wrong': wrong,
+        results.append({'name': w.name, 'threads': threads, 'times': times, 'ours': 'modelc', 'memory': memory, 'opened': opening, 'wrong': wrong,
                         'compiled': hello.get('compiled'), 'bytes': hello.get('size'),
                         'floor': report.floor(known['flops'], at_once * flops(threads), read, bandwidth(read, threads) if read else 0)})
         row = report.row(results[-1])
-        print('  '.join(x for x in [*row[:2], 'ours', *row[2:6], row[9], row[10]] if x), flush=True)
+        print('  '.join(x for x in [*row[:2], 'ours', *row[2:6], row[11], row[12]] if x), flush=True)
     return results
 
 
@@ -161,12 +161,17 @@ def parse(arguments):
     p.add_argument('--threads', default='1,2', type=lambda t: [int(n) for n in t.split(',')])
     p.add_argument('--only', action='append', default=[], metavar='PART', help='rows whose name has this in it')
     p.add_argument('--rivals', default=None, type=lambda t: t.split(','))
+    p.add_argument('--without', default=[], type=lambda t: t.split(','), metavar='RIVAL,...', help='leave these out: "compiled" takes minutes to warm up')
     p.add_argument('--quick', action='store_true', help='a minute: some rows, ONNX Runtime only, 3 rounds')
     p.add_argument('--list', action='store_true', help='the rows, and who competes')
     o = p.parse_args(arguments)
     if o.quick:
         o.rounds, o.threads, o.rivals = min(o.rounds, 3), o.threads[:1], o.rivals or [ORT]
-    o.rivals = o.rivals or sorted({r for w in WORKLOADS for r in w.rivals})
+    known = sorted({r for w in WORKLOADS for r in w.rivals})
+    for name in [*(o.rivals or []), *o.without]:
+        if name not in known:
+            p.error(f'{name} is none of {", ".join(known)}')
+    o.rivals = [r for r in o.rivals or known if r not in o.without]
     return o
 
 
