@@ -47,8 +47,9 @@ typedef struct Layout {
     int nan;
 } Layout;
 
-static const Layout F16 = {16, 10, 15, 0x7c00, 0x7c00, 0x7c00, 0x7e00}, F8E4M3 = {8, 3, 7, 0x7f, 0x7e, 0x7e, 0x7f},
-                    F8E5M2 = {8, 2, 15, 0x7c, 0x7b, 0x7c, 0x7e};
+static const Layout layout[DT_COUNT] = {[DT_F16] = {16, 10, 15, 0x7c00, 0x7c00, 0x7c00, 0x7e00},
+                                        [DT_F8E4M3] = {8, 3, 7, 0x7f, 0x7e, 0x7e, 0x7f},
+                                        [DT_F8E5M2] = {8, 2, 15, 0x7c, 0x7b, 0x7c, 0x7e}};
 
 /* Normal results: rebias and round to even in integers; subnormal ones: adding the number whose last place is their unit lets the
  * adder round. */
@@ -86,16 +87,14 @@ static V narrow_value(Lower *L, const Layout *x, V bits) {
     return l_bits(L, l_or(L, r, sign), ft);
 }
 
-static V f16_of(Lower *L, V f) {
+static V f16_by_instruction(Lower *L, V f) {
     int n = lower_lanes(f);
-    if (!L->t->half) return narrow_of(L, &F16, f);
     V h = LLVMBuildFPTrunc(L->b, f, with_lanes(LLVMHalfTypeInContext(L->c), n), "");
     return l_bits(L, h, with_lanes(L->i16, n));
 }
 
-static V f16_value(Lower *L, V bits) {
+static V f16_value_by_instruction(Lower *L, V bits) {
     int n = lower_lanes(bits);
-    if (!L->t->half) return narrow_value(L, &F16, bits);
     V half = l_bits(L, bits, with_lanes(LLVMHalfTypeInContext(L->c), n));
     return LLVMBuildFPExt(L->b, half, with_lanes(L->f32, n), "");
 }
@@ -107,23 +106,13 @@ static V bf16_value(Lower *L, V bits) {
 }
 
 static V f32_of_narrow(Lower *L, V x, DType d) {
-    switch (d) {
-    case DT_F16: return f16_value(L, x);
-    case DT_BF16: return bf16_value(L, x);
-    case DT_F8E4M3: return narrow_value(L, &F8E4M3, x);
-    case DT_F8E5M2: return narrow_value(L, &F8E5M2, x);
-    default: bug("%s is no narrow float", dtype_name(d));
-    }
+    if (d == DT_BF16) return bf16_value(L, x);
+    return d == DT_F16 && L->t->half ? f16_value_by_instruction(L, x) : narrow_value(L, &layout[d], x);
 }
 
 static V narrow_of_f32(Lower *L, V x, DType d) {
-    switch (d) {
-    case DT_F16: return f16_of(L, x);
-    case DT_BF16: return bf16_of(L, x);
-    case DT_F8E4M3: return narrow_of(L, &F8E4M3, x);
-    case DT_F8E5M2: return narrow_of(L, &F8E5M2, x);
-    default: bug("%s is no narrow float", dtype_name(d));
-    }
+    if (d == DT_BF16) return bf16_of(L, x);
+    return d == DT_F16 && L->t->half ? f16_by_instruction(L, x) : narrow_of(L, &layout[d], x);
 }
 
 /* Integer of any type to i64 lanes is rarely wanted: saturate in the source type instead. */
