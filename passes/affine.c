@@ -12,7 +12,7 @@
 
 typedef struct Affine {
     Rewrite r;
-    bool *fixed; /* by id of r.from: computed from slots and constants alone */
+    const bool *steady; /* by id of r.from */
 } Affine;
 
 /* One step of a chain: its value is OP of `rest` and `other`, a constant or a small value stretched. */
@@ -44,8 +44,8 @@ static bool link_of(const Affine *a, const Node *n, Link *link) {
     if ((n->op != OP_ADD && n->op != OP_SUB && n->op != OP_MUL) || n->type.dtype != DT_F32) return false;
     for (int i = 1; i >= (n->op == OP_SUB); i--) {
         const Node *other = n->in[i];
-        bool small = node_is_const(other) || (stretched(other) && a->fixed[other->id]);
-        if (!small || a->fixed[n->in[1 - i]->id]) continue;
+        bool small = node_is_const(other) || (stretched(other) && a->steady[other->id]);
+        if (!small || a->steady[n->in[1 - i]->id]) continue;
         *link = (Link){n->in[1 - i], other};
         return true;
     }
@@ -101,28 +101,12 @@ static Node *folded(Affine *a, const Node *n) {
     return shift ? node_map2(g, OP_ADD, x, stretch_alike(g, like, shift)) : x;
 }
 
-static bool is_fixed(const Affine *a, const Node *n) {
-    OpClass class = op_row(n->op)->class;
-    if (class == CLASS_LEAF) return n->op != OP_INPUT && n->op != OP_ARG;
-    if ((class != CLASS_MAP && class != CLASS_VIEW && class != CLASS_REDUCE) || n->op == OP_RANDOM) return false;
-    for (int i = 0; i < n->n_in; i++)
-        if (!a->fixed[n->in[i]->id]) return false;
-    return true;
-}
-
-static bool only_computes(const Graph *g) {
-    for (int i = 0; i < g->effects.n; i++)
-        if (g->effects.at[i].kind == EFFECT_STORE) return false;
-    return true;
-}
-
 Graph *pass_affine(PassContext *c, const Graph *from) {
-    if (!only_computes(from)) return (Graph *)from;
-    Affine a = {rewrite_begin(c, from), NEW_ARRAY(c->scratch, bool, from->nodes.n)};
+    if (graph_stores(from)) return (Graph *)from;
+    Affine a = {rewrite_begin(c, from), nodes_steady(c->scratch, from)};
     for (int i = 0; i < from->nodes.n; i++) {
         const Node *n = from->nodes.at[i];
         if (!a.r.live[i]) continue;
-        a.fixed[i] = is_fixed(&a, n);
         rewrite_at(a.r.to, n);
         Node *new = folded(&a, n);
         if (new && !new->name) new->name = n->name;

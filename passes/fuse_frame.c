@@ -54,14 +54,8 @@ static void join(Planner *p, Group *a, Group *b, Node *pad) {
 
 /* A training keeps its frames for the gradients, hundreds of buffers at once: those that begin early leave gaps between others, and what is
  * gained on the way forward is little beside the way back. */
-static bool trains(const Planner *p) {
-    for (int i = 0; i < p->g->effects.n; i++)
-        if (p->g->effects.at[i].kind == EFFECT_STORE) return true;
-    return false;
-}
-
 void fuse_frames(Planner *p) {
-    if (p->options->device || trains(p)) return;
+    if (p->options->device || graph_stores(p->g)) return;
     for (int i = 0; i < p->groups.n; i++) {
         Group *b = p->groups.at[i];
         if (b->dead || b->kind != KERNEL_MAP || b->nodes.n != 1 || b->extra.n || !can_frame(b->nodes.at[0])) continue;

@@ -102,7 +102,7 @@ typedef struct CodedValues {
 /* f32 x as codes i8 of its shape; what lies beyond their range gets the last code there. */
 Node *quantize_static(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x);
 /* Codes of x computed from whole numbers alone; NULL: x is not made of sums of codes and of codes by additions, factors of channels, limits. */
-Node *quantize_fixed(Graph *g, const CodedValues *made, QuantStep step, Node *x);
+Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantStep step, Node *x);
 /* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of
  * the samples seen, the elements that follow make up for. Scales and zeros stay those of rounding to nearest. */
 typedef struct Gptq Gptq;

@@ -18,7 +18,7 @@
 
 enum {
     FRACTION = 16,      /* bits below a code */
-    NODES_MOST = 64,    /* of one expression */
+    NODES_MOST = 256,   /* of one expression, each as often as it is met */
     MULTIPLIER = 1 << 22, /* largest of codes: u * k is at most QUARTER */
     QUARTER = 1 << 29,    /* limit of what is added to .. */
     HALF = (1 << 30) - 1, /* .. what is rescaled, or halves are of: two of QUARTER and one of HALF have a sum */
@@ -41,6 +41,7 @@ typedef struct Fixed {
 
 typedef struct Work {
     Graph *g;
+    const bool *steady; /* by id of what was there before */
     const CodedValues *made;
     const Node *top;
     const Node *last; /* behind it there are limits alone, and those of codes */
@@ -54,16 +55,6 @@ static Node *filled(Graph *g, const Node *like, double x) { return node_const(g,
 static Node *in_f64(Graph *g, Node *x) { return node_cast(g, x, DT_F64); }
 
 /* ---- factors of channels */
-
-/* Does n depend on nothing but slots? */
-static bool is_steady(const Node *n) {
-    OpClass class = op_row(n->op)->class;
-    if (class == CLASS_LEAF) return n->op != OP_INPUT && n->op != OP_ARG;
-    if ((class != CLASS_MAP && class != CLASS_VIEW && class != CLASS_REDUCE) || n->op == OP_RANDOM) return false;
-    for (int i = 0; i < n->n_in; i++)
-        if (!is_steady(n->in[i])) return false;
-    return true;
-}
 
 /* The axes of x that are not of size 1: how many, and the last. */
 static int long_axes(const Node *x, int *last) {
@@ -130,12 +121,13 @@ static bool map_of_channels(Work *w, Node *n, Factor *f) {
 /* Is n constant along all axes but one, and made of slots alone? */
 static bool channels_of(Work *w, Node *n, Factor *f) {
     int axis = -1;
+    if (--w->budget < 0) return false;
     if (n->op == OP_CONST) {
         *f = (Factor){n->attrs.number, NULL, 0};
         return isfinite(n->attrs.number);
     }
     if (long_axes(n, &axis) == 1) {
-        if (!is_steady(n)) return false;
+        if (!w->steady[n->id]) return false;
         *f = (Factor){1, in_f64(w->g, node_reshape(w->g, n, 1, &n->type.dim[axis])), axis};
         return true;
     }
@@ -356,8 +348,8 @@ static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     }
 }
 
-Node *quantize_fixed(Graph *g, const CodedValues *made, QuantStep step, Node *x) {
-    Work w = {g, made, x, x, NODES_MOST};
+Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantStep step, Node *x) {
+    Work w = {g, nodes_steady(scratch, g), made, x, x, NODES_MOST};
     Fixed v = {0};
     double unit = ldexp(1, FRACTION);
     if (!fixed(&w, x, (Factor){unit / step.scale, NULL, 0}, step.zero * unit + unit / 2, &v)) return NULL;

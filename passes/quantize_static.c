@@ -34,7 +34,7 @@ static Node *filled(const Codes *c, const Node *like, double x) { return node_co
 
 /* In fixed point where x is made of sums of codes, else from the f32 that it is. */
 static Node *encoded(const Codes *c, Node *x, bool *is_fixed) {
-    Node *u = quantize_fixed(c->g, c->made, c->step, x);
+    Node *u = quantize_fixed(c->c->scratch, c->g, c->made, c->step, x);
     *is_fixed = u != NULL;
     if (u) return u;
     u = node_map1(c->g, OP_ROUND, node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step)));
@@ -52,11 +52,17 @@ static const Node *behind_views(const Node *x) {
     return x;
 }
 
-/* The value that x is the largest elements of; NULL: x is no such pooling. */
-static const Node *behind_pool(const Node *x) {
-    if (x->op != OP_MAX) return behind_views(x);
-    const Node *a = behind_pool(x->in[0]), *b = behind_pool(x->in[1]);
-    return a == b && a->op != OP_CONST ? a : NULL;
+/* The value that x is the largest elements of; NULL: x is no such pooling, or one of more than *left values. */
+static const Node *behind_pool(const Node *x, int *left) {
+    if (x->op != OP_MAX) return --*left < 0 ? NULL : behind_views(x);
+    const Node *a = behind_pool(x->in[0], left), *b = a ? behind_pool(x->in[1], left) : NULL;
+    return a == b && a && a->op != OP_CONST ? a : NULL;
+}
+
+enum { POOL_MOST = 1024 };
+static bool is_pool(const Node *x) {
+    int left = POOL_MOST;
+    return x->op == OP_MAX && behind_pool(x, &left);
 }
 
 static Node *codes_of(const Codes *c, Node *x);
@@ -79,7 +85,7 @@ static Node *codes_made(const Codes *c, Node *x, bool *is_fixed) {
         for (int i = 0; i < x->n_in; i++) part[i] = codes_of(c, x->in[i]);
         return graph_add(c->g, OP_CONCAT, &x->attrs, x->n_in, part);
     }
-    if (x->op == OP_MAX && behind_pool(x)) return node_map2(c->g, OP_MAX, codes_of(c, x->in[0]), codes_of(c, x->in[1]));
+    if (is_pool(x)) return node_map2(c->g, OP_MAX, codes_of(c, x->in[0]), codes_of(c, x->in[1]));
     return encoded(c, x, is_fixed);
 }
 

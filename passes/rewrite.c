@@ -183,3 +183,21 @@ uint64_t node_hash(const Node *n) {
     for (int i = 0; i < n->attrs.n_axes; i++) h = mix(h, (uint64_t)n->attrs.axes[i]);
     return h;
 }
+
+bool graph_stores(const Graph *g) {
+    for (int i = 0; i < g->effects.n; i++)
+        if (g->effects.at[i].kind == EFFECT_STORE) return true;
+    return false;
+}
+
+bool *nodes_steady(Arena *a, const Graph *g) {
+    bool *steady = NEW_ARRAY(a, bool, g->nodes.n);
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        OpClass class = op_row(n->op)->class;
+        bool pure = class == CLASS_MAP || class == CLASS_VIEW || class == CLASS_REDUCE;
+        steady[i] = class == CLASS_LEAF ? n->op != OP_INPUT && n->op != OP_ARG : pure && n->op != OP_RANDOM;
+        for (int k = 0; k < n->n_in; k++) steady[i] = steady[i] && steady[n->in[k]->id];
+    }
+    return steady;
+}
