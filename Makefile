@@ -1,8 +1,9 @@
 # Makefile -- builds, tests and installs what is needed.
 #
 #   make            $(BUILD)/modelc and $(BUILD)/mdlrun (missing Debian packages are installed first: make deps)
-#   make check      every test but the slow ones       make check-all  the slow ones too
-#   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched (part of check-all)
+#   make check      every test but the slow ones       make check-slow  the slow ones too
+#   make check-all  check-slow, check-guard, check-edge, check-cuda and examples, one after another
+#   make check-guard the tests of kernels, models and quantization with pages round all memory that may not be touched
 #   make fuzz-meta  damaged artifacts, read under AddressSanitizer for ten minutes
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make check-cuda every kernel of every example compiled for devices by NVRTC (which it installs), and a table (five minutes; a
@@ -92,7 +93,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-browser deps-auto check check-all check-edge check-guard check-cuda fuzz-meta bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-browser deps-auto check check-all check-slow check-edge check-guard check-cuda fuzz-meta bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -309,9 +310,14 @@ $(FIXTURE_SO): $(BUILD)/%.so: %.c %.json tests/mdlrun/seal.sh | $(DEPS)
 units: $(UNITS) $(FIXTURE_SO) ; @:
 check: all units
 	$(Q)BUILD=$(BUILD) tests/run.sh $(T)
+# All that make check leaves out, in under an hour: slow tests, guard pages, other targets, devices, examples. What fails is named at the end.
+PARTS = check-slow check-guard check-edge check-cuda examples
 check-all: all units
+	$(Q)failed=; for part in $(if $(T),check-slow,$(PARTS)); do \
+	    echo "==== $$part"; $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+	    [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+check-slow: all units
 	$(Q)BUILD=$(BUILD) SLOW=1 tests/run.sh $(T)
-	$(Q)$(if $(T),:,$(MAKE) --no-print-directory check-guard)
 # Buffers end at a page without access, then begin behind one: tests/schedule/guard.h for kernels, guard.so for sessions and mdlrun.
 GUARDED = tests/schedule tests/models tests/quantize
 $(BUILD)/guard.so: tests/runtime/guard.c.txt | $(DEPS)

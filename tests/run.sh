@@ -85,7 +85,7 @@ run_test_file() { # file; sets verdict and report
     local condition
     condition=$(sed -n 's/^# if: *//p' "$file")
     if ! sh -c "${condition:-:}" >/dev/null 2>&1 </dev/null; then verdict=skip; report="not possible here: $condition"; return; fi
-    if [ -z "$SLOW" ] && grep -q '^# slow' "$file"; then verdict=skip; report="slow: make check-all"; return; fi
+    if [ -z "$SLOW" ] && grep -q '^# slow' "$file"; then verdict=skip; report="slow: make check-slow"; return; fi
     if [ -z "$EDGE" ] && grep -q '^# edge' "$file"; then verdict=skip; report="other machines: make check-edge"; return; fi
     if ! grep -q '^\$ ' "$file"; then verdict=fail; report="no command: a test begins with \$"; return; fi
     mkdir "$tmp/work"
@@ -103,7 +103,7 @@ run_unit() { # C file
     local program=$BUILD/${1%.c}
     if [ ! -x "$program" ]; then verdict=fail; report="not built: ${program#"$ROOT/"}"; return; fi
     mkdir "$tmp/work"
-    if [ -z "$SLOW" ] && grep -q '^// slow' "$1"; then verdict=skip; report="slow: make check-all"; return; fi
+    if [ -z "$SLOW" ] && grep -q '^// slow' "$1"; then verdict=skip; report="slow: make check-slow"; return; fi
     (cd "$tmp/work" && limited "$program" >"$tmp/output")
     local status=$?
     if [ $status = 0 ]; then verdict=pass; else verdict=fail; report="$(tail -n 60 "$tmp/output")"$'\n'"exit $status"; fi
