@@ -375,13 +375,26 @@ static bool is_wanted(const Contract *c, const Operand *o) {
     return contract_contiguous(x, c->sn) && contract_stride(x, c->sm) && !access_bends(c->sp, x, c->sm) && !access_bends(c->sp, x, c->sn);
 }
 
-/* Asks for what the maps behind the product will read at a row: it comes while the product is under way. */
+/* The column `v` of the panel, or the last one where the panel may have fewer. Each is an index of its own, made once. */
+static const char *wanted_column(Contract *c, int64_t v, const char **made) {
+    Work *w = c->w;
+    const char *j = text_plus(w, template_get(c->t, "j0"), arena_printf(w->arena, "%lld", (long long)v)), *n = limit_of(c, c->size_n, c->width);
+    if (!n) return j;
+    if (!*made) {
+        *made = arena_printf(w->arena, "j%d", ++w->names);
+        text_line(&w->body, "index %s = min(%s, %s - 1) in 0..%s", *made, j, n, n);
+    }
+    return *made;
+}
+
+/* Asks for what the maps behind the product will read at a row: it comes while others are under way. */
 static const char *fill_wanted(void *context, const char *const *args) {
     Contract *c = context;
     Work *w = c->w;
     LIST(const char *) asked = {0};
     Point p = point_inside(&c->p);
-    if (c->sm < 0 || c->sn < 0 || limit_of(c, c->size_n, c->width)) return "";
+    if (c->sm < 0 || c->sn < 0) return "";
+    const char **columns = arena_alloc(w->arena, (size_t)c->width * sizeof *columns);
     p.text[c->sm] = args[0];
     for (int i = 0; i < c->items->at.n; i++) {
         const Item *item = c->items->at.at[i];
@@ -389,7 +402,7 @@ static const char *fill_wanted(void *context, const char *const *args) {
             if (!is_wanted(c, &item->in[k])) continue;
             int64_t line = CACHE_LINE / dtype_bytes(item->in[k].access->base->type.dtype);
             for (int64_t v = 0; v < c->width; v += line) {
-                p.text[c->sn] = text_plus(w, template_get(c->t, "j0"), arena_printf(w->arena, "%lld", (long long)v));
+                p.text[c->sn] = wanted_column(c, v, &columns[v]);
                 const char *place = point_place(&p, item->in[k].access, "");
                 bool known = false;
                 for (int q = 0; q < asked.n; q++) known = known || !strcmp(asked.at[q], place);

@@ -214,6 +214,7 @@ static void emit(Contract *c, bool few) {
     set_parameters(c);
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "MB", c->mb);
+    template_number(c->t, "one_block", true);
     template_number(c->t, "packed", c->pack != NULL);
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
     template_run(c->t, "codes");
