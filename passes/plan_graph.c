@@ -84,6 +84,7 @@ typedef struct Prepare {
     Planner *p;
     Node **map;    /* by id of the old graph */
     Node **copies; /* by id of the new graph: its copy node */
+    Node **masks;  /* .. and what compares the same where it is read */
     int cap;
     bool *claimed; /* by id of the new graph: has a place already */
 } Prepare;
@@ -92,6 +93,7 @@ static void prepare_grow(Prepare *q, int id) {
     while (id >= q->cap) {
         int cap = 2 * q->cap;
         q->copies = arena_grow(q->p->scratch, q->copies, sizeof *q->copies * (size_t)q->cap, sizeof *q->copies * (size_t)cap);
+        q->masks = arena_grow(q->p->scratch, q->masks, sizeof *q->masks * (size_t)q->cap, sizeof *q->masks * (size_t)cap);
         q->claimed =
             arena_grow(q->p->scratch, q->claimed, sizeof *q->claimed * (size_t)q->cap, sizeof *q->claimed * (size_t)cap);
         q->cap = cap;
@@ -155,6 +157,39 @@ static Node *want_vectors(Prepare *q, const Node *n, Node *x) {
     return made;
 }
 
+static bool is_comparison(Op op) {
+    return op == OP_EQ || op == OP_NE || op == OP_LT || op == OP_LE || op == OP_GT || op == OP_GE;
+}
+
+/* Operand of a map: one comparison a row, of what lies in memory (is a sequence over by now?), repeated along the row. Whoever reads
+ * it compares by itself, so that no kernel has to come before. */
+static Node *want_mask(Prepare *q, Node *x) {
+    Node *chain[VIEWS_MOST], *in[2], *mask = x; /* x, and the views below it */
+    int views = 0;
+    for (; node_is_view(mask); mask = mask->in[0]) {
+        if (views == VIEWS_MOST) return x;
+        chain[views++] = mask;
+    }
+    if (q->p->options->level == 0 || !is_comparison(mask->op) || mask->type.rank == 0 || edge_of(x).kind != EDGE_ROW) return x;
+    for (int k = 0; k < 2; k++) {
+        Node *base = plan_base(mask->in[k]);
+        if (!node_is_free(base) && !node_is_memory(base)) return x;
+    }
+    prepare_grow(q, x->id);
+    if (q->masks[x->id]) return q->masks[x->id];
+    rewrite_at(q->p->g, mask);
+    for (int k = 0; k < 2; k++) {
+        in[k] = mask->in[k];
+        for (int i = views - 1; i >= 0; i--) {
+            in[k] = chain[i]->op == OP_EXPAND ? node_expand(q->p->g, in[k], chain[i]->type.rank, chain[i]->type.dim)
+                                              : node_reshape(q->p->g, in[k], chain[i]->type.rank, chain[i]->type.dim);
+        }
+    }
+    Node *made = graph_add(q->p->g, mask->op, &mask->attrs, 2, in);
+    prepare_grow(q, made->id);
+    return q->masks[x->id] = made;
+}
+
 /* An index: a tensor in memory, or any scalar. */
 static Node *want_index(Prepare *q, Node *x) {
     return x->type.rank == 0 && node_is_free(x) ? x : want_memory(q, x);
@@ -190,7 +225,7 @@ static void prepare_operands(Prepare *q, const Node *n, Node **in) {
         for (int i = 0; i < n->n_in; i++) in[i] = want_contiguous(q, in[i]);
         break;
     default:
-        for (int i = 0; i < n->n_in && op_row(n->op)->class == CLASS_MAP; i++) in[i] = want_vectors(q, n, in[i]);
+        for (int i = 0; i < n->n_in && op_row(n->op)->class == CLASS_MAP; i++) in[i] = want_mask(q, want_vectors(q, n, in[i]));
         break;
     }
 }
@@ -296,6 +331,7 @@ void plan_prepare(Planner *p, const Graph *from) {
     p->g = r.to;
     Prepare q = {.p = p, .map = r.map, .cap = from->nodes.n + 64};
     q.copies = NEW_ARRAY(p->scratch, Node *, q.cap);
+    q.masks = NEW_ARRAY(p->scratch, Node *, q.cap);
     q.claimed = NEW_ARRAY(p->scratch, bool, q.cap);
     for (int i = 0; i < from->nodes.n; i++) {
         const Node *n = from->nodes.at[i];
