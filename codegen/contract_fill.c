@@ -299,9 +299,11 @@ static const char *fill_b_one(void *context, const char *const *args) {
     return element(c, c->at_b, NULL, args[1], args[0], 1, -1, 1);
 }
 
+/* Squares that end beyond a block of k read on, but not beyond B: such ones begin anywhere. */
 static const char *fill_b_square(void *context, const char *const *args) {
     Contract *c = context;
-    return element(c, c->at_b, NULL, args[1], args[0], c->square, c->sk, c->square);
+    bool aligned = c->k_whole || c->kq < c->n[GROUP_K] - 1 || c->kc % c->square == 0;
+    return element(c, c->at_b, NULL, args[1], args[0], c->square, c->sk, aligned ? c->square : INT64_MAX);
 }
 
 /* Where element k of a row is in its copy: for each place along the outer symbols of k whole vectors. */
