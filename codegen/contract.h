@@ -55,6 +55,8 @@ typedef struct Contract {
     bool columns_first;               /* the nest goes through panels of columns, and in each through the rows */
     int map_lanes;                    /* of the maps behind the product */
     int group;                        /* of codes: neighbours along the last symbol of k that one step adds up; else 0 */
+    int scale, inner;                 /* of narrow weights: the operand of b's last map that groups share, -1: none; symbols of k in a group */
+    Point group_point;                /* where values of a group stand */
     Template *t;
     Point p; /* inside the nest; symbols of outer loops over k are added as they open */
 } Contract;
@@ -111,6 +113,16 @@ const char *codes_fill_panel(void *context, const char *const *args);
 const char *codes_fill_put(void *context, const char *const *args);
 const char *codes_fill_a(void *context, const char *const *args);
 const char *codes_fill_b(void *context, const char *const *args);
+
+/* ---- schedule_narrow.c: few rows by a weight in fewer bits than its values */
+
+/* Does k run along both operands, and are groups of b, if it has scales, whole vectors? */
+bool schedule_is_narrow(Contract *c);
+void schedule_narrow(Contract *c); /* writes the kernel */
+const char *narrow_fill_groups(void *context, const char *const *args); /* holes of contract.tile */
+const char *narrow_fill_scale(void *context, const char *const *args);
+const char *narrow_fill_inner(void *context, const char *const *args);
+const char *narrow_fill_code(void *context, const char *const *args);
 
 /* ---- schedule_mma.c: products of 16-bit floats on a device's matrix units */
 

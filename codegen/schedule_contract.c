@@ -62,6 +62,10 @@ static int64_t run_width(const Contract *c) {
 static void emit_rows(Contract *c) {
     Work *w = c->w;
     int64_t low, high, k = 0, terms = 0;
+    if (schedule_is_narrow(c)) {
+        schedule_narrow(c);
+        return;
+    }
     w->kind = "rows";
     c->mb = 1;
     c->width = c->sn < 0 ? 1 : w->device ? c->lanes : 4 * w->machine->lanes;
