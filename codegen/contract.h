@@ -113,6 +113,8 @@ const char *codes_fill_panel(void *context, const char *const *args);
 const char *codes_fill_put(void *context, const char *const *args);
 const char *codes_fill_a(void *context, const char *const *args);
 const char *codes_fill_b(void *context, const char *const *args);
+const char *codes_fill_left(void *context, const char *const *args);
+const char *codes_fill_column(void *context, const char *const *args);
 
 /* ---- schedule_narrow.c: few rows by a weight in fewer bits than its values */
 

@@ -3,7 +3,8 @@
  *
  * Steps of k are G neighbours: four where the machine multiplies i8 by i8, or u8 by i8 (B becomes u8 by 128 more, and 128 times the
  * sum of A's row is what the sums begin with, negative), two where it multiplies i16. The panel holds the G codes of a column side by side; k
- * need not be a multiple of G: A's codes beyond the end read 0. Sums wrap as those of the interpreter do, so all orders give the
+ * need not be a multiple of G: A's codes beyond the end read 0. For few rows no panel is made: columns are summed up as they lie, and it
+ * is the row's codes that are 128 more. Sums wrap as those of the interpreter do, so all orders give the
  * same bits, and k is not cut into blocks: a panel has a byte an element, or two of bf16.
  *
  * Of bf16 a step is two neighbours, and nothing is widened. Machines without the instruction do the same by shifts where B is a
@@ -147,6 +148,18 @@ const char *codes_fill_b(void *context, const char *const *args) {
     return contract_place(c, c->at_b, NULL, args[0], c->k_text, c->group, c->sk, c->group);
 }
 
+const char *codes_fill_left(void *context, const char *const *args) {
+    const Contract *c = context;
+    return c->group == 2 ? arena_printf(c->w->arena, "i16(%s)", args[0]) : is_biased(c) ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
+}
+
+const char *codes_fill_column(void *context, const char *const *args) {
+    Contract *c = context;
+    int lanes = atoi(args[1]);
+    const char *place = contract_place(c, c->at_b, NULL, args[0], c->k_text, lanes, c->sk, lanes);
+    return c->group == 2 ? arena_printf(c->w->arena, "i16(%s)", place) : place;
+}
+
 /* ---- one variant */
 
 static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : is_biased(c) ? "u8" : "i8"; }
@@ -163,6 +176,27 @@ static void set_parameters(Contract *c) {
     template_number(c->t, "words", c->group == 2);
     template_number(c->t, "biased", is_biased(c));
     template_number(c->t, "floats", is_pairs(c));
+}
+
+/* Few rows by a B that lies apart from its panels: each product of a row and a column is summed up where they lie. */
+static bool is_code_rows(const Contract *c, bool few) {
+    int64_t low, high;
+    if (is_pairs(c) || c->n[GROUP_M] > 1 || contract_can_pack(c) || !fits(c)) return false;
+    size_range(c->size_m, &low, &high);
+    return (few || high <= SMALL) && contract_contiguous(c->at_b, c->sk);
+}
+
+static void emit_code_rows(Contract *c) {
+    int64_t low, high;
+    c->mb = 1;
+    c->width = 4 * c->w->machine->lanes;
+    size_range(c->size_n, &low, &high);
+    while (c->width > c->lanes && high <= c->width / 2) c->width /= 2;
+    c->columns_first = true;
+    contract_begin(c);
+    set_parameters(c);
+    template_set(c->t, "AT", c->group == 2 ? "i16" : is_biased(c) ? "u8" : "i8");
+    template_run(c->t, "code_rows");
 }
 
 /* Sets the strides of a copy in panels; returns its elements. */
@@ -205,6 +239,10 @@ static void emit(Contract *c, bool few) {
     int64_t whole, m = few ? 1 : contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     c->w->kind = "codes";
     c->group = group_of(c);
+    if (is_code_rows(c, few)) {
+        emit_code_rows(c);
+        return;
+    }
     contract_pick_tile(c, 512, n, 1, 4, CODES_ROWS); /* products of any number of rows share the panels of a weight */
     contract_pick_tile(c, m, n, c->nv, c->nv, CODES_ROWS);
     c->width = (int64_t)c->nv * c->lanes;
@@ -220,18 +258,31 @@ static void emit(Contract *c, bool few) {
     template_run(c->t, "codes");
 }
 
+/* The product with few rows, where a run-time size decides whether there are: as it stands, or, by columns as they lie, the other way round. */
+static bool find_few(const Contract *c, Contract *few) {
+    *few = *c;
+    if (contract_may_be_few(few)) return true;
+    if (c->prologue) return false;
+    start(few, c->w, c->w->k, !c->swap);
+    return contract_may_be_few(few) && is_code_rows(few, true);
+}
+
 void schedule_codes(Contract *c, KernelCode *code) {
     Work *w = c->w;
-    bool few = contract_may_be_few(c);
-    if (few) {
-        emit(c, true);
-        w->when = c->size_m;
+    Contract few, other;
+    if (!is_pairs(c) && !is_code_rows(c, false)) { /* a weight may have come to stand on the left of its few rows */
+        start(&other, w, w->k, !c->swap);
+        if (is_code_rows(&other, false)) *c = other;
+    }
+    if (find_few(c, &few)) {
+        emit(&few, true);
+        w->when = few.size_m;
         w->low = INT64_MIN;
         w->high = SMALL + 1;
         work_finish(w, code);
         w = work_new(w->s, w->plan, w->k, "contract");
         start(c, w, w->k, c->swap);
-        w->when = c->size_m;
+        w->when = few.size_m;
         w->low = SMALL + 1;
         w->high = INT64_MAX;
     }
