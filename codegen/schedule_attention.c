@@ -14,6 +14,8 @@ enum {
     ROWS_LONG = 192,      /* rows that share packed keys, if that leaves .. */
     BLOCKS_ENOUGH = 6,    /* .. so many parallel iterations; else half of them */
     TILE_ROWS_MOST = 8,
+    DEVICE_KEYS = 64,     /* of a device, whose warps are many and have a small share of its caches: keys of a block .. */
+    DEVICE_ROWS = 32,     /* .. and rows */
 };
 
 typedef struct Forward {
@@ -269,6 +271,12 @@ static void choose_blocks(Forward *f, int64_t m) {
     Heads *h = &f->h;
     int64_t low, high, beside = 1, panel = (int64_t)f->nv * h->lanes;
     size_range(h->size_n, &low, &high);
+    if (h->w->device) {
+        int64_t keys = high < DEVICE_KEYS ? high : DEVICE_KEYS;
+        f->kb = heads_tiles(keys, panel) * panel;
+        h->mb = heads_tiles(m < DEVICE_ROWS ? m : DEVICE_ROWS, h->mr) * h->mr;
+        return;
+    }
     f->kb = high <= KEYS_WHOLE ? heads_tiles(high, panel) * panel : KEYS_LONG / panel * panel;
     for (int g = OF_BATCH; g <= OF_ROWS; g++)
         for (int i = 0; i < h->n[g]; i++)

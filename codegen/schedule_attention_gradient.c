@@ -11,6 +11,7 @@ enum {
     ROWS_BLOCK = 48,     /* rows of a block: with all keys in a cache of 1 MiB .. */
     KEYS_SHORT = 512,    /* .. if there are no more; else half of them */
     TILE_ROWS_MOST = 8,
+    DEVICE_ROWS = 4,     /* .. of a device: what its registers hold of five products */
     PRODUCTS = 5,
 };
 
@@ -265,7 +266,8 @@ static const Hole HOLES[] = {
 static void choose_tile(Backward *b, int64_t m, int64_t n) {
     Heads *h = &b->h;
     double best = 1e30;
-    for (int mr = 1; mr <= TILE_ROWS_MOST; mr++) {
+    int most = h->w->device ? DEVICE_ROWS : TILE_ROWS_MOST;
+    for (int mr = 1; mr <= most; mr++) {
         int vectors[PRODUCTS] = {0}, nv = 0;
         double cost = heads_columns_cost(h->w->machine, mr, n, &nv) * (double)(h->length[OF_DEPTH] + h->length[OF_VALUE]);
         for (int p = 2; p < PRODUCTS; p++)

@@ -53,7 +53,7 @@ void quantized_print(FILE *f, const Program *p);
 typedef struct PlanOptions {
     int level; /* 0: every op a kernel of its own */
     bool blas; /* products are left alone, for a library to compute */
-    bool device; /* for a device, too, where attention has no kernel of its own yet: its scores are stored */
+    bool device; /* for a device, too: no product stores into a frame */
 } PlanOptions;
 
 /* Sets Entry.recompute of every entry whose arena, at the largest sizes that are allowed, would take more than `bytes`: so that it fits

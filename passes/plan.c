@@ -158,7 +158,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *o
     plan_fuse(&p);
     group_groups_of_effects(&p);
     plan_limits(&p);
-    if (!o->device) plan_attention(&p);
+    plan_attention(&p);
     plan_place(&p);
 
     Plan *plan = NEW(arena, Plan);

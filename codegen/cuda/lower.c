@@ -36,7 +36,7 @@ static void loop_copy(Cuda *c, const TileStmt *s, const TilePart *part, const ch
     const char *name = c->name[s->s->id];
     loop_range(&c->w, s, part);
     s->s->level = c->levels++;
-    text_line(&c->body, "for (nt_i64 %s = %s; %s < %s; %s += %lld) {", name, lo, name, hi, name, (long long)part->tile);
+    text_line(&c->body, "%sfor (nt_i64 %s = %s; %s < %s; %s += %lld) {", c->large ? "NT_ROLLED " : "", name, lo, name, hi, name, (long long)part->tile);
     loop_end(c, body);
 }
 
@@ -401,7 +401,7 @@ static void shared_find(Cuda *c) {
 
 static void signature(Cuda *c, const char *name, Text *out) {
     const TileKernel *k = c->k;
-    text_add(out, "NT_KERNEL(%s)(", name);
+    text_add(out, "NT_%sKERNEL(%s)(", c->large ? "LARGE_" : "", name);
     for (int i = 0; i < k->args.n; i++) {
         const TileSym *s = k->args.at[i];
         bool writes = s->out || s->inout;
@@ -438,8 +438,8 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     text_add(out, "%s}\n", c->body.at);
 }
 
-bool cuda_lower(TileKernel *k, const char *name, Text *text, CudaKernel *made, const char **error) {
-    Cuda state = {.k = k}, *c = &state;
+bool cuda_lower(TileKernel *k, const char *name, bool large, Text *text, CudaKernel *made, const char **error) {
+    Cuda state = {.k = k, .large = large}, *c = &state;
     *error = NULL;
     walk_begin(&c->w, k);
     if (setjmp(c->w.trap)) {

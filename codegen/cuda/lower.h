@@ -23,9 +23,10 @@ typedef struct CudaKernel {
     int64_t shared; /* bytes of a block's shared memory; one of the two is 0 */
 } CudaKernel;
 
-/* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". false and
- * *error (in its arena) when something has no lowering. */
-bool cuda_lower(TileKernel *k, const char *name, Text *text, CudaKernel *made, const char **error);
+/* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". large: it has
+ * several products, one after another, and the compiler makes no copies of its loops, for which there are no registers. false and *error (in
+ * its arena) when something has no lowering. */
+bool cuda_lower(TileKernel *k, const char *name, bool large, Text *text, CudaKernel *made, const char **error);
 
 const char *cuda_prelude(void); /* what every file of kernels begins with */
 

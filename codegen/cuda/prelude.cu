@@ -11,8 +11,11 @@
 #else
 #define NT_DEVICE static __device__ __forceinline__
 #define NT_KERNEL(name) extern "C" __global__ void __launch_bounds__(128) name
+/* Of four blocks at once: the compiler, which otherwise keeps registers in memory where that makes room for more, has 128 for each thread. */
+#define NT_LARGE_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 4) name
 #define NT_SHARED(name, bytes) __shared__ __align__(64) char name[bytes]
 #define NT_RESTRICT __restrict__
+#define NT_ROLLED _Pragma("unroll 1") /* before a loop: no copies of its body */
 NT_DEVICE unsigned nt_shuffle(unsigned x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 NT_DEVICE void nt_sync(void) { __syncwarp(); }
 NT_DEVICE unsigned nt_bits_f32(float x) { return __float_as_uint(x); }

@@ -15,8 +15,10 @@ extern char *nt_shared_memory;                                /* of its block */
 #define gridDim nt_grid_size
 #define NT_DEVICE static inline __attribute__((unused))
 #define NT_KERNEL(name) void name
+#define NT_LARGE_KERNEL(name) void name
 #define NT_SHARED(name, bytes) char *const name = nt_shared_memory
 #define NT_RESTRICT __restrict__
+#define NT_ROLLED
 
 unsigned nt_shuffle(unsigned x, int lane); /* all 32 threads of a warp are here before one goes on */
 void nt_sync(void);

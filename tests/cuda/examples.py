@@ -45,9 +45,9 @@ class Nvrtc:
 
 
 def kernels_of(text):
-    """The prelude, and pairs of a kernel's name and the rest of its text."""
-    found = list(re.finditer(r"^NT_KERNEL\((k\w+)\)(.*?^\}\n)", text, re.M | re.S))
-    return text[: found[0].start()] if found else text, [(m[1], m[2]) for m in found]
+    """The prelude, and pairs of a kernel's name and its text, in which @ is the name."""
+    found = list(re.finditer(r"^(NT_\w*KERNEL)\((k\w+)\)(.*?^\}\n)", text, re.M | re.S))
+    return text[: found[0].start()] if found else text, [(m[2], f"{m[1]}(@){m[3]}") for m in found]
 
 
 def emit(name):
@@ -97,7 +97,7 @@ class Check:
 
     def program(self, prelude, arch, bodies):
         """Compiles kernels as one program; bodies: (key, text) each."""
-        text = prelude + "".join(f"NT_KERNEL(k{i}){body}" for i, (_, body) in enumerate(bodies))
+        text = prelude + "".join(body.replace("@", f"k{i}", 1) for i, (_, body) in enumerate(bodies))
         start = time.thread_time()
         log, fine = self.nvrtc.compile(text, arch)
         each = (time.thread_time() - start) / sum(len(b) for _, b in bodies)
