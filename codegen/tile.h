@@ -71,7 +71,7 @@
  *   iota(n): i32 lanes 0 .. n-1. splat(x, n). repeat(x4, n): the lanes of x n times.
  *   dots(s, x, y): s + x * y of small integers (u8 i8 i16), 2 or 4 lanes of x and y to one of s (i32): their products are added up,
  *   wrapping as i32 does. Of bf16 two lanes to one of f32: fma(x0, y0, fma(x1, y1, s)), where subnormal numbers may count as 0.
- *   rescale(x, m): i32 x times f64 m, rounded to the nearest whole number, halves to even, within 2^30 - 1 either way (a NaN: the least).
+ *   rescale(x, m): f32(x) * m, of i32 and f32, rounded to the nearest whole number, halves to even, within 2^30 - 64 either way (a NaN: the least).
  *   philox(seed_lo, seed_hi ^ site, step_lo, step_hi, element, n): u32 lanes, the words of elements element .. element + n - 1
  *   (element: an i64 expression; four times faster when it is provably divisible by 4). normal(w), uniform01(w): u32 -> f32,
  *   bit exact. fma_exact: rounded once on every target. */

@@ -315,10 +315,10 @@ static void elementwise(Interp *in, const TileExpr *e, Value *x, TileType operan
     }
 }
 
-static int64_t rescaled(int64_t x, double m) {
-    const double most = (1 << 30) - 1;
-    double y = (double)x * m;
-    return (int64_t)(y > most ? most : y > -most ? rint(y) : -most);
+static int64_t rescaled(int64_t x, float m) {
+    const float most = (1 << 30) - 64;
+    float y = (float)x * m;
+    return (int64_t)(y > most ? most : y > -most ? rintf(y) : -most);
 }
 
 static void special(const TileExpr *e, Value *x, TileType operand, TileType result, Value *out) {
@@ -338,7 +338,7 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
     case TO_RESCALE:
         become(&x[0], e->x[0], result);
         become(&x[1], e->x[1], operand);
-        for (int l = 0; l < result.n; l++) out->v[l].i = rescaled(x[0].v[l].i, x[1].v[l].f);
+        for (int l = 0; l < result.n; l++) out->v[l].i = rescaled(x[0].v[l].i, (float)x[1].v[l].f);
         break;
     case TO_SPLAT:
         become(&x[0], e->x[0], result);

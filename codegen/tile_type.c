@@ -124,9 +124,9 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
         return x[0];
     case TO_RESCALE:
         want(w, x[0].d == DT_I32 || x[0].d == TILE_LITERAL, e, x[0], "i32 first");
-        want(w, x[1].d == DT_F64 || x[1].d == TILE_LITERAL, e, x[1], "f64 second");
+        want(w, x[1].d == DT_F32 || x[1].d == TILE_LITERAL, e, x[1], "f32 second");
         if (x[0].n > 1 && x[1].n > 1 && x[0].n != x[1].n) walk_fail(w, "%d lanes against %d in rescale", x[0].n, x[1].n);
-        *operand = (TileType){DT_F64, x[0].n > 1 ? x[0].n : x[1].n};
+        *operand = (TileType){DT_F32, x[0].n > 1 ? x[0].n : x[1].n};
         return (TileType){DT_I32, operand->n};
     case TO_CLAMP: walk_fail(w, "clamp stands only in index q = clamp(e) in lo..hi");
     default: walk_fail(w, "no type rule for %s", tile_op_row[e->op].name);

@@ -61,7 +61,7 @@ bool infer_SHR(Infer *i) {
 bool infer_RESCALE(Infer *i) {
     Type by = i->in[0]->type;
     i->out = by;
-    by.dtype = DT_F64;
+    by.dtype = DT_F32;
     if (i->out.dtype == DT_I32 && type_equal(&by, &i->in[1]->type)) return true;
     return infer_fail(i, "operands are %s and %s", type_text(i->g->arena, &i->in[0]->type), type_text(i->g->arena, &i->in[1]->type));
 }
@@ -181,12 +181,12 @@ bool eval_MOD(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
 }
 
 bool eval_RESCALE(Eval *e, const Node *n, Tensor *const *in, Tensor **out) {
-    const double most = (1 << 30) - 1;
+    const float most = (1 << 30) - 64;
     Tensor *y = out[0] = eval_new(e, &n->type);
     if (!y) return false;
     for (int64_t k = 0; k < y->count; k++) {
-        double x = (double)in[0]->i[k] * in[1]->f[k];
-        y->i[k] = (int64_t)(x > most ? most : x > -most ? rint(x) : -most);
+        float x = (float)in[0]->i[k] * (float)in[1]->f[k];
+        y->i[k] = (int64_t)(x > most ? most : x > -most ? rintf(x) : -most);
     }
     return true;
 }

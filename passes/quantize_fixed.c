@@ -4,11 +4,11 @@
  *     →   v: i32 = max(rescale p, m + o + (u - z) * k, b)        in units of 2^-16 of x's own codes, from -1/2 of code 0 on
  *         codes = (v shr 16), limited to -128 .. 127
  *
- * m, a multiplier a channel, is a whole number of 22 bits times a power of two, as the f32 nearest to s * t * scale is one of 24. So f64
- * holds p * m without an error, whose rounding to the nearest whole number is the one rounding there is: machines do that faster than a
- * product of 64 bits and a shift, and all of them get the same. o, whole numbers of channels, holds what is added to them: zero points,
- * biases, the shift of a norm. k is a whole number. What is added to each other is limited to half an i32. Factors of channels are
- * computed once a call, in f64.
+ * m, a multiplier a channel, is the f32 nearest to s * t * scale, a whole number of 24 bits times a power of two. p * m is that of f32, to
+ * the nearest whole number: 24 bits are what a code and the 16 below it have, sums beyond them are off by 2^-24 of themselves, and all
+ * machines do it to the bit, with as many lanes as they have for i32; a product of 64 bits and a shift, or f64, has half of them. o, whole
+ * numbers of channels, holds what is added to them: zero points, biases, the shift of a norm. k is a whole number. What is added to each
+ * other is limited to half an i32. Factors of channels are computed once a call, in f64.
  *
  * What is understood: products of codes, values that have codes, what is constant along all axes but one; sums, differences, products with
  * constants and values of channels, limits, views. Anything else is left to floats. */
@@ -21,7 +21,7 @@ enum {
     NODES_MOST = 256,   /* of one expression, each as often as it is met */
     MULTIPLIER = 1 << 22, /* largest of codes: u * k is at most QUARTER */
     QUARTER = 1 << 29,    /* limit of what is added to .. */
-    HALF = (1 << 30) - 1, /* .. what is rescaled, or halves are of: two of QUARTER and one of HALF have a sum */
+    HALF = (1 << 30) - 64, /* .. what is rescaled, or halves are of: two of QUARTER and one of HALF have a sum */
     WHOLE = INT32_MAX
 };
 
@@ -187,18 +187,12 @@ static Node *closed(Work *w, Fixed *v) {
     return v->x;
 }
 
-/* The multiplier: of the 24 bits of an f32 the upper 22 (Dekker, 1971). */
-static Node *multiplier(Graph *g, Node *m) {
-    Node *x = limited(g, node_cast(g, m, DT_F32), 1e30);
-    Node *up = node_map2(g, OP_MUL, x, filled(g, x, 5));
-    return in_f64(g, node_map2(g, OP_SUB, up, node_map2(g, OP_SUB, up, x)));
-}
-
-/* sums: i32, times a factor. */
+/* sums: i32, times a factor, as which m was taken. */
 static Node *times(Work *w, Node *sums, Factor by, int64_t channels, Node **m) {
     Graph *g = w->g;
-    *m = multiplier(g, factor_node(g, by, whole_size(g, channels)));
-    return node_map2(g, OP_RESCALE, sums, stretched(g, *m, by.axis, sums));
+    Node *f = limited(g, node_cast(g, factor_node(g, by, whole_size(g, channels)), DT_F32), 1e30);
+    *m = in_f64(g, f);
+    return node_map2(g, OP_RESCALE, sums, stretched(g, f, by.axis, sums));
 }
 
 static bool from_sums(Work *w, const CodedSums *s, Factor scale, double base, Fixed *v) {

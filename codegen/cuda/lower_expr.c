@@ -224,7 +224,7 @@ static const char *special(Cuda *c, const TileExpr *e, const CudaValue *x, TileT
     case TO_RESCALE:
         arg[0] = cuda_as(c, x[0], t);
         arg[1] = cuda_as(c, x[1], operand);
-        return call(c, "rescale", DT_F64, 2, arg);
+        return call(c, "rescale", DT_F32, 2, arg);
     case TO_SPLAT: return cuda_as(c, x[0], t);
     case TO_REPEAT: /* lane l of the result is lane l % m of x, and that is what this thread holds */
         if (t.n % x[0].t.n || (x[0].t.n & (x[0].t.n - 1))) walk_fail(&c->w, "repeat of %d lanes", x[0].t.n);

@@ -151,9 +151,9 @@ NT_UNSIGNED(u8, unsigned char, unsigned, 8)
 NT_FLOAT(f32, float, unsigned, nt_bits_f32, nt_float_bits, 0x80000000u)
 NT_FLOAT(f64, double, nt_i64, nt_bits_f64, nt_double_bits, (nt_i64)0x8000000000000000ULL)
 
-NT_DEVICE int nt_rescale_f64(int x, double m) {
-    const double y = (double)x * m, most = 1073741823.0;
-    return y > most ? 1073741823 : y > -most ? (int)nt_round_f64(y) : -1073741823;
+NT_DEVICE int nt_rescale_f32(int x, float m) {
+    const float y = (float)x * m, most = 1073741760.0f;
+    return y > most ? 1073741760 : y > -most ? (int)nt_round_f32(y) : -1073741760;
 }
 
 /* Horner's rule: coefficients from the highest power down. */

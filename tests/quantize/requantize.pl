@@ -1,8 +1,8 @@
-# requantize.pl FOLDER RESULT.npy -- what chain of requantize.mdl must give, in whole numbers: sums of codes times m / 2^s, rounded to the nearest
-# multiple of 2^-16 of a code, halves to even, then to a code, halves up. Prints how many codes agree.
+# requantize.pl FOLDER RESULT.npy -- what chain of requantize.mdl must give: sums of codes, as f32, times an f32, rounded to the nearest
+# multiple of 2^-16 of a code, halves to even; then whole numbers, and a code, halves up. Prints how many codes agree.
 use strict;
 use warnings;
-use POSIX qw(floor frexp);
+use POSIX qw(floor);
 
 sub array { # the f32 of FILE.npy
     open my $file, '<:raw', $_[0] or die "$_[0]: $!";
@@ -15,14 +15,6 @@ sub f32 { return unpack 'f', pack 'f', $_[0] }
 sub least { return $_[0] < $_[1] ? $_[0] : $_[1] }
 sub within { my ($x, $low, $high) = @_; return $x < $low ? $low : $x > $high ? $high : $x }
 
-sub nearest { # whole / 2^bits, bits > 0
-    my ($whole, $bits) = @_;
-    my $unit = 1 << $bits;
-    my $rest = $whole & ($unit - 1);
-    my $floor = ($whole - $rest) / $unit;
-    return $floor + ($rest > $unit / 2 || ($rest == $unit / 2 && $floor & 1) ? 1 : 0);
-}
-
 sub round_even {
     my $x = shift;
     my $floor = floor($x);
@@ -30,20 +22,11 @@ sub round_even {
     return $floor + ($rest > 0.5 || ($rest == 0.5 && $floor % 2) ? 1 : 0);
 }
 
-# m of 22 bits and s of x ~ m / 2^s
-sub multiplier {
-    my $x = f32(within(f32($_[0]), -1e30, 1e30));
-    return (0, 0) if $x == 0;
-    my $up = f32(5 * $x);
-    my ($m, $e) = frexp(f32($up - f32($up - $x)));
-    return ($m * 2 ** 22, 22 - $e);
-}
+sub multiplier { return f32(within(f32($_[0]), -1e30, 1e30)) }
 
-sub scaled { # sum * m / 2^s, limited
-    my ($sum, $m, $s) = @_;
-    my $x = $sum * $m;                               # below 2^53
-    $x = $s > 62 ? 0 : $s > 0 ? nearest($x, $s) : $x * 2 ** -$s;
-    return within($x, -2 ** 30 + 1, 2 ** 30 - 1);
+sub scaled { # sum * m: products of two f32 are exact before they are rounded once
+    my ($sum, $m) = @_;
+    return round_even(within(f32(f32($sum) * $m), -2 ** 30 + 64, 2 ** 30 - 64));
 }
 
 sub code { # v / 2^16 + zero
@@ -60,22 +43,21 @@ my ($same, $inside) = (0, 0);
 for my $r (0 .. 6) {
     my @u;
     for my $c (0 .. 32) {
-        my ($m, $s) = multiplier($gain->[$c] / $scale1 * 65536);
+        my $m = multiplier($gain->[$c] / $scale1 * 65536);
         my $offset = round_even(within($shift->[$c] / $scale1 * 65536, -2 ** 29, 2 ** 29));
         my $sum = 0;
         $sum += $w->[40 * $c + $_] * $x[40 * $r + $_] for 0 .. 39;
-        my $v = scaled($sum, $m, $s) + $offset;
+        my $v = scaled($sum, $m) + $offset;
         push @u, code($v < 0 ? 0 : $v, $zero1);
     }
     for my $c (0 .. 32) {
-        my ($m, $s) = multiplier($gain->[$c] * $scale1 / 4 / $scale2 * 65536);
+        my $m = multiplier($gain->[$c] * $scale1 / 4 / $scale2 * 65536);
         my ($sum, $codes) = (0, 0);
         $sum += $w2->[33 * $c + $_] * $u[$_] for 0 .. 32;
         $codes += $w2->[33 * $c + $_] for 0 .. 32;
-        my $exact = $m * 2 ** -$s;
         my $k = round_even($scale1 / $scale2 * 65536);
-        my $offset = round_even(within($shift->[$c] / 4 / $scale2 * 65536 - $codes * $zero1 * $exact - $zero1 * $k, -2 ** 29, 2 ** 29));
-        my $v = scaled($sum, $m, $s) + $u[$c] * $k + $offset;
+        my $offset = round_even(within($shift->[$c] / 4 / $scale2 * 65536 - $codes * $zero1 * $m - $zero1 * $k, -2 ** 29, 2 ** 29));
+        my $v = scaled($sum, $m) + $u[$c] * $k + $offset;
         my $code = code(within($v, round_even(-90 * 65536), round_even(f32(120.2) * 65536)), $zero2);
         my $read = $got[33 * $r + $c] / 127 / $scale2 + $zero2;
         $inside++ if $code > -118 && $code < 92;

@@ -41,7 +41,7 @@ static Tensor *samples(Arena *a, DType d, Rng *r) {
     return t;
 }
 
-/* One op on operands of one dtype (where: a bool first; rescale: f64 second); to: of a cast. False: disagreement. tested counts what the op takes.
+/* One op on operands of one dtype (where: a bool first; rescale: f32 second); to: of a cast. False: disagreement. tested counts what the op takes.
  */
 static bool try_op(Harness *h, Op op, DType d, DType to, int *tested) {
     Arena *a = arena_new();
@@ -58,7 +58,7 @@ static bool try_op(Harness *h, Op op, DType d, DType to, int *tested) {
     Tensor *inputs[3];
     *e = (Entry){.name = "run", .graph = g, .n_inputs = n_in, .inputs = NEW_ARRAY(a, EntryInput, n_in)};
     for (int i = 0; i < n_in; i++) {
-        DType t = op == OP_WHERE && i == 0 ? DT_BOOL : op == OP_RESCALE && i == 1 ? DT_F64 : d;
+        DType t = op == OP_WHERE && i == 0 ? DT_BOOL : op == OP_RESCALE && i == 1 ? DT_F32 : d;
         e->inputs[i] = (EntryInput){.name = arena_printf(a, "x%d", i), .type = type_of(t, 1, dim)};
         in[i] = node_leaf(g, OP_INPUT, &(Attrs){.index = i, .name = e->inputs[i].name}, e->inputs[i].type);
         inputs[i] = samples(a, t, &r);

@@ -145,8 +145,8 @@ int main(void) {
         }
         both(t, "fma_exact(x, y, z)", DT_F32, DT_F32);
         both(t, "mulhi(x, y)", DT_U32, DT_U32);
-        both(t, "rescale(i32(x), f64(y))", DT_F32, DT_I32);
-        both(t, "rescale(x, f64(y) * 0.000001)", DT_I32, DT_I32);
+        both(t, "rescale(i32(x), y)", DT_F32, DT_I32);
+        both(t, "rescale(x, f32(y) * 0.000001)", DT_I32, DT_I32);
         both(t, "and(x, not(or(y, xor(x, z))))", DT_BOOL, DT_BOOL);
         both(t, "x == y", DT_BOOL, DT_BOOL);
         both(t, "uniform01(x)", DT_U32, DT_F32);
