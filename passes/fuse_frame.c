@@ -24,7 +24,8 @@ static bool is_long(const Node *pad) {
 /* The last axis stays whole, so that vectors do. */
 static bool can_frame(const Node *n) {
     int last = n->type.rank - 1;
-    return n->op == OP_PAD && n->type.dtype == DT_F32 && size_is(n->attrs.lo[last], 0) && size_is(n->attrs.hi[last], 0) && is_long(n);
+    bool takes = n->type.dtype == DT_F32 || n->type.dtype == DT_I8;
+    return n->op == OP_PAD && takes && size_is(n->attrs.lo[last], 0) && size_is(n->attrs.hi[last], 0) && is_long(n);
 }
 
 /* Has x no other reader than the group `only`, and need not be stored either? Else both forms would live side by side. */
