@@ -56,6 +56,7 @@ typedef struct Contract {
     int map_lanes;                    /* of the maps behind the product */
     int group;                        /* of codes: neighbours along the last symbol of k that one step adds up; else 0 */
     int scale, inner;                 /* of narrow weights: the operand of b's last map that groups share, -1: none; symbols of k in a group */
+    int codes;                        /* .. in a vector, where a group is summed up as whole numbers */
     Point group_point;                /* where values of a group stand */
     Template *t;
     Point p; /* inside the nest; symbols of outer loops over k are added as they open */
@@ -125,6 +126,8 @@ const char *narrow_fill_groups(void *context, const char *const *args); /* holes
 const char *narrow_fill_scale(void *context, const char *const *args);
 const char *narrow_fill_inner(void *context, const char *const *args);
 const char *narrow_fill_code(void *context, const char *const *args);
+const char *narrow_fill_codes(void *context, const char *const *args);
+const char *narrow_fill_left(void *context, const char *const *args);
 
 /* ---- schedule_mma.c: products of 16-bit floats on a device's matrix units */
 

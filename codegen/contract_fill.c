@@ -452,6 +452,8 @@ static const Hole HOLES[] = {
     {"narrow_scale", 1, narrow_fill_scale},
     {"narrow_inner", 0, narrow_fill_inner},
     {"narrow_code", 2, narrow_fill_code},
+    {"narrow_codes", 2, narrow_fill_codes},
+    {"narrow_left", 2, narrow_fill_left},
     {"copy_step", 2, mma_fill_copy_step},
     {"fragment", 4, mma_fill_fragment},
     {NULL, 0, NULL},

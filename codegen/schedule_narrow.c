@@ -6,8 +6,12 @@
  *
  *   s = sum over groups (scale * (sum over the group (a * code)))
  *
+ * Where a is codes u8 and b's codes are whole numbers of 8 bits, too, a group is added up as whole numbers, exactly.
+ *
  * The symbols of k thus are outer ones, of which each place has a scale, and inner ones, which the scale does not depend on. */
 #include "codegen/contract.h"
+
+#include <stdlib.h>
 
 enum {
     SUMS_MOST = 4,   /* accumulators of a column */
@@ -55,6 +59,40 @@ static bool find_scale(Contract *c) {
     return false;
 }
 
+/* What the scale multiplies, as whole numbers: a cast of codes i8, or of halves of bytes from which a constant is taken away. */
+typedef struct Codes {
+    const Item *cast, *less, *nibble; /* less, nibble: the subtraction, the choice of a half; or NULL */
+    int64_t offset;
+} Codes;
+
+static bool find_codes(const Contract *c, Codes *codes) {
+    const Item *x = last_of_prologue(c)->in[!c->scale].item;
+    *codes = (Codes){0};
+    if (x && x->n->op == OP_SUB) {
+        const Access *by = x->in[1].access;
+        if (!by || by->base->op != OP_CONST || by->base->attrs.number != (int8_t)by->base->attrs.number) return false;
+        codes->less = x;
+        codes->offset = (int64_t)by->base->attrs.number;
+        x = x->in[0].item;
+    }
+    if (!x || x->n->op != OP_CAST) return false;
+    codes->cast = x;
+    if (x->n->in[0]->type.dtype == DT_I8) return !codes->less;
+    codes->nibble = x->in[0].item;
+    return codes->nibble && codes->nibble->n->op == OP_NIBBLE;
+}
+
+/* Is a codes, and b in groups of codes, of which the machine adds up products? Sets how many at once, and how many a vector has. */
+static bool is_coded(Contract *c, int64_t k) {
+    Codes codes;
+    const TileTarget *t = c->w->machine;
+    if (c->at_a->base->type.dtype != DT_U8 || c->scale < 0 || t->dots < 2 || t->signed_dots || !find_codes(c, &codes)) return false;
+    c->group = t->dots;
+    c->codes = c->group * c->lanes;
+    while (k % c->codes) c->codes /= 2;
+    return c->codes >= 4 * c->group; /* the shortest vector of sums that there is an instruction for */
+}
+
 /* Accumulators for so many elements of the last symbol, in vectors: they divide them. 0: vectors do not. */
 static int sums_for(int64_t elements, int lanes) {
     int n = SUMS_MOST;
@@ -73,8 +111,18 @@ bool schedule_is_narrow(Contract *c) {
     c->inner = 1;
     c->scale = -1;
     if (c->prologue && !find_scale(c)) return false;
+    if (is_coded(c, k)) return true;
+    c->group = 0;
     c->nv = sums_for(k, c->lanes);
     return c->nv > 0;
+}
+
+/* Groups one after the other that have a sum each. */
+static int parts_of(const Contract *c) {
+    int64_t groups = contract_symbol_size(c, c->symbol[GROUP_K][c->n[GROUP_K] - c->inner - 1]);
+    int parts = SUMS_MOST;
+    while (groups % parts) parts /= 2;
+    return parts;
 }
 
 void schedule_narrow(Contract *c) {
@@ -90,7 +138,12 @@ void schedule_narrow(Contract *c) {
     template_number(c->t, "U", c->nv);
     template_number(c->t, "UL", (int64_t)c->nv * c->lanes);
     template_number(c->t, "scaled", c->scale >= 0);
-    template_run(c->t, "narrow");
+    template_number(c->t, "PARTS", c->scale >= 0 ? parts_of(c) : 1);
+    if (c->group) {
+        template_number(c->t, "AL", c->codes);
+        template_number(c->t, "SL", c->codes / c->group);
+    }
+    template_run(c->t, c->group ? "narrow_codes" : "narrow");
 }
 
 /* ---- holes */
@@ -98,10 +151,14 @@ void schedule_narrow(Contract *c) {
 const char *narrow_fill_groups(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    for (int i = 0; i < c->n[GROUP_K] - c->inner; i++) {
-        int s = c->symbol[GROUP_K][i];
+    int last = c->n[GROUP_K] - c->inner - 1;
+    for (int i = 0; i <= last; i++) {
+        int s = c->symbol[GROUP_K][i], parts = i == last ? parts_of(c) : 1;
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
-        text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s));
+        text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s) / parts);
+        if (i < last) continue;
+        text_line(&c->w->body, "unroll part in 0..%d {", parts);
+        c->p.text[s] = arena_printf(c->w->arena, "(%d*x%d + part)", parts, s);
     }
     return "";
 }
@@ -137,20 +194,51 @@ const char *narrow_fill_inner(void *context, const char *const *args) {
     return "";
 }
 
+/* Where elements stand, `lanes` along k. */
+static Point element_point(Contract *c, const char *k, int lanes) {
+    Point p = point_inside(&c->group_point);
+    p.text[c->sk] = k;
+    p.lanes = lanes;
+    p.vector = c->sk;
+    return p;
+}
+
+/* The value of an operand, and of all that it is made of but what the group shares. */
+static const char *operand_made(Contract *c, Point *p, Operand o) {
+    bool vector;
+    if (!o.item) return point_load(p, o.access, false, &vector);
+    if (inner_of(c, o) >= c->inner) return o.item->value;
+    for (int i = 0; i < o.item->n->n_in; i++)
+        if (o.item->in[i].item) operand_made(c, p, o.item->in[i]);
+    point_value(p, o.item);
+    return o.item->value;
+}
+
 /* A vector of codes along k, without the scale. */
 const char *narrow_fill_code(void *context, const char *const *args) {
     Contract *c = context;
-    Item *last = last_of_prologue(c);
-    bool vector;
-    Point p = point_inside(&c->group_point);
-    p.text[c->sk] = args[0];
-    p.lanes = c->lanes;
-    p.vector = c->sk;
-    for (int i = 0; i < c->items->at.n; i++) {
-        Item *item = c->items->at.at[i];
-        if (item == last || item->level != LEVEL_B || inner_of(c, (Operand){.item = item}) >= c->inner) continue;
-        point_value(&p, item);
-    }
-    Operand o = last->in[!c->scale];
-    return o.item ? o.item->value : point_load(&p, o.access, false, &vector);
+    Point p = element_point(c, args[0], c->lanes);
+    return operand_made(c, &p, last_of_prologue(c)->in[!c->scale]);
+}
+
+/* n of them as whole numbers, in the type that stands beside a's. Halves are taken of bytes, as they are. */
+const char *narrow_fill_codes(void *context, const char *const *args) {
+    Contract *c = context;
+    Codes codes;
+    Arena *a = c->w->arena;
+    if (!find_codes(c, &codes)) bug("kernel %d: no codes", c->k->index);
+    Point p = element_point(c, args[0], atoi(args[1]));
+    const char *x = operand_made(c, &p, codes.nibble ? codes.nibble->in[0] : codes.cast->in[0]);
+    if (codes.nibble)
+        x = arena_printf(a, "and(shr(%s, shl(and(%s, u8(1)), u8(2))), u8(15))", x, operand_made(c, &p, codes.nibble->in[1]));
+    if (!codes.nibble) return c->group == 2 ? arena_printf(a, "i16(%s)", x) : x;
+    return arena_printf(a, "%s(%s) - %lld", c->group == 2 ? "i16" : "i8", x, (long long)codes.offset);
+}
+
+/* n codes of a along k, likewise. */
+const char *narrow_fill_left(void *context, const char *const *args) {
+    Contract *c = context;
+    int lanes = atoi(args[1]);
+    const char *x = contract_place(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], lanes, c->sk, lanes);
+    return c->group == 2 ? arena_printf(c->w->arena, "i16(%s)", x) : x;
 }

@@ -188,7 +188,7 @@ static int wanted_levels(const Graph *g) {
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
         int own = n->attrs.body ? wanted_levels(n->attrs.body) : 0;
-        if (n->op == OP_CONTRACT && n->in[0]->type.dtype == DT_I8) own = CODES;
+        if (n->op == OP_CONTRACT && (n->in[0]->type.dtype == DT_I8 || n->in[0]->type.dtype == DT_U8)) own = CODES;
         if ((n->op == OP_CONTRACT || n->op == OP_CONV) && n->in[0]->type.dtype == DT_BF16) own = PAIRS;
         if (own > wanted) wanted = own;
     }

@@ -183,10 +183,11 @@ static void check_options(Elab *el, const Ast *n, const Quant *q) {
     if (q->gptq && q->calibrate && !strcmp(strrchr(q->calibrate, '.') ? strrchr(q->calibrate, '.') : "", ".json"))
         lacks = "`method = \"gptq\"` needs the samples themselves, not their ranges";
     if (q->gptq && q->scheme == QUANT_NF4) lacks = "`nf4` is rounded to nearest";
-    if (q->activations && (q->group || q->scheme != QUANT_INT8)) /* scales of groups lie inside of sums, which codes on both sides do not leave */
-        lacks = "`activations` as codes go with int8 of one scale a channel: int8(activations = \"dynamic\")";
+    if (q->activations && q->scheme == QUANT_NF4) lacks = "`activations` as codes go with int8 and int4, whose codes are numbers";
     if (q->activations == ACTIVATIONS_STATIC && !q->calibrate)
         lacks = "`activations = \"static\"` needs ranges: calibrate = \"ranges.json\", or samples";
+    if (q->activations == ACTIVATIONS_STATIC && (q->group || q->scheme != QUANT_INT8))
+        lacks = "`activations = \"static\"` goes with int8 of one scale a channel";
     if (q->budget >= 0 && !q->on) lacks = "`budget` needs the entry that measures: on = \"evaluate\"";
     if (q->budget >= 0 && q->on && !q->data) lacks = "`budget` needs what it is measured on: data = \"x=test.npz:x ...\"";
     if (!lacks) return;

@@ -1,5 +1,5 @@
 /* op_contract.c -- contract: sum over the axis letters of a and b that the result lacks.
- * Operand 1 may be i8 beside a float: a quantized weight, whose elements are numbers of that float type.
+ * Operand 1 may be i8 beside a float: a quantized weight, whose elements are numbers of that float type; operand 0 may be u8: a row's codes.
  *
  * A letter is batch (in a, b and the result), row (a and result), column (b and result) or inner (a and b). Both operands are
  * packed as row-major matrices [batch, row, inner] and [batch, inner, column] of double; small products are three loops, large
@@ -28,12 +28,13 @@ bool infer_CONTRACT(Infer *i) {
     const Type *a = &i->in[0]->type, *b = &i->in[1]->type;
     const char *la = i->attrs->labels[0], *lb = i->attrs->labels[1], *lo = i->attrs->labels[2];
     bool stored = dtype_is_float(a->dtype) && b->dtype == DT_I8; /* a quantized weight: counts as numbers of a's type */
-    if (a->dtype != b->dtype && !stored) return infer_fail(i, "operands are %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
+    bool coded = a->dtype == DT_U8 && dtype_is_float(b->dtype);  /* a row in codes: as numbers of b's */
+    if (a->dtype != b->dtype && !stored && !coded) return infer_fail(i, "operands are %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
     if (a->dtype == DT_BOOL) return infer_fail(i, "bool");
     if (!letters_ok(i, la, a, "operand 0") || !letters_ok(i, lb, b, "operand 1")) return false;
     if (!lo || strlen(lo) > MAX_RANK) return infer_fail(i, "letters of the result");
-    i->out = (Type){.dtype = a->dtype, .rank = (int)strlen(lo)};
-    if (a->dtype == DT_I8 || a->dtype == DT_U8 || a->dtype == DT_I16) i->out.dtype = DT_I32;
+    i->out = (Type){.dtype = coded ? b->dtype : a->dtype, .rank = (int)strlen(lo)};
+    if (!coded && (a->dtype == DT_I8 || a->dtype == DT_U8 || a->dtype == DT_I16)) i->out.dtype = DT_I32;
     if (!letters_ok(i, lo, &i->out, "the result")) return false;
     for (int k = 0; k < i->out.rank; k++) {
         const char *in_a = strchr(la, lo[k]), *in_b = strchr(lb, lo[k]);

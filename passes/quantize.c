@@ -219,6 +219,24 @@ static Node *cut_in_groups(Graph *g, const QuantPlan *q, Node *x, int at) {
     return node_reshape(g, x, rank, dim);
 }
 
+/* Rows in codes by values v of groups, whose scales lie inside of sums: u * t + o is near x, and the sum of x * v near
+ * (sum of u * v) * t + o * (sum of v). */
+static Node *product_of_row_codes(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x, Node *values, const char *groups, const char *codes) {
+    Graph *g = z->r.to;
+    char rows[MAX_RANK + 1] = "", inner[MAX_RANK + 1] = "", of_x[2 * MAX_RANK + 1];
+    const char *result = n->attrs.labels[2];
+    int n_rows = 0, n_inner = 0;
+    for (const char *c = n->attrs.labels[!k]; *c; c++) *(strchr(result, *c) ? &rows[n_rows++] : &inner[n_inner++]) = *c;
+    strcat(strcpy(of_x, rows), inner);
+    WeightLetters l = weight_letters(z, q, n, k);
+    Node *u, *t, *o, *sum = with_letters(g, q, stored_of(z, q).sums, l.letter, 0);
+    quantize_rows_unsigned(g, in_order(g, x, n->attrs.labels[!k], of_x), 1, &n_rows, &u, &t, &o);
+    strcat(strcpy(of_x, rows), groups);
+    Node *more = node_map2(g, OP_MUL, stretched(g, o, rows, result, &n->type), stretched(g, sum, l.channels, result, &n->type));
+    Node *y = node_contract(g, cut_in_groups(g, q, u, n_rows), values, of_x, codes, result);
+    return node_map2(g, OP_ADD, node_map2(g, OP_MUL, y, stretched(g, t, rows, result, &n->type)), more);
+}
+
 static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node *n, int k, Node *x) {
     Graph *g = z->r.to;
     char letter[MAX_RANK], inner[4], codes[MAX_RANK + 1] = "", of_x[MAX_RANK + 1] = "";
@@ -235,6 +253,7 @@ static Node *product_of_groups(const Quantize *z, const QuantPlan *q, const Node
     s.scales = with_letters(g, q, s.scales, letter, 0);
     if (s.zeros) s.zeros = with_letters(g, q, s.zeros, letter, 0);
     Node *values = quantize_decode(g, q, s);
+    if (q->activations && !quantize_is_windows(n->in[!k])) return product_of_row_codes(z, q, n, k, x, values, inner, codes);
     return node_contract(g, cut_in_groups(g, q, x, (int)(at - old)), values, of_x, codes, n->attrs.labels[2]);
 }
 
@@ -349,7 +368,7 @@ static Node *rewritten(Quantize *z, const Node *n) {
         if (!q) continue;
         Node *x = z->r.map[n->in[!k]->id];
         if (q->is_static) return product_of_static_codes(z, q, n, k, x);
-        if (q->activations == ACTIVATIONS_DYNAMIC && !quantize_is_windows(n->in[!k])) return product_of_codes(z, q, n, k, x);
+        if (q->activations == ACTIVATIONS_DYNAMIC && !q->group && !quantize_is_windows(n->in[!k])) return product_of_codes(z, q, n, k, x);
         return q->group ? product_of_groups(z, q, n, k, x) : product_of_channels(z, q, n, k, x);
     }
     q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;

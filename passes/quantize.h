@@ -23,8 +23,8 @@ typedef struct QuantStep {
 typedef struct QuantPlan {
     Slot *slot, *scale; /* the codes, which have the place of the weight; its scales */
     Slot *zero;         /* NULL: there are none */
-    Slot *sum;          /* f32[channels...], sums of a channel's codes: where products take codes on both sides; times the zero point
-                           of those, where that is known; else NULL */
+    Slot *sum;          /* f32[channels...], sums of a channel's codes, of groups its values: where products take codes on both sides;
+                           times the zero point of those, where that is known; else NULL */
     Type declared;      /* of the weight */
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
@@ -72,6 +72,8 @@ Node *quantize_decode(Graph *g, const QuantPlan *q, Stored s);
 /* Rows of f32 x, over n axes, as codes i8 of x's shape, scales and offsets f32 of the other axes: x is near code * scale + offset.
  * The least of a row becomes -128, the largest 127. A row with a NaN or an infinity has such a scale or offset. */
 void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets);
+/* The same from 0 to 255, as u8. */
+void quantize_rows_unsigned(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets);
 /* Does x show an element several times, as the windows of a convolution do? Its rows as codes would be as many times its codes. */
 bool quantize_is_windows(const Node *x);
 /* A contract, of i8 in i32; a depthwise convolution as the sum of its taps. */

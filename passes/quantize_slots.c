@@ -183,7 +183,7 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
     return NULL;
 }
 
-typedef enum { CODES, SCALES, ZEROS } StoredPart;
+typedef enum { CODES, SCALES, ZEROS, SUMS } StoredPart;
 
 QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *quant, const char **why) {
     Program *p = g->program;
@@ -205,6 +205,10 @@ static Type stored_type(const Program *p, const QuantPlan *q, StoredPart part) {
     for (int i = 0; i < q->n_channels; i++) t.dim[t.rank++] = q->declared.dim[q->channel[i]];
     for (int i = 0; i < q->n_summed && !q->group && part == CODES; i++) t.dim[t.rank++] = q->declared.dim[q->summed[i]];
     if (part == SCALES) t.dtype = q->group ? DT_F16 : DT_F32;
+    if (part == SUMS) {
+        t.dtype = DT_F32;
+        return t;
+    }
     if (q->group) t.dim[t.rank++] = size_const(p->sizes, q->groups);
     if (q->group && part == CODES) t.dim[t.rank++] = size_const(p->sizes, quantize_halves(q) ? q->group / 2 : q->group);
     return t;
@@ -222,7 +226,7 @@ static Slot *slot_beside(Program *p, const QuantPlan *q, const char *name, Store
 static void change_slot(Program *p, QuantPlan *q) {
     q->scale = slot_beside(p, q, "scale", SCALES);
     q->zero = q->zero_point ? slot_beside(p, q, "zero", ZEROS) : NULL;
-    q->sum = q->activations ? slot_beside(p, q, "sum", SCALES) : NULL;
+    q->sum = q->activations ? slot_beside(p, q, "sum", SUMS) : NULL;
     q->slot->type = stored_type(p, q, CODES);
     quantize_values(p, q);
 }

@@ -136,22 +136,37 @@ Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
     return s;
 }
 
-void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets) {
-    Node *low = node_reduce(g, REDUCE_MIN, x, n, axes), *high = node_reduce(g, REDUCE_MAX, x, n, axes);
-    Node *range = node_map2(g, OP_SUB, high, low);
+/* x as whole numbers from 0 to 255 in f32, near (x - low) * 255 / range of its row. */
+static Node *row_units(Graph *g, Node *x, int n, const int *axes, Node **low, Node **scales) {
+    Node *high = node_reduce(g, REDUCE_MAX, x, n, axes);
+    *low = node_reduce(g, REDUCE_MIN, x, n, axes);
+    Node *range = node_map2(g, OP_SUB, high, *low);
     range = node_map2(g, OP_MAX, range, filled(g, range, RANGE_LEAST));
     *scales = node_map2(g, OP_DIV, range, filled(g, range, 255));
-    *offsets = node_map2(g, OP_ADD, low, node_map2(g, OP_MUL, *scales, filled(g, range, 128)));
     Node *units = node_map2(g, OP_DIV, filled(g, range, 255), range); /* one division a row */
-    Node *above = node_map2(g, OP_SUB, x, node_unreduce(g, low, x, n, axes));
-    above = node_map1(g, OP_ROUND, node_map2(g, OP_MUL, above, node_unreduce(g, units, x, n, axes)));
+    Node *above = node_map2(g, OP_SUB, x, node_unreduce(g, *low, x, n, axes));
+    return node_map1(g, OP_ROUND, node_map2(g, OP_MUL, above, node_unreduce(g, units, x, n, axes)));
+}
+
+void quantize_rows(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets) {
+    Node *low, *above = row_units(g, x, n, axes, &low, scales);
+    *offsets = node_map2(g, OP_ADD, low, node_map2(g, OP_MUL, *scales, filled(g, low, 128)));
     *codes = node_cast(g, node_map2(g, OP_SUB, above, filled(g, above, 128)), DT_I8);
 }
 
-/* Sums of codes[channels, length] as the slot holds them: f32[channels], exact for up to 132,104 codes. */
-static Node *sums_of(Graph *g, const QuantPlan *q, Node *codes) {
-    int last = 1;
-    Node *sums = node_cast(g, node_reduce(g, REDUCE_SUM, node_cast(g, codes, DT_I32), 1, &last), DT_F32);
+void quantize_rows_unsigned(Graph *g, Node *x, int n, const int *axes, Node **codes, Node **scales, Node **offsets) {
+    *codes = node_cast(g, row_units(g, x, n, axes, offsets, scales), DT_U8);
+}
+
+/* Sums of what is stored for rows, as the slot holds them: f32[rows]. Of codes[rows, length] exact for up to 132,104 of them; of groups
+ * [rows, G, ..] of their values. */
+static Node *sums_of(Graph *g, const QuantPlan *q, Stored s) {
+    int axes[MAX_RANK] = {1, 2, 3};
+    if (q->group) {
+        Node *values = quantize_decode(g, q, s);
+        return node_reduce(g, REDUCE_SUM, values, values->type.rank - 1, axes);
+    }
+    Node *sums = node_cast(g, node_reduce(g, REDUCE_SUM, node_cast(g, s.codes, DT_I32), 1, axes), DT_F32);
     return q->is_static ? node_map2(g, OP_MUL, sums, filled(g, sums, q->input.zero)) : sums;
 }
 
@@ -215,16 +230,20 @@ static Node *in_rows(Graph *g, const QuantPlan *q, Node *w) {
     return node_reshape(g, node_permute(g, w, order), 2, dim);
 }
 
+/* Codes, scales and zeros of groups, counted through, as [channels, G, ..]. */
+static Stored by_channels(Graph *g, const QuantPlan *q, Stored s) {
+    Size grouped[3] = {whole(g, q->channels), whole(g, q->groups), s.codes->type.dim[1]};
+    s.codes = node_reshape(g, s.codes, 3, grouped);
+    s.scales = node_reshape(g, s.scales, 2, grouped);
+    if (s.zeros) s.zeros = node_reshape(g, s.zeros, 2, grouped);
+    return s;
+}
+
 Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
     Size dim[MAX_RANK], zero[2] = {whole(g, 0), whole(g, 0)}, kept[2] = {whole(g, q->channels), whole(g, q->length)};
     int place[MAX_RANK], n = 0;
     Stored s = quantize_encode(g, q, in_rows(g, q, w));
-    if (q->group) {
-        Size grouped[3] = {whole(g, q->channels), whole(g, q->groups), s.codes->type.dim[1]};
-        s.codes = node_reshape(g, s.codes, 3, grouped);
-        s.scales = node_reshape(g, s.scales, 2, grouped);
-        if (s.zeros) s.zeros = node_reshape(g, s.zeros, 2, grouped);
-    }
+    if (q->group) s = by_channels(g, q, s);
     Node *x = quantize_decode(g, q, s);
     if (q->group) {
         Size rows[2] = {whole(g, q->channels), whole(g, q->groups * q->group)};
@@ -252,7 +271,7 @@ static void initial_values(Program *p, const QuantPlan *q) {
         Loc loc = e->loc;
         store_initial(g, q->scale, s.scales, loc);
         if (q->zero) store_initial(g, q->zero, s.zeros, loc);
-        if (q->sum) store_initial(g, q->sum, sums_of(g, q, s.codes), loc);
+        if (q->sum) store_initial(g, q->sum, sums_of(g, q, q->group ? by_channels(g, q, s) : s), loc);
         return;
     }
 }
@@ -326,12 +345,24 @@ static Bytes bytes_new(Program *p, const QuantPlan *q, const Slot *s) {
     return (Bytes){arena_alloc(p->arena, (size_t)bytes), bytes / q->channels};
 }
 
-static const float *code_sums(Program *p, const QuantPlan *q, const char *codes) {
+/* The sums beside what is stored for all channels. */
+static const float *stored_sums(Program *p, const QuantPlan *q, const Bytes *from) {
+    const Slot *slot[3] = {q->slot, q->scale, q->zero};
     float *sums = NEW_ARRAY(p->arena, float, q->channels);
-    for (int64_t i = 0; i < q->channels; i++) {
-        int32_t sum = 0;
-        for (int64_t k = 0; k < q->length; k++) sum += (int8_t)codes[i * q->length + k];
-        sums[i] = (float)sum * (q->is_static ? (float)q->input.zero : 1);
+    int64_t rows = CHUNK / q->length + 1;
+    for (int64_t first = 0; first < q->channels; first += rows) {
+        int64_t n = q->channels - first < rows ? q->channels - first : rows;
+        Arena *arena = arena_new();
+        Graph *g = graph_new(arena, p);
+        Node *part[3] = {NULL};
+        Tensor *result;
+        for (int i = 0; i < 3 && slot[i]; i++) part[i] = stored_rows(g, slot[i], q, from[i].at + first * from[i].row, n);
+        Size flat[2] = {whole(g, n), whole(g, q->length)};
+        if (!q->group) part[0] = node_reshape(g, part[0], 2, flat);
+        graph_result(g, "sums", sums_of(g, q, (Stored){part[0], part[1], part[2], NULL}));
+        evaluate(p, q, g, &result);
+        for (int64_t i = 0; i < n; i++) sums[first + i] = (float)result->f[i];
+        arena_free(arena);
     }
     return sums;
 }
@@ -396,5 +427,5 @@ void quantize_values(Program *p, const QuantPlan *q) {
     q->slot->data = to[0].at;
     q->scale->data = to[1].at;
     if (q->zero) q->zero->data = to[2].at;
-    if (q->sum) q->sum->data = code_sums(p, q, to[0].at);
+    if (q->sum) q->sum->data = stored_sums(p, q, to);
 }
