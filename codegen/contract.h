@@ -56,6 +56,7 @@ typedef struct Contract {
     int map_lanes;                    /* of the maps behind the product */
     int group;                        /* of codes: neighbours along the last symbol of k that one step adds up; else 0 */
     int scale, inner;                 /* of narrow weights: the operand of b's last map that groups share, -1: none; symbols of k in a group */
+    int parts;                        /* groups one after the other that have sums of their own */
     int codes;                        /* .. in a vector, where a group is summed up as whole numbers */
     Point group_point;                /* where values of a group stand */
     Template *t;
@@ -122,6 +123,9 @@ const char *codes_fill_column(void *context, const char *const *args);
 /* Does k run along both operands, and are groups of b, if it has scales, whole vectors? */
 bool schedule_is_narrow(Contract *c);
 void schedule_narrow(Contract *c); /* writes the kernel */
+/* The same where rows are codes, too, and many. */
+bool schedule_is_group_panels(Contract *c);
+void schedule_group_panels(Contract *c);
 const char *narrow_fill_groups(void *context, const char *const *args); /* holes of contract.tile */
 const char *narrow_fill_scale(void *context, const char *const *args);
 const char *narrow_fill_inner(void *context, const char *const *args);

@@ -453,7 +453,7 @@ static const Hole HOLES[] = {
     {"narrow_inner", 0, narrow_fill_inner},
     {"narrow_code", 2, narrow_fill_code},
     {"narrow_codes", 2, narrow_fill_codes},
-    {"narrow_left", 2, narrow_fill_left},
+    {"narrow_left", 3, narrow_fill_left},
     {"copy_step", 2, mma_fill_copy_step},
     {"fragment", 4, mma_fill_fragment},
     {NULL, 0, NULL},

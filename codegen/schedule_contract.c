@@ -563,6 +563,7 @@ void schedule_contract(Work *w, KernelCode *code) {
     }
     if (schedule_is_mma(&c)) schedule_mma(&c);
     else if (w->device) emit_device(&c);
+    else if (schedule_is_group_panels(&c)) schedule_group_panels(&c);
     else emit_panels(&c);
     work_finish(w, code);
 }

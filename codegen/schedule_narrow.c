@@ -1,4 +1,4 @@
-/* schedule_narrow.c -- few rows by a weight in fewer bits than its values: what takes the time is reading it.
+/* schedule_narrow.c -- products with a weight in fewer bits than its values. Of few rows, what takes the time is reading it.
  *
  * Memory is read fastest as one stream, so columns go one after the other, as they lie: k runs along the memory of both operands, and
  * a column's sums have accumulators enough to hide the latency of multiplications. Values are made in registers. Where a weight is
@@ -8,6 +8,9 @@
  *
  * Where a is codes u8 and b's codes are whole numbers of 8 bits, too, a group is added up as whole numbers, exactly.
  *
+ * For many rows those codes go to a panel of whole numbers once, with the scales of its columns, and a tile has two sets of sums: those of
+ * a group, and those of all.
+ *
  * The symbols of k thus are outer ones, of which each place has a scale, and inner ones, which the scale does not depend on. */
 #include "codegen/contract.h"
 
@@ -15,6 +18,7 @@
 
 enum {
     SUMS_MOST = 4,   /* accumulators of a column */
+    ROWS_MOST = 8,   /* of a tile */
     INNER_MOST = 2   /* symbols inside of a group: halves of bytes, and bytes */
 };
 
@@ -127,6 +131,7 @@ static int parts_of(const Contract *c) {
 
 void schedule_narrow(Contract *c) {
     int64_t low, high;
+    c->parts = c->scale >= 0 ? parts_of(c) : 1;
     c->w->kind = "rows";
     c->mb = 1;
     c->width = 4 * c->w->machine->lanes;
@@ -138,12 +143,60 @@ void schedule_narrow(Contract *c) {
     template_number(c->t, "U", c->nv);
     template_number(c->t, "UL", (int64_t)c->nv * c->lanes);
     template_number(c->t, "scaled", c->scale >= 0);
-    template_number(c->t, "PARTS", c->scale >= 0 ? parts_of(c) : 1);
+    template_number(c->t, "PARTS", c->parts);
     if (c->group) {
         template_number(c->t, "AL", c->codes);
         template_number(c->t, "SL", c->codes / c->group);
     }
     template_run(c->t, c->group ? "narrow_codes" : "narrow");
+}
+
+/* ---- many rows */
+
+/* The tile of the least cost whose two sets of sums have registers. */
+static void pick_tile(Contract *c, int64_t m, int64_t n) {
+    const TileTarget *t = c->w->machine;
+    double best = 1e30;
+    for (int nv = 1; nv <= 4; nv++)
+        for (int mr = 1; mr <= ROWS_MOST; mr++) {
+            if (2 * mr * nv + nv + 1 >= t->registers) continue;
+            double cost = (double)((m + mr - 1) / mr * ((n + nv * c->lanes - 1) / (nv * c->lanes))) * contract_step_cost(t, mr, nv);
+            if (cost >= best - 1e-9) continue;
+            best = cost;
+            c->mr = mr;
+            c->nv = nv;
+        }
+}
+
+bool schedule_is_group_panels(Contract *c) {
+    return c->prologue && c->sm >= 0 && schedule_is_narrow(c) && c->group;
+}
+
+void schedule_group_panels(Contract *c) {
+    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64), k = size_value(c->size_k), groups = 1, steps, whole;
+    int last = c->n[GROUP_K] - c->inner - 1;
+    c->w->kind = "codes";
+    c->parts = 1;
+    pick_tile(c, m, n);
+    c->width = (int64_t)c->nv * c->lanes;
+    contract_pick_block(c, m, n);
+    contract_begin(c);
+    for (int i = 0; i <= last; i++) groups *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
+    steps = groups * (k / c->group);
+    for (int i = last + 1; i < c->n[GROUP_K] - 1; i++) steps *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
+    template_number(c->t, "G", c->group);
+    template_number(c->t, "GL", (int64_t)c->group * c->lanes);
+    template_number(c->t, "AL", c->codes);
+    template_number(c->t, "SL", c->codes / c->group);
+    template_number(c->t, "PIECES", k / c->codes);
+    template_number(c->t, "STEPS", k / c->group);
+    template_number(c->t, "GROUPS", groups);
+    template_number(c->t, "PANEL", steps * c->width * c->group);
+    template_set(c->t, "PT", c->group == 2 ? "i16" : "i8");
+    template_number(c->t, "MR", c->mr);
+    template_number(c->t, "MB", c->mb);
+    template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
+    template_run(c->t, "group_panels");
 }
 
 /* ---- holes */
@@ -152,14 +205,18 @@ const char *narrow_fill_groups(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
     int last = c->n[GROUP_K] - c->inner - 1;
+    const char *flat = "";
     for (int i = 0; i <= last; i++) {
-        int s = c->symbol[GROUP_K][i], parts = i == last ? parts_of(c) : 1;
+        int s = c->symbol[GROUP_K][i], parts = i == last ? c->parts : 1;
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
         text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s) / parts);
-        if (i < last) continue;
-        text_line(&c->w->body, "unroll part in 0..%d {", parts);
-        c->p.text[s] = arena_printf(c->w->arena, "(%d*x%d + part)", parts, s);
+        if (i == last) {
+            text_line(&c->w->body, "unroll part in 0..%d {", parts);
+            c->p.text[s] = arena_printf(c->w->arena, "(%d*x%d + part)", parts, s);
+        }
+        flat = contract_flat(c, flat, s, c->p.text[s]);
     }
+    template_set(c->t, "group", flat);
     return "";
 }
 
@@ -185,12 +242,15 @@ const char *narrow_fill_scale(void *context, const char *const *args) {
 const char *narrow_fill_inner(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
+    const char *flat = template_get(c->t, "group");
     for (int i = c->n[GROUP_K] - c->inner; i < c->n[GROUP_K] - 1; i++) {
         int s = c->symbol[GROUP_K][i];
         c->group_point.text[s] = c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
         text_line(&c->w->body, "%s %s in 0..%lld {", size_is(c->sp->symbol[s].n, 2) ? "unroll" : "for", c->p.text[s],
                   (long long)contract_symbol_size(c, s));
+        flat = contract_flat(c, flat, s, c->p.text[s]);
     }
+    template_set(c->t, "before", flat);
     return "";
 }
 
@@ -235,10 +295,10 @@ const char *narrow_fill_codes(void *context, const char *const *args) {
     return arena_printf(a, "%s(%s) - %lld", c->group == 2 ? "i16" : "i8", x, (long long)codes.offset);
 }
 
-/* n codes of a along k, likewise. */
+/* n codes of row i of a along k, likewise. */
 const char *narrow_fill_left(void *context, const char *const *args) {
     Contract *c = context;
-    int lanes = atoi(args[1]);
-    const char *x = contract_place(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], lanes, c->sk, lanes);
+    int lanes = atoi(args[2]);
+    const char *x = contract_place(c, c->at_a, args[0], NULL, args[1], lanes, c->sk, lanes);
     return c->group == 2 ? arena_printf(c->w->arena, "i16(%s)", x) : x;
 }
