@@ -56,6 +56,8 @@ typedef struct Contract {
     int map_lanes;                    /* of the maps behind the product */
     int group;                        /* of codes: neighbours along the last symbol of k that one step adds up; else 0 */
     int scale, inner;                 /* of narrow weights: the operand of b's last map that groups share, -1: none; symbols of k in a group */
+    Access *scales;                   /* which lie side by side along the groups; NULL: not so, or one by one */
+    int64_t less;                     /* what a group's sums begin with, times what meets it, instead of taking it from each code */
     int parts;                        /* groups one after the other that have sums of their own */
     int codes;                        /* .. in a vector, where a group is summed up as whole numbers */
     Point group_point;                /* where values of a group stand */
@@ -126,6 +128,7 @@ void schedule_narrow(Contract *c); /* writes the kernel */
 /* The same where rows are codes, too, and many. */
 bool schedule_is_group_panels(Contract *c);
 void schedule_group_panels(Contract *c);
+const char *narrow_fill_scales(void *context, const char *const *args);
 const char *narrow_fill_groups(void *context, const char *const *args); /* holes of contract.tile */
 const char *narrow_fill_scale(void *context, const char *const *args);
 const char *narrow_fill_inner(void *context, const char *const *args);

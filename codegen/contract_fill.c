@@ -449,6 +449,7 @@ static const Hole HOLES[] = {
     {"codes_left", 1, codes_fill_left},
     {"codes_column", 2, codes_fill_column},
     {"narrow_groups", 0, narrow_fill_groups},
+    {"narrow_scales", 1, narrow_fill_scales},
     {"narrow_scale", 1, narrow_fill_scale},
     {"narrow_inner", 0, narrow_fill_inner},
     {"narrow_code", 2, narrow_fill_code},

@@ -121,6 +121,14 @@ bool schedule_is_narrow(Contract *c) {
     return c->nv > 0;
 }
 
+/* The scales of a column, where they lie side by side along the groups; NULL: they are made in another way. */
+static Access *scales_in_memory(const Contract *c) {
+    int outer = c->n[GROUP_K] - c->inner;
+    Operand o = last_of_prologue(c)->in[c->scale];
+    if (o.item && o.item->n->op == OP_CAST) o = o.item->in[0];
+    return o.access && outer == 1 && contract_contiguous(o.access, c->symbol[GROUP_K][0]) ? o.access : NULL;
+}
+
 /* Groups one after the other that have a sum each. */
 static int parts_of(const Contract *c) {
     int64_t groups = contract_symbol_size(c, c->symbol[GROUP_K][c->n[GROUP_K] - c->inner - 1]);
@@ -143,10 +151,19 @@ void schedule_narrow(Contract *c) {
     template_number(c->t, "U", c->nv);
     template_number(c->t, "UL", (int64_t)c->nv * c->lanes);
     template_number(c->t, "scaled", c->scale >= 0);
+    c->scales = c->scale >= 0 ? scales_in_memory(c) : NULL;
+    int64_t groups = c->scales ? contract_symbol_size(c, c->symbol[GROUP_K][0]) : 0;
     template_number(c->t, "PARTS", c->parts);
+    template_number(c->t, "vectors", c->scales != NULL);
+    template_number(c->t, "SCALES", (groups + c->lanes - 1) / c->lanes * c->lanes);
     if (c->group) {
+        Codes codes;
+        c->less = c->scales && find_codes(c, &codes) ? codes.offset : 0;
         template_number(c->t, "AL", c->codes);
         template_number(c->t, "SL", c->codes / c->group);
+        template_number(c->t, "GROUPS", groups);
+        template_number(c->t, "less", c->less != 0);
+        template_set(c->t, "LESS", arena_printf(c->w->arena, "%s(%lld)", c->group == 2 ? "i16" : "i8", (long long)-c->less));
     }
     template_run(c->t, c->group ? "narrow_codes" : "narrow");
 }
@@ -220,6 +237,22 @@ const char *narrow_fill_groups(void *context, const char *const *args) {
     return "";
 }
 
+/* A column's scales as f32, into a buffer. */
+const char *narrow_fill_scales(void *context, const char *const *args) {
+    Contract *c = context;
+    int s = c->symbol[GROUP_K][0];
+    int64_t groups = contract_symbol_size(c, s);
+    Point p = point_inside(&c->p);
+    p.text[c->sn] = args[0];
+    p.text[s] = arena_printf(c->w->arena, "%d*g", c->lanes);
+    p.lanes = c->lanes;
+    p.vector = s;
+    p.limit = groups % c->lanes ? work_size(c->w, c->sp->symbol[s].n) : NULL;
+    text_line(&c->w->body, "for g in 0..%lld { sf[%s : %d] = f32(%s) }", (long long)((groups + c->lanes - 1) / c->lanes), p.text[s], c->lanes,
+              point_place(&p, c->scales, ""));
+    return "";
+}
+
 /* Values that a group shares: written before its loops. The scale is one of them, or lies in memory. */
 const char *narrow_fill_scale(void *context, const char *const *args) {
     Contract *c = context;
@@ -232,9 +265,11 @@ const char *narrow_fill_scale(void *context, const char *const *args) {
     for (int i = 0; i < c->items->at.n; i++) {
         Item *item = c->items->at.at[i];
         if (item == last || item->level != LEVEL_B || inner_of(c, (Operand){.item = item}) < c->inner) continue;
+        if (c->scales && item == last->in[c->scale].item) continue;
         point_value(&c->group_point, item);
     }
     Operand o = last->in[c->scale];
+    if (c->scales) return arena_printf(c->w->arena, "sf[%s]", template_get(c->t, "group"));
     return o.item ? o.item->value : point_load(&c->group_point, o.access, false, &vector);
 }
 
@@ -292,7 +327,8 @@ const char *narrow_fill_codes(void *context, const char *const *args) {
     if (codes.nibble)
         x = arena_printf(a, "and(shr(%s, shl(and(%s, u8(1)), u8(2))), u8(15))", x, operand_made(c, &p, codes.nibble->in[1]));
     if (!codes.nibble) return c->group == 2 ? arena_printf(a, "i16(%s)", x) : x;
-    return arena_printf(a, "%s(%s) - %lld", c->group == 2 ? "i16" : "i8", x, (long long)codes.offset);
+    x = arena_printf(a, "%s(%s)", c->group == 2 ? "i16" : "i8", x);
+    return c->less ? x : arena_printf(a, "%s - %lld", x, (long long)codes.offset);
 }
 
 /* n codes of row i of a along k, likewise. */
