@@ -22,6 +22,10 @@ typedef struct Contract {
     Access *at_a, *at_b; /* at_b: only strides, where a prologue computes b */
     bool prologue;       /* b is made of maps (LEVEL_B), computed where it is read or packed */
     LIST(Access *) stores;                      /* beside k->writes */
+    Affine *part;                               /* Kernel.parts: which slice of the last axis a column is in; NULL: there are none */
+    int n_parts, parts[MAX_SYMBOLS];            /* .. the symbols of that, outermost first: none of GROUP_N, they are loops inside a tile */
+    int64_t part_rows;                          /* .. of the buffer of sums, for each slice */
+    int64_t part_depth;                         /* .. of the scratch panel, for each slice */
     int rank;                                   /* axes of the result; those of k follow */
     int class[MAX_SYMBOLS];                     /* Group of each axis */
     int n[GROUPS], symbol[GROUPS][MAX_SYMBOLS]; /* outermost first */

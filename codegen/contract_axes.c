@@ -30,6 +30,33 @@ static void prologue_index(Contract *c, Node *x, Affine *const *given, Index *of
     }
 }
 
+/* The last axis of the space as slices and places in them: c->part, and index[] of what has one value for an element of a slice. Row-major
+ * index of such a value. */
+static Affine *part_index(Contract *c, const Type *whole, Affine *const *full, Size *dim, Affine **index) {
+    Affine *cut[MAX_RANK + 1], *linear = affine_const(c->sp, size_const(c->w->table, 0));
+    int last = c->rank - 1;
+    Size to[MAX_RANK + 1], stride = size_const(c->w->table, 1);
+    for (int i = 0; i < last; i++) to[i] = dim[i] = whole->dim[i];
+    to[last] = size_const(c->w->table, c->k->parts);
+    to[c->rank] = dim[last] = size_const(c->w->table, size_value(whole->dim[last]) / c->k->parts);
+    space_reshape(c->sp, c->rank, whole->dim, full, c->rank + 1, to, cut);
+    c->part = affine_copy(c->sp, cut[last]);
+    space_keep(c->sp, c->part);
+    for (int i = 0; i <= last; i++) index[i] = cut[i < last ? i : c->rank];
+    for (int i = last; i >= 0; i--) {
+        affine_add_scaled(linear, index[i], stride);
+        stride = size_mul(stride, dim[i]);
+    }
+    return linear;
+}
+
+static void set_parts(Contract *c, Item *item) {
+    for (int k = 0; k < item->n->n_in; k++) {
+        Operand *o = &item->in[k];
+        if (o->item && o->item->level == LEVEL_FULL) o->part = plan_part(item->n->in[k], c->k->parts);
+    }
+}
+
 static void make_accesses(Contract *c, const char *axes, const char *la, const char *lb) {
     const Kernel *k = c->k;
     do {
@@ -45,7 +72,9 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
         prologue_index(c, c->b, index, before);
         int result[MAX_RANK];
         for (int i = 0; i < c->rank; i++) full[i] = space_axis(c->sp, result[i] = i);
-        Affine *linear = space_linear(c->sp, c->rank, result);
+        Affine *linear = space_linear(c->sp, c->rank, result), *part[MAX_RANK], *part_linear = NULL;
+        Size part_dim[MAX_RANK];
+        if (k->parts) part_linear = part_index(c, &k->anchor->type, full, part_dim, part);
         for (int i = 0; i < k->nodes.n; i++) {
             Node *n = k->nodes.at[i];
             if (n == k->anchor) {
@@ -63,6 +92,11 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
                 continue;
             }
             if (k->levels.at[i] == LEVEL_FRAME) continue;
+            if (k->levels.at[i] == LEVEL_PART) {
+                space_reshape(c->sp, c->rank, part_dim, part, n->type.rank, n->type.dim, index);
+                set_parts(c, items_add(c->items, c->w, n, LEVEL_PART, index, part_linear));
+                continue;
+            }
             bool scalar = k->levels.at[i] == LEVEL_SCALAR;
             space_reshape(c->sp, scalar ? 0 : c->rank, k->anchor->type.dim, full, n->type.rank, n->type.dim, index);
             Item *item = items_add(c->items, c->w, n, k->levels.at[i], index,
@@ -72,7 +106,8 @@ static void make_accesses(Contract *c, const char *axes, const char *la, const c
         for (int i = 0; i < k->writes.n; i++) {
             Node *n = k->writes.at[i];
             bool framed = n->op == OP_PAD && !items_find(c->items, n);
-            Access *to = framed ? frame_access(c->sp, n, c->rank, k->anchor->type.dim, full) : access_linear(c->sp, n, linear);
+            const Item *item = items_find(c->items, n);
+            Access *to = item && item->level == LEVEL_PART ? access_linear(c->sp, n, part_linear) : framed ? frame_access(c->sp, n, c->rank, k->anchor->type.dim, full) : access_linear(c->sp, n, linear);
             PUSH(c->w->arena, c->stores, to);
         }
     } while (c->sp->again);
@@ -112,7 +147,7 @@ static void sort_symbols(Contract *c, int lanes) {
     const Space *sp = c->sp;
     memset(c->n, 0, sizeof c->n);
     for (int s = 0; s < sp->n; s++) {
-        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone) continue;
+        if (sp->symbol[s].axis < 0 || sp->symbol[s].gone || (c->part && c->part->coef[s])) continue;
         int g = c->class[sp->symbol[s].axis];
         c->symbol[g][c->n[g]++] = s;
     }
@@ -217,6 +252,8 @@ static void start_as(Contract *c, Work *w, const Kernel *k, bool swap, bool apar
     c->type_name = dtype_name(c->type);
     c->lanes = w->machine->lanes / (dtype_bytes(c->type) == 8 ? 2 : 1);
     sort_symbols(c, c->lanes);
+    for (int s = 0; s < c->sp->n && c->part; s++)
+        if (c->part->coef[s]) c->parts[c->n_parts++] = s;
     if (indirect(c)) c->lanes = 1;
 }
 
@@ -241,6 +278,11 @@ void contract_start(Contract *c, Work *w, const Kernel *k) {
     for (int i = 0; i < k->nodes.n; i++) {
         if (k->levels.at[i] != LEVEL_B) continue;
         contract_start_as(c, w, k, false);
+        return;
+    }
+    if (k->parts) { /* slices are of columns */
+        contract_start_as(c, w, k, false);
+        if (c->class[c->rank - 1] != GROUP_N) contract_start_as(c, w, k, true);
         return;
     }
     for (int swap = 0; swap < 2; swap++) {

@@ -264,6 +264,22 @@ static const char *fill_b(void *context, const char *const *args) {
     return element(c, c->at_b, NULL, args[1], args[0], c->lanes, c->sn, c->width);
 }
 
+/* Loops over the slices of the columns; sets part: which one, and at: where its rows begin in the buffer of sums. */
+static const char *fill_part_loop(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    const char *part = "";
+    for (int i = 0; i < c->n_parts; i++) {
+        int s = c->parts[i];
+        const char *name = c->p.text[s] = arena_printf(c->w->arena, i ? "g_%d" : "g", i);
+        open_line(c, "for %s in 0..%lld", name, (long long)contract_symbol_size(c, s));
+        part = contract_flat(c, part, s, name);
+    }
+    template_set(c->t, "part", part);
+    template_set(c->t, "at", c->part_rows == 1 ? part : arena_printf(c->w->arena, "%lld*(%s)", (long long)c->part_rows, part));
+    return "";
+}
+
 /* Columns of row `row` of a block: in the scratch panel, in the copy, or where they lie in b. */
 static const char *fill_panel(void *context, const char *const *args) {
     Contract *c = context;
@@ -272,6 +288,8 @@ static const char *fill_panel(void *context, const char *const *args) {
         return element(c, c->at_b, NULL, text_plus(c->w, template_get(c->t, "j0"), args[1]), c->k_text, c->lanes, c->sn,
                        c->width);
     const char *lanes = strcmp(args[2], "1") ? arena_printf(a, " : %s", args[2]) : "";
+    if (!c->pack && c->n_parts)
+        return arena_printf(a, "bp[%lld*(%s) + %s, %s%s]", (long long)c->part_depth, template_get(c->t, "part"), args[0], args[1], lanes);
     if (!c->pack) return arena_printf(a, "bp[%s, %s%s]", args[0], args[1], lanes);
     const char *at = "", *k = "";
     for (int s = 0; s < c->sp->n; s++)
@@ -340,33 +358,61 @@ static const char *fill_total(void *context, const char *const *args) {
     return c->dot_lanes > 1 ? arena_printf(c->w->arena, "hadd(%s)", args[0]) : args[0];
 }
 
+/* The maps of one level behind the product, for the sums `sum`. */
+static void write_maps(Contract *c, Point *p, Level level, const char *sum) {
+    Work *w = c->w;
+    for (int i = 0; i < c->items->at.n; i++) {
+        Item *item = c->items->at.at[i];
+        if (item->outer || item->level != level) continue;
+        if (item->n != c->k->anchor) {
+            point_value(p, item);
+            continue;
+        }
+        item->vector = p->lanes > 1;
+        item->unrounded = dtype_arithmetic(item->n->type.dtype) != item->n->type.dtype;
+        item->value = arena_printf(w->arena, "v%d", ++w->names);
+        text_line(&w->body, "let %s = %s", item->value, sum);
+    }
+}
+
+static void write_stores(Contract *c, Point *p, Level level) {
+    for (int i = 0; i < c->k->writes.n; i++) {
+        const Item *item = items_find(c->items, c->k->writes.at[i]);
+        if (!item) item = items_find(c->items, frame_value(c->k->writes.at[i]));
+        if (item->level == level) point_store(p, c->stores.at[i], item->value);
+    }
+}
+
+/* Slice after slice, the maps of the whole product. Their values stay at hand for those of slices. `sums`: "@" stands for the row at which
+ * the sums of a slice begin. */
+static void write_slices(Contract *c, const Point *outer, const char *sums) {
+    const char *at = strchr(sums, '@');
+    for (int64_t part = 0; part < c->k->parts; part++) {
+        Point p = point_inside(outer);
+        for (int i = 0; i < c->n_parts; i++) {
+            int64_t place = part / size_value(c->part->coef[c->parts[i]]) % contract_symbol_size(c, c->parts[i]);
+            p.text[c->parts[i]] = arena_printf(c->w->arena, "%lld", (long long)place);
+        }
+        write_maps(c, &p, LEVEL_FULL, arena_printf(c->w->arena, "%.*s%lld%s", (int)(at - sums), sums, (long long)(part * c->part_rows), at + 1));
+        write_stores(c, &p, LEVEL_FULL);
+        for (int i = 0; i < c->items->at.n; i++) c->items->at.at[i]->part[part] = c->items->at.at[i]->value;
+    }
+}
+
 /* The maps behind the product for the sums `args[2]` from row and column on; stores. */
 const char *contract_fill_epilogue(void *context, const char *const *args) {
     Contract *c = context;
-    Work *w = c->w;
     Point p = point_inside(&c->p);
     if (c->sm >= 0) p.text[c->sm] = args[0];
     if (c->sn >= 0) p.text[c->sn] = args[1];
     p.lanes = c->map_lanes;
     p.vector = c->sn;
     p.limit = p.lanes > 1 ? limit_of(c, c->size_n, p.lanes) : NULL;
-    for (int i = 0; i < c->items->at.n; i++) {
-        Item *item = c->items->at.at[i];
-        if (item->outer || item->level == LEVEL_B) continue;
-        if (item->n != c->k->anchor) {
-            point_value(&p, item);
-            continue;
-        }
-        item->vector = p.lanes > 1;
-        item->unrounded = dtype_arithmetic(item->n->type.dtype) != item->n->type.dtype;
-        item->value = arena_printf(w->arena, "v%d", ++w->names);
-        text_line(&w->body, "let %s = %s", item->value, args[2]);
-    }
-    for (int i = 0; i < c->k->writes.n; i++) {
-        const Item *item = items_find(c->items, c->k->writes.at[i]);
-        if (!item) item = items_find(c->items, frame_value(c->k->writes.at[i]));
-        point_store(&p, c->stores.at[i], item->value);
-    }
+    Level level = c->k->parts ? LEVEL_PART : LEVEL_FULL;
+    for (int i = 0; i < c->n_parts; i++) p.text[c->parts[i]] = NULL;
+    if (c->k->parts) write_slices(c, &p, args[2]);
+    write_maps(c, &p, level, args[2]);
+    write_stores(c, &p, level);
     return "";
 }
 
@@ -423,6 +469,7 @@ static const Hole HOLES[] = {
     {"scalars", 0, contract_fill_scalars},
     {"outer_k", 0, fill_outer_k},
     {"m_loops", 0, fill_m_loops},
+    {"part_loop", 0, fill_part_loop},
     {"pack_loops", 1, fill_pack_loops},
     {"k_loops", 1, fill_k_loops},
     {"k_lanes", 0, fill_k_lanes},
@@ -476,6 +523,9 @@ void contract_begin(Contract *c) {
     template_number(c->t, "NV", c->nv);
     template_number(c->t, "EL", c->map_lanes);
     template_number(c->t, "several", c->sn >= 0);
+    template_number(c->t, "parts", c->n_parts);
+    template_set(c->t, "of_part", c->n_parts ? "@ + " : "");
+    template_set(c->t, "at", "0");
     template_number(c->t, "scalar_maps", c->map_lanes == 1);
     template_number(c->t, "columns_divide", size_is_const(c->size_n, &whole) && whole % c->width == 0);
 }

@@ -76,6 +76,7 @@ typedef struct Item Item;
 typedef struct Operand {
     Item *item;
     Access *access;
+    int part; /* item is LEVEL_FULL and its reader LEVEL_PART: which slice */
 } Operand;
 
 typedef struct Test { /* 0 <= at < n */
@@ -100,6 +101,7 @@ struct Item {
     bool unrounded;     /* of 16 bits, but its value is still that of f32 */
     Affine *linear;     /* random: row-major index of the element */
     const char *value;  /* text of its value where the walk stands; NULL: none yet */
+    const char *part[SLICES_MOST]; /* of a product in parts, LEVEL_FULL: in each slice */
     bool vector;
     bool needed;
     const char *kept; /* row buffer that keeps its elements from one pass to the next; NULL: computed again */

@@ -28,6 +28,7 @@
 #define SQUARE     8          /* most lanes of a transposed square */
 #define WARPS_WISHED 1024     /* of a device: some for each of its processors */
 #define ROWS_MOST  8          /* of a register tile */
+#define SLICE_VECTORS 2      /* of a tile, where all slices of the columns go past it in turn: of narrow ones it takes more rows along */
 #define ROWS_TUNED 14         /* .. that is tried by timing */
 #define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
@@ -89,7 +90,9 @@ static void emit_rows(Contract *c) {
     bool along_k = c->lanes > 1 && contract_contiguous(c->at_b, c->sk) && (c->copied || contract_contiguous(c->at_a, c->sk));
     c->dot_lanes = along_k ? c->lanes : 1;
     c->columns_first = true;
+    c->part_rows = 1;
     contract_begin(c);
+    template_number(c->t, "CT", c->n_parts ? c->k->parts : 1);
     template_number(c->t, "copied", c->copied);
     template_number(c->t, "KR", copied);
     template_number(c->t, "copy_divides", c->copied && c->copied_row == last);
@@ -261,7 +264,7 @@ static void tune_tile(Contract *c, int64_t m, int64_t n) {
 
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
-    contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, 4, ROWS_MOST);
+    contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
     tune_tile(c, m, n);
@@ -396,7 +399,7 @@ static bool stores_at_once(const Contract *c) {
     if (k > (maps ? FEW_TERMS_OF_MAPS : FEW_TERMS) || maps > FEW_MAPS || c->stores.n != 1) return false;
     for (int i = 0; i <= maps; i++)
         if (!is_cheap(c->k->nodes.at[i])) return false;
-    return c->kq == 0 && c->k_whole && c->w->machine->avx512 && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+    return c->kq == 0 && c->k_whole && !c->n_parts && c->w->machine->avx512 && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
 }
 
 static void emit_panels(Contract *c) {
@@ -413,16 +416,18 @@ static void emit_panels(Contract *c) {
     rows = inside ? c->mb * c->mc : c->mb;
     for (int i = c->mq + 1; i < c->n[GROUP_M] - 1; i++) rows *= contract_symbol_size(c, c->symbol[GROUP_M][i]);
     rows = choose_columns(c, rows);
+    c->part_rows = c->kq == 0 && c->k_whole ? c->mr : rows;
+    c->part_depth = c->kc * c->k_inner + c->lanes; /* packing through transposes may write so much further */
     bool cut = c->kq == c->n[GROUP_K] - 1 && !(c->k_divides && c->kc % c->square == 0);
     bool whole_squares = !cut && size_is_const(c->size_k, &whole) && whole % c->square == 0;
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "few_left", has_few_left(c));
     template_number(c->t, "HALF", c->mr / 2);
     template_number(c->t, "MB", c->mb);
-    template_number(c->t, "ROWS", rows);
+    template_number(c->t, "CT", (c->n_parts ? c->k->parts : 1) * c->part_rows);
     template_number(c->t, "KC", c->kc);
     template_set(c->t, "KQ", work_size(c->w, c->sp->symbol[c->symbol[GROUP_K][c->kq]].n));
-    template_number(c->t, "DEPTH", c->kc * c->k_inner + c->lanes); /* packing through transposes may write so much further */
+    template_number(c->t, "DEPTH", (c->n_parts ? c->k->parts : 1) * c->part_depth);
     template_number(c->t, "pack_a", c->pack_a);
     template_number(c->t, "AB", tiles(c->mb, c->lanes) * c->lanes);
     template_number(c->t, "AW", (tiles(c->mb, c->lanes) + 1) * c->lanes); /* no power of two: rows in other sets of the cache */
@@ -548,7 +553,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         return;
     }
     few = c;
-    if (!contract_may_be_few(&few) && !c.prologue) contract_start_as(&few, w, w->k, !c.swap);
+    if (!contract_may_be_few(&few) && !c.prologue && !c.n_parts) contract_start_as(&few, w, w->k, !c.swap);
     if (contract_may_be_few(&few)) {
         emit_rows(&few);
         w->when = few.size_m;

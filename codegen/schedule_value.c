@@ -377,7 +377,7 @@ static const char *operand_value(Point *p, Item *item, int k, bool literal) {
     bool vector;
     const char *text;
     if (o.item) {
-        text = o.item->value;
+        text = item->level == LEVEL_PART && o.item->level == LEVEL_FULL ? o.item->part[o.part] : o.item->value;
         vector = o.item->vector;
         if (!text) bug("value of %s is read before it is made", op_row(o.item->n->op)->name);
     } else {

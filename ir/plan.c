@@ -5,6 +5,18 @@
 #include <inttypes.h>
 #include <string.h>
 
+int plan_part(const Node *n, int parts) {
+    const Type *whole = &n->in[0]->type;
+    int last = n->type.rank - 1;
+    if (n->op != OP_SLICE || last < 0) return -1;
+    for (int i = 0; i < last; i++)
+        if (n->type.dim[i] != whole->dim[i]) return -1;
+    if (size_scale(n->type.dim[last], parts) != whole->dim[last]) return -1;
+    for (int i = 0; i < parts; i++)
+        if (n->attrs.lo[last] == size_scale(n->type.dim[last], i)) return i;
+    return -1;
+}
+
 Node *plan_base(Node *n) {
     while (op_row(n->op)->class == CLASS_VIEW) n = n->in[0];
     return n;
@@ -40,7 +52,7 @@ void plan_peak(const Plan *p, const int64_t *sizes, int64_t *peak, int64_t *boun
 /* ---- text */
 
 static const char *const KIND[] = {"map", "reduce", "contract", "attention", "attention_gradient", "scatter", "update", "routine", "scan", "check", "print"};
-static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "frame", "scalar"};
+static const char *const LEVEL[] = {"full", "row", "final", "a", "b", "part", "frame", "scalar"};
 static const char *const PLACE[] = {"none", "arena", "slot", "input", "result", "data", "arg", "y", "stop"};
 
 typedef struct Writer {

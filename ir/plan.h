@@ -13,6 +13,7 @@ typedef enum {
     LEVEL_FINAL, /* after a reduction over other axes: shape of that reduction's result */
     LEVEL_A,     /* KERNEL_ATTENTION: one value a score; never stored. LEVEL_ROW there: one value a row of scores */
     LEVEL_B,     /* of operand 1: maps of slots that hold it in fewer bytes; computed where the product reads or packs it, never stored */
+    LEVEL_PART,  /* KERNEL_CONTRACT: one value an element of one of Kernel.parts equal slices of the last axis: maps of those slices (gates) */
     LEVEL_FRAME, /* KERNEL_CONTRACT: a pad of a FULL node, which its own kernel stores inside of it; read by none of its nodes */
     LEVEL_SCALAR /* rank 0, computed once from leaves, stored rank 0 values and other SCALAR nodes: before the loops (a learning rate).
                     Any node of the kernel may read it, directly or through expand. In a kernel whose space has rank 0 every node is FULL */
@@ -22,7 +23,7 @@ typedef enum {
     KERNEL_MAP,      /* maps, accesses, reductions over exactly the last `row` axes, maps of rows, maps of everything again */
     KERNEL_REDUCE,   /* FULL maps over the operand's shape, then reductions over one same set of axes (not the trailing ones, or rank 0 results
                         of more than a row), then maps of FINAL shape */
-    KERNEL_CONTRACT, /* anchor contract (space: its result), prologue maps on operands, epilogue maps of FULL level */
+    KERNEL_CONTRACT, /* anchor contract (space: its result), prologue maps on operands, epilogue maps of FULL or PART level */
     KERNEL_ATTENTION, /* anchor contract of softmax weights, which are made here of another contract (Kernel.attention), with epilogue
                         maps of FULL level */
     KERNEL_ATTENTION_GRADIENT, /* the three gradients of an attention, which makes its weights again: Kernel.gradient */
@@ -33,6 +34,8 @@ typedef enum {
     KERNEL_CHECK,    /* an EFFECT_CHECK or EFFECT_RANGE: stops the call */
     KERNEL_PRINT
 } KernelKind;
+
+enum { SLICES_MOST = 8 };
 
 typedef struct Plan Plan;
 
@@ -83,6 +86,7 @@ typedef struct Kernel {
     LIST(int) packed_slots;     /* beside packed: their indices */
     Type space;                 /* iteration space; dtype unused */
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */
+    int parts;                  /* KERNEL_CONTRACT: equal slices of the last axis, 2 to SLICES_MOST; 0: no PART nodes */
     Limit limit;                /* KERNEL_MAP with rows, KERNEL_CONTRACT, KERNEL_ATTENTION */
     const Attention *attention; /* KERNEL_ATTENTION */
     const AttentionGradient *gradient; /* KERNEL_ATTENTION_GRADIENT: its anchor is by_q */
@@ -100,8 +104,9 @@ typedef struct Kernel {
  *   stored. argmax, argmin appear in MAP kernels only, over the last axis.
  * - REDUCE: only FINAL nodes are stored. Every reduce has the same operand shape (the space) and the same axes. The axes leave out the last
  *   axis, unless the result has rank 0. REDUCE_VAR appears nowhere: it is written out before.
- * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL or SCALAR, any of them may be stored. FRAME nodes,
- *   which leave the last axis as it is, are stored.
+ * - CONTRACT: operands 0 and 1 are views over stored values; epilogue nodes are FULL, PART or SCALAR, any of them may be stored. FRAME nodes,
+ *   which leave the last axis as it is, are stored. PART nodes read FULL ones of the shape of the space through a slice that is one of
+ *   `parts` equal ones of the last axis, which is an axis of one operand alone; there are no FRAME or B nodes beside them.
  * - ATTENTION: operands of both contracts are views over stored values; FULL nodes are stored, and maximum and sum where a gradient wants them. Of nodes that depend on the maximum or the
  *   sum, exp(logits - max), the quotient, and what is between it and the weights have level A; all others ROW.
  * - ACCESS nodes: data operands and tensors of indices are views over stored values; a rank 0 index may also be a const, size or SCALAR node.
@@ -113,7 +118,7 @@ typedef struct Kernel {
  *   rows, in epilogues of CONTRACT, among FINAL nodes of REDUCE; and operand x of UPDATE. */
 
 /* Views and leaves between nodes: what a reader finds when it follows an operand. Two nodes of one kernel are connected only by views that
- * keep the order of elements (reshape), and by expand of a ROW or rank-0 value; every other view ends at a stored value. */
+ * keep the order of elements (reshape), by expand of a ROW or rank-0 value, and by the slice that makes a PART of a FULL value; every other view ends at a stored value. */
 
 typedef enum {
     PLACE_NONE,   /* not stored: computed where it is used */
@@ -157,6 +162,9 @@ struct Plan {
 
 /* What a node's operand is made of: strips views. The stored value, the kernel's own node, or a leaf. */
 Node *plan_base(Node *n);
+
+/* Which of `parts` equal slices of the last axis of its operand is the view n? -1: none. */
+int plan_part(const Node *n, int parts);
 
 /* Values of the size names while a kernel runs, in the arena: those of the call, and that of a limit which is data. offset: what
  * stands at limit.offset. */

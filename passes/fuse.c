@@ -3,7 +3,7 @@
  *  1. Every contract, scatter, update, routine, scan is a group of its own; views are none; maps over leaves float: they
  *     belong to nobody and are computed by whoever reads them.
  *  2. A map or a row reduction joins the group that makes one of its operands, if it runs over the same elements or the
- *     same rows and no cycle arises: of several groups the one that spares most bytes, of equals the latest. Then groups
+ *     same rows, or equal slices of a product (fuse_parts.c), and no cycle arises: of several groups the one that spares most bytes, of equals the latest. Then groups
  *     are merged (fuse_merge.c).
  *  3. A stored value that is a few maps of stored values is computed again by its readers if that moves fewer bytes
  *     (fuse_again.c).
@@ -215,7 +215,8 @@ static bool joins(Planner *p, const Group *c, const Node *n, Level *level) {
         *level = TRY[i];
         return true;
     }
-    return false;
+    *level = LEVEL_PART;
+    return fuse_parts(p, c, n) > 0;
 }
 
 /* A scalar that is made of results of several kernels does not join one of them (a norm over all gradients would chain their
@@ -273,6 +274,7 @@ static void join(Fuse *f, Group *c, Node *n, Level level) {
         c->row_length = row_length_of(p, n);
         c->rows = type_count(p->g, &n->type);
     }
+    if (level == LEVEL_PART) c->parts = fuse_parts(p, c, n);
     settle_floats(f, n, level == LEVEL_FULL ? c->row_length : NULL);
     for (int i = 0; i < n->n_in; i++) {
         Group *before = p->home[plan_base(n->in[i])->id];

@@ -1,5 +1,5 @@
 /* fuse.h -- inside fusion: the greedy rule (fuse.c), merging of groups (fuse_merge.c), computing again (fuse_again.c),
- * pads (fuse_frame.c).
+ * pads (fuse_frame.c), slices of a product (fuse_parts.c).
  * GRAPH.md, "Fusion, the rule". */
 #ifndef PASSES_FUSE_H
 #define PASSES_FUSE_H
@@ -14,6 +14,8 @@ bool edge_inside(const Node *n, Level level, Edge e, Level from, Size row_length
 void fuse_merge(Planner *p);
 void fuse_frames(Planner *p); /* outside of training, pads of products become part of them */
 bool fuse_again(Planner *p); /* anything done */
+/* Into how many slices n, a map of slices of what c computes and of other maps of them, cuts the product c; 0: it cannot join it as such. */
+int fuse_parts(Planner *p, const Group *c, const Node *n);
 void group_drop_unused(Planner *p, Group *g);
 
 /* A mask ge (iota(row_axis) + plus, iota(last axis)), or with a stored rank 0 value `offset` in place of plus; of several joined

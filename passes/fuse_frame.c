@@ -63,7 +63,7 @@ void fuse_frames(Planner *p) {
         Node *pad = b->nodes.at[0];
         Edge e = edge_of(pad->in[0]);
         Group *a = p->home[e.base->id];
-        if (!a || a->kind != KERNEL_CONTRACT || group_is_library(p, a) || group_again(a) != group_again(b)) continue;
+        if (!a || a->kind != KERNEL_CONTRACT || a->parts || group_is_library(p, a) || group_again(a) != group_again(b)) continue;
         if (e.kind == EDGE_SAME && p->level[e.base->id] == LEVEL_FULL && is_read_by(p, e.base, b)) join(p, a, b, pad);
     }
 }

@@ -52,6 +52,7 @@ static Level level_of(Planner *p, const Group *g, const Node *n, const Level *le
     if (p->home[n->id] == g && p->level[n->id] == LEVEL_FRAME) return LEVEL_FRAME;
     if (n == g->anchor || n->op == OP_GET || g->space.rank == 0) return LEVEL_FULL;
     if (n->op == OP_REDUCE) return g->kind == KERNEL_REDUCE ? LEVEL_FINAL : LEVEL_ROW;
+    if (g->parts && n->type.rank > 0 && size_scale(type_count(p->g, &n->type), g->parts) == g->count) return LEVEL_PART;
     bool found;
     Level l = level_by_operands(p, n, level, &found);
     if (found) return l;
@@ -119,6 +120,7 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
     k->anchor = g->anchor;
     k->space = g->space;
     k->row = g->row_length ? g->row : 0;
+    k->parts = g->parts;
     k->effect = g->effect;
     k->limit = g->limit;
     k->attention = g->attention;

@@ -32,6 +32,12 @@ bool node_is_contiguous(const Node *n) {
     return node_is_memory(n) || node_is_computed(n);
 }
 
+bool plan_same_shape(const Type *t, const Type *u) {
+    for (int i = 0; i < t->rank && t->rank == u->rank; i++)
+        if (t->dim[i] != u->dim[i]) return false;
+    return t->rank == u->rank;
+}
+
 Size node_bytes(const Graph *g, const Node *n) {
     return size_scale(type_count(g, &n->type), dtype_bytes(n->type.dtype));
 }

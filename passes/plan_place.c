@@ -108,7 +108,7 @@ bool plan_in_place(Planner *p, Group *g, const Node *value, Old old) {
         if (g->row_length || p->level[value->id] != LEVEL_FULL) return false;
         break;
     case KERNEL_CONTRACT:
-        if (p->level[value->id] != LEVEL_FULL) return false;
+        if (p->level[value->id] != LEVEL_FULL && p->level[value->id] != LEVEL_PART) return false;
         break;
     case KERNEL_REDUCE: break;
     case KERNEL_UPDATE:

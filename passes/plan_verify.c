@@ -55,6 +55,9 @@ static bool check_edge(Verify *v, Node *n, Level level, Node *operand) {
     if (op_row(n->op)->class == CLASS_ACCESS && !(e.base->type.rank == 0 && operand != n->in[0]))
         return wrong(v, "node %d (%s) reads node %d of its own kernel", n->id, op_row(n->op)->name, e.base->id);
     if (from == LEVEL_SCALAR) return true;
+    if (level == LEVEL_PART && from == LEVEL_FULL)
+        return (operand->n_in && operand->in[0] == e.base && plan_part(operand, v->k->parts) >= 0 && plan_same_shape(&e.base->type, &v->k->anchor->type)) ||
+               wrong(v, "node %d reads node %d, but no part of it", n->id, e.base->id);
     if (n->op == OP_REDUCE) {
         if (from != LEVEL_FULL || e.kind == EDGE_ROW || e.kind == EDGE_OTHER)
             return wrong(v, "reduce %d of node %d, which is not full", n->id, e.base->id);
@@ -95,6 +98,9 @@ static bool check_level(Verify *v, const Node *n, Level level) {
     case LEVEL_FINAL: return k->kind == KERNEL_REDUCE || wrong(v, "node %d has final level", n->id);
     case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
     case LEVEL_B: return k->kind == KERNEL_CONTRACT || wrong(v, "node %d is a prologue in a kernel of another kind", n->id);
+    case LEVEL_PART:
+        return (k->kind == KERNEL_CONTRACT && k->parts >= 2 && k->parts <= SLICES_MOST && size_scale(count, k->parts) == space) ||
+               wrong(v, "node %d is part of a product, its elements are not those of a slice", n->id);
     case LEVEL_FRAME:
         return (k->kind == KERNEL_CONTRACT && n->op == OP_PAD && is_inside(v, plan_base(n->in[0]))) || wrong(v, "node %d is no pad of a product", n->id);
     case LEVEL_A: break;
@@ -163,6 +169,7 @@ static bool check_attention_level(Verify *v, const Node *n, Level level) {
                wrong(v, "node %d is full, its elements are not those of the space", n->id);
     case LEVEL_SCALAR: return n->type.rank == 0 || wrong(v, "node %d is no scalar", n->id);
     case LEVEL_FINAL:
+    case LEVEL_PART:
     case LEVEL_FRAME:
     case LEVEL_B: break;
     }

@@ -38,6 +38,7 @@ typedef struct Group {
     Type space;
     Size count;                 /* elements of the space */
     int row;                    /* trailing axes of a row */
+    int parts;                  /* slices of the last axis of a product that its maps read; 0: none do */
     Size row_length;            /* NULL: no rows */
     Size rows;                  /* count of ROW values; NULL without rows */
     int n_axes, axes[MAX_RANK]; /* KERNEL_REDUCE */
@@ -89,6 +90,7 @@ bool node_is_computed(const Node *n);   /* made by a kernel */
 bool node_is_contiguous(const Node *n); /* reshapes at most over something in memory or computed */
 bool node_is_view(const Node *n);
 Edge edge_of(Node *operand);
+bool plan_same_shape(const Type *t, const Type *u);
 int64_t plan_bytes(const Planner *p, const Node *n); /* at the reference sizes */
 Size node_bytes(const Graph *g, const Node *n);
 

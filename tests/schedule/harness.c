@@ -410,6 +410,7 @@ static bool run_kernel(Run *r, const Kernel *k) {
     }
     r->h->kernels++;
     r->h->kinds[k->kind]++;
+    r->h->parts += k->parts > 0;
     for (int i = 0; i < k->nodes.n; i++)
         if (k->levels.at[i] == LEVEL_B) {
             r->h->prologues++;

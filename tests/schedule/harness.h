@@ -21,6 +21,7 @@ typedef struct Harness {
     bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */
     int packs;              /* weights read from packed copies so far */
+    int parts;              /* products with maps of slices so far */
     int prologues;          /* products that computed their second operand so far */
 } Harness;
 
