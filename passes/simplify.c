@@ -198,7 +198,9 @@ static Node *simplify_node(Simplify *s, const Node *n, Node **in) {
 
 static Graph *simplify_round(PassContext *c, const Graph *g, int *changes) {
     Rewrite r = rewrite_begin(c, g);
-    Simplify s = {&r, r.to, c->scratch, 0};
+    Simplify s = {&r, r.to, c->scratch, 0, NEW_ARRAY(c->scratch, int, g->nodes.n)};
+    for (int i = 0; i < g->nodes.n; i++)
+        if (r.live[i] && g->nodes.at[i]->op == OP_SLICE) s.slices[g->nodes.at[i]->in[0]->id]++;
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
         if (!r.live[i]) continue;

@@ -9,6 +9,7 @@ typedef struct Simplify {
     Graph *g; /* the new graph */
     Arena *scratch;
     int changes;
+    int *slices; /* by id of the old graph: its readers that are slices */
 } Simplify;
 
 /* n: the old node (type, attributes); in: its operands in the new graph. Nodes are made in s->g. */

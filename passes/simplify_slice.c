@@ -2,11 +2,14 @@
  *
  *   slice (mul %x, %y)       →  mul (slice %x), (slice %y)
  *   slice (contract %a, %b)  →  contract (slice %a), (slice %b)       the logits of the last token alone
+ *   a, b = slices of (add %memory, %bias)   →  a = add (slice %memory), (slice %bias) ..     nobody wants the whole
  * Several equal slices of a value become one by sharing, and then it is the only reader: norms and residuals follow in later
  * rounds, up to a value that somebody wants whole. */
 #include "passes/simplify.h"
 
 #include <string.h>
+
+enum { MAPS_MOST = 8 }; /* that several slices do, each for its part */
 
 typedef struct Cut { /* of a value in as many axes: lo <= index < hi */
     Size lo[MAX_RANK], hi[MAX_RANK];
@@ -119,9 +122,28 @@ static Node *cut_map(Simplify *s, const Node *old, Node *x, const Cut *c) {
     return graph_add(s->g, x->op, &x->attrs, x->n_in, in);
 }
 
+/* A few maps of what lies in memory, which nothing but slices reads: each of those reads its own part. */
+static bool is_read_in_parts(const Simplify *s, const Node *n, int *budget) {
+    OpClass class = op_row(n->op)->class;
+    if (class == CLASS_VIEW) return is_read_in_parts(s, n->in[0], budget);
+    if (class == CLASS_LEAF) return true;
+    if (class != CLASS_MAP || n->op == OP_RANDOM || --*budget < 0) return false;
+    for (int i = 0; i < n->n_in; i++) {
+        const Node *q = n->in[i];
+        if (op_row(q->op)->class == CLASS_MAP && s->r->uses[q->id] != 1) return false;
+        if (!is_read_in_parts(s, q, budget)) return false;
+    }
+    return true;
+}
+
+static bool may_cut(const Simplify *s, const Node *old) {
+    int budget = MAPS_MOST;
+    return s->r->uses[old->id] == 1 || (s->r->uses[old->id] == s->slices[old->id] && is_read_in_parts(s, old, &budget));
+}
+
 /* The cut of x made from cuts of its operands; old: x in the graph before. NULL: it must be cut itself. */
 static Node *cut_operands(Simplify *s, const Node *old, Node *x, const Cut *c) {
-    if (s->r->uses[old->id] != 1 || old->op != x->op || old->n_in != x->n_in) return NULL;
+    if (!may_cut(s, old) || old->op != x->op || old->n_in != x->n_in) return NULL;
     switch (x->op) {
     case OP_REDUCE: return cut_reduce(s, old, x, c);
     case OP_CONTRACT: return cut_contract(s, old, x, c);
