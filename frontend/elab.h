@@ -221,6 +221,7 @@ typedef struct SlotInfo {
     SlotKind kind;
     TypeV type;
     double first; /* without a weight: the initial value */
+    const char *range_of; /* the weight whose input's range it is (slot_range), or NULL */
     bool optimizer;
     bool kept, touched;  /* in an entry that is kept */
     bool stored;         /* by some kept entry */
@@ -350,6 +351,7 @@ struct Elab {
     LIST(const Ast *) items; /* of the file, with `if` resolved */
     LIST(SlotInfo *) slots;  /* in order of creation */
     LIST(EntryQuantize) quantized;
+    LIST(Observed) ranges;   /* of what flows into weights that were loaded, where their file has them */
     Entry *running;          /* the entry that is executed */
     LIST(Over *) overs;      /* all replacements, to find those that match nothing */
     LIST(Frozen) frozen;      /* in this entry */
@@ -450,6 +452,7 @@ const TypeV *weight_type(Elab *el, Weight *w, const Ast *n);
 SlotInfo *weight_slot(Elab *el, Weight *w, const Ast *n);
 Value weight_value(Elab *el, Weight *w, const Ast *n);
 SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type);
+SlotInfo *slot_range(Elab *el, const char *weight, Loc loc); /* f32[2], 0 at first: what flows into products with the weight, kept */
 Node *slot_get(Elab *el, SlotInfo *s);
 /* Its value here if it has been read or changed, and what it was when the entry, or the step of the scan around, began; or
  * NULL. */
@@ -462,6 +465,8 @@ void slots_begin_entry(Elab *el);
 /* ---- elaborate_quantize.c */
 void ev_quantize(Elab *el, const Ast *it, Env *env);          /* `quantize SEL with SCHEME`: marks slots */
 void ev_quantize_entry(Elab *el, const EntryQuantize *q);    /* what an entry computes with */
+void load_ranges(Elab *el);    /* what `load` found of ranges that training moved becomes the value of their slots */
+void observe_ranges(Elab *el); /* and, with that of --load, stands for calibration where there is none */
 const Ast *quantize_option(Elab *el, const char *text);       /* --quantize='SEL: SCHEME' as that directive; NULL: reported */
 
 /* ---- elaborate_scan.c */

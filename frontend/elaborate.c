@@ -832,9 +832,11 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     for (int i = 0; i < el->quantized.n; i++) elab_guard(el, run_entry_directive, &el->quantized.at[i]);
     elab_overs_used(el);
     if (diag_errors(diag) > errors) return NULL;
+    load_ranges(el);
     renumber(el, order_slots(el));
     make_init(el);
     if (options->load) elab_guard(el, load_given, (void *)options->load);
+    observe_ranges(el);
     if (diag_errors(diag) > errors) return NULL;
     exports_check(p, diag);
     if (diag_errors(diag) > errors) return NULL;

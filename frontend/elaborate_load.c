@@ -449,6 +449,21 @@ static void misfit(Elab *el, const Loading *l, const char *name, const FileTenso
     fault_fact(el, "model: %s", typev_text(el, &s->type));
 }
 
+static bool is_range(const FileTensor *t) {
+    static const char end[] = ".input.range";
+    size_t n = strlen(t->name), k = sizeof end - 1;
+    return n > k && !strcmp(t->name + n - k, end) && t->dtype == DT_F32 && t->rank == 1 && t->dim[0] == 2;
+}
+
+/* What flowed into products with weight s, which the file calls `name`, when it was trained to be quantized. */
+static void find_range(Elab *el, const Loading *l, const char *name, const SlotInfo *s) {
+    float range[2];
+    const FileTensor *t = weights_find(&l->file, range_path(el->arena, name));
+    if (!t || !is_range(t) || !t->data) return;
+    memcpy(range, t->data, sizeof range);
+    PUSH(el->arena, el->ranges, ((Observed){.path = observed_path(el->program->arena, s->path), .lo = range[0], .hi = range[1], .method = "trained"}));
+}
+
 static void store(Elab *el, const Loading *l, const char *name, const FileTensor *t, SlotInfo *s) {
     const Type *want = &s->type.type;
     bool packed = is_packed(el, t, want), same = packed || has_shape(t, want),
@@ -465,7 +480,10 @@ static void store(Elab *el, const Loading *l, const char *name, const FileTensor
     need_data(el, l);
     int64_t bad = 0;
     s->data = converted(el, t, want, &bad);
-    if (s->data) return;
+    if (s->data) {
+        find_range(el, l, name, s);
+        return;
+    }
     misfit(el, l, name, t, s);
     fault_fact(el, "element %lld is %s, which %s does not hold", (long long)bad, element_text(el, t, bad),
                dtype_text(&s->type));
@@ -546,7 +564,7 @@ static void surplus(Elab *el, const Loading *l, const bool *taken) {
     for (int i = 0; i < l->file.tensors.n; i++) {
         const char *name = l->file.tensors.at[i].name, *dot = strrchr(name, '.');
         if (taken[i] || strncmp(name, l->prefix, n) || ignored(l, name + n)) continue;
-        if (!strcmp(dot ? dot + 1 : name, "num_batches_tracked")) continue;
+        if (!strcmp(dot ? dot + 1 : name, "num_batches_tracked") || is_range(&l->file.tensors.at[i])) continue;
         if (!count++) first = name;
     }
     if (!count) return;
@@ -642,7 +660,7 @@ void load_option(Elab *el, const char *path) {
         if (s->kind == SLOT_CACHE) continue;
         l.total++;
         const FileTensor *t = weights_find(&l.file, s->path);
-        if (!t && s->optimizer) continue;
+        if (!t && (s->optimizer || s->range_of)) continue; /* training of codes may begin with floats */
         if (!t) no_tensor(el, &l, s->path, s);
         store(el, &l, s->path, t, s);
     }

@@ -176,17 +176,25 @@ static void read_option(Elab *el, const Ast *x, Env *env, const char *scheme, Qu
     fault_throw(el);
 }
 
+/* Does the program get weights from a file, and so perhaps the ranges that training found? */
+static bool loads(const Elab *el) {
+    bool found = el->options->load != NULL;
+    for (int i = 0; i < el->items.n; i++) found |= ast_is(el->items.at[i], AST_LOAD);
+    return found;
+}
+
 /* What only makes sense beside another option. */
-static void check_options(Elab *el, const Ast *n, const Quant *q) {
+static void check_options(Elab *el, const Ast *n, const Quant *q, bool in_entry) {
     const char *lacks = NULL;
     if (q->gptq && !q->calibrate) lacks = "`method = \"gptq\"` needs samples: calibrate = \"samples.npz\"";
     if (q->gptq && q->calibrate && !strcmp(strrchr(q->calibrate, '.') ? strrchr(q->calibrate, '.') : "", ".json"))
         lacks = "`method = \"gptq\"` needs the samples themselves, not their ranges";
     if (q->gptq && q->scheme == QUANT_NF4) lacks = "`nf4` is rounded to nearest";
     if (q->activations && q->scheme == QUANT_NF4) lacks = "`activations` as codes go with int8 and int4, whose codes are numbers";
-    if (q->activations == ACTIVATIONS_STATIC && !q->calibrate)
+    if (q->activations && q->zero_point && !q->group) lacks = "`zero_point` and `activations` go together in groups alone";
+    if (q->activations == ACTIVATIONS_STATIC && !q->calibrate && !in_entry && !loads(el))
         lacks = "`activations = \"static\"` needs ranges: calibrate = \"ranges.json\", or samples";
-    if (q->activations == ACTIVATIONS_STATIC && (q->group || q->scheme != QUANT_INT8))
+    if (q->activations == ACTIVATIONS_STATIC && (q->group || q->zero_point || q->scheme != QUANT_INT8))
         lacks = "`activations = \"static\"` goes with int8 of one scale a channel";
     if (q->budget >= 0 && !q->on) lacks = "`budget` needs the entry that measures: on = \"evaluate\"";
     if (q->budget >= 0 && q->on && !q->data) lacks = "`budget` needs what it is measured on: data = \"x=test.npz:x ...\"";
@@ -195,7 +203,7 @@ static void check_options(Elab *el, const Ast *n, const Quant *q) {
     fault_throw(el);
 }
 
-static Quant read_scheme(Elab *el, const Ast *n, Env *env) {
+static Quant read_scheme(Elab *el, const Ast *n, Env *env, bool in_entry) {
     Quant q = {.percentile = PERCENTILE_USUAL, .budget = -1, .loc = n->loc};
     const char *name = ast_is(n, AST_CALL) && ast_is(ast_kid(n, 0), AST_NAME) ? ast_kid(n, 0)->text : "";
     if (!strcmp(name, "int8")) q.scheme = QUANT_INT8;
@@ -206,7 +214,7 @@ static Quant read_scheme(Elab *el, const Ast *n, Env *env) {
     if (q.scheme != QUANT_INT8) q.group = GROUP_USUAL;
     const Ast *args = ast_kid(n, 1);
     for (int i = 0; i < args->n; i++) read_option(el, ast_kid(args, i), env, name, &q);
-    check_options(el, n, &q);
+    check_options(el, n, &q, in_entry);
     return q;
 }
 
@@ -236,7 +244,7 @@ static void select_matrices(Elab *el, const Ast *it, Env *env, SlotList *slots) 
 void ev_quantize(Elab *el, const Ast *it, Env *env) {
     SlotList slots = {0};
     select_matrices(el, it, env, &slots);
-    Quant q = read_scheme(el, ast_kid(it, 1), env);
+    Quant q = read_scheme(el, ast_kid(it, 1), env, false);
     q.loc = it->loc;
     for (int i = 0; i < slots.n; i++) slots.at[i]->quant = q;
     if (q.budget >= 0) declare_budget(el, &q);
@@ -249,14 +257,46 @@ void ev_quantize_entry(Elab *el, const EntryQuantize *x) {
     for (int i = 0; i < el->program->entries.n; i++) kept |= el->program->entries.at[i] == x->entry;
     if (!kept) return;
     select_matrices(el, x->st, el->file, &slots);
-    Quant q = read_scheme(el, scheme, el->file);
+    Quant q = read_scheme(el, scheme, el->file, true);
     q.loc = x->st->loc;
-    if (q.calibrate || q.budget >= 0 || q.activations) {
-        fault(el, scheme, 305, "in an entry weights are rounded to nearest, whenever it runs, and nothing else is");
-        fault_help(el, "`calibrate`, `budget` and `activations` are options of a `quantize` of the file");
+    if (q.calibrate || q.budget >= 0 || q.activations == ACTIVATIONS_DYNAMIC) {
+        fault(el, scheme, 305, "in an entry weights are rounded to nearest, whenever it runs, and ranges are followed by training");
+        fault_help(el, "`calibrate`, `budget` and `activations = \"dynamic\"` are options of a `quantize` of the file");
         fault_throw(el);
     }
-    for (int i = 0; i < slots.n; i++) PUSH(el->program->arena, x->entry->fakes, ((Fake){slots.at[i], q}));
+    for (int i = 0; i < slots.n; i++) {
+        PUSH(el->program->arena, x->entry->fakes, ((Fake){slots.at[i], q}));
+        if (q.activations == ACTIVATIONS_STATIC) slot_range(el, slots.at[i]->path, x->st->loc)->stored |= x->entry->train;
+    }
+}
+
+static const Observed *loaded_range(const Elab *el, const char *path) {
+    for (int i = el->ranges.n - 1; i >= 0; i--) /* the last file wins */
+        if (!strcmp(el->ranges.at[i].path, path)) return &el->ranges.at[i];
+    return NULL;
+}
+
+void load_ranges(Elab *el) {
+    for (int i = 0; i < el->slots.n; i++) {
+        SlotInfo *s = el->slots.at[i];
+        if (!s->range_of || s->data) continue;
+        const Observed *o = loaded_range(el, observed_path(el->arena, s->range_of));
+        if (!o) continue;
+        float *data = NEW_ARRAY(el->program->arena, float, 2);
+        data[0] = (float)o->lo;
+        data[1] = (float)o->hi;
+        s->data = data;
+    }
+}
+
+void observe_ranges(Elab *el) {
+    Program *p = el->program;
+    for (int i = 0; i < p->slots.n; i++) {
+        const Slot *s = p->slots.at[i];
+        if (s->quant.activations != ACTIVATIONS_STATIC || s->quant.calibrate) continue;
+        const Observed *o = loaded_range(el, observed_path(el->arena, s->path));
+        if (o && o->lo < o->hi && !program_observed(p, o->path)) PUSH(p->arena, p->observed, *o);
+    }
 }
 
 /* The last colon outside of brackets and parentheses. */

@@ -103,6 +103,21 @@ SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type
     return s;
 }
 
+SlotInfo *slot_range(Elab *el, const char *weight, Loc loc) {
+    const char *path = range_path(el->program->arena, weight);
+    for (int i = 0; i < el->slots.n; i++) {
+        if (strcmp(el->slots.at[i]->path, path) != 0) continue;
+        if (el->slots.at[i]->range_of) return el->slots.at[i];
+        fault_at(el, loc, 305, "the range of what flows into `%s` would be called `%s`, as another value is", weight, path);
+        fault_throw(el);
+    }
+    Size two = size_const(el->program->sizes, 2);
+    SlotInfo *s = slot_new(el, NULL, path, SLOT_STATE, (TypeV){type_of(DT_F32, 1, &two), false}, loc);
+    s->range_of = weight;
+    s->kept = true;
+    return s;
+}
+
 Value weight_value(Elab *el, Weight *w, const Ast *n) {
     SlotInfo *s = weight_slot(el, w, n);
     if (!el->cx.g) {

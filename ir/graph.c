@@ -356,3 +356,5 @@ const char *observed_path(Arena *arena, const char *weight) {
     size_t n = dot && !strcmp(dot, ".weight") ? (size_t)(dot - weight) : strlen(weight);
     return arena_printf(arena, "%.*s.input", (int)n, weight);
 }
+
+const char *range_path(Arena *arena, const char *weight) { return arena_printf(arena, "%s.range", observed_path(arena, weight)); }

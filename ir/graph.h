@@ -276,6 +276,7 @@ struct Program {
 };
 const Observed *program_observed(const Program *p, const char *path); /* NULL: not seen */
 const char *observed_path(Arena *arena, const char *weight);          /* "net.0.input" of "net.0.weight" */
+const char *range_path(Arena *arena, const char *weight);            /* "net.0.input.range": the state f32[2] that training for codes moves */
 void program_file(Program *p, const char *path); /* adds to files */
 
 /* ---- the table of operations (ir/op.c) */

@@ -4,21 +4,15 @@
  *
  *   %w: f32[32, 16] = slot net.weight
  *   →   %v: f32[32, 16] = what the codes of %w stand for      (quantize.h, so it is what the deployed weight is, to the bit)
- *       %s: f32[32, 16] = add (stop %v), (sub %w, (stop %w))
+ *       %s: f32[32, 16] = custom %v, %w
  *
  * %s is %v, and its gradient goes to %w as it is: the straight-through estimator (Bengio et al., 2013). Products, convolutions and gathers
- * read %s; optimizers and penalties %w. */
-#include "passes/quantize.h"
+ * read %s; optimizers and penalties %w. Where what flows into a product becomes codes too, fake_input.c makes the product. */
+#include "passes/fake.h"
 
 #include <string.h>
 
 enum { LEFT = 713 };
-
-typedef struct FakePass {
-    Rewrite r;
-    QuantPlan **plan; /* by slot; NULL: it is computed with as it is */
-    Node **value; /* %s, once made */
-} FakePass;
 
 static const Entry *entry_of(const Graph *g) {
     for (int i = 0; i < g->program->entries.n; i++)
@@ -26,25 +20,34 @@ static const Entry *entry_of(const Graph *g) {
     return NULL;
 }
 
-static Node *straight_through(FakePass *f, Node *w, const QuantPlan *q) {
-    Graph *g = f->r.to;
-    Node *v = node_map1(g, OP_STOP, quantize_fake(g, q, w));
-    return node_map2(g, OP_ADD, v, node_map2(g, OP_SUB, w, node_map1(g, OP_STOP, w)));
+Node *fake_through(Graph *g, Node *value, Node *carrier) {
+    Graph *body = graph_new(g->arena, g->program);
+    Node *dy = graph_arg(body, value->type);
+    graph_arg(body, carrier->type);
+    graph_result(body, "d", dy);
+    return node_get(g, graph_add(g, OP_CUSTOM, &(Attrs){.body = body}, 2, (Node *[]){value, carrier}), 0);
 }
 
-/* n, a view of a slot that is quantized, as a view of what its codes stand for. */
-static Node *faked(FakePass *f, const Node *n) {
-    if (n->op == OP_SLOT) {
-        int slot = n->attrs.index;
-        if (!f->value[slot]) f->value[slot] = straight_through(f, f->r.map[n->id], f->plan[slot]);
-        return f->value[slot];
-    }
-    return graph_copy_node(f->r.to, n, (Node *[]){faked(f, n->in[0])});
+Node *fake_view(Graph *g, const Node *n, Node *slot) {
+    if (n->op == OP_SLOT) return slot;
+    Node *x = fake_view(g, n->in[0], slot);
+    return x->type.dtype == n->type.dtype ? graph_copy_node(g, n, &x) : graph_add(g, n->op, &n->attrs, 1, &x);
 }
 
-static bool is_faked(const FakePass *f, const Node *n) {
+Node *fake_weight(FakePass *f, const Node *n) {
     int axis[MAX_RANK], slot = quantize_trace(NULL, n, axis);
-    return slot >= 0 && f->plan[slot];
+    const Node *w = n;
+    while (w->op != OP_SLOT) w = w->in[0];
+    if (!f->value[slot]) {
+        Node *now = f->r.map[w->id];
+        f->value[slot] = fake_through(f->r.to, quantize_fake(f->r.to, f->plan[slot], now), now);
+    }
+    return fake_view(f->r.to, n, f->value[slot]);
+}
+
+static QuantPlan *plan_of(const FakePass *f, const Node *n) {
+    int axis[MAX_RANK], slot = quantize_trace(NULL, n, axis);
+    return slot >= 0 ? f->plan[slot] : NULL;
 }
 
 /* Does operand k of n go into a product, a convolution, a gather or a loop that has them? */
@@ -53,17 +56,32 @@ static bool reads_values(const Node *n, int k) {
     return n->op == OP_CONTRACT || (n->op == OP_CONV && k == 1) || (n->op == OP_GATHER && k == 0);
 }
 
+static void say_float(FakePass *f, const QuantPlan *q) {
+    if (f->said[q->slot->index]) return;
+    f->said[q->slot->index] = true;
+    Report *r = diag_warning(f->r.c->diag, f->entry->loc, LEFT, "`%s` computes with what flows into `%s` as it is", f->entry->name, q->slot->path);
+    diag_fact(r, "its product stands in a loop, where ranges are not followed");
+}
+
 static Node *rewritten(FakePass *f, const Node *n) {
     Node **in = rewrite_operands(&f->r, n);
-    for (int k = 0; k < n->n_in; k++)
-        if (reads_values(n, k) && is_faked(f, n->in[k])) in[k] = faked(f, n->in[k]);
+    for (int k = 0; k < n->n_in; k++) {
+        const QuantPlan *q = reads_values(n, k) ? plan_of(f, n->in[k]) : NULL;
+        if (!q) continue;
+        bool codes = q->activations == ACTIVATIONS_STATIC;
+        if (codes && n->op == OP_CONTRACT) return fake_product(f, q, n, k);
+        if (codes && n->op == OP_CONV) return fake_convolution(f, q, n);
+        if (codes && n->op == OP_SCAN) say_float(f, q);
+        in[k] = fake_weight(f, n->in[k]);
+    }
     rewrite_at(f->r.to, n);
     if (!n->attrs.body) return graph_copy_node(f->r.to, n, in);
     return rewrite_with(f->r.to, n, &n->attrs, n->n_in, in);
 }
 
-static void plans_make(FakePass *f, const Entry *e) {
+static void plans_make(FakePass *f) {
     PassContext *c = f->r.c;
+    const Entry *e = f->entry;
     for (int i = 0; i < e->fakes.n; i++) {
         Slot *s = e->fakes.at[i].slot;
         const Quant *q = &e->fakes.at[i].quant;
@@ -78,17 +96,23 @@ static void plans_make(FakePass *f, const Entry *e) {
 Graph *pass_fake(PassContext *c, const Graph *from) {
     const Entry *e = entry_of(from);
     if (!e || !e->fakes.n) return (Graph *)from;
-    FakePass f = {.r = rewrite_begin(c, from)};
+    FakePass f = {.r = rewrite_begin(c, from), .entry = e};
     int slots = from->program->slots.n;
     f.plan = NEW_ARRAY(c->scratch, QuantPlan *, slots + 1);
     f.value = NEW_ARRAY(c->scratch, Node *, slots + 1);
-    plans_make(&f, e);
+    f.stored = NEW_ARRAY(c->scratch, Stored, slots + 1);
+    f.range = NEW_ARRAY(c->scratch, Node *, slots + 1);
+    f.said = NEW_ARRAY(c->scratch, bool, slots + 1);
+    plans_make(&f);
     for (int i = 0; i < from->nodes.n; i++) {
         const Node *n = from->nodes.at[i];
         if (!f.r.live[i]) continue;
         rewrite_at(f.r.to, n);
         f.r.map[i] = rewritten(&f, n);
+        if (!f.r.map[i]->name) f.r.map[i]->name = n->name;
     }
     ((Entry *)e)->fakes.n = 0;
-    return rewrite_end(&f.r);
+    Graph *g = rewrite_end(&f.r);
+    if (e->train) fake_store_ranges(&f);
+    return g;
 }

@@ -8,6 +8,11 @@
 Node *conv_y(Graph *g, Node *x, Node *w, const Window *win, const Size *dim);
 Node *conv_x(Graph *g, Node *y, Node *w, const Window *win, const Size *dim);
 Node *conv_w(Graph *g, Node *y, Node *x, const Window *win);
+/* Is y made as a sum of maps over the taps? */
+bool conv_is_depthwise(const Node *w, const Window *win);
+/* conv_y in two steps: x in its frame of zeros; the products of that. Of integers too, whose products are i32 of i8. */
+Node *conv_frame(Graph *g, Node *x, const Window *win, const Size *dim);
+Node *conv_y_framed(Graph *g, Node *frame, Node *w, const Window *win, const Size *dim);
 
 /* The largest of each window, its place, the element at a place, and the transpose of that; dim: as above. */
 Node *window_max(Graph *g, Node *x, const Window *win, const Size *dim);

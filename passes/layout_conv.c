@@ -29,7 +29,7 @@ static Size part_of(const Graph *g, Size whole, int groups) {
     return part;
 }
 
-static bool is_depthwise(const Node *w, const Window *win) {
+bool conv_is_depthwise(const Node *w, const Window *win) {
     return win->groups > 1 && size_is(w->type.dim[1], 1) && size_is(w->type.dim[0], win->groups) &&
            win->taps[0] * win->taps[1] <= TAPS_MOST;
 }
@@ -102,10 +102,17 @@ static Node *framed_as_declared(Graph *g, Node *x, const Window *win, const Size
     return node_permute(g, graph_add(g, OP_PAD, &attrs, 1, x->in), x->attrs.axes);
 }
 
-Node *conv_y(Graph *g, Node *x, Node *w, const Window *win, const Size *dim) {
-    Node *frame = win->groups == 1 ? framed_as_declared(g, x, win, dim + 2) : framed(g, x, win, dim + 2);
+Node *conv_frame(Graph *g, Node *x, const Window *win, const Size *dim) {
+    return win->groups == 1 ? framed_as_declared(g, x, win, dim + 2) : framed(g, x, win, dim + 2);
+}
+
+Node *conv_y_framed(Graph *g, Node *frame, Node *w, const Window *win, const Size *dim) {
     return correlate(g, frame, weights_by_taps(g, w, win->groups, true), dim + 2, win->stride,
-                     win->dilation, is_depthwise(w, win));
+                     win->dilation, conv_is_depthwise(w, win));
+}
+
+Node *conv_y(Graph *g, Node *x, Node *w, const Window *win, const Size *dim) {
+    return conv_y_framed(g, conv_frame(g, x, win, dim), w, win, dim);
 }
 
 /* The taps of a phase, turned round: w[u v ..]. */
@@ -176,7 +183,7 @@ Node *conv_x(Graph *g, Node *y, Node *w, const Window *win, const Size *dim) {
                 reach[k] = frame_reach(n[k], p[k].taps, 1, p[k].step);
             }
             *at = correlate(g, frame(g, y, from, reach, 0), phase_weights(g, taps, p), n, (int[]){1, 1},
-                            (int[]){p[0].step, p[1].step}, is_depthwise(w, win));
+                            (int[]){p[0].step, p[1].step}, conv_is_depthwise(w, win));
         }
     return phases_join(g, phase, win->stride, dim + 2);
 }

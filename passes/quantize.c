@@ -193,7 +193,7 @@ static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, cons
     if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
-    CodedSums made = {y, p, single_axis(g, s, l.channels, result), s, q->input.zero ? sum : NULL, q->input.scale};
+    CodedSums made = {y, p, single_axis(g, s, l.channels, result), s, q->input.zero ? sum : NULL, q->input.scale, NULL};
     if (made.axis >= 0) PUSH(z->r.c->scratch, z->coded->sums, made);
     return y;
 }

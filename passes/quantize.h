@@ -18,6 +18,7 @@
 typedef struct QuantStep {
     double scale;
     int zero;
+    Node *scale_later, *zero_later; /* f32 of rank 0 in place of these, where training moves them (fake_input.c); else NULL */
 } QuantStep;
 
 typedef struct QuantPlan {
@@ -64,6 +65,8 @@ static inline bool quantize_halves(const QuantPlan *q) { return q->scheme != QUA
 QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *quant, const char **why);
 /* The values that codes of w would stand for: w, of the slot's declared type, in and out. */
 Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w);
+/* int8 of one scale a channel: the codes of w, of its shape; scales and sums f32[channels...]. */
+Stored quantize_fake_codes(Graph *g, const QuantPlan *q, Node *w);
 
 /* f32[channels, length] as it is stored: the definition of the formats. */
 Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w);
@@ -80,6 +83,9 @@ bool quantize_is_windows(const Node *x);
 Node *quantize_contract(Graph *g, Node *x, Node *w, const char *of_x, const char *of_w, const char *result);
 /* rewrite_copy, but for depthwise convolutions that are products. */
 Node *quantize_copy(Rewrite *r, const Node *n);
+/* A number, of rank 0, as a tensor of x's shape. */
+Node *quantize_spread(Graph *g, Node *number, const Node *x);
+/* t = (hi - lo) / 255 (1 where that is 0) and round(-lo / t) - 128 within i8, in f32: fake_input.c computes the same when it runs. */
 QuantStep quantize_step(const Observed *seen);
 /* Values of one graph that have codes already. */
 typedef struct Coded {
@@ -95,6 +101,7 @@ typedef struct CodedSums {
     int axis;
     Node *scales, *corrections; /* f32[channels]; corrections NULL: 0 */
     double factor;
+    Node *later; /* f32 of rank 0 in its place, or NULL */
 } CodedSums;
 /* What passes over a graph have made of codes. */
 typedef struct CodedValues {

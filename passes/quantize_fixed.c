@@ -27,8 +27,9 @@ enum {
 
 /* number * v[i], i along an axis; v NULL: number. */
 typedef struct Factor {
-    double number;
-    Node *v; /* f64[channels] */
+    double number; /* 0: nothing; with `later` its sign alone counts */
+    Node *later;   /* f64 of rank 0: the number, where only the running program knows it; NULL */
+    Node *v;       /* f64[channels] */
     int axis;
 } Factor;
 
@@ -67,14 +68,42 @@ static int long_axes(const Node *x, int *last) {
     return n;
 }
 
+static Factor factor_of(double number) { return (Factor){.number = number}; }
+
+/* A number that the running program knows, above 0 unless it is only added. */
+static Factor factor_later(Graph *g, Node *x) { return (Factor){.number = 1, .later = in_f64(g, x)}; }
+
+static Node *number_node(Graph *g, Factor f) { return f.later ? f.later : node_const(g, type_scalar(DT_F64), f.number); }
+
+/* The number of f as a tensor of x's shape and type f64. */
+static Node *number_like(Graph *g, Factor f, const Node *x) { return f.later ? quantize_spread(g, f.later, x) : filled(g, x, f.number); }
+
 static Node *factor_node(Graph *g, Factor f, Size channels) {
-    if (!f.v) return node_const(g, type_of(DT_F64, 1, &channels), f.number);
-    return f.number == 1 ? f.v : node_map2(g, OP_MUL, f.v, filled(g, f.v, f.number));
+    Node *one = f.v ? f.v : node_const(g, type_of(DT_F64, 1, &channels), f.number);
+    if (!f.v) return f.later ? quantize_spread(g, f.later, one) : one;
+    return f.number == 1 && !f.later ? f.v : node_map2(g, OP_MUL, f.v, number_like(g, f, f.v));
+}
+
+/* The same operations on the same doubles, now or later: training sees what the deployed program computes. */
+static void number_mul(Graph *g, Factor *a, Factor b) {
+    if (a->later || b.later) a->later = node_map2(g, OP_MUL, number_node(g, *a), number_node(g, b));
+    a->number *= b.number;
+}
+
+static void number_add(Graph *g, Factor *a, Factor b) {
+    if (a->later || b.later) *a = (Factor){.number = 1, .later = node_map2(g, OP_ADD, number_node(g, *a), number_node(g, b))};
+    else a->number += b.number;
+}
+
+static Factor negative(Graph *g, Factor f) {
+    f.number = -f.number;
+    if (f.later) f.later = node_map1(g, OP_NEG, f.later);
+    return f;
 }
 
 static bool factor_mul(Graph *g, Factor *a, Factor b) {
     if (a->v && b.v && a->axis != b.axis) return false;
-    a->number *= b.number;
+    number_mul(g, a, b);
     if (!b.v) return true;
     a->v = a->v ? node_map2(g, OP_MUL, a->v, b.v) : b.v;
     a->axis = b.axis;
@@ -89,12 +118,12 @@ static bool factor_add(Graph *g, Factor *a, Factor b) {
     }
     if (a->v && b.v && a->axis != b.axis) return false;
     if (!a->v && !b.v) {
-        a->number += b.number;
+        number_add(g, a, b);
         return true;
     }
     Size channels = a->v ? a->v->type.dim[0] : b.v->type.dim[0];
     Node *sum = node_map2(g, OP_ADD, factor_node(g, *a, channels), factor_node(g, b, channels));
-    *a = (Factor){1, sum, a->v ? a->axis : b.axis};
+    *a = (Factor){.number = 1, .v = sum, .axis = a->v ? a->axis : b.axis};
     return true;
 }
 
@@ -114,7 +143,7 @@ static bool map_of_channels(Work *w, Node *n, Factor *f) {
     if (!long_one) return false; /* constants: a pass folds them */
     Node *x[3];
     for (int i = 0; i < n->n_in; i++) x[i] = factor_node(w->g, in[i], long_one->v->type.dim[0]);
-    *f = (Factor){1, graph_add(w->g, n->op, &n->attrs, n->n_in, x), long_one->axis};
+    *f = (Factor){.number = 1, .v = graph_add(w->g, n->op, &n->attrs, n->n_in, x), .axis = long_one->axis};
     return true;
 }
 
@@ -123,12 +152,12 @@ static bool channels_of(Work *w, Node *n, Factor *f) {
     int axis = -1;
     if (--w->budget < 0) return false;
     if (n->op == OP_CONST) {
-        *f = (Factor){n->attrs.number, NULL, 0};
+        *f = factor_of(n->attrs.number);
         return isfinite(n->attrs.number);
     }
     if (long_axes(n, &axis) == 1) {
         if (!w->steady[n->id]) return false;
-        *f = (Factor){1, in_f64(w->g, node_reshape(w->g, n, 1, &n->type.dim[axis])), axis};
+        *f = (Factor){.number = 1, .v = in_f64(w->g, node_reshape(w->g, n, 1, &n->type.dim[axis])), .axis = axis};
         return true;
     }
     if (n->op == OP_EXPAND) {
@@ -178,11 +207,9 @@ static Fixed sum_of(Work *w, const Fixed *a, const Fixed *b) {
 static Node *closed(Work *w, Fixed *v) {
     Graph *g = w->g;
     if (v->offset.number == 0) return v->x;
-    Type one = v->x->type;
-    one.dtype = DT_F64;
-    Node *o = v->offset.v ? factor_node(g, v->offset, v->offset.v->type.dim[0]) : node_const(g, one, v->offset.number);
+    Node *o = v->offset.v ? factor_node(g, v->offset, v->offset.v->type.dim[0]) : number_node(g, v->offset);
     o = node_cast(g, node_map1(g, OP_ROUND, limited(g, o, QUARTER)), DT_I32);
-    if (v->offset.v) o = stretched(g, o, v->offset.axis, v->x);
+    o = v->offset.v ? stretched(g, o, v->offset.axis, v->x) : quantize_spread(g, o, v->x);
     *v = sum_of(w, v, &(Fixed){.x = o, .most = QUARTER});
     return v->x;
 }
@@ -195,52 +222,66 @@ static Node *times(Work *w, Node *sums, Factor by, int64_t channels, Node **m) {
     return node_map2(g, OP_RESCALE, sums, stretched(g, f, by.axis, sums));
 }
 
-static bool from_sums(Work *w, const CodedSums *s, Factor scale, double base, Fixed *v) {
+static bool from_sums(Work *w, const CodedSums *s, Factor scale, Factor base, Fixed *v) {
     Graph *g = w->g;
     int64_t channels;
     Node *m;
     Size n = s->x->type.dim[s->axis];
-    Factor by = {s->factor, in_f64(g, node_reshape(g, s->scales, 1, &n)), s->axis};
+    Factor by = s->later ? factor_later(g, s->later) : factor_of(s->factor);
+    by.v = in_f64(g, node_reshape(g, s->scales, 1, &n));
+    by.axis = s->axis;
     if (!size_is_const(n, &channels) || !factor_mul(g, &by, scale)) return false;
-    *v = (Fixed){times(w, s->sums, by, channels, &m), HALF, {base, NULL, 0}};
+    *v = (Fixed){times(w, s->sums, by, channels, &m), HALF, base};
     if (!s->corrections) return true;
-    Factor zeros = {-1, node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n))), s->axis};
-    return factor_add(g, &v->offset, zeros);
+    Node *zeros = node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n)));
+    return factor_add(g, &v->offset, (Factor){.number = -1, .v = zeros, .axis = s->axis});
 }
 
-static bool from_codes(Work *w, const Coded *c, Factor scale, double base, Fixed *v) {
+/* A multiplier of codes: a whole number. */
+static Factor whole_multiplier(Graph *g, Factor k) {
+    k.number = rint(k.number);
+    if (k.later) k.later = node_map1(g, OP_ROUND, limited(g, k.later, MULTIPLIER));
+    return k;
+}
+
+static bool from_codes(Work *w, const Coded *c, Factor scale, Factor base, Fixed *v) {
     Graph *g = w->g;
     Node *u = node_cast(g, c->codes, DT_I32), *m;
     int64_t channels;
-    scale.number *= c->step.scale;
+    bool later = c->step.scale_later != NULL;
+    number_mul(g, &scale, later ? factor_later(g, c->step.scale_later) : factor_of(c->step.scale));
+    Factor minus_zero = later ? negative(g, factor_later(g, c->step.zero_later)) : factor_of(-c->step.zero);
     if (scale.v) {
         if (!size_is_const(scale.v->type.dim[0], &channels)) return false;
-        *v = (Fixed){times(w, u, scale, channels, &m), HALF, {base, NULL, 0}};
-        return factor_add(g, &v->offset, (Factor){-c->step.zero, m, scale.axis});
+        *v = (Fixed){times(w, u, scale, channels, &m), HALF, base};
+        minus_zero.v = m;
+        minus_zero.axis = scale.axis;
+        return factor_add(g, &v->offset, minus_zero);
     }
-    double k = rint(scale.number);
-    if (!(fabs(k) <= MULTIPLIER)) return false;
-    *v = (Fixed){node_map2(g, OP_MUL, u, filled(g, u, k)), QUARTER, {base - c->step.zero * k, NULL, 0}};
-    return true;
+    Factor k = whole_multiplier(g, scale);
+    if (!k.later && !(fabs(k.number) <= MULTIPLIER)) return false;
+    Node *by = k.later ? quantize_spread(g, node_cast(g, k.later, DT_I32), u) : filled(g, u, k.number);
+    *v = (Fixed){node_map2(g, OP_MUL, u, by), QUARTER, base};
+    number_mul(g, &minus_zero, k);
+    return factor_add(g, &v->offset, minus_zero);
 }
 
-static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v);
+static bool fixed(Work *w, Node *x, Factor scale, Factor base, Fixed *v);
 
-static bool fixed_sum(Work *w, Node *x, Factor scale, double base, Fixed *v) {
-    Factor other, minus = scale;
-    Fixed b;
+static bool fixed_sum(Work *w, Node *x, Factor scale, Factor base, Fixed *v) {
     bool sub = x->op == OP_SUB;
-    minus.number = -minus.number;
+    Factor other, minus = sub ? negative(w->g, scale) : scale;
+    Fixed b;
     for (int k = 0; k < 2; k++) { /* the other operand is of channels */
         if (!channels_of(w, x->in[!k], &other)) continue;
         if (!factor_mul(w->g, &other, sub && !k ? minus : scale)) return false;
         return fixed(w, x->in[k], sub && k ? minus : scale, base, v) && factor_add(w->g, &v->offset, other);
     }
-    if (!fixed(w, x->in[0], scale, base, v) || !fixed(w, x->in[1], sub ? minus : scale, 0, &b)) return false;
+    if (!fixed(w, x->in[0], scale, base, v) || !fixed(w, x->in[1], sub ? minus : scale, factor_of(0), &b)) return false;
     Factor offset = v->offset;
     if (factor_add(w->g, &offset, b.offset)) { /* once for both */
         v->offset = offset;
-        b.offset.number = 0;
+        b.offset = factor_of(0);
     }
     closed(w, v);
     closed(w, &b);
@@ -248,7 +289,7 @@ static bool fixed_sum(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     return true;
 }
 
-static bool fixed_product(Work *w, Node *x, Factor scale, double base, Fixed *v) {
+static bool fixed_product(Work *w, Node *x, Factor scale, Factor base, Fixed *v) {
     Factor other;
     for (int k = 0; k < (x->op == OP_DIV ? 1 : 2); k++) {
         if (!channels_of(w, x->in[!k], &other)) continue;
@@ -273,8 +314,20 @@ static bool is_beyond(Op op, double limit) {
     return op == OP_MAX ? limit <= -128 * unit + unit / 2 : limit >= 127 * unit + unit / 2;
 }
 
+/* A limit in fixed point, like y; *most: no limit is larger, or smaller than -*most. */
+static Node *limit_of(Graph *g, const Node *y, double limit, Factor scale, Factor base, double *most) {
+    if (!scale.later) {
+        double at = fmin(fmax(rint(limit * scale.number) + base.number, -WHOLE), WHOLE);
+        *most = fmax(*most, fabs(at));
+        return filled(g, y, at);
+    }
+    Node *at = node_map2(g, OP_MUL, scale.later, filled(g, scale.later, limit));
+    at = node_map2(g, OP_ADD, node_map1(g, OP_ROUND, at), number_node(g, base));
+    return quantize_spread(g, node_cast(g, limited(g, at, *most), DT_I32), y);
+}
+
 /* Limits are numbers; multiplied by a scale that is not negative. */
-static bool fixed_limits(Work *w, Node *x, Factor scale, double base, Fixed *v) {
+static bool fixed_limits(Work *w, Node *x, Factor scale, Factor base, Fixed *v) {
     Node *in[3];
     const Node *limit[3];
     if (scale.v || !(scale.number > 0)) return false;
@@ -289,17 +342,15 @@ static bool fixed_limits(Work *w, Node *x, Factor scale, double base, Fixed *v) 
     if (!fixed(w, x->in[from], scale, base, v)) return false;
     Node *y = closed(w, v);
     for (int k = 0; k < x->n_in; k++) {
-        double most = limit[k] ? rint(limit[k]->attrs.number * scale.number) + base : 0;
-        if (last && x->op != OP_CLAMP && k != from && is_beyond(x->op, most)) return true;
-        most = fmin(fmax(most, -WHOLE), WHOLE);
-        in[k] = k == from ? y : filled(w->g, y, most);
-        v->most = fmax(v->most, fabs(most));
+        double at = limit[k] ? rint(limit[k]->attrs.number * scale.number) + base.number : 0;
+        if (last && !scale.later && x->op != OP_CLAMP && k != from && is_beyond(x->op, at)) return true;
+        in[k] = k == from ? y : limit_of(w->g, y, limit[k]->attrs.number, scale, base, &v->most);
     }
     v->x = graph_add(w->g, x->op, &x->attrs, x->n_in, in);
     return true;
 }
 
-static bool fixed_permute(Work *w, const Node *x, Factor scale, double base, Fixed *v) {
+static bool fixed_permute(Work *w, const Node *x, Factor scale, Factor base, Fixed *v) {
     if (scale.v) scale.axis = x->attrs.axes[scale.axis];
     if (!fixed(w, x->in[0], scale, base, v)) return false;
     v->x = node_permute(w->g, v->x, x->attrs.axes);
@@ -311,7 +362,7 @@ static bool fixed_permute(Work *w, const Node *x, Factor scale, double base, Fix
     return true;
 }
 
-static bool fixed_view(Work *w, const Node *x, Factor scale, double base, Fixed *v) {
+static bool fixed_view(Work *w, const Node *x, Factor scale, Factor base, Fixed *v) {
     if (scale.v || !fixed(w, x->in[0], scale, base, v)) return false;
     Node *y = closed(w, v);
     v->x = graph_add(w->g, x->op, &x->attrs, 1, &y);
@@ -319,7 +370,7 @@ static bool fixed_view(Work *w, const Node *x, Factor scale, double base, Fixed 
 }
 
 /* x * scale + base. */
-static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v) {
+static bool fixed(Work *w, Node *x, Factor scale, Factor base, Fixed *v) {
     if (--w->budget < 0) return false;
     for (int i = 0; i < w->made->sums.n; i++)
         if (w->made->sums.at[i].x == x) return from_sums(w, &w->made->sums.at[i], scale, base, v);
@@ -330,7 +381,7 @@ static bool fixed(Work *w, Node *x, Factor scale, double base, Fixed *v) {
     case OP_SUB: return fixed_sum(w, x, scale, base, v);
     case OP_MUL:
     case OP_DIV: return fixed_product(w, x, scale, base, v);
-    case OP_NEG: scale.number = -scale.number; return fixed(w, x->in[0], scale, base, v);
+    case OP_NEG: return fixed(w, x->in[0], negative(w->g, scale), base, v);
     case OP_MAX:
     case OP_MIN:
     case OP_CLAMP: return fixed_limits(w, x, scale, base, v);
@@ -346,7 +397,13 @@ Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantSte
     Work w = {g, nodes_steady(scratch, g), made, x, x, NODES_MOST};
     Fixed v = {0};
     double unit = ldexp(1, FRACTION);
-    if (!fixed(&w, x, (Factor){unit / step.scale, NULL, 0}, step.zero * unit + unit / 2, &v)) return NULL;
+    Factor scale = factor_of(unit / step.scale), base = factor_of(step.zero * unit + unit / 2);
+    if (step.scale_later) {
+        Node *t = in_f64(g, step.scale_later), *z = in_f64(g, step.zero_later);
+        scale = factor_later(g, node_map2(g, OP_DIV, filled(g, t, unit), t));
+        base = factor_later(g, node_map2(g, OP_ADD, node_map2(g, OP_MUL, z, filled(g, z, unit)), filled(g, z, unit / 2)));
+    }
+    if (!fixed(&w, x, scale, base, &v)) return NULL;
     Node *y = closed(&w, &v);
     return node_cast(g, node_map2(g, OP_SHR, y, filled(g, y, FRACTION)), DT_I8);
 }

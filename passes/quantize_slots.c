@@ -73,9 +73,11 @@ static bool use_product(Use *u, const Node *n, int k, const int *axis) {
     return some && n->in[!k]->type.rank + 2 <= MAX_RANK && n->type.rank + 2 <= MAX_RANK;
 }
 
-/* Before the pass layout: w[o c u v] has a channel each o. */
+/* Before the pass layout: w[o c u v] has a channel each o. That takes the axes of other groups apart, which codes do not follow. */
 static bool use_convolution(Use *u, const Node *n, int k, const int *axis) {
+    const Type *w = &n->in[1]->type;
     if (n->attrs.fn != CONV_Y || k != 1) return false;
+    if (n->attrs.window.groups > 1 && !(size_is(w->dim[1], 1) && size_is(w->dim[0], n->attrs.window.groups))) return false;
     for (int i = 0; i < 4; i++) {
         u->seen[axis[i]] = true;
         u->summed[axis[i]] = i > 0;
@@ -193,9 +195,11 @@ QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *q
     for (int i = 0; i < p->slots.n; i++) uses[i].gathered = -1;
     u->marked = true;
     look_at_graph(p, NULL, g, uses);
+    const Node *spoiler = u->spoiler;
     u->spoiler = NULL; /* an optimizer, a penalty: they see the weight itself */
     QuantPlan *q = plan_slot(c, p, &marked, u, why);
     if (q) q->slot = s;
+    if (!q && spoiler && spoiler->op == OP_CONV) *why = "it is read by a convolution of groups";
     if (!q && !*why) *why = "no product reads it";
     return q;
 }
@@ -276,10 +280,11 @@ static void say_nearest(PassContext *c, const Program *p, SaidList *list, const 
     if (why) say(c, list, NEAREST, "some weights are rounded to nearest", q->slot, why, NULL);
 }
 
-/* Static activations want a range, which may still be unknown where a program is only checked. */
+/* Static activations want a range. That of a calibration may still be unknown where a program is only checked. */
 static void find_input(PassContext *c, const Program *p, QuantPlan *q) {
     const char *path = observed_path(p->arena, q->slot->path);
-    if (q->activations != ACTIVATIONS_STATIC || p->observe || !p->observed.n) return;
+    bool calibrated = q->slot->quant.calibrate != NULL;
+    if (q->activations != ACTIVATIONS_STATIC || p->observe || (calibrated && !p->observed.n)) return;
     const Observed *seen = program_observed(p, path);
     q->is_static = seen != NULL;
     if (seen) {
@@ -287,7 +292,8 @@ static void find_input(PassContext *c, const Program *p, QuantPlan *q) {
         return;
     }
     Report *r = diag_error(c->diag, q->slot->quant.loc, NO_RANGE, "there is no range of `%s`, which flows into codes", path);
-    diag_help(r, "calibrate with an entry that uses this layer, or leave it out with `except`");
+    if (calibrated) diag_help(r, "calibrate with an entry that uses this layer, or leave it out with `except`");
+    else diag_help(r, "load what was trained with this `quantize` in its entry, or add `calibrate`, or leave the layer out with `except`");
 }
 
 /* Does a directive at this place quantize anything? */

@@ -20,10 +20,10 @@ typedef struct Codes {
 } Codes;
 
 QuantStep quantize_step(const Observed *o) {
-    float t = (float)((o->hi - o->lo) / 255);
+    float lo = (float)o->lo, hi = (float)o->hi, width = hi - lo, t = width / 255; /* as fake_input.c has it, in f32 */
     if (!(t > 0)) t = 1;
-    double zero = rint(-o->lo / (double)t) - 128;
-    return (QuantStep){(double)t, (int)fmin(fmax(zero, -128), 127)};
+    float zero = rintf(-lo / t) - 128;
+    return (QuantStep){.scale = (double)t, .zero = (int)fminf(fmaxf(zero, -128), 127)};
 }
 
 static int code_of(const Codes *c, double x) {

@@ -239,9 +239,23 @@ static Stored by_channels(Graph *g, const QuantPlan *q, Stored s) {
     return s;
 }
 
-Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
-    Size dim[MAX_RANK], zero[2] = {whole(g, 0), whole(g, 0)}, kept[2] = {whole(g, q->channels), whole(g, q->length)};
+Node *quantize_spread(Graph *g, Node *number, const Node *x) {
+    Size ones[MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) ones[i] = whole(g, 1);
+    return node_expand(g, node_reshape(g, number, x->type.rank, ones), x->type.rank, x->type.dim);
+}
+
+/* f32[channels, length], or codes of that shape, with the axes of the weight. */
+static Node *as_declared(Graph *g, const QuantPlan *q, Node *x) {
+    Size dim[MAX_RANK];
     int place[MAX_RANK], n = 0;
+    for (int i = 0; i < q->n_channels; i++, n++) place[q->channel[i]] = n, dim[n] = q->declared.dim[q->channel[i]];
+    for (int i = 0; i < q->n_summed; i++, n++) place[q->summed[i]] = n, dim[n] = q->declared.dim[q->summed[i]];
+    return node_permute(g, node_reshape(g, x, n, dim), place);
+}
+
+Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
+    Size zero[2] = {whole(g, 0), whole(g, 0)}, kept[2] = {whole(g, q->channels), whole(g, q->length)};
     Stored s = quantize_encode(g, q, in_rows(g, q, w));
     if (q->group) s = by_channels(g, q, s);
     Node *x = quantize_decode(g, q, s);
@@ -249,9 +263,17 @@ Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
         Size rows[2] = {whole(g, q->channels), whole(g, q->groups * q->group)};
         x = node_slice(g, node_reshape(g, x, 2, rows), zero, kept);
     }
-    for (int i = 0; i < q->n_channels; i++, n++) place[q->channel[i]] = n, dim[n] = q->declared.dim[q->channel[i]];
-    for (int i = 0; i < q->n_summed; i++, n++) place[q->summed[i]] = n, dim[n] = q->declared.dim[q->summed[i]];
-    return node_permute(g, node_reshape(g, x, n, dim), place);
+    return as_declared(g, q, x);
+}
+
+Stored quantize_fake_codes(Graph *g, const QuantPlan *q, Node *w) {
+    Size dim[MAX_RANK];
+    for (int i = 0; i < q->n_channels; i++) dim[i] = q->declared.dim[q->channel[i]];
+    Stored s = quantize_encode(g, q, in_rows(g, q, w));
+    s.sums = node_reshape(g, sums_of(g, q, s.codes), q->n_channels, dim);
+    s.scales = node_reshape(g, s.scales, q->n_channels, dim);
+    s.codes = as_declared(g, q, s.codes);
+    return s;
 }
 
 static void store_initial(Graph *g, const Slot *slot, Node *value, Loc loc) {
