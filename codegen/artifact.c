@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PLAIN_CALLS 512 /* from so many on, entries take longer to optimize than all of their kernels */
 #define MODULES (TARGET_VARIANTS * ARTIFACT_MODULES)
 
 /* One module, from IR to object; without a function, neither. */
@@ -114,6 +115,15 @@ static void unit_new(Artifact *a, int variant, int n) {
 /* A scheduler adds functions to its module when it first meets a kernel. */
 static void parts_empty(Artifact *a) {
     for (int i = 1; i < a->n_parts; i++) a->parts[i].empty = !a->parts[i].first && !scheduler_functions(a->parts[i].scheduler);
+}
+
+/* Code of many calls, beside which no kernel stands, is compiled as it stands: the time of LLVM's allocator of registers grows with
+ * the square of a function, whatever its attributes say. */
+static void parts_plain(Artifact *a) {
+    for (int i = 0; i < a->options.target->variants; i++) {
+        const EntryUnit *unit = &a->units[i];
+        if (unit->n_modules > 1 && unit->kernels > PLAIN_CALLS) emit_plain(a->parts[unit->first].emit);
+    }
 }
 
 /* -Os: no padding for the sake of loops, and no code as it stands (function_short of entry.c). */
@@ -203,6 +213,7 @@ Artifact *artifact_new(Arena *arena, const ArtifactOptions *options) {
     parts_empty(a);
     parts_rename(a);
     if (options->target->small) parts_shrink(a);
+    else parts_plain(a);
     return a;
 }
 

@@ -16,6 +16,7 @@ struct Emit {
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMTargetMachineRef machine;
+    const Platform *platform;
 };
 
 /* Loop strength reduction and post-allocation scheduling cost a third of the time and gain nothing on this IR (CPU.md,
@@ -50,6 +51,12 @@ static void set_up_llvm(const char *back_end) {
 #undef X
 }
 
+static LLVMTargetMachineRef machine_new(LLVMTargetRef target, const Platform *platform, bool optimize) {
+    LLVMCodeGenOptLevel level = optimize ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone;
+    return LLVMCreateTargetMachine(target, platform->triple, platform->cpu, platform->features, level,
+                                   platform->bare ? LLVMRelocStatic : LLVMRelocPIC, LLVMCodeModelSmall);
+}
+
 Emit *emit_new(const char *module_name, const Platform *platform, bool optimize) {
     LLVMTargetRef target;
     char *message = NULL;
@@ -62,14 +69,19 @@ Emit *emit_new(const char *module_name, const Platform *platform, bool optimize)
     if (!e) return NULL;
     e->context = LLVMContextCreate();
     e->module = LLVMModuleCreateWithNameInContext(module_name, e->context);
-    LLVMCodeGenOptLevel level = optimize ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone;
-    e->machine = LLVMCreateTargetMachine(target, platform->triple, platform->cpu, platform->features, level,
-                                         platform->bare ? LLVMRelocStatic : LLVMRelocPIC, LLVMCodeModelSmall);
+    e->platform = platform;
+    e->machine = machine_new(target, platform, optimize);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
     LLVMSetModuleDataLayout(e->module, layout);
     LLVMDisposeTargetData(layout);
     LLVMSetTarget(e->module, platform->triple);
     return e;
+}
+
+void emit_plain(Emit *e) {
+    LLVMTargetRef target = LLVMGetTargetMachineTarget(e->machine);
+    LLVMDisposeTargetMachine(e->machine);
+    e->machine = machine_new(target, e->platform, false);
 }
 
 void emit_free(Emit *e) {

@@ -16,6 +16,8 @@
 typedef struct Emit Emit;
 /* optimize false: fastest compilation, slow code (-O0). NULL: this LLVM has no code generator for the platform. */
 Emit *emit_new(const char *module_name, const Platform *platform, bool optimize);
+/* From here on as if made with optimize false. */
+void emit_plain(Emit *e);
 void emit_free(Emit *e);
 LLVMModuleRef emit_module(Emit *e);
 /* Results live in the arena. false and *error: LLVM refused (a fault of ours). emit_object may be called once; nothing else
