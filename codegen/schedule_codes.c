@@ -2,9 +2,9 @@
  * that adds up several of them.
  *
  * Steps of k are G neighbours: four where the machine multiplies i8 by i8, or u8 by i8 (B becomes u8 by 128 more, and 128 times the
- * sum of A's row is what the sums begin with, negative), two where it multiplies i16. The panel holds the G codes of a column side by side; k
- * need not be a multiple of G: A's codes beyond the end read 0. For few rows no panel is made: columns are summed up as they lie, and it
- * is the row's codes that are 128 more. Sums wrap as those of the interpreter do, so all orders give the
+ * sum of A's row is what the sums begin with, negative), two where it multiplies i16, eight where it multiplies two rows by two columns. The panel
+ * holds the G codes of a column side by side; k need not be a multiple of G: A's codes beyond the end read 0. For few rows no panel is made:
+ * columns are summed up as they lie, and it is the row's codes that are 128 more. Sums wrap as those of the interpreter do, so all orders give the
  * same bits, and k is not cut into blocks: a panel has a byte an element, or two of bf16.
  *
  * Of bf16 a step is two neighbours, and nothing is widened. Machines without the instruction do the same by shifts where B is a
@@ -41,7 +41,10 @@ static bool is_pairs(const Contract *c) {
     return c->type == DT_F32 && c->at_a->base->type.dtype == DT_BF16 && c->b->type.dtype == DT_BF16;
 }
 
-static int group_of(const Contract *c) { return is_pairs(c) ? 2 : c->w->machine->dots; }
+/* Two rows by two columns at a time? */
+static bool is_blocks(const Contract *c) { return c->w->machine->blocks && !is_pairs(c); }
+
+static int group_of(const Contract *c) { return is_pairs(c) ? 2 : is_blocks(c) ? 8 : c->w->machine->dots; }
 
 /* Is the panel of codes 128 more than they are? */
 static bool is_biased(const Contract *c) { return c->group == 4 && !c->w->machine->signed_dots; }
@@ -175,6 +178,7 @@ static void set_parameters(Contract *c) {
     template_set(c->t, "PT", panel_type(c));
     template_number(c->t, "words", c->group == 2);
     template_number(c->t, "biased", is_biased(c));
+    template_number(c->t, "blocks", is_blocks(c));
     template_number(c->t, "floats", is_pairs(c));
 }
 
@@ -238,13 +242,15 @@ static void use_copy(Contract *c) {
 static void emit(Contract *c, bool few) {
     int64_t whole, m = few ? 1 : contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     c->w->kind = "codes";
-    c->group = group_of(c);
     if (is_code_rows(c, few)) {
+        c->group = c->w->machine->dots;
         emit_code_rows(c);
         return;
     }
+    c->group = group_of(c);
     contract_pick_tile(c, 512, n, 1, 4, CODES_ROWS); /* products of any number of rows share the panels of a weight */
     contract_pick_tile(c, m, n, c->nv, c->nv, CODES_ROWS);
+    if (is_blocks(c)) c->mr = c->mr < 2 ? 2 : c->mr / 2 * 2; /* one row costs half of what it computes: what a dot product takes for it */
     c->width = (int64_t)c->nv * c->lanes;
     contract_pick_block(c, few ? SMALL : m, n);
     if (contract_can_pack(c)) use_copy(c);
@@ -253,6 +259,9 @@ static void emit(Contract *c, bool few) {
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "one_block", true);
+    template_number(c->t, "MR2", c->mr / 2);
+    template_number(c->t, "W2", c->width / 2);
+    template_number(c->t, "STEPS", steps_of(c));
     template_number(c->t, "packed", c->pack != NULL);
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
     template_run(c->t, "codes");

@@ -76,7 +76,8 @@ static const struct {
     {"x86-64-v4+bf16", &x86_64, "x86-64-v4+bf16", 6},
     {"aarch64-linux-gnu", &aarch64, "aarch64", 0},
     {"aarch64-linux-gnu+dotprod", &aarch64, "aarch64+dotprod", 1},
-    {"aarch64-linux-gnu+bf16", &aarch64, "aarch64+bf16", 2},
+    {"aarch64-linux-gnu+i8mm", &aarch64, "aarch64+i8mm", 2},
+    {"aarch64-linux-gnu+bf16", &aarch64, "aarch64+bf16", 3},
     {"armv7-linux-gnueabihf", &armv7, "armv7", 0},
     {"riscv64-linux-gnu", &riscv64, "riscv64", 0},
     {"riscv64-linux-gnu+v", &riscv64, "riscv64+v", 1},
@@ -93,17 +94,20 @@ int target_native_level(void) {
     return v4 ? 4 : v3 ? 3 : 2;
 }
 
-/* The levels of a platform that there are kernels for, the least first, each a target too. The last two differ in products of codes and
- * of bf16 only. */
+/* The levels of a platform that there are kernels for, the least first, each a target too. */
+enum { PLAIN, CODES, PAIRS, WANTED }; /* what a program multiplies: floats; codes, too; bf16, too */
+
 typedef struct Levels {
-    const char *all; /* the target that has them in one artifact, as far as they differ for its program */
-    int plain;       /* .. which is so many for most */
+    const char *all;    /* the target that has them in one artifact, as far as they differ for its program */
+    int count[WANTED];  /* .. which is so many of them */
     const char *name[6];
 } Levels;
 
-static const Levels x86_levels = {"x86-64", 3, {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"}};
-static const Levels arm_levels = {"aarch64-linux-gnu", 1, {"aarch64-linux-gnu", "aarch64-linux-gnu+dotprod", "aarch64-linux-gnu+bf16"}};
-enum { CODES = 1, PAIRS }; /* levels beyond the plain ones */
+static const Levels x86_levels = {"x86-64", {3, 4, 5}, {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+vnni", "x86-64-v4+bf16"}};
+static const Levels arm_levels = {
+    "aarch64-linux-gnu",
+    {1, 3, 4},
+    {"aarch64-linux-gnu", "aarch64-linux-gnu+dotprod", "aarch64-linux-gnu+i8mm", "aarch64-linux-gnu+bf16"}};
 
 static const Levels *levels_of(const Platform *p) { return p == &x86_64 ? &x86_levels : p == &aarch64 ? &arm_levels : NULL; }
 
@@ -111,7 +115,7 @@ static const Levels *levels_of(const Platform *p) { return p == &x86_64 ? &x86_l
 static int native_levels(void) {
     int level = target_native_level();
     if (level < 4 || !__builtin_cpu_supports("avx512vnni")) return level - 1;
-    return x86_levels.plain + (__builtin_cpu_supports("avx512bf16") ? PAIRS : CODES);
+    return x86_levels.count[__builtin_cpu_supports("avx512bf16") ? PAIRS : CODES];
 }
 
 const char *target_native_machine(void) { return x86_levels.name[native_levels() - 1]; }
@@ -136,7 +140,7 @@ static bool processor_find(const char *name, int optimize, Target *t) {
         t->all = levels && !strcmp(name, levels->all);
         if (!t->all) return true;
         if (levels == &x86_levels) t->name = "x86-64-v2 x86-64-v3 x86-64-v4";
-        t->variants = levels->plain;
+        t->variants = levels->count[PLAIN];
         return true;
     }
     return false;
@@ -182,12 +186,12 @@ bool target_find(const char *name, int optimize, Target *t) {
     return true;
 }
 
-/* Levels beyond the plain ones that its products may want. */
+/* Whose levels its products may want. */
 static int wanted_levels(const Graph *g) {
-    int wanted = 0;
+    int wanted = PLAIN;
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
-        int own = n->attrs.body ? wanted_levels(n->attrs.body) : 0;
+        int own = n->attrs.body ? wanted_levels(n->attrs.body) : PLAIN;
         if (n->op == OP_CONTRACT && (n->in[0]->type.dtype == DT_I8 || n->in[0]->type.dtype == DT_U8)) own = CODES;
         if ((n->op == OP_CONTRACT || n->op == OP_CONV) && n->in[0]->type.dtype == DT_BF16) own = PAIRS;
         if (own > wanted) wanted = own;
@@ -197,18 +201,18 @@ static int wanted_levels(const Graph *g) {
 
 void target_fit(Target *t, const Program *p, bool core) {
     const Levels *levels = levels_of(t->platform);
-    int wanted = 0, here = native_levels();
+    int wanted = PLAIN, here = native_levels();
     for (int i = 0; i < p->entries.n; i++) {
         int own = wanted_levels(p->entries.at[i]->graph);
         if (own > wanted) wanted = own;
     }
     if (!wanted || !levels || (core && levels != &x86_levels)) return; /* only x86-64 tells without a system what it has */
-    wanted += levels->plain;
+    int count = levels->count[wanted];
     if (t->all) {
-        t->name = names_of(p->arena, levels, wanted);
-        t->variants = wanted + (t->n_archs > 0);
-    } else if (t->native && here > levels->plain) {
-        const char *name = levels->name[(wanted < here ? wanted : here) - 1];
+        t->name = names_of(p->arena, levels, count);
+        t->variants = count + (t->n_archs > 0);
+    } else if (t->native && here > levels->count[PLAIN]) {
+        const char *name = levels->name[(count < here ? count : here) - 1];
         Target own;
         if (!processor_find(name, t->optimize, &own)) bug("no target %s", name);
         t->name = own.name;

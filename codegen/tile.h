@@ -72,6 +72,8 @@
  *   dots(s, x, y): s + x * y of small integers (u8 i8 i16), 2 or 4 lanes of x and y to one of s (i32): their products are added up,
  *   wrapping as i32 does. Of bf16 two lanes to one of f32: fma(x0, y0, fma(x1, y1, s)), where subnormal numbers may count as 0.
  *   rescale(x, m): f32(x) * m, of i32 and f32, rounded to the nearest whole number, halves to even, within 2^30 - 64 either way (a NaN: the least).
+ *   blocks(s, x, y): s (i32, 4 lanes) + the products of two rows of x with two of y (i8, 16 lanes): lane 2*i + j is that of
+ *   x[8*i .. 8*i + 7] with y[8*j .. 8*j + 7].
  *   philox(seed_lo, seed_hi ^ site, step_lo, step_hi, element, n): u32 lanes, the words of elements element .. element + n - 1
  *   (element: an i64 expression; four times faster when it is provably divisible by 4). normal(w), uniform01(w): u32 -> f32,
  *   bit exact. fma_exact: rounded once on every target. */
@@ -118,7 +120,7 @@ typedef struct TileType {
     X(HMIN, "hmin", 1, '*', 1) X(HARGMAX, "hargmax", 2, '*', 1) X(HARGMIN, "hargmin", 2, '*', 1)                              \
     X(TILE_ADD, "tile_add", 1, '*', 1) X(TILE_MAX, "tile_max", 1, '*', 1) X(TILE_MIN, "tile_min", 1, '*', 1)                  \
     X(PHILOX, "philox", 6, '*', 60) X(NORMAL, "normal", 1, '*', 50) X(UNIFORM01, "uniform01", 1, '*', 2)                      \
-    X(DOTS, "dots", 3, '*', 1) X(RESCALE, "rescale", 2, '*', 4) X(CLAMP, "clamp", 1, '*', 0)
+    X(DOTS, "dots", 3, '*', 1) X(BLOCKS, "blocks", 3, '*', 8) X(RESCALE, "rescale", 2, '*', 4) X(CLAMP, "clamp", 1, '*', 0)
 // clang-format on
 typedef enum TileOp {
 #define X(e, name, args, class, flops) TO_##e,
@@ -259,6 +261,7 @@ typedef struct TileTarget {
     bool avx512;              /* masks cost nothing, and x86-64-v4's instructions */
     bool pairs;               /* instructions multiply bf16 as it lies: the sums of two neighbours */
     bool signed_dots;         /* with dots = 4: of i8 * i8 */
+    bool blocks;              /* an instruction is `blocks` */
     int dots;                 /* 4: one instruction adds up u8 * i8 of four neighbours; 2: i16 * i16 of two; 1: none does */
     int grain;                /* elements of a map that an iteration should have; 0: some microseconds of a thread of a processor */
 } TileTarget;

@@ -379,6 +379,13 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
             out->v[l].i = tile_int_wrap(DT_I32, (int64_t)sum);
         }
         break;
+    case TO_BLOCKS:
+        for (int l = 0; l < result.n; l++) {
+            uint64_t sum = (uint64_t)x[0].v[l].i;
+            for (int i = 0; i < 8; i++) sum += (uint64_t)(x[1].v[l / 2 * 8 + i].i * x[2].v[l % 2 * 8 + i].i);
+            out->v[l].i = tile_int_wrap(DT_I32, (int64_t)sum);
+        }
+        break;
     case TO_NORMAL:
         for (int l = 0; l < result.n; l++) out->v[l].f = tile_normal_number((uint32_t)x[0].v[l].i);
         break;

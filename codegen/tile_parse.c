@@ -17,23 +17,24 @@ const TileOpRow tile_op_row[TO_COUNT] = {
 };
 
 const TileTarget tile_targets[] = {
-    {"x86-64-v4+bf16", "x86-64-v4", "znver4", "+avx512bf16,+avx512vnni", 16, 32, 8, 1 << 20, true, true, true, false, true, true, false, 4, 0},
-    {"x86-64-v4+vnni", "x86-64-v4", "znver4", "+avx512vnni", 16, 32, 8, 1 << 20, true, true, true, false, true, false, false, 4, 0},
-    {"x86-64-v4", "x86-64-v4", "znver4", "", 16, 32, 8, 1 << 20, true, true, true, false, true, false, false, 2, 0},
-    {"x86-64-v3", "x86-64-v3", "haswell", "", 8, 16, 10, 1 << 18, true, true, true, false, false, false, false, 2, 0},
-    {"x86-64-v2", "x86-64-v2", "nehalem", "", 4, 16, 8, 1 << 18, false, true, false, false, false, false, false, 2, 0},
-    {"aarch64", "generic", "cortex-a76", "", 4, 32, 8, 1 << 19, true, true, true, false, false, false, false, 1, 0}, /* fma: 4 cycles, two pipes */
-    {"aarch64+dotprod", "generic", "cortex-a76", "+dotprod", 4, 32, 8, 1 << 19, true, true, true, false, false, false, true, 4, 0},
-    {"aarch64+bf16", "generic", "neoverse-n2", "+dotprod,+bf16", 4, 32, 8, 1 << 19, true, true, true, false, false, true, true, 4, 0},
-    {"armv7", "cortex-a7", "cortex-a15", "", 4, 16, 8, 1 << 18, true, false, true, false, false, false, false, 1, 0},
+    {"x86-64-v4+bf16", "x86-64-v4", "znver4", "+avx512bf16,+avx512vnni", 16, 32, 8, 1 << 20, true, true, true, false, true, true, false, false, 4, 0},
+    {"x86-64-v4+vnni", "x86-64-v4", "znver4", "+avx512vnni", 16, 32, 8, 1 << 20, true, true, true, false, true, false, false, false, 4, 0},
+    {"x86-64-v4", "x86-64-v4", "znver4", "", 16, 32, 8, 1 << 20, true, true, true, false, true, false, false, false, 2, 0},
+    {"x86-64-v3", "x86-64-v3", "haswell", "", 8, 16, 10, 1 << 18, true, true, true, false, false, false, false, false, 2, 0},
+    {"x86-64-v2", "x86-64-v2", "nehalem", "", 4, 16, 8, 1 << 18, false, true, false, false, false, false, false, false, 2, 0},
+    {"aarch64", "generic", "cortex-a76", "", 4, 32, 8, 1 << 19, true, true, true, false, false, false, false, false, 1, 0}, /* fma: 4 cycles, two pipes */
+    {"aarch64+dotprod", "generic", "cortex-a76", "+dotprod", 4, 32, 8, 1 << 19, true, true, true, false, false, false, true, false, 4, 0},
+    {"aarch64+i8mm", "generic", "neoverse-n2", "+dotprod,+i8mm", 4, 32, 8, 1 << 19, true, true, true, false, false, false, true, true, 4, 0},
+    {"aarch64+bf16", "generic", "neoverse-n2", "+dotprod,+i8mm,+bf16", 4, 32, 8, 1 << 19, true, true, true, false, false, true, true, true, 4, 0},
+    {"armv7", "cortex-a7", "cortex-a15", "", 4, 16, 8, 1 << 18, true, false, true, false, false, false, false, false, 1, 0},
     /* These two have 32 registers of one float: vectors of four are taken apart, and eight of them live in registers. */
-    {"cortex-m4", "cortex-m4", "cortex-m4", "", 4, 8, 1, 1 << 14, true, false, true, true, false, false, false, 1, 0},
-    {"riscv64", "generic-rv64", "generic-rv64", "+m,+a,+f,+d,+c", 4, 8, 2, 1 << 19, true, true, false, false, false, false, false, 1, 0},
-    {"riscv64+v", "generic-rv64", "generic-rv64", "+m,+a,+f,+d,+c,+v", 4, 32, 8, 1 << 19, true, true, false, false, false, false, false, 1, 0},
-    {"wasm32", "generic", "generic", "+simd128", 4, 16, 8, 1 << 18, false, true, false, false, false, false, false, 1, 0},
+    {"cortex-m4", "cortex-m4", "cortex-m4", "", 4, 8, 1, 1 << 14, true, false, true, true, false, false, false, false, 1, 0},
+    {"riscv64", "generic-rv64", "generic-rv64", "+m,+a,+f,+d,+c", 4, 8, 2, 1 << 19, true, true, false, false, false, false, false, false, 1, 0},
+    {"riscv64+v", "generic-rv64", "generic-rv64", "+m,+a,+f,+d,+c,+v", 4, 32, 8, 1 << 19, true, true, false, false, false, false, false, false, 1, 0},
+    {"wasm32", "generic", "generic", "+simd128", 4, 16, 8, 1 << 18, false, true, false, false, false, false, false, false, 1, 0},
     /* A warp: its threads are the lanes. Registers are as many vectors as a thread keeps of them beside addresses. */
-    {"cuda", "", "", "", 32, 64, 8, 1 << 20, true, true, true, false, true, false, false, 1, 128},
-    {NULL, NULL, NULL, NULL, 0, 0, 0, 0, false, false, false, false, false, false, false, 0, 0},
+    {"cuda", "", "", "", 32, 64, 8, 1 << 20, true, true, true, false, true, false, false, false, 1, 128},
+    {NULL, NULL, NULL, NULL, 0, 0, 0, 0, false, false, false, false, false, false, false, false, 0, 0},
 };
 
 const TileTarget *tile_target(const char *name) {

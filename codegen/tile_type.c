@@ -128,6 +128,10 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
         if (x[0].n > 1 && x[1].n > 1 && x[0].n != x[1].n) walk_fail(w, "%d lanes against %d in rescale", x[0].n, x[1].n);
         *operand = (TileType){DT_F32, x[0].n > 1 ? x[0].n : x[1].n};
         return (TileType){DT_I32, operand->n};
+    case TO_BLOCKS:
+        want(w, x[0].d == DT_I32 && x[0].n == 4, e, x[0], "4 lanes of i32 first");
+        for (int i = 1; i < 3; i++) want(w, x[i].d == DT_I8 && x[i].n == 16, e, x[i], "16 lanes of i8 behind that");
+        return x[0];
     case TO_CLAMP: walk_fail(w, "clamp stands only in index q = clamp(e) in lo..hi");
     default: walk_fail(w, "no type rule for %s", tile_op_row[e->op].name);
     }

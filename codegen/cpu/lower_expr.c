@@ -264,6 +264,18 @@ static V dots_of_pairs(Lower *L, Value *x, int n) {
     return math_fma(L, pair_half(L, a, false, n), pair_half(L, b, false, n), sum);
 }
 
+/* Neighbours of the products, `group` at a time, added to n sums. */
+static V sums_of(Lower *L, V sum, V product, int n, int group) {
+    for (int i = 0; i < group; i++) {
+        V at[TILE_LANES];
+        for (int l = 0; l < n; l++) at[l] = lower_i32(L, group * l + i);
+        V part = n == 1 ? l_extract(L, product, i)
+                        : LLVMBuildShuffleVector(L->b, product, LLVMGetPoison(LLVMTypeOf(product)), LLVMConstVector(at, (unsigned)n), "");
+        sum = l_add(L, sum, part);
+    }
+    return sum;
+}
+
 static V dots(Lower *L, Value *x, int n) {
     if (x[0].t.d == DT_F32) return dots_of_pairs(L, x, n);
     V sum = x[0].v, a = x[1].v, b = x[2].v, done = dots_signed(L, x, n);
@@ -273,16 +285,24 @@ static V dots(Lower *L, Value *x, int n) {
     if (instruction && L->t->dots == 4 && x[1].t.d == DT_U8)
         return lower_intrinsic(L, instruction, NULL, 0, (V[]){sum, l_bits(L, a, words), l_bits(L, b, words)}, 3);
     if (instruction) return l_add(L, sum, lower_intrinsic(L, instruction, NULL, 0, (V[]){a, b}, 2));
-    V product = l_mul(L, lower_cast(L, a, x[1].t, DT_I32), lower_cast(L, b, x[2].t, DT_I32));
-    int group = x[1].t.n / n;
-    for (int i = 0; i < group; i++) {
-        V at[TILE_LANES];
-        for (int l = 0; l < n; l++) at[l] = lower_i32(L, group * l + i);
-        V part = n == 1 ? l_extract(L, product, i)
-                        : LLVMBuildShuffleVector(L->b, product, LLVMGetPoison(LLVMTypeOf(product)), LLVMConstVector(at, (unsigned)n), "");
-        sum = l_add(L, sum, part);
+    return sums_of(L, sum, l_mul(L, lower_cast(L, a, x[1].t, DT_I32), lower_cast(L, b, x[2].t, DT_I32)), n, x[1].t.n / n);
+}
+
+/* smmla of Armv8.6; elsewhere each row beside each. */
+static V blocks(Lower *L, Value *x) {
+    if (L->t->blocks) {
+        T types[] = {LLVMTypeOf(x[0].v), LLVMTypeOf(x[1].v)};
+        return lower_intrinsic(L, "llvm.aarch64.neon.smmla", types, 2, (V[]){x[0].v, x[1].v, x[2].v}, 3);
     }
-    return sum;
+    V rows[32], columns[32];
+    for (int i = 0; i < 32; i++) {
+        rows[i] = lower_i32(L, i / 16 * 8 + i % 8);
+        columns[i] = lower_i32(L, i % 16);
+    }
+    V a = lower_cast(L, x[1].v, x[1].t, DT_I32), b = lower_cast(L, x[2].v, x[2].t, DT_I32), none = LLVMGetPoison(LLVMTypeOf(a));
+    a = LLVMBuildShuffleVector(L->b, a, none, LLVMConstVector(rows, 32), "");
+    b = LLVMBuildShuffleVector(L->b, b, none, LLVMConstVector(columns, 32), "");
+    return sums_of(L, x[0].v, l_mul(L, a, b), 4, 8);
 }
 
 /* An f32 that i32 can hold to the nearest whole number: one instruction of x86. */
@@ -329,6 +349,7 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
     case TO_HARGMAX:
     case TO_HARGMIN: return best_lane(L, e->op, operand.d, x[0].v, x[1].v);
     case TO_DOTS: return dots(L, x, t.n);
+    case TO_BLOCKS: return blocks(L, x);
     case TO_PHILOX: return philox(L, e, x, t.n);
     case TO_NORMAL: return random_normal(L, x[0].v);
     case TO_UNIFORM01: return random_uniform(L, x[0].v);

@@ -28,11 +28,13 @@ static int processor(void) {
 #else
 enum { FIRST = 0 };
 #if defined __aarch64__
-static const char level_name[][32] = {"aarch64-linux-gnu", "aarch64-linux-gnu+dotprod", "aarch64-linux-gnu+bf16"};
+static const char level_name[][32] = {"aarch64-linux-gnu", "aarch64-linux-gnu+dotprod", "aarch64-linux-gnu+i8mm", "aarch64-linux-gnu+bf16"};
 
 static int processor(void) {
-    bool dots = rt_host_processor(0) >> 20 & 1, bf16 = rt_host_processor(1) >> 14 & 1; /* HWCAP_ASIMDDP, HWCAP2_BF16 */
-    return dots ? 1 + bf16 : 0;
+    uint64_t more = rt_host_processor(1);
+    if (!(rt_host_processor(0) >> 20 & 1)) return 0; /* HWCAP_ASIMDDP */
+    if (!(more >> 13 & 1)) return 1;                 /* HWCAP2_I8MM */
+    return more >> 14 & 1 ? 3 : 2;                   /* HWCAP2_BF16 */
 }
 #elif defined __riscv
 static const char level_name[][32] = {"riscv64-linux-gnu", "riscv64-linux-gnu+v"};

@@ -57,6 +57,30 @@ static void check(const TileTarget *t, DType a, DType b, int group, int lanes) {
     jit_free(&j);
 }
 
+/* Two rows by two columns, eight deep. */
+static void check_blocks(const TileTarget *t) {
+    static const char text[] = "kernel k(s: i32[256], a: i8[1024], b: i8[1024], y: i32[256] out) { parallel i in 0..64 {\n"
+                               "y[4*i : 4] = blocks(s[4*i : 4], a[16*i : 16], b[16*i : 16]) } }";
+    Jit j = jit_kernel(text, NULL, NULL, 0, t, true);
+    const char *error;
+    int32_t s[4 * N], y[4 * N], z[4 * N];
+    int8_t *x = random_values(DT_I8, 16 * N), *w = random_values(DT_I8, 16 * N);
+    for (int i = 0; i < 4 * N; i++) s[i] = random_below(2) ? INT32_MAX - random_below(100) : random_below(1000) - 500;
+    j.run((void *[]){s, x, w, y}, NULL, j.scratch, 0, N);
+    if (!tile_interp(j.k, (void *[]){s, x, w, z}, NULL, 0, -1, &error)) die(text, error);
+    for (int i = 0; i < 4 * N; i++) {
+        const int8_t *row = x + i / 4 * 16 + i / 2 % 2 * 8, *column = w + i / 4 * 16 + i % 2 * 8;
+        int64_t sum = s[i];
+        for (int k = 0; k < 8; k++) sum += row[k] * column[k];
+        int32_t wanted = (int32_t)(uint32_t)(uint64_t)sum;
+        if (y[i] == wanted && z[i] == wanted) continue;
+        printf("%s: blocks: place %d is %d, by the interpreter %d, not %d\n", t->name, i, y[i], z[i], wanted);
+        exit(1);
+    }
+    free(x), free(w);
+    jit_free(&j);
+}
+
 /* bf16 of either sign from 2^-30 to 2^30, now and then 0, an infinity or a NaN. */
 static uint16_t random_bfloat(void) {
     int pick = random_below(64), sign = random_below(2) << 15;
@@ -106,6 +130,8 @@ int main(void) {
                     check(t, pairs[i][0], pairs[i][1], group, lanes);
                     if (lanes == 4 && t->lanes == 8) check(t, pairs[i][0], pairs[i][1], group, 8);
                 }
+    for (const TileTarget *t = tile_targets; t->name; t++)
+        if (host_has(t)) check_blocks(t);
     for (const TileTarget *t = tile_targets; t->name; t++)
         for (int lanes = 1; host_has(t) && lanes <= t->lanes; lanes *= 2) check_pairs(t, lanes);
     return 0;
