@@ -2,13 +2,16 @@
  * maps names to {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, offsets counted from the end of the JSON;
  * "__metadata__" maps strings to strings. Every rule of the format is checked before a byte of data is used: the length against
  * the file, names once, types known, shape times type equal to the range, ranges inside the file, without overlap and without
- * holes. */
+ * holes; and the checksum that our own checkpoints carry. */
 #include "frontend/weights.h"
+
+#include "runtime/host/checksum.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +40,7 @@ typedef struct Reading {
     WeightFile *out;
     const unsigned char *data; /* after the header */
     uint64_t data_size;
+    const char *sum; /* that the metadata states; NULL: none */
     const char *error;
 } Reading;
 
@@ -98,6 +102,14 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const FileTensor *)a)->name, ((const FileTensor *)b)->name);
 }
 
+/* Is the data what was saved? Needs the order of check_places. */
+static bool check_sum(Reading *r, int first) {
+    uint64_t sum = 0;
+    for (int i = first; r->sum && i < r->out->tensors.n; i++)
+        sum = checksum_add(sum, r->out->tensors.at[i].data, (int64_t)r->out->tensors.at[i].bytes);
+    return !r->sum || strtoull(r->sum, NULL, 10) == sum || bad(r, "it is damaged: its data is not what was saved");
+}
+
 /* Ranges lie one behind the other and fill the file. */
 static bool check_places(Reading *r, int first) {
     FileTensor *t = r->out->tensors.at + first;
@@ -119,8 +131,10 @@ static bool read_header(Reading *r, json_t *root) {
     json_t *j;
     if (!json_is_object(root)) return bad(r, "the header is no JSON object");
     json_object_foreach(root, name, j) {
-        if (!strcmp(name, "__metadata__")) continue;
-        if (!read_tensor(r, name, j)) return false;
+        if (!strcmp(name, "__metadata__")) {
+            const char *sum = json_string_value(json_object_get(j, "sum"));
+            if (sum) r->sum = arena_copy(r->arena, sum, strlen(sum));
+        } else if (!read_tensor(r, name, j)) return false;
     }
     return true;
 }
@@ -138,9 +152,45 @@ static bool parse_bytes(Reading *r, const unsigned char *bytes, size_t size) {
     json_t *root = json_loadb((const char *)bytes + 8, (size_t)n, JSON_REJECT_DUPLICATES, &error);
     if (!root) return bad(r, "the header is no JSON: %s", error.text);
     int first = r->out->tensors.n;
-    bool good = read_header(r, root) && (r->out->broken || check_places(r, first));
+    bool good = read_header(r, root) && (r->out->broken || (check_places(r, first) && check_sum(r, first)));
     json_decref(root);
     return good;
+}
+
+/* The data is used where it lies in the file, all through the compilation. Touching what somebody cuts off meanwhile raises SIGBUS. */
+static struct Mapped {
+    const unsigned char *from;
+    size_t bytes;
+    char name[256];
+} mapped[64]; /* the last files */
+static int n_mapped;
+
+static void say(const char *text) {
+    if (write(STDERR_FILENO, text, strlen(text)) < 0) _exit(1);
+}
+
+static void cut_short(int signal_number, siginfo_t *info, void *context) {
+    (void)signal_number, (void)context;
+    const unsigned char *at = info->si_addr;
+    for (int i = 0; i < 64; i++) {
+        if (!mapped[i].from || at < mapped[i].from || at >= mapped[i].from + mapped[i].bytes) continue;
+        say("error[E0710]: \"");
+        say(mapped[i].name);
+        say("\" cannot be loaded: it became shorter while it was read\n");
+        _exit(1);
+    }
+    signal(SIGBUS, SIG_DFL); /* another's: it comes again */
+}
+
+static const unsigned char *map(Arena *arena, int fd, const char *path, size_t bytes) {
+    const unsigned char *at = arena_map(arena, fd, bytes);
+    if (!at) return NULL;
+    struct Mapped *m = &mapped[n_mapped++ % 64];
+    *m = (struct Mapped){.from = at, .bytes = bytes};
+    snprintf(m->name, sizeof m->name, "%s", path);
+    struct sigaction action = {.sa_sigaction = cut_short, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &action, NULL);
+    return at;
 }
 
 static WeightStatus read_one(Arena *arena, const char *path, WeightFile *out, const char **error) {
@@ -156,7 +206,7 @@ static WeightStatus read_one(Arena *arena, const char *path, WeightFile *out, co
         *error = "it is not a regular file";
     } else {
         size_t size = (size_t)st.st_size;
-        const unsigned char *bytes = size ? arena_map(arena, fd, size) : NULL;
+        const unsigned char *bytes = size ? map(arena, fd, path, size) : NULL;
         if (size && !bytes) {
             *error = arena_printf(arena, "it cannot be read: %s", strerror(errno));
         } else {

@@ -33,7 +33,8 @@ typedef enum { WEIGHTS_OK, WEIGHTS_MISSING, WEIGHTS_BAD } WeightStatus;
 
 /* Reads a file, or all .safetensors of a folder (shards; a name in two of them is an error), into the arena. MISSING: nothing
  * there; BAD: `error` says what is wrong with it, one sentence without the file's name. OK with `broken`
- * set: names and shapes can be compared, so that those faults are told first, but no data may be used. */
+ * set: names and shapes can be compared, so that those faults are told first, but no data may be used. The data stays in the file: whoever
+ * cuts it short meanwhile ends the process with status 1 and E0710. */
 WeightStatus weights_read(Arena *arena, const char *path, WeightFile *out, const char **error);
 const FileTensor *weights_find(const WeightFile *f, const char *name); /* NULL: none */
 

@@ -13,8 +13,8 @@ void *arena_alloc(Arena *a, size_t bytes);                     /* zeroed, aligne
 char *arena_copy(Arena *a, const char *text, size_t n);        /* n bytes and a final 0 */
 char *arena_printf(Arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *arena_vprintf(Arena *a, const char *format, va_list ap);
-/* A file's first bytes where they lie, to read; NULL with errno: they cannot be mapped. Whoever cuts the file short meanwhile ends
- * the compiler. bytes > 0. */
+/* A file's first bytes where they lie, to read; NULL with errno: they cannot be mapped. What is cut off meanwhile raises
+ * SIGBUS. bytes > 0. */
 const void *arena_map(Arena *a, int fd, size_t bytes);
 void *arena_grow(Arena *a, void *old, size_t old_bytes, size_t new_bytes); /* a larger zeroed block that begins with the old one's bytes */
 

@@ -2,6 +2,7 @@
  * writes beside the target, syncs and renames, so that a full disk or a crash leaves the old file as it was, and keeps in its metadata a
  * checksum of the data, by which a load knows a file that was damaged on its way. */
 #include "runtime/internal.h"
+#include "runtime/host/checksum.h"
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
 
@@ -19,18 +20,6 @@ static FileDtype file_dtype(mdl_dtype t) {
         f.name[i] = c >= 'a' ? (char)(c - 'a' + 'A') : c;
     }
     return f;
-}
-
-/* A checksum of tensors, one after another, each as words of 64 bits with zeros behind its last byte. Each step can be undone, so that a
- * single changed word always shows. */
-static uint64_t sum_of(uint64_t sum, const char *bytes, int64_t n) {
-    for (; n > 0; n -= 8, bytes += 8) {
-        uint64_t word = 0;
-        memcpy(&word, bytes, n < 8 ? (size_t)n : 8);
-        sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
-        sum ^= sum >> 32;
-    }
-    return sum;
 }
 
 /* ---- load */
@@ -135,7 +124,7 @@ static uint64_t number_of(const char *text) {
 static bool is_whole(const StFile *f, const char *data) {
     uint64_t sum = 0;
     const char *saved = st_metadata(f, "sum");
-    for (int i = 0; saved && i < f->n; i++) sum = sum_of(sum, data + f->tensor[i].begin, f->tensor[i].end - f->tensor[i].begin);
+    for (int i = 0; saved && i < f->n; i++) sum = checksum_add(sum, data + f->tensor[i].begin, f->tensor[i].end - f->tensor[i].begin);
     return !saved || number_of(saved) == sum;
 }
 
@@ -316,7 +305,7 @@ int rt_save(mdl_session *s, const char *path, int32_t optimizer) {
     for (int i = 0; i < s->program->n_slots && !code; i++) {
         if (!is_saved(s, i, optimizer != 0)) continue;
         code = rt_slot_read(s, i);
-        if (!code) sum = sum_of(sum, s->slots[i], rt_slot_bytes(s, i));
+        if (!code) sum = checksum_add(sum, s->slots[i], rt_slot_bytes(s, i));
     }
     if (!code) {
         header(&head, s, sum, optimizer != 0);
