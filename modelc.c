@@ -211,14 +211,21 @@ static int program_nodes(const Program *p) {
 
 enum { NAME_TAKEN = 616 };
 
-/* A function of the program must not stand in for one that the runtime in the same library calls. */
+/* No function of the library may stand in for one of libc, which the runtime or the program around it calls. */
 static void exports_check_libc(Compilation *c) {
-    for (int i = 0; i < c->program->entries.n; i++) {
-        const Entry *e = c->program->entries.at[i];
-        if (!e->symbol || !link_hides(e->symbol)) continue;
-        Report *r = diag_error(c->diag, e->loc, NAME_TAKEN, "the C function of `%s` cannot be called `%s`", e->name, e->symbol);
+    const Program *p = c->program;
+    for (int i = 0; i < p->entries.n; i++) {
+        const Entry *e = p->entries.at[i];
+        const char *symbol = entry_symbol(c->arena, p, e);
+        if (!link_hides(symbol)) continue;
+        Report *r = diag_error(c->diag, e->loc, NAME_TAKEN, "the C function of `%s` cannot be called `%s`", e->name, symbol);
         diag_fact(r, "the C library has a function of this name");
+        if (!e->symbol) diag_help(r, "--name=%s_model gives the library's functions another prefix", p->name);
     }
+    const char *symbol = arena_printf(c->arena, "%s_open", p->name);
+    if (!link_hides(symbol)) return;
+    Report *r = diag_error(c->diag, (Loc){0}, NAME_TAKEN, "no library can be called `%s`: the C library has a function %s", p->name, symbol);
+    diag_help(r, "--name=%s_model gives the library's functions another prefix", p->name);
 }
 
 /* Tree to graphs, one an entry. */
