@@ -1,4 +1,8 @@
-/* emulator.c -- see emulator.h. A thread of the device is a fiber with a stack of its own. */
+/* emulator.c -- see emulator.h. A thread of the device is a fiber with a stack of its own.
+ *
+ * With NT_RACES ThreadSanitizer looks at the kernels (their text is compiled with -fsanitize=thread, this file is not: what it stores is
+ * its own). A fiber is a thread to it, and nt_sync alone puts the accesses of a warp in order: a shuffle is no fence, and warps do not know of
+ * each other. */
 #include "tests/cuda/emulator.h"
 
 #include <stdio.h>
@@ -10,6 +14,44 @@
 #endif
 
 enum { THREADS = 1024, WARP = 32, ARGUMENTS = 128, STACK = 256 << 10 };
+
+/* ---- what ThreadSanitizer is told */
+
+#ifdef NT_RACES
+void *__tsan_get_current_fiber(void);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *);
+void __tsan_switch_to_fiber(void *, unsigned flags);
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+void __tsan_read2(void *);
+enum { UNORDERED = 1 };
+static void *race_host, *race_fiber[THREADS];
+static char race_end, race_meeting[THREADS / WARP][2];
+static void races_begin(int threads) {
+    race_host = __tsan_get_current_fiber();
+    for (int i = 0; i < threads; i++) race_fiber[i] = __tsan_create_fiber(0);
+}
+static void races_end(int threads) {
+    __tsan_acquire(&race_end);
+    for (int i = 0; i < threads; i++) __tsan_destroy_fiber(race_fiber[i]);
+}
+static void races_run(int i) { __tsan_switch_to_fiber(i < 0 ? race_host : race_fiber[i], UNORDERED); }
+static void races_arrive(int warp, int meeting) { __tsan_release(&race_meeting[warp][meeting & 1]); }
+static void races_leave(int warp, int meeting) { __tsan_acquire(&race_meeting[warp][meeting & 1]); }
+static void races_done(void) { __tsan_release(&race_end); }
+static void races_read(const void *p) { __tsan_read2((void *)p); }
+#else
+static void races_begin(int threads) { (void)threads; }
+static void races_end(int threads) { (void)threads; }
+static void races_run(int i) { (void)i; }
+static void races_arrive(int warp, int meeting) { (void)warp, (void)meeting; }
+static void races_leave(int warp, int meeting) { (void)warp, (void)meeting; }
+static void races_done(void) {}
+static void races_read(const void *p) { (void)p; }
+#endif
+
+/* ---- threads */
 
 typedef struct Fiber {
     void *stack;
@@ -51,6 +93,7 @@ static unsigned random_next(void) {
 
 static void yield(void) {
     int me = running;
+    races_run(-1);
     nt_switch(&fibers[me].stack, scheduler);
     running = me;
     nt_thread_index.x = (unsigned)me;
@@ -85,7 +128,7 @@ unsigned nt_shuffle(unsigned x, int lane) {
 /* What all lanes hold. The copy is of this thread: the others may be at the next meeting. */
 static void gather(const char *what, unsigned x, unsigned *all) {
     int warp = running / WARP, meeting = meet(what, x);
-    memcpy(all, warps[warp].value[meeting], sizeof warps[warp].value[meeting]);
+    for (int i = 0; i < WARP; i++) all[i] = warps[warp].value[meeting][i];
 }
 
 /* ---- copies behind the back of a thread */
@@ -140,8 +183,11 @@ static int copies_land(void) {
 
 void nt_sync(void) {
     static const char what[] = "sync";
+    int warp = running / WARP, meeting = warps[warp].meeting;
     copies_land();
+    races_arrive(warp, meeting);
     meet(what, 0);
+    races_leave(warp, meeting);
 }
 
 /* ---- matrices, as PTX has them */
@@ -159,8 +205,11 @@ static void matrices(unsigned *const *r, const void *row, int across) {
     gather(what, (unsigned)((unsigned long long)(size_t)row >> 32), high);
     for (int m = 0; m < 4 && !*problem; m++) {
         unsigned half[2];
-        for (int i = 0; i < 2; i++)
-            half[i] = across ? row_of(low, high, 8 * m + lane % 4 * 2 + i)[lane / 4] : row_of(low, high, 8 * m + lane / 4)[lane % 4 * 2 + i];
+        for (int i = 0; i < 2; i++) {
+            const unsigned short *at = across ? row_of(low, high, 8 * m + lane % 4 * 2 + i) + lane / 4 : row_of(low, high, 8 * m + lane / 4) + lane % 4 * 2 + i;
+            races_read(at);
+            half[i] = *at;
+        }
         *r[m] = half[0] | half[1] << 16;
     }
 }
@@ -221,7 +270,9 @@ static void fiber_main(void) {
     if (copies_land()) complain("it ends before its copies");
     fibers[running].done = 1;
     live--;
-    void *unused;
+    static void *unused; /* not of this stack, which AddressSanitizer would keep marked: nobody returns here */
+    races_done();
+    races_run(-1);
     nt_switch(&unused, scheduler);
 }
 
@@ -242,8 +293,7 @@ static void fiber_start(int i) {
     n_pending[i] = group_of[i] = 0;
 }
 
-static void block_run(int shared) {
-    memset(nt_shared_memory, 0xff, (size_t)shared);
+static void block_run(void) {
     memset(warps, 0, sizeof warps);
     for (int i = 0; i < n_threads; i++) fiber_start(i);
     live = n_threads;
@@ -255,6 +305,7 @@ static void block_run(int shared) {
         }
         running = i;
         nt_thread_index.x = (unsigned)i;
+        races_run(i);
         nt_switch(&scheduler, fibers[i].stack);
     }
 }
@@ -272,11 +323,17 @@ const char *nt_emulate(void *kernel, const long long *args, int n, int blocks, i
     order_now = order;
     random_state = order * 2654435761u + 1;
     *problem = 0;
-    nt_shared_memory = aligned_alloc(64, (size_t)(shared + 127) / 64 * 64);
+    /* Each block has its own, that another one has not written to. */
+    size_t room = (size_t)(shared + 63) / 64 * 64;
+    char *memory = aligned_alloc(64, room * (size_t)blocks + 64);
+    memset(memory, 0xff, room * (size_t)blocks);
+    races_begin(threads);
     for (int b = 0; b < blocks && !*problem; b++) {
         nt_block_index.x = (unsigned)(order == 1 ? blocks - 1 - b : b);
-        block_run(shared);
+        nt_shared_memory = memory + room * (size_t)b;
+        block_run();
     }
-    free(nt_shared_memory);
+    races_end(threads);
+    free(memory);
     return *problem ? problem : NULL;
 }

@@ -82,7 +82,7 @@ static const char *mutant(Arena *arena, const char *text) {
     bug("no fault %s", kind);
 }
 
-/* -ffp-contract=off is --fmad=false. */
+/* -ffp-contract=off is --fmad=false. DEVICE_SANITIZE=-fsanitize=...: what is added, with the sanitizer's library in LD_PRELOAD. */
 static void *text_load(Arena *arena, const char *folder, const Scheduler *s) {
     char command[1000], path[300];
     snprintf(path, sizeof path, "%s/k.c", folder);
@@ -92,10 +92,13 @@ static void *text_load(Arena *arena, const char *folder, const Scheduler *s) {
     fputs(mutant(arena, scheduler_cuda(s)), f);
     fclose(f);
     const char *compiler = getenv("CC") ? getenv("CC") : "gcc", *root = getenv("ROOT") ? getenv("ROOT") : ".";
+    const char *sanitize = getenv("DEVICE_SANITIZE") ? getenv("DEVICE_SANITIZE") : "";
+    const char *races = strstr(sanitize, "thread") ? "-fno-builtin -DNT_RACES" : sanitize;
+    unsetenv("LD_PRELOAD"); /* is for this process */
     snprintf(command, sizeof command,
-             "%s -w -O1 -march=native -ffp-contract=off -fno-strict-aliasing -fPIC -shared -I%s -DNT_EMULATOR -o %s/k.so %s/k.c %s/tests/cuda/emulator.c "
-             "-lm",
-             compiler, root, folder, folder, root);
+             "F=%s; C='%s -w -g -O1 -march=native -ffp-contract=off -fno-strict-aliasing -fPIC -I%s -DNT_EMULATOR'; $C %s -c -o $F/k.o $F/k.c && "
+             "$C %s -c -o $F/e.o %s/tests/cuda/emulator.c && $C %s -shared -o $F/k.so $F/k.o $F/e.o -lm",
+             folder, compiler, root, sanitize, races, root, sanitize);
     if (system(command)) bug("the kernels are no C: %s", path);
     snprintf(path, sizeof path, "%s/k.so", folder);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
