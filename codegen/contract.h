@@ -62,7 +62,7 @@ typedef struct Contract {
     int scale, inner;                 /* of narrow weights: the operand of b's last map that groups share, -1: none; symbols of k in a group */
     Access *scales;                   /* which lie side by side along the groups; NULL: not so, or one by one */
     int64_t less;                     /* what a group's sums begin with, times what meets it, instead of taking it from each code */
-    int parts;                        /* groups one after the other that have sums of their own */
+    int sums;                         /* groups one after the other that have sums of their own */
     int codes;                        /* .. in a vector, where a group is summed up as whole numbers */
     Point group_point;                /* where values of a group stand */
     Template *t;

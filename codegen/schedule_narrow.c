@@ -108,7 +108,7 @@ static int sums_for(int64_t elements, int lanes) {
 bool schedule_is_narrow(Contract *c) {
     int64_t k;
     bool narrow = c->prologue || dtype_bytes(c->at_b->base->type.dtype) < dtype_bytes(DT_F32);
-    if (!narrow || c->w->device || c->w->small || c->type != DT_F32 || c->lanes == 1 || c->sn < 0 || c->sk < 0 || c->k->limit.seen) return false;
+    if (!narrow || c->w->device || c->w->small || c->type != DT_F32 || c->lanes == 1 || c->sn < 0 || c->sk < 0 || c->k->limit.seen || c->n_parts) return false;
     if (!contract_contiguous(c->at_a, c->sk) || !contract_contiguous(c->at_b, c->sk) || !size_is_const(c->size_k, &k)) return false;
     for (int i = 0; i < c->n[GROUP_K]; i++)
         if (!size_is_static(c->sp->symbol[c->symbol[GROUP_K][i]].n)) return false;
@@ -139,7 +139,7 @@ static int parts_of(const Contract *c) {
 
 void schedule_narrow(Contract *c) {
     int64_t low, high;
-    c->parts = c->scale >= 0 ? parts_of(c) : 1;
+    c->sums = c->scale >= 0 ? parts_of(c) : 1;
     c->w->kind = "rows";
     c->mb = 1;
     c->width = 4 * c->w->machine->lanes;
@@ -153,7 +153,7 @@ void schedule_narrow(Contract *c) {
     template_number(c->t, "scaled", c->scale >= 0);
     c->scales = c->scale >= 0 ? scales_in_memory(c) : NULL;
     int64_t groups = c->scales ? contract_symbol_size(c, c->symbol[GROUP_K][0]) : 0;
-    template_number(c->t, "PARTS", c->parts);
+    template_number(c->t, "PARTS", c->sums);
     template_number(c->t, "vectors", c->scales != NULL);
     template_number(c->t, "SCALES", (groups + c->lanes - 1) / c->lanes * c->lanes);
     if (c->group) {
@@ -193,7 +193,7 @@ void schedule_group_panels(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64), k = size_value(c->size_k), groups = 1, steps, whole;
     int last = c->n[GROUP_K] - c->inner - 1;
     c->w->kind = "codes";
-    c->parts = 1;
+    c->sums = 1;
     pick_tile(c, m, n);
     c->width = (int64_t)c->nv * c->lanes;
     contract_pick_block(c, m, n);
@@ -224,7 +224,7 @@ const char *narrow_fill_groups(void *context, const char *const *args) {
     int last = c->n[GROUP_K] - c->inner - 1;
     const char *flat = "";
     for (int i = 0; i <= last; i++) {
-        int s = c->symbol[GROUP_K][i], parts = i == last ? c->parts : 1;
+        int s = c->symbol[GROUP_K][i], parts = i == last ? c->sums : 1;
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
         text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s) / parts);
         if (i == last) {

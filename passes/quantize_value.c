@@ -270,7 +270,7 @@ Stored quantize_fake_codes(Graph *g, const QuantPlan *q, Node *w) {
     Size dim[MAX_RANK];
     for (int i = 0; i < q->n_channels; i++) dim[i] = q->declared.dim[q->channel[i]];
     Stored s = quantize_encode(g, q, in_rows(g, q, w));
-    s.sums = node_reshape(g, sums_of(g, q, s.codes), q->n_channels, dim);
+    s.sums = node_reshape(g, sums_of(g, q, s), q->n_channels, dim);
     s.scales = node_reshape(g, s.scales, q->n_channels, dim);
     s.codes = as_declared(g, q, s.codes);
     return s;
