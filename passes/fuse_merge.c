@@ -13,6 +13,7 @@ enum { TRAFFIC_MOST = 28, NODES_MOST = 96 }; /* values read and stored, and node
 typedef struct Shape {   /* of the kernel that a merge would make */
     const Group *space;  /* whose space it has */
     bool rows_a, rows_b; /* nodes of a, b go over rows: FULL → ROW */
+    bool part_b;         /* nodes of b go over a slice of the product a: FULL → PART */
 } Shape;
 
 static Level level_in(const Planner *p, bool rows, const Node *n) {
@@ -34,6 +35,13 @@ static bool may_be_rows(const Group *g) {
     return true;
 }
 
+/* .. and only maps to that of slices. */
+static bool may_be_part(const Group *g) {
+    for (int i = 0; i < g->nodes.n; i++)
+        if (op_row(g->nodes.at[i]->op)->class != CLASS_MAP) return false;
+    return may_be_rows(g);
+}
+
 static bool same_axes(const Group *a, const Group *b) {
     if (a->n_axes != b->n_axes || a->space.rank != b->space.rank) return false;
     for (int i = 0; i < a->space.rank; i++)
@@ -43,8 +51,10 @@ static bool same_axes(const Group *a, const Group *b) {
 
 /* Can the two have one space? */
 static bool shape_of(const Group *a, const Group *b, Shape *s) {
-    *s = (Shape){a, false, false};
+    *s = (Shape){a, false, false, false};
     if (a->kind == KERNEL_REDUCE && b->kind == KERNEL_REDUCE) return same_axes(a, b);
+    s->part_b = a->parts && b->kind == KERNEL_MAP && b->space.rank > 0 && size_scale(b->count, a->parts) == a->count;
+    if (s->part_b) return may_be_part(b);
     if (a->kind == KERNEL_CONTRACT && b->kind == KERNEL_MAP)
         return !b->row_length && a->count == b->count && (a->space.rank == 0) == (b->space.rank == 0);
     if (a->kind != KERNEL_MAP || b->kind != KERNEL_MAP) return false;
@@ -73,7 +83,7 @@ static bool edges_fit(Planner *p, const Group *a, const Group *b, const Shape *s
             Edge e = edge_of(n->in[k]);
             if (p->home[e.base->id] != a || group_has(b, e.base)) continue;
             if (i >= b->nodes.n && (e.kind != EDGE_SAME || type_count(p->g, &n->type) != s->space->count)) return false;
-            Level to = i < b->nodes.n ? level_in(p, s->rows_b, n) : LEVEL_FULL;
+            Level to = s->part_b ? LEVEL_PART : i < b->nodes.n ? level_in(p, s->rows_b, n) : LEVEL_FULL;
             if (!edge_inside(n, to, e, level_in(p, s->rows_a, e.base), s->space->row_length, s->space->space.rank == 0))
                 return false;
         }
@@ -94,7 +104,7 @@ static void merge(Planner *p, Group *a, Group *b, const Shape *s) {
     for (int i = 0; i < a->nodes.n; i++) p->level[a->nodes.at[i]->id] = level_in(p, s->rows_a, a->nodes.at[i]);
     for (int i = 0; i < b->nodes.n; i++) {
         Node *n = b->nodes.at[i];
-        p->level[n->id] = level_in(p, s->rows_b, n);
+        p->level[n->id] = s->part_b ? LEVEL_PART : level_in(p, s->rows_b, n);
         p->home[n->id] = a;
         PUSH(p->scratch, a->nodes, n);
     }
@@ -207,7 +217,7 @@ static bool try_merge(Planner *p, Group *a, Group *b, const Traffic *ta, const T
     bool vertical = reads_from(p, tb, a);
     int again = group_again(b);
     if (again != group_again(a) && (again || !vertical)) return false;
-    if (!vertical && (group_waits(b, a) || group_waits(a, b) || a->kind == KERNEL_CONTRACT || s.rows_a || s.rows_b))
+    if (!vertical && (group_waits(b, a) || group_waits(a, b) || (a->kind == KERNEL_CONTRACT && !s.part_b) || s.rows_a || s.rows_b))
         return false;
     if (vertical && (between(p, a, b) || !edges_fit(p, a, b, &s))) return false;
     if (!worth(p, a, b, ta, tb, vertical)) return false;

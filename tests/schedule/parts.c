@@ -30,6 +30,7 @@ static Node *cell(Case *c, Node *y, int parts, Size width) {
     Node *z = node_map1(c->g, FN[rng_below(&c->r, 4)], slice_of(c, y, first, width));
     Node *old = case_input(c, z->type.dtype, z->type.rank, z->type.dim);
     z = node_map2(c->g, OP_MUL, z, old);
+    if (rng_below(&c->r, 3) == 0) graph_result(c->g, "beside", node_map1(c->g, OP_NEG, old));
     for (int i = 1; i < parts; i++) {
         Node *gate = slice_of(c, y, (first + i) % parts, width);
         if (rng_below(&c->r, 3)) gate = node_map1(c->g, FN[rng_below(&c->r, 4)], gate);
