@@ -207,12 +207,14 @@ static const char *expand_name(Template *t, const char **s, int line) {
 
 static const char *expand(Template *t, const char *s, int line) {
     Text e = {.arena = t->arena};
-    text_add(&e, "%s", "");
+    text_bytes(&e, "", 0);
     while (*s) {
         size_t plain = strcspn(s, "$");
-        text_add(&e, "%.*s", (int)plain, s);
+        text_bytes(&e, s, plain);
         s += plain;
-        if (*s) text_add(&e, "%s", expand_name(t, &s, line));
+        if (!*s) break;
+        const char *value = expand_name(t, &s, line);
+        text_bytes(&e, value, strlen(value));
     }
     return e.at;
 }

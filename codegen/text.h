@@ -12,6 +12,7 @@ typedef struct Text {
     size_t n, cap;
     int indent; /* blocks open */
 } Text;
+void text_bytes(Text *t, const char *bytes, size_t n);
 void text_add(Text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_line(Text *t, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* indented; "{" at the end opens a block */
