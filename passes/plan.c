@@ -98,22 +98,23 @@ static void kernel_nodes(Planner *p, Kernel *k, const Group *g, const bool *stor
 /* Stored values it reads, in order of first use. */
 static void kernel_reads(Planner *p, Kernel *k, Group *g) {
     NodeList reads = group_reads(p, g);
-    bool *wanted = NEW_ARRAY(p->scratch, bool, p->g->nodes.n);
-    for (int i = 0; i < reads.n; i++) wanted[reads.at[i]->id] = true;
+    p->stamp++;
+    for (int i = 0; i < reads.n; i++) p->mark[reads.at[i]->id] = p->stamp; /* wanted */
     for (int i = 0; i < k->nodes.n; i++) {
         const Node *n = k->nodes.at[i];
         for (int j = 0; j < n->n_in && n->op != OP_GET; j++) {
             Node *base = plan_base(n->in[j]);
-            if (!wanted[base->id]) continue;
-            wanted[base->id] = false;
+            if (p->mark[base->id] != p->stamp) continue;
+            p->mark[base->id] = 0;
             PUSH(p->arena, k->reads, base);
         }
     }
     for (int i = 0; i < reads.n; i++)
-        if (wanted[reads.at[i]->id]) PUSH(p->arena, k->reads, reads.at[i]); /* of an effect, a limit */
+        if (p->mark[reads.at[i]->id] == p->stamp) PUSH(p->arena, k->reads, reads.at[i]); /* of an effect, a limit */
 }
 
-static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) {
+/* level: by node id, for any kernel: those of its nodes are written before they are read. before: by node id, all false. */
+static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored, Level *level, bool *before) {
     Kernel *k = NEW(p->arena, Kernel);
     k->kind = g->kind;
     k->index = index;
@@ -129,12 +130,11 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored) 
     kernel_nodes(p, k, g, stored);
     kernel_reads(p, k, g);
     group_members(p, g);
-    Level *level = NEW_ARRAY(p->scratch, Level, p->g->nodes.n);
-    bool *before = NEW_ARRAY(p->scratch, bool, p->g->nodes.n);
     if (k->kind == KERNEL_CONTRACT) mark_prologue(p, k->anchor->in[1], before);
     for (int i = 0; i < k->nodes.n; i++) {
         Node *n = k->nodes.at[i];
         level[n->id] = before[n->id] ? LEVEL_B : level_of(p, g, n, level);
+        before[n->id] = false;
         PUSH(p->arena, k->levels, level[n->id]);
         if (p->home[n->id] == g && stored[n->id]) PUSH(p->arena, k->writes, n);
     }
@@ -168,8 +168,10 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *o
     plan->places = p.places;
     bool *stored = NEW_ARRAY(p.scratch, bool, nodes);
     plan_stored(&p, stored);
+    Level *level = NEW_ARRAY(p.scratch, Level, nodes);
+    bool *before = NEW_ARRAY(p.scratch, bool, nodes);
     for (int i = 0; i < p.n_order; i++) {
-        Kernel *k = kernel_make(&p, p.order[i], i, stored);
+        Kernel *k = kernel_make(&p, p.order[i], i, stored, level, before);
         if (k->kind == KERNEL_SCAN) k->body = plan_make(arena, k->anchor->attrs.body, k->anchor, &p, o, d);
         PUSH(arena, plan->kernels, k);
     }

@@ -8,6 +8,7 @@
 #include "passes/planner.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct Verify {
@@ -294,48 +295,90 @@ static bool over_elementwise(const Verify *v, const Kernel *k, const Node *w, co
     return true;
 }
 
-/* After kernel `index` overwrote a place with w, nobody reads what was there before (x, another value of that place). */
-static bool check_overwrite(Verify *v, const Node *w, const Node *x) {
-    int at = v->written[w->id] - 1;
-    for (int i = at; i < v->p->kernels.n; i++) {
-        const Kernel *k = v->p->kernels.at[i];
-        for (int j = 0; j < k->reads.n; j++) {
-            if (k->reads.at[j] != x) continue;
-            v->k = k;
-            if (i > at) return wrong(v, "it reads node %d after kernel %d wrote node %d over it", x->id, at, w->id);
-            if (!over_elementwise(v, k, w, x))
-                return wrong(v, "it writes node %d over node %d, which it reads at other places", w->id, x->id);
-        }
+/* Which kernels read each node, and which nodes have each place. */
+typedef struct Uses {
+    int *first; /* by node id: of its kernels in kernel[], in their order; they end where the next node's begin */
+    const Kernel **kernel;
+    bool *copied; /* by node id: at the end */
+    struct Placed {
+        Place at;
+        int node;
+    } *placed; /* values and memory, by place and id */
+    int n_placed;
+} Uses;
+
+static int by_place(const void *a, const void *b) {
+    const struct Placed *x = a, *y = b;
+    if (x->at.kind != y->at.kind) return x->at.kind < y->at.kind ? -1 : 1;
+    if (x->at.index != y->at.index) return x->at.index < y->at.index ? -1 : 1;
+    return (x->node > y->node) - (x->node < y->node);
+}
+
+static Uses uses_find(const Verify *v) {
+    const Plan *p = v->p;
+    int n = p->graph->nodes.n, reads = 0;
+    Uses u = {.first = NEW_ARRAY(v->arena, int, n + 2), .copied = NEW_ARRAY(v->arena, bool, n)};
+    for (int i = 0; i < p->kernels.n; i++)
+        for (int j = 0; j < p->kernels.at[i]->reads.n; j++, reads++) u.first[p->kernels.at[i]->reads.at[j]->id + 2]++;
+    for (int i = 2; i < n + 2; i++) u.first[i] += u.first[i - 1];
+    u.kernel = NEW_ARRAY(v->arena, const Kernel *, reads);
+    for (int i = 0; i < p->kernels.n; i++) { /* each node's beginning moves to its end, which is the next one's beginning */
+        const Kernel *k = p->kernels.at[i];
+        for (int j = 0; j < k->reads.n; j++) u.kernel[u.first[k->reads.at[j]->id + 1]++] = k;
     }
-    for (int i = 0; i < v->p->copies.n; i++)
-        if (v->p->copies.at[i].value == x)
-            return wrong(v, "node %d is copied at the end, node %d was written over it", x->id, w->id);
+    for (int i = 0; i < p->copies.n; i++) u.copied[p->copies.at[i].value->id] = true;
+    u.placed = NEW_ARRAY(v->arena, struct Placed, n);
+    for (int i = 0; i < n; i++)
+        if (v->written[i] || node_is_memory(p->graph->nodes.at[i])) u.placed[u.n_placed++] = (struct Placed){p->places[i], i};
+    if (u.n_placed) qsort(u.placed, (size_t)u.n_placed, sizeof *u.placed, by_place);
+    return u;
+}
+
+/* After kernel `index` overwrote a place with w, nobody reads what was there before (x, another value of that place). */
+static bool check_overwrite(Verify *v, const Uses *u, const Node *w, const Node *x) {
+    int at = v->written[w->id] - 1;
+    for (int i = u->first[x->id]; i < u->first[x->id + 1]; i++) {
+        const Kernel *k = u->kernel[i];
+        if (k->index < at) continue;
+        v->k = k;
+        if (k->index > at) return wrong(v, "it reads node %d after kernel %d wrote node %d over it", x->id, at, w->id);
+        if (!over_elementwise(v, k, w, x))
+            return wrong(v, "it writes node %d over node %d, which it reads at other places", w->id, x->id);
+    }
+    return !u->copied[x->id] || wrong(v, "node %d is copied at the end, node %d was written over it", x->id, w->id);
+}
+
+/* i and j, of one place: the later does not spoil the earlier. */
+static bool check_sharing(Verify *v, const Uses *u, int i, int j) {
+    const Graph *g = v->p->graph;
+    bool before = node_is_memory(g->nodes.at[j]) ||
+                  (v->written[j] && (v->written[j] < v->written[i] || (v->written[j] == v->written[i] && j < i)));
+    if (!v->written[i] || !before) return true;
+    if (v->written[j] == v->written[i]) return wrong(v, "nodes %d and %d of one kernel are stored at one place", i, j);
+    return check_overwrite(v, u, g->nodes.at[i], g->nodes.at[j]);
+}
+
+static bool check_buffer(Verify *v, const Uses *u, int i) {
+    Place at = v->p->places[i];
+    if (!v->written[i] || at.kind != PLACE_ARENA) return true;
+    const Buffer *b = &v->p->buffers.at[at.index];
+    if (b->first > v->written[i] - 1) return wrong(v, "the buffer of node %d begins too late", i);
+    bool read = u->first[i] < u->first[i + 1];
+    if (read && u->kernel[u->first[i + 1] - 1]->index > b->last) return wrong(v, "the buffer of node %d ends too early", i);
+    if (u->copied[i] && b->last < v->p->kernels.n - 1) return wrong(v, "the buffer of node %d ends before its copy", i);
     return true;
 }
 
 static bool check_places(Verify *v) {
-    const Graph *g = v->p->graph;
-    for (int i = 0; i < g->nodes.n; i++) {
-        if (!v->written[i]) continue;
-        for (int j = 0; j < g->nodes.n; j++) {
-            if (j == i || !same_place(v->p->places[i], v->p->places[j])) continue;
-            bool before = node_is_memory(g->nodes.at[j]) ||
-                          (v->written[j] && (v->written[j] < v->written[i] || (v->written[j] == v->written[i] && j < i)));
-            if (!before) continue;
-            if (v->written[j] == v->written[i]) return wrong(v, "nodes %d and %d of one kernel are stored at one place", i, j);
-            if (!check_overwrite(v, g->nodes.at[i], g->nodes.at[j])) return false;
+    Uses u = uses_find(v);
+    for (int from = 0, to; from < u.n_placed; from = to) {
+        const struct Placed *group = &u.placed[from];
+        for (to = from + 1; to < u.n_placed && same_place(group->at, u.placed[to].at);) to++;
+        for (int i = from; i < to; i++) {
+            for (int j = from; j < to; j++)
+                if (i != j && !check_sharing(v, &u, u.placed[i].node, u.placed[j].node)) return false;
+            if (!check_buffer(v, &u, u.placed[i].node)) return false;
         }
-        Place at = v->p->places[i];
-        if (at.kind != PLACE_ARENA) continue;
-        const Buffer *b = &v->p->buffers.at[at.index];
-        if (b->first > v->written[i] - 1) return wrong(v, "the buffer of node %d begins too late", i);
-        for (int k = 0; k < v->p->kernels.n; k++)
-            for (int q = 0; q < v->p->kernels.at[k]->reads.n; q++)
-                if (v->p->kernels.at[k]->reads.at[q]->id == i && k > b->last)
-                    return wrong(v, "the buffer of node %d ends too early", i);
-        for (int k = 0; k < v->p->copies.n; k++)
-            if (v->p->copies.at[k].value->id == i && b->last < v->p->kernels.n - 1)
-                return wrong(v, "the buffer of node %d ends before its copy", i);
     }
     return true;
 }
