@@ -18,16 +18,17 @@ bool group_waits(const Group *g, const Group *for_this) {
     return g->ancestors[for_this->id / 64] >> (for_this->id % 64) & 1;
 }
 
+static void waits_add(const Planner *p, Group *g, const Group *before) {
+    for (int w = 0; w < p->words; w++) g->ancestors[w] |= before->ancestors[w];
+    g->ancestors[before->id / 64] |= (uint64_t)1 << (before->id % 64);
+}
+
 bool group_link(Planner *p, Group *g, Group *before) {
     if (g == before || group_waits(g, before)) return true;
     if (group_waits(before, g)) return false;
-    uint64_t *more = NEW_ARRAY(p->scratch, uint64_t, p->words);
-    memcpy(more, before->ancestors, sizeof *more * (size_t)p->words);
-    more[before->id / 64] |= (uint64_t)1 << (before->id % 64);
     for (int i = 0; i < p->groups.n; i++) {
         Group *x = p->groups.at[i];
-        if (x->dead || (x != g && !group_waits(x, g))) continue;
-        for (int w = 0; w < p->words; w++) x->ancestors[w] |= more[w];
+        if (!x->dead && (x == g || group_waits(x, g))) waits_add(p, x, before);
     }
     return true;
 }
@@ -144,8 +145,8 @@ Group *group_of_node(Planner *p, Node *n) {
     p->home[n->id] = g;
     NodeList reads = group_reads(p, g);
     for (int i = 0; i < reads.n; i++) {
-        Group *before = p->home[reads.at[i]->id];
-        if (before && !group_link(p, g, before)) bug("node %d closes a cycle", n->id);
+        const Group *before = p->home[reads.at[i]->id];
+        if (before && before != g && !group_waits(g, before)) waits_add(p, g, before); /* nobody waits for a new group */
     }
     return g;
 }

@@ -179,25 +179,35 @@ static void place_targets(Planner *p) {
 
 typedef struct Ordering {
     Planner *p;
-    bool *done;
-    int *weight; /* number of ancestors */
+    uint64_t *done; /* bit set over ids of groups: placed, or dead */
+    int *weight;    /* number of ancestors */
 } Ordering;
 
-static void order_visit(Ordering *o, Group *g) {
-    Planner *p = o->p;
-    if (o->done[g->id]) return;
-    o->done[g->id] = true;
-    for (;;) { /* the ancestor with the smallest weight first; its own come before it by recursion */
-        Group *next = NULL;
-        for (int i = 0; i < p->groups.n; i++) {
-            Group *a = p->groups.at[i];
-            if (a->dead || o->done[i] || !group_waits(g, a)) continue;
-            if (!next || o->weight[i] < o->weight[next->id]) next = a;
+static bool is_done(const Ordering *o, int id) {
+    return o->done[id / 64] >> (id % 64) & 1;
+}
+
+static void set_done(Ordering *o, int id) {
+    o->done[id / 64] |= (uint64_t)1 << (id % 64);
+}
+
+/* The ancestor of g with the smallest weight that is not done; NULL: all are. */
+static Group *next_ancestor(const Ordering *o, const Group *g) {
+    Group *next = NULL;
+    for (int w = 0; w < o->p->words; w++)
+        for (uint64_t rest = g->ancestors[w] & ~o->done[w]; rest; rest &= rest - 1) {
+            int i = 64 * w + __builtin_ctzll(rest);
+            if (!next || o->weight[i] < o->weight[next->id]) next = o->p->groups.at[i];
         }
-        if (!next) break;
-        order_visit(o, next);
-    }
-    p->order[p->n_order++] = g;
+    return next;
+}
+
+/* The ancestor with the smallest weight first; its own come before it by recursion. */
+static void order_visit(Ordering *o, Group *g) {
+    if (is_done(o, g->id)) return;
+    set_done(o, g->id);
+    for (Group *next; (next = next_ancestor(o, g)) != NULL;) order_visit(o, next);
+    o->p->order[o->p->n_order++] = g;
 }
 
 static int bits(uint64_t x) {
@@ -206,22 +216,26 @@ static int bits(uint64_t x) {
 
 static void order_groups(Planner *p) {
     int n = p->groups.n;
-    Ordering o = {p, NEW_ARRAY(p->scratch, bool, n), NEW_ARRAY(p->scratch, int, n)};
+    Ordering o = {p, NEW_ARRAY(p->scratch, uint64_t, p->words), NEW_ARRAY(p->scratch, int, n)};
+    bool *again = NEW_ARRAY(p->scratch, bool, n); /* its turn is when its first reader is reached */
     p->order = NEW_ARRAY(p->scratch, Group *, n);
-    for (int i = 0; i < n; i++)
-        for (int w = 0; w < p->words; w++) o.weight[i] += bits(p->groups.at[i]->ancestors[w]);
+    for (int i = 0; i < n; i++) {
+        const Group *g = p->groups.at[i];
+        for (int w = 0; w < p->words; w++) o.weight[i] += bits(g->ancestors[w]);
+        if (g->dead) set_done(&o, i);
+        else again[i] = group_again(g) != 0;
+    }
     for (int i = 0; i < n; i++) /* checks as early as can be, in the order of the text */
-        if (!p->groups.at[i]->dead && p->groups.at[i]->kind == KERNEL_CHECK) order_visit(&o, p->groups.at[i]);
+        if (p->groups.at[i]->kind == KERNEL_CHECK) order_visit(&o, p->groups.at[i]);
     for (int late = 0; late < 2; late++) {
         for (;;) {
-            Group *next = NULL;
+            int next = -1;
             for (int i = 0; i < n; i++) {
-                Group *g = p->groups.at[i];
-                if (g->dead || o.done[i] || (!late && group_again(g)) /* when its first reader is reached */) continue;
-                if (!next || o.weight[i] < o.weight[next->id]) next = g;
+                if (is_done(&o, i) || (!late && again[i])) continue;
+                if (next < 0 || o.weight[i] < o.weight[next]) next = i;
             }
-            if (!next) break;
-            order_visit(&o, next);
+            if (next < 0) break;
+            order_visit(&o, p->groups.at[next]);
         }
     }
 }
