@@ -465,6 +465,7 @@ void slots_begin_entry(Elab *el);
 /* ---- elaborate_quantize.c */
 void ev_quantize(Elab *el, const Ast *it, Env *env);          /* `quantize SEL with SCHEME`: marks slots */
 void ev_quantize_entry(Elab *el, const EntryQuantize *q);    /* what an entry computes with */
+bool learns_range(Elab *el, const char *weight); /* does a directive before this place of the entry learn the range of what flows into it? */
 void load_ranges(Elab *el);    /* what `load` found of ranges that training moved becomes the value of their slots */
 void observe_ranges(Elab *el); /* and, with that of --load, stands for calibration where there is none */
 const Ast *quantize_option(Elab *el, const char *text);       /* --quantize='SEL: SCHEME' as that directive; NULL: reported */

@@ -91,6 +91,17 @@ static void add_clause(Elab *el, const Ast *clause, Env *env, Updates *out) {
     fault_throw(el);
 }
 
+/* Ranges of what flows into updated weights go with these (passes/fake_input.c gives them gradients). */
+static void add_ranges(Elab *el, Updates *u) {
+    for (int i = 0, n = u->n; i < n; i++) {
+        const SlotInfo *s = u->at[i].slot;
+        if (s->type.type.rank < 2 || !learns_range(el, s->path)) continue;
+        Update x = u->at[i];
+        x.slot = slot_range(el, s->path, el->cx.user);
+        PUSH(el->arena, *u, x);
+    }
+}
+
 LossScale read_loss_scale(Elab *el, const Ast *n, Env *env) {
     if (ast_is(n, AST_NAME) && !strcmp(n->text, "dynamic")) return (LossScale){.dynamic = true};
     Value v = ev_const(el, n, env);
@@ -313,6 +324,7 @@ void ev_minimize(Elab *el, const Ast *st, Env *env) {
     for (int i = 0; i < tail->n; i++)
         if (ast_is(ast_kid(tail, i), AST_CLAUSE)) add_clause(el, ast_kid(tail, i), env, &u);
     at(el, st);
+    add_ranges(el, &u);
     Node **in = NEW_ARRAY(el->arena, Node *, u.n + 1);
     Node *scale = loss_scale(el, &u, &options.loss_scale);
     in[0] = emit_cast(el, loss.node, DT_F32);

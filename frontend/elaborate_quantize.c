@@ -5,6 +5,7 @@
 #include "frontend/parse.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 enum { GROUP_LEAST = 8, GROUP_MOST = 4096, GROUP_USUAL = 32 };
@@ -68,12 +69,14 @@ static void read_method(Elab *el, const Ast *n, Value v, Quant *q) {
 }
 
 static void read_range(Elab *el, const Ast *n, Value v, Quant *q) {
+    q->learned = v.kind == V_STR && !strcmp(v.text, "learned");
+    if (q->learned) return;
     for (int i = 0; v.kind == V_STR && range_names[i]; i++) {
         if (strcmp(v.text, range_names[i]) != 0) continue;
         q->range = (RangeMethod)i;
         return;
     }
-    bad_value(el, n, "range", "\"minmax\", \"percentile\", \"entropy\" or \"mse\"", v);
+    bad_value(el, n, "range", "\"minmax\", \"percentile\", \"entropy\" or \"mse\", in a `train` entry \"learned\" too", v);
 }
 
 static void read_percentile(Elab *el, const Ast *n, Value v, Quant *q) {
@@ -196,6 +199,8 @@ static void check_options(Elab *el, const Ast *n, const Quant *q, bool in_entry)
         lacks = "`activations = \"static\"` needs ranges: calibrate = \"ranges.json\", or samples";
     if (q->activations == ACTIVATIONS_STATIC && (q->group || q->zero_point || q->scheme != QUANT_INT8))
         lacks = "`activations = \"static\"` goes with int8 of one scale a channel";
+    if (q->learned && (!in_entry || q->activations != ACTIVATIONS_STATIC))
+        lacks = "ranges are learned by the entry that trains: int8(activations = \"static\", range = \"learned\")";
     if (q->budget >= 0 && !q->on) lacks = "`budget` needs the entry that measures: on = \"evaluate\"";
     if (q->budget >= 0 && q->on && !q->data) lacks = "`budget` needs what it is measured on: data = \"x=test.npz:x ...\"";
     if (!lacks) return;
@@ -270,6 +275,19 @@ void ev_quantize_entry(Elab *el, const EntryQuantize *x) {
     }
 }
 
+bool learns_range(Elab *el, const char *weight) {
+    for (int i = 0; i < el->quantized.n; i++) {
+        const EntryQuantize *x = &el->quantized.at[i];
+        WeightList weights = {0};
+        if (x->entry != el->running) continue;
+        select_weights(el, ast_kid(x->st, 0), el->file, &weights);
+        bool there = false;
+        for (int k = 0; k < weights.n; k++) there |= !strcmp(weights.at[k]->path, weight);
+        if (there && read_scheme(el, ast_kid(x->st, 1), el->file, true).learned) return true;
+    }
+    return false;
+}
+
 static const Observed *loaded_range(const Elab *el, const char *path) {
     for (int i = el->ranges.n - 1; i >= 0; i--) /* the last file wins */
         if (!strcmp(el->ranges.at[i].path, path)) return &el->ranges.at[i];
@@ -295,7 +313,11 @@ void observe_ranges(Elab *el) {
         const Slot *s = p->slots.at[i];
         if (s->quant.activations != ACTIVATIONS_STATIC || s->quant.calibrate) continue;
         const Observed *o = loaded_range(el, observed_path(el->arena, s->path));
-        if (o && o->lo < o->hi && !program_observed(p, o->path)) PUSH(p->arena, p->observed, *o);
+        if (!o || program_observed(p, o->path)) continue;
+        Observed seen = *o;
+        seen.lo = fmin(seen.lo, 0); /* a learned range may have left it */
+        seen.hi = fmax(seen.hi, 0);
+        if (seen.lo < seen.hi) PUSH(p->arena, p->observed, seen);
     }
 }
 

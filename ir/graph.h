@@ -162,6 +162,7 @@ typedef struct Quant {
     bool gptq;       /* codes are chosen by what products of samples become, not by the weights alone */
     Activations activations;
     RangeMethod range;
+    bool learned;          /* of ranges in a `train` entry: its `minimize` updates them (in the graph: their slots are stored) */
     double percentile;     /* of RANGE_PERCENTILE */
     const char *calibrate; /* samples: a file of arrays named like inputs, or "NAME=SOURCE ..."; NULL: none */
     int64_t samples;       /* at most; 0: all */

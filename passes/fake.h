@@ -17,6 +17,7 @@ typedef struct FakePass {
     Node **value;   /* what products see of the weight, once made */
     Stored *stored; /* its codes, of its shape, once made */
     Node **range;   /* f32[2]: of what flows into its products, as the last of them left it */
+    Node **leaf;    /* of slots that are ranges: what they were when the entry began, once read */
     CodedValues coded;
     LIST(Held) held;
     bool *said;     /* that it stays float */

@@ -12,6 +12,9 @@
  * %h is what %u stands for, with the gradient of %x where that lies in the range, %s likewise of the weight: so gradients are those of a
  * product of floats, which itself is not computed.
  *
+ * A range that an optimizer stores is learned (LSQ: Esser et al., 2020): beyond it gradients go to its ends; within, with t = (hi - lo) / 255,
+ * %u * t - %x is what a larger step would change, times 1 / t. They are divided by the root of 127 times the elements of %x. It begins as others do:
+ *
  * The range begins with what the first call sees, and moves by a hundredth of the way with each that follows (as PyTorch's
  * MovingAverageMinMaxObserver); one with a NaN or an infinity does not move it. 0, 0: nothing was seen, which t = 1 stands for. */
 #include "passes/fake.h"
@@ -24,6 +27,7 @@
 
 typedef struct Step { /* f32, of rank 0 */
     Node *scale, *per_step, *zero, *low, *high; /* low, high: what the codes at the ends stand for, half a step further */
+    Node *first, *last; /* the ends of a learned range, where gradients go; else NULL */
 } Step;
 
 static Size whole(const Graph *g, int64_t n) { return size_const(g->program->sizes, n); }
@@ -49,14 +53,28 @@ static Node *span(Graph *g, Node *x) {
     return graph_add(g, OP_CONCAT, &(Attrs){.axis = 0}, 2, both);
 }
 
-static Node *moved(Graph *g, Node *range, Node *seen) {
+/* Of all that f32[n] has: is it 0 (or a NaN)? */
+static Node *is_zero(Graph *g, Node *x) {
     static const int first = 0;
-    Node *way = node_map2(g, OP_SUB, seen, range), *next = node_map2(g, OP_ADD, range, node_map2(g, OP_MUL, way, filled(g, way, RATE)));
-    Node *most = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, range), 1, &first);
-    Node *none = quantize_spread(g, node_map2(g, OP_EQ, most, filled(g, most, 0)), range);
-    next = node_map3(g, OP_WHERE, none, seen, next);
-    Node *nothing = node_reduce(g, REDUCE_SUM, node_map2(g, OP_SUB, seen, seen), 1, &first); /* NaN where seen is not finite */
-    return node_map3(g, OP_WHERE, quantize_spread(g, node_map2(g, OP_EQ, nothing, filled(g, nothing, 0)), range), next, range);
+    Node *most = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, x), 1, &first);
+    return quantize_spread(g, node_map2(g, OP_EQ, most, filled(g, most, 0)), x);
+}
+
+/* `first` where the range is still 0, else `next`; the range where what was seen is not finite. */
+static Node *followed(Graph *g, Node *range, Node *seen, Node *next) {
+    next = node_map3(g, OP_WHERE, is_zero(g, range), seen, next);
+    return node_map3(g, OP_WHERE, is_zero(g, node_map2(g, OP_SUB, seen, seen)), next, range);
+}
+
+static Node *moved(Graph *g, Node *range, Node *seen) {
+    Node *way = node_map2(g, OP_SUB, seen, range);
+    return followed(g, range, seen, node_map2(g, OP_ADD, range, node_map2(g, OP_MUL, way, filled(g, way, RATE))));
+}
+
+static const Effect *store_of(const Graph *g, const Slot *s) {
+    for (int i = 0; i < g->effects.n; i++)
+        if (g->effects.at[i].kind == EFFECT_STORE && g->effects.at[i].index == s->index) return &g->effects.at[i];
+    return NULL;
 }
 
 static Node *end_of(Graph *g, Node *range, int i) {
@@ -64,15 +82,36 @@ static Node *end_of(Graph *g, Node *range, int i) {
     return node_reshape(g, node_slice(g, range, &from, &to), 0, NULL);
 }
 
+/* The ends of range, whose gradients are those of all of x, in LSQ's measure. */
+static void learn(Graph *g, Step *s, Node *range, const Node *x) {
+    Node *n = node_leaf(g, OP_SIZE, &(Attrs){.extent = type_product(g, &x->type, 0, x->type.rank)}, type_scalar(DT_I64));
+    n = node_cast(g, n, DT_F32);
+    Node *part = node_map1(g, OP_RSQRT, node_map2(g, OP_MUL, n, filled(g, n, 127)));
+    s->first = node_map2(g, OP_MUL, end_of(g, range, 0), part);
+    s->last = node_map2(g, OP_MUL, end_of(g, range, 1), part);
+}
+
+static Node *next_range(FakePass *f, Node *range, Node *x, bool learned) {
+    Graph *g = f->r.to;
+    if (!f->entry->train) return range;
+    Node *seen = node_map1(g, OP_STOP, span(g, x));
+    return learned ? followed(g, range, seen, range) : node_map1(g, OP_STOP, moved(g, range, seen));
+}
+
 /* The step of what flows into q's products, now that x does. */
 static Step step_of(FakePass *f, const QuantPlan *q, Node *x) {
     Graph *g = f->r.to;
     const Slot *slot = range_slot(g->program, q);
-    Node **range = &f->range[q->slot->index];
-    if (!*range) *range = node_leaf(g, OP_SLOT, &(Attrs){.index = slot->index, .name = slot->path}, slot->type);
-    if (f->entry->train) *range = node_map1(g, OP_STOP, moved(g, *range, span(g, x)));
-    Step s;
-    Node *low = end_of(g, *range, 0), *width = node_map2(g, OP_SUB, end_of(g, *range, 1), low), *zero = filled(g, width, 0);
+    Node **range = &f->range[q->slot->index], **leaf = &f->leaf[slot->index];
+    bool learned = store_of(f->r.from, slot) != NULL;
+    if (!*leaf) *leaf = node_leaf(g, OP_SLOT, &(Attrs){.index = slot->index, .name = slot->path}, slot->type);
+    *range = next_range(f, *range ? *range : *leaf, x, learned);
+    Step s = {0};
+    if (learned) learn(g, &s, *range, x);
+    Node *now = learned ? node_map1(g, OP_STOP, *range) : *range;
+    Node *low = end_of(g, now, 0), *high = end_of(g, now, 1), *zero = filled(g, low, 0);
+    low = node_map2(g, OP_MIN, low, zero); /* which a learned range may have left */
+    Node *width = node_map2(g, OP_SUB, node_map2(g, OP_MAX, high, zero), low);
     Node *t = node_map2(g, OP_DIV, width, filled(g, width, 255)), *one = filled(g, t, 1);
     s.scale = node_map3(g, OP_WHERE, node_map2(g, OP_GT, t, zero), t, one);
     s.per_step = node_map2(g, OP_DIV, one, s.scale);
@@ -95,6 +134,11 @@ void fake_store_ranges(FakePass *f) {
     for (int i = 0; i < g->program->slots.n; i++) {
         if (!f->range[i]) continue;
         const Slot *slot = range_slot(g->program, f->plan[i]);
+        Effect *learned = (Effect *)store_of(g, slot);
+        if (learned) { /* where it begins, an optimizer has nothing to change yet */
+            learned->value = node_map3(g, OP_WHERE, is_zero(g, f->leaf[slot->index]), node_map1(g, OP_STOP, f->range[i]), learned->value);
+            continue;
+        }
         int at = g->effects.n;
         graph_effect(g, (Effect){.kind = EFFECT_STORE, .index = slot->index, .value = f->range[i], .loc = slot->loc});
         for (; at > 0 && by_slot(&g->effects.at[at - 1], &g->effects.at[at]) > 0; at--) { /* stores stand last, in the order of slots */
@@ -115,11 +159,24 @@ static Node *codes_of(Graph *g, const Step *s, Node *x) {
 
 static QuantStep later(const Step *s) { return (QuantStep){.scale_later = s->scale, .zero_later = s->zero}; }
 
-/* What codes u of x stand for; x's gradient where it lies in the range. */
+/* Has the gradients of what codes u of x stand for: x's within the range; beyond, and of steps that are too large or small, the range's. */
+static Node *carrier_of(Graph *g, const Step *s, Node *u, Node *x) {
+    Node *low = quantize_spread(g, s->low, x), *high = quantize_spread(g, s->high, x);
+    if (!s->first) return node_map3(g, OP_CLAMP, x, low, high);
+    Node *steps = node_map2(g, OP_SUB, u, quantize_spread(g, s->zero, x));
+    Node *off = node_map2(g, OP_SUB, steps, node_map2(g, OP_MUL, x, quantize_spread(g, s->per_step, x)));
+    Node *t = node_map2(g, OP_SUB, s->last, s->first);
+    t = node_map2(g, OP_DIV, t, filled(g, t, 255));
+    Node *within = node_map2(g, OP_ADD, x, node_map2(g, OP_MUL, node_map1(g, OP_STOP, off), quantize_spread(g, t, x)));
+    Node *y = node_map3(g, OP_WHERE, node_map2(g, OP_LT, x, low), quantize_spread(g, s->first, x), within);
+    return node_map3(g, OP_WHERE, node_map2(g, OP_GT, x, high), quantize_spread(g, s->last, x), y);
+}
+
+/* What codes u of x stand for, with gradients. */
 static Node *decoded(Graph *g, const Step *s, Node *u, Node *x) {
     u = node_cast(g, u, DT_F32);
     Node *value = node_map2(g, OP_MUL, node_map2(g, OP_SUB, u, quantize_spread(g, s->zero, x)), quantize_spread(g, s->scale, x));
-    return fake_through(g, value, node_map3(g, OP_CLAMP, x, quantize_spread(g, s->low, x), quantize_spread(g, s->high, x)));
+    return fake_through(g, value, carrier_of(g, s, u, x));
 }
 
 /* In fixed point where x is made of sums of codes: these codes are what everything reads from here on. */
@@ -186,7 +243,8 @@ static Node *noted(FakePass *f, const Step *s, Node *y, Node *sums, const Stored
     Size n = y->type.dim[axis];
     Node *scales = node_reshape(g, w->scales, 1, &n), *zeros = node_reshape(g, w->sums, 1, &n);
     zeros = node_map2(g, OP_MUL, zeros, quantize_spread(g, s->zero, zeros));
-    PUSH(f->r.c->scratch, f->coded.sums, ((CodedSums){.x = y, .sums = sums, .axis = axis, .scales = scales, .corrections = zeros, .later = s->scale}));
+    CodedSums made = {.x = y, .sums = sums, .axis = axis, .scales = scales, .corrections = zeros, .later = s->scale};
+    PUSH(f->r.c->scratch, f->coded.sums, made);
     return y;
 }
 
