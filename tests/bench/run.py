@@ -146,7 +146,7 @@ def compete(number, known, options, limits, versions, missing):
             c.end()
         flops, bandwidth = limits
         at_once = 4 if w.codes else 1  # of codes an instruction adds up four products where it adds one of f32
-        read = known['weights'] if w.streams else 0
+        read = known['weights'] * w.bits // 32 if w.streams else 0
         results.append({'name': w.name, 'threads': threads, 'times': times, 'ours': 'modelc', 'memory': memory, 'opened': opening, 'wrong': wrong,
                         'compiled': hello.get('compiled'), 'bytes': hello.get('size'),
                         'floor': report.floor(known['flops'], at_once * flops(threads), read, bandwidth(read, threads) if read else 0)})

@@ -32,6 +32,7 @@ class Workload:
     tolerance: float = 2e-4                  # of the largest |value|
     precision: str = 'f32'                   # of products; rivals choose by themselves otherwise
     codes: str = ''                          # int8: 'dynamic' or 'static' (quantized.py); of options {path} is that of the workload's files
+    bits: int = 32                           # of a weight as ours keeps it, scales left out
     calls: int = 0                           # in one round; 0: as many as fill a slice of time (run.py)
     quick: bool = False                      # in bench-quick
 
@@ -100,9 +101,9 @@ def decoding(vocab, t):
     return lambda r: {'ids': r.integers(0, vocab, (1, t)).astype(np.int32), 'id': np.array([65], np.int32)}
 
 
-def decoder(name, program, model, t, **more):
+def decoder(name, program, model, t, options=(), **more):
     return Workload(name, program, 'decode', (1,), decoding(model[4], t), ((1, model[4]),), lambda m: m.Decoder(*model).decode,
-                    options=('--entries=prefill,decode',), given=('id',), model_inputs=('id', 'past'),
+                    options=('--entries=prefill,decode', *options), given=('id',), model_inputs=('id', 'past'),
                     derived=lambda m: lambda n, x: {'past': m.Decoder(*model).past(n, x['ids'])}, before=('prefill', (1, t), ('ids',), ((1, model[4]),)), **more)
 
 
@@ -110,6 +111,11 @@ def int8(selection, how, *options):
     """Of a row in int8: the rivals' files are of the same kind, but OpenVINO, which has no dynamic one, gets static matrices."""
     ranges = ', calibrate = "{path}.npz"' if how == STATIC else ''
     return {'rivals': (ORT, OPENVINO), 'options': (*options, f'--quantize={selection}: int8(activations = "{how}"{ranges})'), 'codes': how, 'tolerance': 0.3}
+
+
+def int4(selection, *options):
+    """Of a row with weights in int4: PyTorch beside it computes in f32."""
+    return {'rivals': (TORCH,), 'options': (*options, f'--quantize={selection}: int4(group = 32, activations = "dynamic")'), 'codes': DYNAMIC, 'tolerance': 0.3}
 
 
 WORKLOADS = [
@@ -185,4 +191,8 @@ WORKLOADS = [
     Workload('ResNet-50, int8', 'resnet.mdl', 'classify', (1, 224, 224), picture(1, 224), ((1, 1000),), lambda m: m.resnet(50),
              **int8('net', STATIC, '-D', 'depth=50')),
     Workload('MobileNetV2, int8', 'mobilenet.mdl', 'classify', (1,), picture(1, 224), ((1, 1000),), lambda m: m.mobilenet, **int8('net', STATIC)),
+    decoder('GPT-2, decode at 256, int8', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=8, **int8('gpt', DYNAMIC) | {'rivals': (TORCH, ORT)}),
+    decoder('GPT-2, decode at 256, int4', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=4, **int4('gpt')),
+    Workload('GPT-2, prefill 256, int4', 'gpt.mdl', 'prefill', (1, 256), ids(1, 256, 50257), ((1, 50257),), lambda m: m.Decoder(*GPT2).prefill,
+             **int4('gpt', '--entries=prefill,decode')),
 ]
