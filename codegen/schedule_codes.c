@@ -15,7 +15,8 @@
 
 enum {
     PANEL_MOST = 1 << 20, /* codes of a panel that is made in scratch */
-    CODES_ROWS = 8        /* most rows of a register tile */
+    CODES_ROWS = 8,       /* most rows of a register tile */
+    STEPS_UNROLLED = 2    /* steps along a symbol so short that most are cut at its end: by masks that are known then */
 };
 
 static int64_t tiles(int64_t n, int64_t of) { return (n + of - 1) / of; }
@@ -111,7 +112,7 @@ const char *codes_fill_loops(void *context, const char *const *args) {
         text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s));
         outer = contract_flat(c, outer, s, c->p.text[s]);
     }
-    text_line(&c->w->body, "for k in 0..%lld {", (long long)count);
+    text_line(&c->w->body, "%s k in 0..%lld {", count <= STEPS_UNROLLED ? "unroll" : "for", (long long)count);
     c->k_text = c->p.text[c->sk] = arena_printf(a, "%lld*k", (long long)n);
     const char *row = *outer ? arena_printf(a, "%lld*(%s) + ", (long long)tiles(size_value(c->size_k), c->group), outer) : "";
     template_set(c->t, "step", arena_printf(a, "%sk", row));
