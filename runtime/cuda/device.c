@@ -62,9 +62,12 @@ static int failure(RtDeviceState *d, const char *entry) {
     size_t left = 0, all = 0;
     int code = d->error;
     d->error = 0;
-    if (code == CU_OUT_OF_MEMORY && !d->driver->memory_info(&left, &all))
-        return rt_fail(d->session, MDL_MEMORY, "%s: no room on the device for %lld bytes: %lld of %lld are left", entry, (long long)d->wanted,
-                       (long long)left, (long long)all);
+    if (code == CU_OUT_OF_MEMORY && !d->driver->memory_info(&left, &all)) {
+        char needs[64] = "";
+        if (d->needs) rt_text(needs, sizeof needs, "; the call needs %lld in all", (long long)d->needs);
+        return rt_fail(d->session, MDL_MEMORY, "%s: no room on the device for %lld bytes: %lld of %lld are left%s", entry, (long long)d->wanted,
+                       (long long)left, (long long)all, needs);
+    }
     d->driver->error_text(code, &text);
     return rt_fail(d->session, MDL_DEVICE, "%s: the device refuses %s: %s (%d)", entry, d->failed, text ? text : "an unknown error", code);
 }
@@ -184,11 +187,21 @@ static void io_place(RtDeviceState *d, const RtFrame *f, const mdl_entry *entry)
     }
 }
 
+static int64_t call_needs(const RtFrame *f, const RtEntry *e, const mdl_entry *entry, int64_t arena) {
+    int64_t n = arena;
+    for (int i = 0; i < e->n_touched; i++) n += rt_slot_bytes(f->session, e->slots[i]);
+    for (int i = 0; i < entry->n_inputs; i++) n += rounded(value_bytes(f, &entry->inputs[i]));
+    for (int i = 0; i < entry->n_outputs; i++) n += rounded(value_bytes(f, &entry->outputs[i]));
+    return n;
+}
+
 static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
     RtDeviceState *d = f->session->device;
+    int64_t arena = f->session->program->measure(e->arena, f->sizes);
     d->error = 0;
+    d->needs = call_needs(f, e, entry, arena);
     cu_check(d, d->driver->context_set(d->context), "a context");
-    cu_block_need(d, &d->arena, f->session->program->measure(e->arena, f->sizes));
+    cu_block_need(d, &d->arena, arena);
     for (int i = 0; i < e->n_touched; i++) slot_bring(d, e->slots[i]);
     io_place(d, f, entry);
     if (d->error) return failure(d, entry->name);

@@ -38,6 +38,7 @@ struct RtDeviceState {
     int error;            /* the driver's, the first of this call */
     const char *failed;   /* what it was asked for */
     int64_t wanted;       /* bytes, where that was memory */
+    int64_t needs;        /* of the call under way: bytes of slots, values, inputs and outputs */
 };
 
 /* memory.c: each notes an error, and does nothing after one. */
