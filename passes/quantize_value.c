@@ -367,11 +367,23 @@ static Bytes bytes_new(Program *p, const QuantPlan *q, const Slot *s) {
     return (Bytes){arena_alloc(p->arena, (size_t)bytes), bytes / q->channels};
 }
 
+static void code_sums(const QuantPlan *q, const char *codes, float *sums) {
+    for (int64_t i = 0; i < q->channels; i++) {
+        int32_t sum = 0;
+        for (int64_t k = 0; k < q->length; k++) sum += (int8_t)codes[i * q->length + k];
+        sums[i] = (float)sum * (q->is_static ? (float)q->input.zero : 1);
+    }
+}
+
 /* The sums beside what is stored for all channels. */
 static const float *stored_sums(Program *p, const QuantPlan *q, const Bytes *from) {
     const Slot *slot[3] = {q->slot, q->scale, q->zero};
     float *sums = NEW_ARRAY(p->arena, float, q->channels);
     int64_t rows = CHUNK / q->length + 1;
+    if (!q->group) {
+        code_sums(q, from[0].at, sums);
+        return sums;
+    }
     for (int64_t first = 0; first < q->channels; first += rows) {
         int64_t n = q->channels - first < rows ? q->channels - first : rows;
         Arena *arena = arena_new();
@@ -379,8 +391,6 @@ static const float *stored_sums(Program *p, const QuantPlan *q, const Bytes *fro
         Node *part[3] = {NULL};
         Tensor *result;
         for (int i = 0; i < 3 && slot[i]; i++) part[i] = stored_rows(g, slot[i], q, from[i].at + first * from[i].row, n);
-        Size flat[2] = {whole(g, n), whole(g, q->length)};
-        if (!q->group) part[0] = node_reshape(g, part[0], 2, flat);
         graph_result(g, "sums", sums_of(g, q, (Stored){part[0], part[1], part[2], NULL}));
         evaluate(p, q, g, &result);
         for (int64_t i = 0; i < n; i++) sums[first + i] = (float)result->f[i];
