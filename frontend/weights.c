@@ -5,7 +5,7 @@
  * holes; and the checksum that our own checkpoints carry. */
 #include "frontend/weights.h"
 
-#include "runtime/host/checksum.h"
+#include "runtime/checksum.h"
 
 #include <dirent.h>
 #include <errno.h>

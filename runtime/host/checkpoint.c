@@ -2,7 +2,7 @@
  * writes beside the target, syncs and renames, so that a full disk or a crash leaves the old file as it was, and keeps in its metadata a
  * checksum of the data, by which a load knows a file that was damaged on its way. */
 #include "runtime/internal.h"
-#include "runtime/host/checksum.h"
+#include "runtime/checksum.h"
 #include "runtime/host/libc.h"
 #include "runtime/host/safetensors.h"
 

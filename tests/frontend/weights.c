@@ -1,7 +1,7 @@
 /* weights.c -- files of weights that change or lie: one that is cut short behind the compiler's back ends it with a sentence and status 1, not
  * by a signal; the checksum of a checkpoint is that of its data. */
 #include "frontend/weights.h"
-#include "runtime/host/checksum.h"
+#include "runtime/checksum.h"
 
 #include <stdio.h>
 #include <stdlib.h>
