@@ -441,7 +441,7 @@ static const char *fill_wanted(void *context, const char *const *args) {
     Work *w = c->w;
     LIST(const char *) asked = {0};
     Point p = point_inside(&c->p);
-    if (c->sm < 0 || c->sn < 0 || c->n_parts) return "";
+    if (c->sm < 0 || c->sn < 0) return "";
     const char **columns = arena_alloc(w->arena, (size_t)c->width * sizeof *columns);
     p.text[c->sm] = args[0];
     for (int i = 0; i < c->items->at.n; i++) {
