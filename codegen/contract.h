@@ -47,6 +47,7 @@ typedef struct Contract {
     int64_t width; /* columns of a panel */
     bool direct;   /* B is read where it lies: it makes good panels as it is */
     bool pack_a;   /* A is packed, too */
+    double pack_cost; /* .. what a vector of it takes, in multiplications; 0: that does not matter */
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */

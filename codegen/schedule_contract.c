@@ -20,6 +20,7 @@
 #define LONG_BLOCK 192        /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
+#define PACK_COST  5          /* multiplications that packing a vector of A takes as long as */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
 #define FEW_TERMS  512 /* or FEW_TERMS_OF_MAPS, with maps behind the sums */
 #define FEW_TERMS_OF_MAPS 64
@@ -216,6 +217,12 @@ bool contract_can_pack(const Contract *c) {
     return true;
 }
 
+/* Of all tiles of m rows and n columns. Each panel packs its own copy of A's rows. */
+static double tiles_cost(const Contract *c, int64_t m, int64_t n, int mr, int nv) {
+    double copy = c->pack_cost * mr / c->lanes;
+    return (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * (contract_step_cost(c->w->machine, mr, nv) + copy);
+}
+
 /* The tile of the least cost for m rows and n columns, of `least` to `most` vectors. */
 void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows) {
     const TileTarget *t = c->w->machine;
@@ -224,7 +231,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
             if (mr * nv + nv + 1 > registers) continue;
-            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * contract_step_cost(t, mr, nv);
+            double cost = tiles_cost(c, m, n, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
             c->mr = mr;
@@ -237,13 +244,13 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
 static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
     const TileTarget *t = c->w->machine;
     int registers = t->registers - (t->registers > 16), picked = c->mr * 100 + c->nv;
-    double best = (double)(tiles(m, c->mr) * tiles(n, c->nv * c->lanes)) * contract_step_cost(t, c->mr, c->nv);
+    double best = tiles_cost(c, m, n, c->mr, c->nv);
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv});
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = LONG_BLOCK / 2});
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = 2 * LONG_BLOCK});
     for (int nv = any_width ? 1 : c->nv; nv <= (any_width ? 5 : c->nv); nv++)
         for (int mr = ROWS_TUNED; mr >= 1; mr--) {
-            double cost = (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * contract_step_cost(t, mr, nv);
+            double cost = tiles_cost(c, m, n, mr, nv);
             if (mr * nv + nv + 1 > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
             tuning_offer(c->w->tuning, (TileChoice){.mr = mr, .nv = nv});
         }
@@ -262,8 +269,17 @@ static void tune_tile(Contract *c, int64_t m, int64_t n) {
     }
 }
 
+/* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
+ * cache line of its own, many of one set of the cache. */
+static bool is_far_apart(const Contract *c) {
+    int64_t step;
+    Size k = contract_stride(c->at_a, c->sk);
+    return contract_contiguous(c->at_a, c->sm) && k && (!size_is_const(k, &step) || step >= FAR) && c->w->machine->avx512;
+}
+
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
+    if (is_far_apart(c) && !contract_can_pack(c)) c->pack_cost = PACK_COST;
     contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
@@ -378,15 +394,6 @@ static bool has_few_left(const Contract *c) {
     return !size_is_const(c->size_m, &rows) || (rows % c->mr > 0 && rows % c->mr <= c->mr / 2);
 }
 
-/* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
- * cache line of its own, many of one set of the cache. */
-static bool wants_packing(const Contract *c) {
-    int64_t step;
-    Size k = contract_stride(c->at_a, c->sk);
-    return contract_contiguous(c->at_a, c->sm) && k && (!size_is_const(k, &step) || step >= FAR) &&
-           c->mq == c->n[GROUP_M] - 1 && c->w->machine->avx512;
-}
-
 static bool is_cheap(const Node *n) {
     return n->op == OP_CONTRACT || n->op == OP_ADD || n->op == OP_SUB || n->op == OP_MUL || n->op == OP_MAX || n->op == OP_MIN || n->op == OP_PAD;
 }
@@ -409,7 +416,7 @@ static void emit_panels(Contract *c) {
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
     if (contract_can_pack(c)) use_copy(c);
     else c->direct = is_direct(c);
-    c->pack_a = wants_packing(c);
+    c->pack_a = is_far_apart(c) && c->mq == c->n[GROUP_M] - 1;
     choose_runs(c);
     contract_begin(c);
     inside = c->mq < c->n[GROUP_M] - 1;
