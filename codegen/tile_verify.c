@@ -308,7 +308,10 @@ static void loop(Verify *v, const TileStmt *s) {
             v->parallel[v->n_parallel++] = (Parallel){s->s, step, halved ? step - part[i].tile : 0};
         }
         v->times = times * (part[i].trip < 0 ? 1 : (double)part[i].trip);
+        int facts = v->facts.n; /* an iteration of a number known at run time: there is room for it, whatever the sizes may be */
+        if (part[i].dynamic) PUSH(w->arena, v->facts, poly_add(w, s->s->highest, poly_sym(w, s->s), -1));
         block(v, s->body);
+        v->facts.n = facts;
         if (pushed) v->n_parallel--;
     }
     v->times = times;
