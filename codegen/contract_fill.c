@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CACHE_LINE = 64 };
+enum { CACHE_LINE = 64, UNROLLED = 96 }; /* UNROLLED: multiplications of a loop body, at most */
 
 /* ---- the nest */
 
@@ -133,17 +133,24 @@ static const char *fill_pack_loops(void *context, const char *const *args) {
     return "";
 }
 
+/* Is the innermost of several loops of the product over so few steps (the channels of a picture) that computing the places of its
+ * elements anew for each round of it takes longer than its sums? Then it becomes constants. */
+static bool is_short(const Contract *c, int run) {
+    int64_t n;
+    return run > 0 && run == c->n_runs - 1 && size_is_const(c->sp->symbol[c->run[run]].n, &n) && n * c->mr * c->nv <= UNROLLED;
+}
+
 /* Loops of the product over a block of k. Sets k: the index along the last, row: the row of the panel. */
 static const char *fill_k_loops(void *context, const char *const *args) {
     Contract *c = context;
-    const char *row = "", *index;
+    const char *row = "";
     for (int i = 0; i < c->n_runs; i++) {
         int s = c->run[i];
         bool first = i == 0 && !c->k_whole;
         const char *count = i == 0 && s == c->symbol[GROUP_K][c->kq] ? args[0] : work_size(c->w, c->sp->symbol[s].n);
         const char *name = arena_printf(c->w->arena, i == c->n_runs - 1 ? "k" : "k_%d", i);
-        open_block_symbol(c, s, true, name, count, &index);
-        c->p.text[s] = first ? index : name;
+        open_line(c, "%s %s in 0..%s", is_short(c, i) ? "unroll" : "for", name, count);
+        c->p.text[s] = first ? text_plus(c->w, template_get(c->t, "k0"), name) : name;
         row = contract_flat(c, row, s, name);
     }
     c->k_text = c->p.text[c->run[c->n_runs - 1]];

@@ -22,8 +22,8 @@
 #define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
 #define PACK_COST  5          /* multiplications that packing a vector of A takes as long as */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
-#define FEW_TERMS  512 /* or FEW_TERMS_OF_MAPS, with maps behind the sums */
-#define FEW_TERMS_OF_MAPS 64
+#define FEW_TERMS  512        /* or, with maps behind the sums, .. */
+#define FEW_TERMS_OF_MAPS 1024 /* .. this many of all lanes: narrow vectors are added up twice as fast, and mapped no faster */
 #define FEW_MAPS   5
 #define PAGE       1024       /* bytes */
 #define SQUARE     8          /* most lanes of a transposed square */
@@ -318,13 +318,18 @@ static bool is_used_once(const Contract *c, int64_t step) {
     return rows <= tile || (rows <= FEW_TILES * tile && step % (PAGE / 4) && c->k_whole && c->kq == 0);
 }
 
+/* Are the last columns whole vectors, or masks that cost nothing? */
+static bool ends_whole(const Contract *c) {
+    int64_t n;
+    return c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
+}
+
 /* May B be read where it lies? Its rows must be contiguous and close to each other, or nobody reads them twice. */
 static bool is_direct(const Contract *c) {
-    int64_t n, step;
+    int64_t step;
     Size k = contract_stride(c->at_b, c->sk);
     if (c->prologue) return false;
-    bool full = c->w->machine->avx512 || (size_is_const(c->size_n, &n) && n % c->lanes == 0);
-    return full && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && (step <= c->width || is_used_once(c, step));
+    return ends_whole(c) && contract_contiguous(c->at_b, c->sn) && k && size_is_const(k, &step) && (step <= c->width || is_used_once(c, step));
 }
 
 /* Is packing B a matter of transposing? */
@@ -403,10 +408,10 @@ static bool stores_at_once(const Contract *c) {
     int64_t k = 1;
     int maps = c->k->nodes.n - 1;
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, FEW_TERMS);
-    if (k > (maps ? FEW_TERMS_OF_MAPS : FEW_TERMS) || maps > FEW_MAPS || c->stores.n != 1) return false;
+    if (k > (maps ? FEW_TERMS_OF_MAPS / c->lanes : FEW_TERMS) || maps > FEW_MAPS || c->stores.n != 1) return false;
     for (int i = 0; i <= maps; i++)
         if (!is_cheap(c->k->nodes.at[i])) return false;
-    return c->kq == 0 && c->k_whole && !c->n_parts && c->w->machine->avx512 && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+    return c->kq == 0 && c->k_whole && !c->n_parts && ends_whole(c) && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
 }
 
 static void emit_panels(Contract *c) {
