@@ -223,6 +223,13 @@ static double tiles_cost(const Contract *c, int64_t m, int64_t n, int mr, int nv
     return (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * (contract_step_cost(c->w->machine, mr, nv) + copy);
 }
 
+/* What a tile holds: its sums, a step's columns, an element of A; of pairs that no one instruction adds up, their products on the
+ * way, and of pairs of bf16 both halves of each. */
+static int registers_of(const Contract *c, int mr, int nv) {
+    bool pairs = c->group == 2, halves = pairs && c->type == DT_F32 && !c->w->machine->pairs;
+    return mr * nv + (halves ? 2 * nv + 2 : nv + 1) + (pairs && c->type == DT_I32);
+}
+
 /* The tile of the least cost for m rows and n columns, of `least` to `most` vectors. */
 void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows) {
     const TileTarget *t = c->w->machine;
@@ -230,7 +237,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     double best = 1e30;
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
-            if (mr * nv + nv + 1 > registers) continue;
+            if (registers_of(c, mr, nv) > registers) continue;
             double cost = tiles_cost(c, m, n, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
@@ -251,7 +258,7 @@ static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
     for (int nv = any_width ? 1 : c->nv; nv <= (any_width ? 5 : c->nv); nv++)
         for (int mr = ROWS_TUNED; mr >= 1; mr--) {
             double cost = tiles_cost(c, m, n, mr, nv);
-            if (mr * nv + nv + 1 > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
+            if (registers_of(c, mr, nv) > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
             tuning_offer(c->w->tuning, (TileChoice){.mr = mr, .nv = nv});
         }
 }
