@@ -47,7 +47,8 @@ typedef struct Contract {
     int64_t width; /* columns of a panel */
     bool direct;   /* B is read where it lies: it makes good panels as it is */
     bool pack_a;   /* A is packed, too */
-    double pack_cost; /* .. what a vector of it takes, in multiplications; 0: that does not matter */
+    int panels;    /* .. for so many panels, one after the other; 0: for one */
+    double pack_cost; /* .. what a step of a strip takes, in multiplications; 0: that does not matter */
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */

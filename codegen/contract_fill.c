@@ -33,9 +33,10 @@ static const char *fill_nest(void *context, const char *const *args) {
     open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
     open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
     open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
-    if (c->sn >= 0 && c->columns_first) open_parallel(c, c->sn, c->width, true);
+    int64_t columns = c->panels > 1 ? c->panels * c->width : c->width;
+    if (c->sn >= 0 && c->columns_first) open_parallel(c, c->sn, columns, true);
     if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
-    if (c->sn >= 0 && !c->columns_first) open_parallel(c, c->sn, c->width, true);
+    if (c->sn >= 0 && !c->columns_first) open_parallel(c, c->sn, columns, true);
     template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
     template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
     if (inside) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
@@ -248,22 +249,27 @@ static const char *fill_a(void *context, const char *const *args) {
 static const char *fill_a_tile(void *context, const char *const *args) {
     Contract *c = context;
     if (!c->pack_a) return fill_a(context, args);
-    return arena_printf(c->w->arena, "ap[%s, %s]", template_get(c->t, "row"), args[2]);
+    return arena_printf(c->w->arena, "ap[%lld*t + %d*(%s) + %s]", (long long)c->part_depth, c->mr, template_get(c->t, "row"), args[2]);
 }
 
-/* Rows from i on at place k, those beyond the last zero. */
+/* MR rows from i on at place k, those beyond the last zero. */
 static const char *fill_a_rows(void *context, const char *const *args) {
     Contract *c = context;
     Point p = point_inside(&c->p);
     int64_t rows;
     p.text[c->sm] = args[0];
     p.text[c->sk] = args[1];
-    p.lanes = c->lanes;
+    p.lanes = c->mr;
     p.vector = c->sm;
-    bool whole = c->mb % c->lanes == 0 && size_is_const(c->size_m, &rows) && rows % c->mb == 0;
+    bool whole = size_is_const(c->size_m, &rows) && rows % c->mr == 0;
     p.limit = whole ? NULL : work_size(c->w, c->size_m);
     const char *place = point_place(&p, c->at_a, "");
     return c->at_a->base->type.dtype == c->type ? place : arena_printf(c->w->arena, "%s(%s)", c->type_name, place);
+}
+
+static const char *fill_a_place(void *context, const char *const *args) {
+    Contract *c = context;
+    return contract_place(c, c->at_a, args[0], NULL, args[1], 1, -1, 1);
 }
 
 static const char *fill_b(void *context, const char *const *args) {
@@ -297,6 +303,7 @@ static const char *fill_panel(void *context, const char *const *args) {
     const char *lanes = strcmp(args[2], "1") ? arena_printf(a, " : %s", args[2]) : "";
     if (!c->pack && c->n_parts)
         return arena_printf(a, "bp[%lld*(%s) + %s, %s%s]", (long long)c->part_depth, template_get(c->t, "part"), args[0], args[1], lanes);
+    if (!c->pack && c->panels) return arena_printf(a, "bp[%lld*p + %s, %s%s]", (long long)c->part_depth, args[0], args[1], lanes);
     if (!c->pack) return arena_printf(a, "bp[%s, %s%s]", args[0], args[1], lanes);
     const char *at = "", *k = "";
     for (int s = 0; s < c->sp->n; s++)
@@ -443,6 +450,17 @@ static const char *wanted_column(Contract *c, int64_t v, const char **made) {
 }
 
 /* Asks for what the maps behind the product will read at a row: it comes while others are under way. */
+/* Prefetches of a panel's columns at place k. */
+static const char *fill_b_ahead(void *context, const char *const *args) {
+    Contract *c = context;
+    int64_t line = CACHE_LINE / dtype_bytes(c->at_b->base->type.dtype);
+    for (int64_t v = 0; v < c->width; v += line) {
+        const char *column = NULL, *j = wanted_column(c, v, &column);
+        text_line(&c->w->body, "prefetch %s", contract_place(c, c->at_b, NULL, j, args[0], 1, -1, 1));
+    }
+    return "";
+}
+
 static const char *fill_wanted(void *context, const char *const *args) {
     Contract *c = context;
     Work *w = c->w;
@@ -494,6 +512,8 @@ static const Hole HOLES[] = {
     {"total", 1, fill_total},
     {"epilogue", 3, contract_fill_epilogue},
     {"put", 1, fill_put},
+    {"a_place", 2, fill_a_place},
+    {"b_ahead", 1, fill_b_ahead},
     {"wanted", 1, fill_wanted},
     {"codes_loops", 1, codes_fill_loops},
     {"codes_panel", 2, codes_fill_panel},

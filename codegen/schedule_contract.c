@@ -16,11 +16,15 @@
 #define RUNS       8          /* rows of B that are read at once where it comes from memory */
 #define RUN_COLUMNS 512       /* most elements of each */
 #define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
-#define KC         512        /* longest packed block of k */
+#define KC         512        /* longest packed block of k, .. */
+#define NEAREST    (24 << 10) /* .. and, where vectors are short, bytes of a panel that leave room for A in a cache of 32 KiB */
 #define LONG_BLOCK 192        /* rows that share a packed panel, if that leaves .. */
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
-#define FAR        256        /* elements from one step of k to the next at which rows of A are packed */
-#define PACK_COST  5          /* multiplications that packing a vector of A takes as long as */
+#define FAR        256        /* elements from one step of k to the next that no prefetcher guesses */
+#define PACK_COST  3          /* multiplications that packing the rows of a tile takes as long as, a step of k */
+#define PANELS     8          /* most that share a packed block of A */
+#define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
+#define LINE       64         /* bytes */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
 #define FEW_TERMS  512        /* or, with maps behind the sums, .. */
 #define FEW_TERMS_OF_MAPS 1024 /* .. this many of all lanes: narrow vectors are added up twice as fast, and mapped no faster */
@@ -141,6 +145,7 @@ void contract_pick_block(Contract *c, int64_t m, int64_t n) {
     int64_t panels = tiles(n, c->width), rows = 1, whole;
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    if (c->pack_cost > 0 && tiles(panels, PANELS) * tiles(rows, 2 * LONG_BLOCK) >= ENOUGH) wish = 2 * LONG_BLOCK;
     if (c->rows) wish = c->rows;
     c->mb = tiles(m, c->mr) * c->mr;
     c->mq = c->n[GROUP_M] - 1;
@@ -156,16 +161,21 @@ void contract_pick_block(Contract *c, int64_t m, int64_t n) {
     }
 }
 
+static int64_t longest_block(const Contract *c) {
+    int64_t n = NEAREST / (4 * c->width);
+    return c->lanes > 8 || n > KC ? KC : n;
+}
+
 /* A block of k: the last symbol, or all of it and as much of the ones before as fits, or a part of it. */
 static void choose_k(Contract *c) {
     int64_t low, high, whole;
     for (c->kq = c->n[GROUP_K] - 1; c->kq > 0; c->kq--) {
         Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n;
-        if (!size_is_const(n, &whole) || 2 * c->k_inner * whole > KC) break;
+        if (!size_is_const(n, &whole) || 2 * c->k_inner * whole > longest_block(c)) break;
         c->k_inner *= whole;
     }
     Size n = c->sp->symbol[c->symbol[GROUP_K][c->kq]].n;
-    int64_t most = KC / c->k_inner;
+    int64_t most = longest_block(c) / c->k_inner;
     size_range(n, &low, &high);
     c->k_whole = high <= most + most / 2;
     c->kc = c->k_whole ? high : part_of(n, most);
@@ -217,11 +227,15 @@ bool contract_can_pack(const Contract *c) {
     return true;
 }
 
-/* Of all tiles of m rows and n columns. Each panel packs its own copy of A's rows. */
+/* Of all tiles of m rows and n columns. Some panels share a packed copy of A's rows. */
 static double tiles_cost(const Contract *c, int64_t m, int64_t n, int mr, int nv) {
-    double copy = c->pack_cost * mr / c->lanes;
-    return (double)(tiles(m, mr) * tiles(n, nv * c->lanes)) * (contract_step_cost(c->w->machine, mr, nv) + copy);
+    int64_t panels = tiles(n, nv * c->lanes);
+    double copy = c->pack_cost / (double)(panels < PANELS ? panels : PANELS);
+    return (double)(tiles(m, mr) * panels) * (contract_step_cost(c->w->machine, mr, nv) + copy);
 }
+
+/* May strips of A have so many rows? They are vectors. */
+static bool is_strip(int rows) { return rows == 4 || rows == 8; }
 
 /* What a tile holds: its sums, a step's columns, an element of A; of pairs that no one instruction adds up, their products on the
  * way, and of pairs of bf16 both halves of each. */
@@ -237,7 +251,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     double best = 1e30;
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
-            if (registers_of(c, mr, nv) > registers) continue;
+            if (registers_of(c, mr, nv) > registers || (c->pack_cost > 0 && !is_strip(mr))) continue;
             double cost = tiles_cost(c, m, n, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
@@ -276,17 +290,20 @@ static void tune_tile(Contract *c, int64_t m, int64_t n) {
     }
 }
 
-/* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
- * cache line of its own, many of one set of the cache. */
-static bool is_far_apart(const Contract *c) {
+/* Is each step of k a few neighbours in memory, along that symbol, far from those of the next step? */
+static bool lies_apart(const Contract *c, const Access *x, int along) {
     int64_t step;
-    Size k = contract_stride(c->at_a, c->sk);
-    return contract_contiguous(c->at_a, c->sm) && k && (!size_is_const(k, &step) || step >= FAR) && c->w->machine->avx512;
+    Size k = contract_stride(x, c->sk);
+    return contract_contiguous(x, along) && k && (!size_is_const(k, &step) || step >= FAR);
 }
+
+/* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
+ * cache line of its own, many of one set of the cache. Processors with short vectors are slower than their memory, and often have little. */
+static bool is_far_apart(const Contract *c) { return lies_apart(c, c->at_a, c->sm) && c->w->machine->lanes >= 8; }
 
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
-    if (is_far_apart(c) && !contract_can_pack(c)) c->pack_cost = PACK_COST;
+    if (is_far_apart(c) && !contract_can_pack(c) && m >= ROWS_MOST) c->pack_cost = PACK_COST;
     contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
@@ -421,6 +438,18 @@ static bool stores_at_once(const Contract *c) {
     return c->kq == 0 && c->k_whole && !c->n_parts && ends_whole(c) && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
 }
 
+/* So many panels share a packed block of A that all iterations are still enough for threads, and their sums stay in a cache. */
+static void choose_panels(Contract *c) {
+    int64_t panels = tiles(contract_estimate(c->size_n, 64), c->width), beside = tiles(contract_estimate(c->size_m, 512), c->mb), columns;
+    if (!c->pack_a || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
+    for (int i = 0; i < c->n[GROUP_BATCH]; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 64);
+    int n = panels < PANELS ? (int)panels : PANELS;
+    while (n > 1 && (beside * tiles(panels, n) < ENOUGH || n * c->mb * c->width > 3 * SUMS)) n--;
+    if (!c->w->machine->avx512 && size_is_const(c->size_n, &columns)) /* all panels of the last iteration are masked: let that be one */
+        while (n > 1 && columns / c->width % n != 0) n--;
+    c->panels = n > 1 ? n : 0;
+}
+
 static void emit_panels(Contract *c) {
     int64_t whole, rows;
     bool inside;
@@ -428,7 +457,8 @@ static void emit_panels(Contract *c) {
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
     if (contract_can_pack(c)) use_copy(c);
     else c->direct = is_direct(c);
-    c->pack_a = is_far_apart(c) && c->mq == c->n[GROUP_M] - 1;
+    c->pack_a = is_far_apart(c) && c->mq == c->n[GROUP_M] - 1 && is_strip(c->mr);
+    choose_panels(c);
     choose_runs(c);
     contract_begin(c);
     inside = c->mq < c->n[GROUP_M] - 1;
@@ -443,13 +473,21 @@ static void emit_panels(Contract *c) {
     template_number(c->t, "few_left", has_few_left(c));
     template_number(c->t, "HALF", c->mr / 2);
     template_number(c->t, "MB", c->mb);
-    template_number(c->t, "CT", (c->n_parts ? c->k->parts : 1) * c->part_rows);
+    int64_t panels = c->panels && !(c->kq == 0 && c->k_whole) ? c->panels : 1; /* sums of one tile at a time, if all of k is a block */
+    template_number(c->t, "CT", panels * (c->n_parts ? c->k->parts : 1) * c->part_rows);
     template_number(c->t, "KC", c->kc);
     template_set(c->t, "KQ", work_size(c->w, c->sp->symbol[c->symbol[GROUP_K][c->kq]].n));
-    template_number(c->t, "DEPTH", (c->n_parts ? c->k->parts : 1) * c->part_depth);
+    template_number(c->t, "DEPTH", (c->n_parts ? c->k->parts : c->panels ? c->panels : 1) * c->part_depth);
     template_number(c->t, "pack_a", c->pack_a);
-    template_number(c->t, "AB", tiles(c->mb, c->lanes) * c->lanes);
-    template_number(c->t, "AW", (tiles(c->mb, c->lanes) + 1) * c->lanes); /* no power of two: rows in other sets of the cache */
+    template_number(c->t, "AD", c->part_depth);
+    template_number(c->t, "panels", c->panels);
+    int64_t ahead = contract_estimate(c->size_k, 4 * AHEAD) > AHEAD ? AHEAD : 0;
+    template_number(c->t, "ahead", ahead);
+    template_number(c->t, "ahead_b", !c->direct && !c->pack && !c->prologue && lies_apart(c, c->at_b, c->sn) ? ahead : 0);
+    template_number(c->t, "LINES", tiles(c->mb, LINE / dtype_bytes(c->at_a->base->type.dtype)));
+    template_number(c->t, "PR", (c->n_parts ? c->k->parts : 1) * c->part_rows);
+    template_set(c->t, "above", "");
+    template_number(c->t, "panels_divide", c->panels && size_is_const(c->size_n, &whole) && whole % (c->panels * c->width) == 0);
     template_number(c->t, "SQ", c->square);
     template_set(c->t, "masked", whole_squares ? "" : "masked");
     template_number(c->t, "one_block", c->kq == 0 && c->k_whole);

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define STACK_LIMIT 65536 /* bytes of stack buffers */
+#define STEP_MOST   96    /* of columns: some panels */
 
 /* Where an output is touched: r of index `dim` = c*p + r lies in low .. high - 1. */
 typedef struct Spread {
@@ -396,7 +397,10 @@ static void facts_of(Verify *v, const TileExpr *e) {
         facts_of(v, e->x[0]);
         facts_of(v, e->x[1]);
     } else if (tile_condition(v->w, e, &fact, &has_fact) < 0 && has_fact) {
-        PUSH(v->w->arena, v->facts, fact);
+        fact = poly_add(v->w, fact, poly_const(1), 1); /* above 0, and if it is a multiple of g, not below g */
+        int64_t g = STEP_MOST;
+        while (g > 1 && !poly_divisible(v->w, fact, g)) g--;
+        PUSH(v->w->arena, v->facts, poly_add(v->w, fact, poly_const(g), -1));
     }
 }
 
