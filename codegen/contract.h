@@ -37,6 +37,7 @@ typedef struct Contract {
     int n_runs, run[MAX_SYMBOLS];               /* loops of the product over a block of k, as a sees them */
     const char *m_first;                        /* where a block begins along symbol mq */
     const char *k_text;                         /* index along the last of them */
+    bool flat;                                  /* the last two symbols of m are counted as one, and are all a block; size_m: of both */
     Size size_m, size_n, size_k;
     DType type; /* of the accumulators */
     const char *type_name;
@@ -105,6 +106,8 @@ const char *contract_prologue(Contract *c, const char *j, const char *k, int lan
 bool contract_can_pack(const Contract *c);   /* may B be read from a copy? */
 int contract_packed_slot(const Contract *c); /* the slot that B is, if the plan allows a copy of it; else -1 */
 int64_t contract_estimate(Size n, int64_t usual);
+/* Counts the last two symbols of m as one where that fills tiles better. The tile is chosen. */
+void contract_flatten(Contract *c);
 /* Vector instructions of one step of k for one tile: multiplications, at least as many as hide their latency, against loads. */
 double contract_step_cost(const TileTarget *t, int rows, int vectors);
 /* The register tile of the least cost for m rows and n columns, of `least` to `most` vectors and at most `rows` rows. */

@@ -29,17 +29,17 @@ static void open_outer(Contract *c, Group g, int n) {
 static const char *fill_nest(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    bool inside = c->mq < c->n[GROUP_M] - 1; /* a block holds all rows of the last symbol */
+    bool inside = c->mq < c->n[GROUP_M] - 1; /* a block holds all rows of the last symbol, or of the last two */
     open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
     open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
     open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
     int64_t columns = c->panels > 1 ? c->panels * c->width : c->width;
     if (c->sn >= 0 && c->columns_first) open_parallel(c, c->sn, columns, true);
-    if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
+    if (c->sm >= 0 && !c->flat) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
     if (c->sn >= 0 && !c->columns_first) open_parallel(c, c->sn, columns, true);
     template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
     template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
-    if (inside) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
+    if (inside && !c->flat) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
     return "";
 }
 
@@ -63,7 +63,7 @@ static const char *fill_m_loops(void *context, const char *const *args) {
         open_line(c, "for %s in 0..%lld", name, (long long)contract_symbol_size(c, s));
         base = contract_flat(c, base, s, name);
     }
-    for (int i = c->mq; i < c->n[GROUP_M] - 1; i++) {
+    for (int i = c->mq; i < c->n[GROUP_M] - 1 && !c->flat; i++) {
         int s = c->symbol[GROUP_M][i];
         const char *name = arena_printf(c->w->arena, "m%d", i);
         Size n = c->sp->symbol[s].n;
@@ -210,9 +210,16 @@ static const char *prologue_value(Contract *c, Point *p) {
     return last->vector || p->lanes == 1 ? last->value : arena_printf(c->w->arena, "splat(%s, %d)", last->value, p->lanes);
 }
 
+/* Row i; y|x where two symbols are counted as one. */
+static void set_row(const Contract *c, Point *p, const char *i) {
+    const char *bar = c->flat ? strchr(i, '|') : NULL;
+    if (bar) p->text[c->symbol[GROUP_M][c->n[GROUP_M] - 2]] = arena_printf(c->w->arena, "%.*s", (int)(bar - i), i);
+    p->text[c->sm] = bar ? bar + 1 : i;
+}
+
 static Point element_point(Contract *c, const char *i, const char *j, const char *k, int lanes, int vector, int64_t divides) {
     Point p = point_inside(&c->p);
-    if (c->sm >= 0) p.text[c->sm] = i;
+    if (c->sm >= 0 && i) set_row(c, &p, i);
     if (c->sn >= 0) p.text[c->sn] = j;
     if (c->sk >= 0) p.text[c->sk] = k;
     p.lanes = lanes;
@@ -417,7 +424,7 @@ static void write_slices(Contract *c, const Point *outer, const char *sums) {
 const char *contract_fill_epilogue(void *context, const char *const *args) {
     Contract *c = context;
     Point p = point_inside(&c->p);
-    if (c->sm >= 0) p.text[c->sm] = args[0];
+    if (c->sm >= 0) set_row(c, &p, args[0]);
     if (c->sn >= 0) p.text[c->sn] = args[1];
     p.lanes = c->map_lanes;
     p.vector = c->sn;
@@ -468,7 +475,7 @@ static const char *fill_wanted(void *context, const char *const *args) {
     Point p = point_inside(&c->p);
     if (c->sm < 0 || c->sn < 0) return "";
     const char **columns = arena_alloc(w->arena, (size_t)c->width * sizeof *columns);
-    p.text[c->sm] = args[0];
+    set_row(c, &p, args[0]);
     for (int i = 0; i < c->items->at.n; i++) {
         const Item *item = c->items->at.at[i];
         for (int k = 0; k < item->n->n_in && !item->outer && item->level == LEVEL_FULL && item->n != c->k->anchor; k++) {
@@ -545,6 +552,11 @@ void contract_begin(Contract *c) {
     template_set(c->t, "K", work_size(w, c->size_k));
     template_set(c->t, "N", work_size(w, c->size_n));
     template_set(c->t, "M", work_size(w, c->size_m));
+    template_number(c->t, "flat", c->flat);
+    if (c->flat) {
+        template_set(c->t, "X", work_size(w, c->sp->symbol[c->sm].n));
+        template_set(c->t, "Y", work_size(w, c->sp->symbol[c->symbol[GROUP_M][c->n[GROUP_M] - 2]].n));
+    }
     template_number(c->t, "L", c->lanes);
     template_number(c->t, "W", c->width);
     template_number(c->t, "NV", c->nv);

@@ -254,6 +254,7 @@ static void emit(Contract *c, bool few) {
     if (is_blocks(c)) c->mr = c->mr < 2 ? 2 : c->mr / 2 * 2; /* one row costs half of what it computes: what a dot product takes for it */
     c->width = (int64_t)c->nv * c->lanes;
     contract_pick_block(c, few ? SMALL : m, n);
+    if (!few) contract_flatten(c);
     if (contract_can_pack(c)) use_copy(c);
     contract_begin(c);
     set_parameters(c);

@@ -33,6 +33,9 @@
 #define SQUARE     8          /* most lanes of a transposed square */
 #define WARPS_WISHED 1024     /* of a device: some for each of its processors */
 #define ROWS_MOST  8          /* of a register tile */
+#define ROWS_FLAT  1024       /* rows of a picture, at most, that are counted through its lines */
+#define TERMS_FLAT 256        /* .. if their sums have so many terms, .. */
+#define WORTH_FLAT 0.94       /* .. and that costs so much less */
 #define SLICE_VECTORS 2      /* of a tile, where all slices of the columns go past it in turn: of narrow ones it takes more rows along */
 #define ROWS_TUNED 14         /* .. that is tried by timing */
 #define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
@@ -261,6 +264,32 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     }
 }
 
+/* Lines that are not much longer than a tile leave most of the last one empty; rows counted through all lines of a picture leave few. Each
+ * row then finds its line by a division, which is little beside the sums of a tile. Panels must be enough for threads: rows are none. */
+void contract_flatten(Contract *c) {
+    int last = c->n[GROUP_M] - 1;
+    if (last < 1 || c->n_parts || c->w->tuning || c->k->limit.seen) return;
+    Size x = c->sp->symbol[c->sm].n, y = c->sp->symbol[c->symbol[GROUP_M][last - 1]].n, rows = size_mul(y, x);
+    int64_t low, high, lines, line, panels = tiles(contract_estimate(c->size_n, 64), c->width), terms = 1;
+    size_range(rows, &low, &high);
+    for (int i = 0; i < c->n[GROUP_K]; i++) terms *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 1);
+    for (int i = 0; i < c->n[GROUP_BATCH]; i++) panels *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 1);
+    if (high > ROWS_FLAT || panels < ENOUGH || terms < TERMS_FLAT) return;
+    bool known = size_is_const(y, &lines) && size_is_const(x, &line);
+    int64_t m = known ? lines * line : 512, n = contract_estimate(c->size_n, 64);
+    int mr = c->mr;
+    double by_lines = known ? (double)lines * tiles_cost(c, line, n, mr, c->nv) : 1e30;
+    contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST);
+    if (tiles_cost(c, m, n, c->mr, c->nv) > WORTH_FLAT * by_lines) {
+        c->mr = mr;
+        return;
+    }
+    c->flat = true;
+    c->size_m = rows;
+    c->mq = last - 1;
+    c->mb = tiles(high, c->mr) * c->mr;
+}
+
 /* Candidates for timing, beside the tile that was picked: tiles that the model finds little worse, then other blocks. */
 static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
     const TileTarget *t = c->w->machine;
@@ -311,6 +340,7 @@ static void choose_tile(Contract *c) {
     c->width = (int64_t)c->nv * c->lanes;
     choose_k(c);
     contract_pick_block(c, m, n);
+    if (!is_far_apart(c)) contract_flatten(c);
 }
 
 /* Symbols of n that lie in a block, as far as its sums stay in a cache and enough work is left beside. Returns rows of them
@@ -461,9 +491,9 @@ static void emit_panels(Contract *c) {
     choose_panels(c);
     choose_runs(c);
     contract_begin(c);
-    inside = c->mq < c->n[GROUP_M] - 1;
+    inside = c->mq < c->n[GROUP_M] - 1 && !c->flat;
     rows = inside ? c->mb * c->mc : c->mb;
-    for (int i = c->mq + 1; i < c->n[GROUP_M] - 1; i++) rows *= contract_symbol_size(c, c->symbol[GROUP_M][i]);
+    for (int i = c->mq + 1; i < c->n[GROUP_M] - 1 && !c->flat; i++) rows *= contract_symbol_size(c, c->symbol[GROUP_M][i]);
     rows = choose_columns(c, rows);
     c->part_rows = c->kq == 0 && c->k_whole ? c->mr : rows;
     c->part_depth = c->kc * c->k_inner + c->lanes; /* packing through transposes may write so much further */
