@@ -6,6 +6,7 @@
  *   mdlrun_size.c      what takes the bytes of an artifact: `modelc size`, budgets
  *   mdlrun_diff.c      two artifacts side by side: `modelc diff`
  *   mdlrun_model.c     loads the artifact, opens its session; --load, --save, --only
+ *   mdlrun_cut.c       an artifact or its weights cut short while in use
  *   mdlrun_array.c     arrays: dtypes, conversion, .npy files
  *   mdlrun_file.c      array files: .npz, .safetensors; VALUE as the user writes it
  *   mdlrun_source.c    SOURCE as the user writes it: array files, IDX, CSV, text
@@ -138,6 +139,7 @@ int mdlrun_diff(const char *program, const char *a, const char *b);
 
 /* ---- mdlrun_model.c ------------------------------------------------------------------------------------------------------ */
 
+void cut_watch(const char *program);                    /* a mapped file that is cut short ends the command with a sentence */
 void model_load(Tool *t, const char *path);           /* .mdl.meta is verified first; fills meta, model, run */
 void model_open(Tool *t);                             /* a session; --load; options threads, seed */
 void model_save(Tool *t, const char *path);           /* whole, or --only some paths */

@@ -39,6 +39,7 @@ void model_load(Tool *t, const char *path) {
     t->artifact = path;
     t->meta = meta_read(t, path);
     machine_check(t, path);
+    cut_watch(t->program);
     char *real = realpath(path, NULL); /* dlopen searches its own folders for a name without a slash */
     if (!real) tool_fail(t, EXIT_INPUT, "cannot open %s", path);
     /* Never closed: threads of a session may outlive it by an instant, and the process ends soon. */

@@ -51,9 +51,19 @@ static bool own_folder(const void *inside, char *folder, int size) {
     return found;
 }
 
-static int check(mdl_session *s, const RtExternal *e, const char *path, const unsigned char *bytes) {
+/* Is it the file? It is read and not looked at where it is mapped: a file that is cut short meanwhile is an error then, and no SIGBUS. */
+static int check(mdl_session *s, const RtExternal *e, const char *path, int fd) {
+    RtSha256 sum;
     uint8_t hash[32];
-    rt_sha256(bytes, e->bytes, hash);
+    unsigned char piece[16384];
+    ptrdiff_t n;
+    rt_sha256_begin(&sum);
+    while (sum.n < e->bytes && (n = read(fd, piece, sizeof piece)) != 0) {
+        if (n > 0) rt_sha256_add(&sum, piece, n);
+        else if (errno != EINTR) return rt_fail(s, MDL_IO, "cannot read %s: %s", path, strerror(errno));
+    }
+    if (sum.n < e->bytes) return rt_fail(s, MDL_IO, "cannot read %s: it became shorter", path);
+    rt_sha256_end(&sum, hash);
     for (int i = 0; i < 32; i++)
         if (hash[i] != e->hash[i])
             return rt_fail(s, MDL_MISMATCH, "%s is not the file of weights that was made with %s: its SHA-256 is another", path, s->model->name);
@@ -63,15 +73,16 @@ static int check(mdl_session *s, const RtExternal *e, const char *path, const un
 static int map(mdl_session *s, const RtExternal *e, const char *path, int fd) {
     char first;
     int64_t size = lseek(fd, 0, SEEK_END);
-    if (size > 0 && (lseek(fd, 0, SEEK_SET) != 0 || read(fd, &first, 1) < 0)) return rt_fail(s, MDL_IO, "%s is not a file", path);
+    if (size > 0 && (lseek(fd, 0, SEEK_SET) != 0 || read(fd, &first, 1) < 0 || lseek(fd, 0, SEEK_SET) != 0))
+        return rt_fail(s, MDL_IO, "%s is not a file", path);
     if (size != e->bytes)
         return rt_fail(s, MDL_FORMAT, "%s has %lld bytes, and the weights of %s are %lld", path, (long long)size, s->model->name, (long long)e->bytes);
+    int code = check(s, e, path, fd);
+    if (code) return code;
     void *at = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) return rt_fail(s, MDL_IO, "cannot map %s: %s", path, strerror(errno));
-    int code = check(s, e, path, at);
-    if (code) munmap(at, (size_t)size);
-    else s->external = at;
-    return code;
+    s->external = at;
+    return MDL_OK;
 }
 
 int rt_external_open(mdl_session *s, const RtExternal *e) {

@@ -1,4 +1,4 @@
-/* sha256.c -- SHA-256 of bytes in memory (FIPS 180-4, section 6.2). */
+/* sha256.c -- SHA-256 (FIPS 180-4, section 6.2). */
 #include "runtime/host/sha256.h"
 
 #include "runtime/internal.h"
@@ -34,14 +34,24 @@ static void block(uint32_t h[8], const unsigned char *at) {
     for (int i = 0; i < 8; i++) h[i] += v[i];
 }
 
-void rt_sha256(const unsigned char *bytes, int64_t n, uint8_t hash[32]) {
-    uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    unsigned char last[128] = {0};
-    int64_t whole = n / 64 * 64, rest = n - whole, end = rest < 56 ? 64 : 128;
-    for (int64_t i = 0; i < whole; i += 64) block(h, bytes + i);
-    memcpy(last, bytes + whole, (size_t)rest);
-    last[rest] = 0x80;
-    for (int i = 0; i < 8; i++) last[end - 1 - i] = (unsigned char)((uint64_t)n * 8 >> 8 * i);
-    for (int64_t i = 0; i < end; i += 64) block(h, last + i);
-    for (int i = 0; i < 32; i++) hash[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
+void rt_sha256_begin(RtSha256 *s) {
+    *s = (RtSha256){.h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+}
+
+void rt_sha256_add(RtSha256 *s, const unsigned char *bytes, int64_t n) {
+    for (int64_t used = 0; used < n;) {
+        int64_t have = s->n % 64, more = n - used < 64 - have ? n - used : 64 - have;
+        if (more < 64) memcpy(s->last + have, bytes + used, (size_t)more);
+        if (have + more == 64) block(s->h, more < 64 ? s->last : bytes + used);
+        s->n += more;
+        used += more;
+    }
+}
+
+void rt_sha256_end(RtSha256 *s, uint8_t hash[32]) {
+    unsigned char end[72] = {0x80}; /* up to 8 bytes before the end of a block, then the number of bits */
+    int64_t n = 64 - (s->n + 8) % 64;
+    for (int i = 0; i < 8; i++) end[n + i] = (unsigned char)((uint64_t)s->n * 8 >> (56 - 8 * i));
+    rt_sha256_add(s, end, n + 8);
+    for (int i = 0; i < 32; i++) hash[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }
