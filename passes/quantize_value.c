@@ -128,7 +128,7 @@ Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
     Node *largest = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, w), 1, &last);
     if (q->scheme == QUANT_INT8) {
         s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, 127)));
-        s.codes = node_cast(g, in_range(g, rounded(g, in_units(g, w, s.scales)), -127, 127), DT_I8);
+        s.codes = node_cast(g, rounded(g, in_range(g, in_units(g, w, s.scales), -127, 127)), DT_I8);
         return s;
     }
     s.scales = stored_scale(g, q, largest);

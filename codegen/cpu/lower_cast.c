@@ -136,17 +136,25 @@ static V int_to_int(Lower *L, V x, DType from, DType to) {
     return fs && ts ? LLVMBuildSExt(L->b, x, t, "") : LLVMBuildZExt(L->b, x, t, "");
 }
 
+/* What x is the rounded value of, by math_round's instruction; NULL: x is something else. */
+static V unrounded(V x) {
+    V callee = LLVMIsACallInst(x) ? LLVMGetCalledValue(x) : NULL;
+    return callee && LLVMGetIntrinsicID(callee) == LLVMLookupIntrinsicID("llvm.roundeven", 14) ? LLVMGetOperand(x, 0) : NULL;
+}
+
 /* To integers whose limits x can be: clamped as a float, converted to i32. LLVM's own saturation takes 8 and 16 bits, and f64, apart lane by
- * lane. */
+ * lane. What was rounded before is rounded by the conversion: the limits are whole numbers, so it does not matter which comes first. */
 static V float_to_small(Lower *L, V x, DType to) {
     int bits = dtype_bytes(to) * 8, n = lower_lanes(x);
     bool is_signed = dtype_kind(to) == 'i';
     double least = is_signed ? -ldexp(1, bits - 1) : 0, most = ldexp(1, is_signed ? bits - 1 : bits) - 1;
     V low = lower_float(L, x, least), high = lower_float(L, x, most), zero = lower_float(L, x, 0);
+    V nearest = bits < 32 && int_type_of(L, x) == with_lanes(L->i32, n) ? unrounded(x) : NULL;
+    if (nearest) x = nearest;
     x = l_select(L, l_fcmp(L, LLVMRealUNO, x, x), zero, x);
     x = l_select(L, l_fcmp(L, LLVMRealOGT, low, x), low, x);
     x = l_select(L, l_fcmp(L, LLVMRealOLT, high, x), high, x);
-    x = LLVMBuildFPToSI(L->b, x, with_lanes(L->i32, n), "");
+    x = nearest ? math_nearest(L, x) : LLVMBuildFPToSI(L->b, x, with_lanes(L->i32, n), "");
     return bits == 32 ? x : LLVMBuildTrunc(L->b, x, with_lanes(lower_element(L, to), n), "");
 }
 

@@ -305,24 +305,11 @@ static V blocks(Lower *L, Value *x) {
     return sums_of(L, x[0].v, l_mul(L, a, b), 4, 8);
 }
 
-/* An f32 that i32 can hold to the nearest whole number: one instruction of x86. */
-static V nearest_word(Lower *L, V y, T words) {
-    int n = lower_lanes(y);
-    bool x86 = strncmp(L->t->name, "x86-64", 6) == 0;
-    if (x86 && n == 16 && L->t->avx512) {
-        V a[] = {y, LLVMGetPoison(words), LLVMConstAllOnes(L->i16), lower_i32(L, 4)};
-        return lower_intrinsic(L, "llvm.x86.avx512.mask.cvtps2dq.512", NULL, 0, a, 4);
-    }
-    if (x86 && n == 8 && L->t->fma) return lower_intrinsic(L, "llvm.x86.avx.cvt.ps2dq.256", NULL, 0, &y, 1);
-    if (x86 && n == 4) return lower_intrinsic(L, "llvm.x86.sse2.cvtps2dq", NULL, 0, &y, 1);
-    return LLVMBuildFPToSI(L->b, math_round(L, y), words, "");
-}
-
-static V rescaled(Lower *L, V x, V m, T words) {
+static V rescaled(Lower *L, V x, V m) {
     V least = lower_float(L, x, -((1 << 30) - 64)), most = lower_float(L, x, (1 << 30) - 64), y = l_fmul(L, x, m);
     y = l_select(L, l_fcmp(L, LLVMRealOGT, y, least), y, least);
     y = l_select(L, l_fcmp(L, LLVMRealOLT, y, most), y, most);
-    return nearest_word(L, y, words);
+    return math_nearest(L, y);
 }
 
 static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileType t) {
@@ -339,7 +326,7 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
     }
     case TO_RESCALE:
         a = lower_cast(L, lower_as(L, x[0], t), t, DT_F32);
-        return rescaled(L, a, lower_as(L, x[1], operand), lower_type(L, t));
+        return rescaled(L, a, lower_as(L, x[1], operand));
     case TO_SPLAT: return lower_as(L, x[0], t);
     case TO_REPEAT: return repeat_lanes(L, x[0].v, t.n);
     case TO_IOTA: return ramp(L, t.n);

@@ -81,7 +81,8 @@ V lower_as(Lower *L, Value v, TileType t); /* literals get the element type, one
 V math_fma(Lower *L, V a, V b, V c);       /* fused where the machine can, else two roundings */
 V math_fma_exact(Lower *L, V a, V b, V c); /* one rounding everywhere; f32 */
 V math_op(Lower *L, TileOp op, V x);       /* one argument */
-V math_round(Lower *L, V x); /* half to even */
+V math_round(Lower *L, V x);   /* half to even */
+V math_nearest(Lower *L, V x); /* the same of an f32 that i32 can hold, as i32: one instruction of x86 and of RISC-V's vectors */
 V math_floor(Lower *L, V x);
 V math_ceil(Lower *L, V x);
 V math_pow(Lower *L, V a, V b);

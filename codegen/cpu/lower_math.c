@@ -78,6 +78,18 @@ V math_round(Lower *L, V x) {
     return l_select(L, l_fcmp(L, LLVMRealOLT, size, much), whole, x);
 }
 
+V math_nearest(Lower *L, V x) {
+    int n = lower_lanes(x);
+    bool x86 = strncmp(L->t->name, "x86-64", 6) == 0;
+    if (x86 && n == 16 && L->t->avx512) {
+        V a[] = {x, LLVMGetPoison(int_type_of(L, x)), LLVMConstAllOnes(L->i16), lower_i32(L, 4)};
+        return lower_intrinsic(L, "llvm.x86.avx512.mask.cvtps2dq.512", NULL, 0, a, 4);
+    }
+    if (x86 && n == 8 && L->t->fma) return lower_intrinsic(L, "llvm.x86.avx.cvt.ps2dq.256", NULL, 0, &x, 1);
+    if (x86 && n == 4) return lower_intrinsic(L, "llvm.x86.sse2.cvtps2dq", NULL, 0, &x, 1);
+    return LLVMBuildFPToSI(L->b, math_round(L, x), int_type_of(L, x), "");
+}
+
 V math_floor(Lower *L, V x) {
     if (L->t->round) return lower_intrinsic1(L, "llvm.floor", x);
     V r = math_round(L, x);

@@ -142,6 +142,13 @@ int main(void) {
             for (size_t k = 0; dtype_is_float(d) && k < sizeof on_floats / sizeof *on_floats; k++) both(t, on_floats[k], d, d);
             for (size_t k = 0; !dtype_is_float(d) && k < sizeof on_ints / sizeof *on_ints; k++) both(t, on_ints[k], d, d);
             if (t->fma && dtype_is_float(d)) both(t, "fma(x, y, z)", d, d);
+            for (int j = 0; dtype_is_float(d) && j < TYPES; j++) { /* the conversion rounds; the second: ties, and what goes beyond i8 */
+                if (!dtype_is_int(ALL[j])) continue;
+                snprintf(text, sizeof text, "%s(round(x))", dtype_name(ALL[j]));
+                both(t, text, d, ALL[j]);
+                snprintf(text, sizeof text, "%s(round(%s(i32(x)) * 7.5))", dtype_name(ALL[j]), dtype_name(d));
+                both(t, text, d, ALL[j]);
+            }
         }
         both(t, "fma_exact(x, y, z)", DT_F32, DT_F32);
         both(t, "mulhi(x, y)", DT_U32, DT_U32);
