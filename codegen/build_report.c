@@ -57,20 +57,40 @@ void build_table(const Build *builds, int n) {
            counts[BUILD_FAILED]);
 }
 
+/* A copy, to be freed, in which what neither JSON nor XML 1.0 can hold is a question mark: bytes that are no UTF-8, control characters. */
+static char *legal(const char *text) {
+    char *copy = strdup(text);
+    if (!copy) bug("no memory for a report");
+    for (unsigned char *p = (unsigned char *)copy; *p;) {
+        int n = utf8_length(p);
+        bool none = n == 3 && p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe; /* U+FFFE, U+FFFF */
+        if (n == 0 || none || (*p < 32 && *p != '\n' && *p != '\t')) *p = '?', n = 1;
+        p += n;
+    }
+    return copy;
+}
+
+static json_t *legal_string(const char *text) {
+    char *copy = text ? legal(text) : NULL;
+    json_t *string = copy ? json_string(copy) : NULL;
+    free(copy);
+    return string;
+}
+
 static json_t *one_json(const Build *b) {
     json_t *o = b->report ? json_deep_copy(b->report) : json_object(), *options = json_array();
-    for (int i = 0; i < b->variant->options.n; i++) json_array_append_new(options, json_string(b->variant->options.at[i]));
+    for (int i = 0; i < b->variant->options.n; i++) json_array_append_new(options, legal_string(b->variant->options.at[i]));
     json_object_set_new(o, "kernels_count", json_integer((json_int_t)json_array_size(json_object_get(o, "functions"))));
     json_object_del(o, "functions");
     json_object_del(o, "library_bytes");
     json_object_del(o, "header_bytes");
-    json_object_set_new(o, "name", json_string(b->variant->name));
+    json_object_set_new(o, "name", legal_string(b->variant->name));
     json_object_set_new(o, "model", json_string(b->variant->model));
     json_object_set_new(o, "options", options);
-    json_object_set_new(o, "path", json_string(b->path));
+    json_object_set_new(o, "path", legal_string(b->path));
     json_object_set_new(o, "status", json_string(build_status_name(b->status)));
     json_object_set_new(o, "ms", json_real(b->ms));
-    json_object_set_new(o, "message", json_string(b->message));
+    json_object_set_new(o, "message", legal_string(b->message));
     return o;
 }
 
@@ -80,23 +100,17 @@ json_t *build_json(const Build *builds, int n) {
     return list;
 }
 
-/* Text inside XML; what XML 1.0 does not allow at all becomes a question mark. */
-static void xml_text(FILE *f, const char *text) {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '&') fputs("&amp;", f);
-        else if (c == '<') fputs("&lt;", f);
-        else if (c == '>') fputs("&gt;", f);
-        else if (c == '"') fputs("&quot;", f);
-        else if (c < 32 && c != '\n' && c != '\t') fputc('?', f);
-        else fputc(c, f);
+/* Text inside XML, up to `end` or its own end. */
+static void xml_text(FILE *f, const char *text, char end) {
+    char *copy = legal(text);
+    for (const char *p = copy; *p && *p != end; p++) {
+        if (*p == '&') fputs("&amp;", f);
+        else if (*p == '<') fputs("&lt;", f);
+        else if (*p == '>') fputs("&gt;", f);
+        else if (*p == '"') fputs("&quot;", f);
+        else fputc(*p, f);
     }
-}
-
-static void first_line(FILE *f, const char *text) {
-    char line[256];
-    snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
-    xml_text(f, line);
+    free(copy);
 }
 
 char *build_junit(const Build *builds, int n) {
@@ -115,15 +129,15 @@ char *build_junit(const Build *builds, int n) {
     for (int i = 0; i < n; i++) {
         const Build *b = &builds[i];
         fputs("  <testcase classname=\"", f);
-        xml_text(f, b->variant->model);
+        xml_text(f, b->variant->model, 0);
         fputs("\" name=\"", f);
-        xml_text(f, b->variant->name);
+        xml_text(f, b->variant->name, 0);
         fprintf(f, "\" time=\"%.3f\">\n", 1e-3 * b->ms);
         if (b->status == BUILD_FAILED) {
             fputs("    <failure message=\"", f);
-            first_line(f, b->message);
+            xml_text(f, b->message, '\n');
             fputs("\">", f);
-            xml_text(f, b->message);
+            xml_text(f, b->message, 0);
             fputs("</failure>\n", f);
         } else {
             int64_t arena = arena_most(b);

@@ -45,17 +45,6 @@ static char *read_all(Arena *arena, int fd, const char *path, Diag *diag, size_t
     return text;
 }
 
-/* Bytes of the UTF-8 character at text, 0 if it is none: overlong forms, surrogates and numbers above 10FFFF are none. */
-static int utf8_length(const unsigned char *t) {
-    if (t[0] < 0x80) return 1;
-    int n = t[0] >= 0xC2 && t[0] <= 0xDF ? 2 : (t[0] & 0xF0) == 0xE0 ? 3 : t[0] >= 0xF0 && t[0] <= 0xF4 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((t[i] & 0xC0) != 0x80) return 0;
-    if (n == 3 && ((t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xED && t[1] > 0x9F))) return 0;
-    if (n == 4 && ((t[0] == 0xF0 && t[1] < 0x90) || (t[0] == 0xF4 && t[1] > 0x8F))) return 0;
-    return n;
-}
-
 static bool check_characters(const Source *s, Diag *diag) {
     for (size_t i = 0; i < s->length;) {
         const unsigned char *t = (const unsigned char *)s->text + i;

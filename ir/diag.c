@@ -333,3 +333,13 @@ void bug_at(const char *file, int line, const char *format, ...) {
     fflush(stderr);
     _exit(70);
 }
+
+int utf8_length(const unsigned char *t) {
+    if (t[0] < 0x80) return 1;
+    int n = t[0] >= 0xC2 && t[0] <= 0xDF ? 2 : (t[0] & 0xF0) == 0xE0 ? 3 : t[0] >= 0xF0 && t[0] <= 0xF4 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((t[i] & 0xC0) != 0x80) return 0;
+    if (n == 3 && ((t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xED && t[1] > 0x9F))) return 0;
+    if (n == 4 && ((t[0] == 0xF0 && t[1] < 0x90) || (t[0] == 0xF4 && t[1] > 0x8F))) return 0;
+    return n;
+}

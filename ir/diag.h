@@ -55,4 +55,7 @@ void bug_at(const char *file, int line, const char *format, ...) __attribute__((
 void bug_context(const char *stage, const char *detail); /* what bug_at adds; strings must outlive the stage */
 #define bug(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 
+/* Bytes of the UTF-8 character at text, 0 if it is none: overlong forms, surrogates and numbers above 10FFFF are none. */
+int utf8_length(const unsigned char *text);
+
 #endif
