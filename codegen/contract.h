@@ -8,7 +8,8 @@
 #define CODEGEN_CONTRACT_H
 #include "codegen/schedule.h"
 
-#define SMALL 4 /* rows up to which nothing is packed */
+#define SMALL  4 /* rows up to which nothing is packed */
+#define PANELS 8 /* most that share a packed block of A */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 
@@ -105,6 +106,7 @@ const char *contract_prologue(Contract *c, const char *j, const char *k, int lan
 
 bool contract_can_pack(const Contract *c);   /* may B be read from a copy? */
 int contract_packed_slot(const Contract *c); /* the slot that B is, if the plan allows a copy of it; else -1 */
+bool contract_is_far_apart(const Contract *c); /* is A worth packing, too? */
 int64_t contract_estimate(Size n, int64_t usual);
 /* Counts the last two symbols of m as one where that fills tiles better. The tile is chosen. */
 void contract_flatten(Contract *c);

@@ -258,7 +258,8 @@ static void start_as(Contract *c, Work *w, const Kernel *k, bool swap, bool apar
 }
 
 /* Cycles for an element of the result, about: multiplications, of vectors that may not be full; stores, one by one where they are apart in
- * memory; and its share of packing b, which all rows share. Few rows may be dot products. 512 stands for what is known at run time only. */
+ * memory; its share of packing b, which all rows share, and of a, where that is worth it, which some panels share. Few rows may be dot
+ * products. 512 stands for what is known at run time only. */
 static double lane_cost(const Contract *c) {
     int64_t n = contract_estimate(c->size_n, 512);
     double k = 1, rows = 1, full = n >= 8 * c->lanes ? 1 : (double)n / (double)((n + c->lanes - 1) / c->lanes * c->lanes);
@@ -268,7 +269,10 @@ static double lane_cost(const Contract *c) {
     if (rows <= SMALL && contract_contiguous(c->at_b, c->sk)) return 2 * ceil(k / c->lanes) + DOT_SUM;
     double cost = k / (rate * vector);
     for (int i = 0; i < c->stores.n; i++) cost += contract_contiguous(c->stores.at[i], c->sn) ? 1 / vector : STORE_APART;
-    return contract_can_pack(c) ? cost : cost + k / rows * (contract_contiguous(c->at_b, c->sn) ? 2.0 / c->lanes : PACK_TURNED);
+    if (contract_can_pack(c)) return cost;
+    double shared = (double)(n < PANELS * c->lanes ? n : PANELS * c->lanes); /* columns that share a packed copy of a */
+    if (!c->w->device && rows > SMALL && contract_is_far_apart(c)) cost += k / shared * 2.0 / c->lanes;
+    return cost + k / rows * (contract_contiguous(c->at_b, c->sn) ? 2.0 / c->lanes : PACK_TURNED);
 }
 
 /* Of equals, the result's last axis along the lanes. A prologue stays the one of b. */

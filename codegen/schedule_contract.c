@@ -22,7 +22,8 @@
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next that no prefetcher guesses */
 #define PACK_COST  3          /* multiplications that packing the rows of a tile takes as long as, a step of k */
-#define PANELS     8          /* most that share a packed block of A */
+#define PIECE      512        /* bytes of a row of B that are packed at once, at most */
+#define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
 #define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
 #define LINE       64         /* bytes */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
@@ -328,11 +329,11 @@ static bool lies_apart(const Contract *c, const Access *x, int along) {
 
 /* Is A worth packing? A tile takes some elements of a row that are neighbours in memory; if steps of k are far apart, each is a
  * cache line of its own, many of one set of the cache. Processors with short vectors are slower than their memory, and often have little. */
-static bool is_far_apart(const Contract *c) { return lies_apart(c, c->at_a, c->sm) && c->w->machine->lanes >= 8; }
+bool contract_is_far_apart(const Contract *c) { return lies_apart(c, c->at_a, c->sm) && c->w->machine->lanes >= 8; }
 
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
-    if (is_far_apart(c) && !contract_can_pack(c) && m >= ROWS_MOST) c->pack_cost = PACK_COST;
+    if (contract_is_far_apart(c) && !contract_can_pack(c) && m >= ROWS_MOST) c->pack_cost = PACK_COST;
     contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
@@ -340,7 +341,7 @@ static void choose_tile(Contract *c) {
     c->width = (int64_t)c->nv * c->lanes;
     choose_k(c);
     contract_pick_block(c, m, n);
-    if (!is_far_apart(c)) contract_flatten(c);
+    if (!contract_is_far_apart(c)) contract_flatten(c);
 }
 
 /* Symbols of n that lie in a block, as far as its sums stay in a cache and enough work is left beside. Returns rows of them
@@ -468,12 +469,20 @@ static bool stores_at_once(const Contract *c) {
     return c->kq == 0 && c->k_whole && !c->n_parts && ends_whole(c) && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
 }
 
-/* So many panels share a packed block of A that all iterations are still enough for threads, and their sums stay in a cache. */
+/* Many rows of B that lie apart, and are packed as they lie: short pieces of each, which no prefetcher guesses and each of which is in a page of
+ * its own, would cost more than the copy. */
+static bool is_in_pieces(const Contract *c) {
+    return c->kc * c->k_inner > REMEMBERED && !c->direct && !c->prologue && !is_transposed(c) && c->at_b->base->type.dtype == c->type && lies_apart(c, c->at_b, c->sn) && c->w->machine->lanes >= 8;
+}
+
+/* So many panels share a packed block of A, or are packed together from rows of B, that all iterations are still enough for threads, and
+ * their sums stay in a cache. */
 static void choose_panels(Contract *c) {
     int64_t panels = tiles(contract_estimate(c->size_n, 64), c->width), beside = tiles(contract_estimate(c->size_m, 512), c->mb), columns;
-    if (!c->pack_a || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
+    if (!(c->pack_a || is_in_pieces(c)) || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
     for (int i = 0; i < c->n[GROUP_BATCH]; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 64);
-    int n = panels < PANELS ? (int)panels : PANELS;
+    int64_t most = c->pack_a ? PANELS : tiles(PIECE / 4, c->width);
+    int n = (int)(panels < most ? panels : most);
     while (n > 1 && (beside * tiles(panels, n) < ENOUGH || n * c->mb * c->width > 3 * SUMS)) n--;
     if (!c->w->machine->avx512 && size_is_const(c->size_n, &columns)) /* all panels of the last iteration are masked: let that be one */
         while (n > 1 && columns / c->width % n != 0) n--;
@@ -487,7 +496,7 @@ static void emit_panels(Contract *c) {
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
     if (contract_can_pack(c)) use_copy(c);
     else c->direct = is_direct(c);
-    c->pack_a = is_far_apart(c) && c->mq == c->n[GROUP_M] - 1 && is_strip(c->mr);
+    c->pack_a = contract_is_far_apart(c) && c->mq == c->n[GROUP_M] - 1 && is_strip(c->mr);
     choose_panels(c);
     choose_runs(c);
     contract_begin(c);
