@@ -98,7 +98,7 @@ static void emit_rows(Contract *c) {
     c->copied = c->copied && copied <= ROW_COPIED;
     bool along_k = c->lanes > 1 && contract_contiguous(c->at_b, c->sk) && (c->copied || contract_contiguous(c->at_a, c->sk));
     c->dot_lanes = along_k ? c->lanes : 1;
-    c->columns_first = true;
+    c->columns_first = c->sk >= 0; /* an outer product's B is one row, in a cache anyway: its results are written side by side */
     c->part_rows = 1;
     contract_begin(c);
     template_number(c->t, "CT", c->n_parts ? c->k->parts : 1);
