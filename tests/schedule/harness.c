@@ -90,6 +90,10 @@ Sweep harness_sweep(Harness *h, int argc, char **argv, uint64_t usual, unsigned 
     return s;
 }
 
+void harness_count(const Harness *h) {
+    if (getenv("DEVICE")) printf("%d programs\n", h->programs);
+}
+
 static int64_t size_of(const Run *r, Size s) {
     int64_t v;
     if (!size_eval(s, r->e.sizes, &v)) bug("a size cannot be computed");
@@ -240,6 +244,7 @@ static size_t argument_bytes(const Run *r, const KernelArg *a) {
 static bool run_on_device(Run *r, const KernelCall *c, void *const *args, const int64_t *sizes, int64_t count) {
     size_t *bytes = NEW_ARRAY(r->arena, size_t, c->n_args + 1);
     for (int i = 0; i < c->n_args; i++) bytes[i] = argument_bytes(r, &c->args[i]);
+    r->h->launches++;
     return device_run(r->device, c, args, bytes, sizes, count);
 }
 
@@ -512,11 +517,13 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
     r.scratch = guard_alloc((size_t)scheduler_scratch(r.s));
     r.shared = guard_alloc((size_t)scheduler_shared(r.s));
     bool ok = true;
+    int launches = h->launches;
     for (int i = 0; i < r.p->kernels.n && ok; i++)
         if (r.p->kernels.at[i]->kind <= KERNEL_ROUTINE) {
             ok = run_kernel(&r, r.p->kernels.at[i]);
             if (h->time) time_kernel(&r, r.p->kernels.at[i]);
         }
+    h->programs += ok && h->launches > launches;
     device_free(r.device);
     if (r.jit) {
         LLVMErrorRef error = LLVMOrcDisposeLLJIT(r.jit);

@@ -20,6 +20,7 @@ typedef struct Harness {
     bool show;              /* print kernels and tiles of what fails */
     bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */
+    int launches, programs; /* of a device so far; programs with one, which agree */
     int packs;              /* weights read from packed copies so far */
     int parts;              /* products with maps of slices so far */
     int prologues;          /* products that computed their second operand so far */
@@ -37,4 +38,7 @@ typedef struct Sweep {
     int cases, failures, level; /* level 0: all */
 } Sweep;
 Sweep harness_sweep(Harness *h, int argc, char **argv, uint64_t usual, unsigned tile, bool (*agrees)(Harness *h, uint64_t seed));
+/* With DEVICE=1 alone: prints in how many programs a device ran a kernel, and all agreed. A case that a test leaves out, as too large or
+ * refused, or that has nothing to run, is none. */
+void harness_count(const Harness *h);
 #endif

@@ -152,5 +152,6 @@ int main(int argc, char **argv) {
                h.calls_like[1], h.calls_like[2], h.worst);
     for (int i = 0; i < 3 && s.cases >= 60; i++)
         if (h.calls_like[i] < 2) s.failures++, printf("only %d calls of %s\n", h.calls_like[i], h.like[i]);
+    if (!s.failures) harness_count(&h);
     return s.failures != 0;
 }
