@@ -472,7 +472,8 @@ static bool stores_at_once(const Contract *c) {
 /* Many rows of B that lie apart, and are packed as they lie: short pieces of each, which no prefetcher guesses and each of which is in a page of
  * its own, would cost more than the copy. */
 static bool is_in_pieces(const Contract *c) {
-    return c->kc * c->k_inner > REMEMBERED && !c->direct && !c->prologue && !is_transposed(c) && c->at_b->base->type.dtype == c->type && lies_apart(c, c->at_b, c->sn) && c->w->machine->lanes >= 8;
+    bool as_it_lies = !c->direct && !c->prologue && !is_transposed(c) && c->at_b->base->type.dtype == c->type;
+    return as_it_lies && c->kc * c->k_inner > REMEMBERED && lies_apart(c, c->at_b, c->sn) && c->w->machine->lanes >= 8;
 }
 
 /* So many panels share a packed block of A, or are packed together from rows of B, that all iterations are still enough for threads, and
