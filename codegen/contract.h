@@ -8,8 +8,9 @@
 #define CODEGEN_CONTRACT_H
 #include "codegen/schedule.h"
 
-#define SMALL  4 /* rows up to which nothing is packed */
-#define PANELS 8 /* most that share a packed block of A */
+#define SMALL      4 /* rows up to which nothing is packed */
+#define CACHE_LINE 64 /* bytes */
+#define PANELS     8 /* most that share a packed block of A */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CACHE_LINE = 64, UNROLLED = 96 }; /* UNROLLED: multiplications of a loop body, at most */
+enum { UNROLLED = 96 }; /* UNROLLED: multiplications of a loop body, at most */
 
 /* ---- the nest */
 
@@ -456,7 +456,6 @@ static const char *wanted_column(Contract *c, int64_t v, const char **made) {
     return *made;
 }
 
-/* Asks for what the maps behind the product will read at a row: it comes while others are under way. */
 /* Prefetches of a panel's columns at place k. */
 static const char *fill_b_ahead(void *context, const char *const *args) {
     Contract *c = context;
@@ -468,6 +467,7 @@ static const char *fill_b_ahead(void *context, const char *const *args) {
     return "";
 }
 
+/* Asks for what the maps behind the product will read at a row: it comes while others are under way. */
 static const char *fill_wanted(void *context, const char *const *args) {
     Contract *c = context;
     Work *w = c->w;

@@ -25,7 +25,6 @@
 #define PIECE      512        /* bytes of a row of B that are packed at once, at most */
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
 #define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
-#define LINE       64         /* bytes */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
 #define FEW_TERMS  512        /* or, with maps behind the sums, .. */
 #define FEW_TERMS_OF_MAPS 1024 /* .. this many of all lanes: narrow vectors are added up twice as fast, and mapped no faster */
@@ -265,11 +264,12 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     }
 }
 
-/* Lines that are not much longer than a tile leave most of the last one empty; rows counted through all lines of a picture leave few. Each
- * row then finds its line by a division, which is little beside the sums of a tile. Panels must be enough for threads: rows are none. */
+/* Lines that are not much longer than a tile leave most of the last one empty; rows counted through all lines of a picture leave
+ * few. Each row then finds its line by a division, which is little beside the sums of a tile. Panels must be enough for threads:
+ * rows are none. A tile that was timed stays. */
 void contract_flatten(Contract *c) {
     int last = c->n[GROUP_M] - 1;
-    if (last < 1 || c->n_parts || c->w->tuning || c->k->limit.seen) return;
+    if (last < 1 || c->n_parts || c->k->limit.seen) return;
     Size x = c->sp->symbol[c->sm].n, y = c->sp->symbol[c->symbol[GROUP_M][last - 1]].n, rows = size_mul(y, x);
     int64_t low, high, lines, line, panels = tiles(contract_estimate(c->size_n, 64), c->width), terms = 1;
     size_range(rows, &low, &high);
@@ -280,7 +280,7 @@ void contract_flatten(Contract *c) {
     int64_t m = known ? lines * line : 512, n = contract_estimate(c->size_n, 64);
     int mr = c->mr;
     double by_lines = known ? (double)lines * tiles_cost(c, line, n, mr, c->nv) : 1e30;
-    contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST);
+    if (!c->w->tuning) contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST);
     if (tiles_cost(c, m, n, c->mr, c->nv) > WORTH_FLAT * by_lines) {
         c->mr = mr;
         return;
@@ -524,7 +524,9 @@ static void emit_panels(Contract *c) {
     int64_t ahead = contract_estimate(c->size_k, 4 * AHEAD) > AHEAD ? AHEAD : 0;
     template_number(c->t, "ahead", ahead);
     template_number(c->t, "ahead_b", !c->direct && !c->pack && !c->prologue && lies_apart(c, c->at_b, c->sn) ? ahead : 0);
-    template_number(c->t, "LINES", tiles(c->mb, LINE / dtype_bytes(c->at_a->base->type.dtype)));
+    int line = CACHE_LINE / dtype_bytes(c->at_a->base->type.dtype);
+    template_number(c->t, "LINE", line);
+    template_number(c->t, "LINES", tiles(c->mb, line));
     template_number(c->t, "PR", (c->n_parts ? c->k->parts : 1) * c->part_rows);
     template_set(c->t, "above", "");
     template_number(c->t, "panels_divide", c->panels && size_is_const(c->size_n, &whole) && whole % (c->panels * c->width) == 0);
