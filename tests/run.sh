@@ -21,6 +21,7 @@
 # Of this script: BUILD (build), BLESS=1 rewrite expectations, SLOW=1, EDGE=1, JOBS (2), TEST_TIMEOUT in seconds (120).
 
 export LC_ALL=C TZ=UTC
+unset MAKEFLAGS MFLAGS MAKELEVEL # of a `make -j2 check`: a make in a test would speak of it
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 cd "$ROOT" || exit 2
 BUILD=${BUILD:-build}
