@@ -191,6 +191,7 @@ struct TileSym {
     bool known; /* a compile-time integer here: value */
     int64_t value;
     TilePoly lowest, highest; /* range of a run-time loop symbol or index, inclusive */
+    const TileExpr *made;     /* what an index is; NULL: it is clamped, or a loop symbol */
     int level;                /* loop depth */
     int64_t step;             /* a loop symbol is lowest + a multiple of step */
     TileType type;            /* of a let or tile element */

@@ -12,8 +12,9 @@
  *
  * Disjoint: let two iterations differ, and let p be the outermost parallel symbol in which they do. Symbols outside p are
  * equal then. So for every output and every p there must be a dimension whose index is c*p + r in all accesses, where the
- * spread of r over everything inside p, lanes included, is at most |c| * (the step of p). Loads of outputs count as well: an
- * iteration reads only what no other one writes. */
+ * spread of r over everything inside p, lanes included, is at most |c| * (the step of p). Two dimensions whose indices are
+ * e / x and e % x, of one x in all accesses, are as good as one whose index is e. Loads of outputs count as well:
+ * an iteration reads only what no other one writes. */
 #include "codegen/tile_walk.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@
 #define STACK_LIMIT 65536 /* bytes of stack buffers */
 #define STEP_MOST   96    /* of columns: some panels */
 
-/* Where an output is touched: r of index `dim` = c*p + r lies in low .. high - 1. */
+/* Where an output is touched: r of index `dim` = c*p + r lies in low .. high - 1. dim (1 + d) * TILE_RANK + m: of dimensions d and m together. */
 typedef struct Spread {
     TilePoly low, high;
 } Spread;
@@ -30,7 +31,8 @@ typedef struct Proof {
     TileSym *buffer, *p;
     int dim;
     bool failed, seen;
-    TilePoly c;
+    TilePoly c, line; /* line: x of two dimensions */
+    int accesses;
     LIST(Spread) spread;
 } Proof;
 
@@ -136,19 +138,19 @@ static bool spreads_fit(Verify *v, const Proof *q, int64_t step) {
     return true;
 }
 
-static void touch_dim(Verify *v, const TileAccess *a, const Parallel *p, int dim, int lanes) {
+/* An access at `index` of what the proof is about, or at so many lanes from it on. */
+static void touch_place(Verify *v, Proof *q, TilePoly index, int lanes, const Parallel *p) {
     TileWalk *w = v->w;
-    Proof *q = proof_of(v, a->s, p->s, dim);
-    TilePoly c, other;
+    TilePoly c, other, low, high;
     Spread s;
+    q->accesses++;
     if (q->failed) return;
     q->failed = true;
     /* Bounds in p and what is outside it: symbols outside p are the same in both iterations. */
-    TilePoly index = poly_of(w, a->ix[dim]), low, high;
     if (!poly_bound(w, index, -1, p->s->level, &low) || !poly_bound(w, index, 1, p->s->level, &high)) return;
     if (!poly_split(w, low, p->s, &c, &s.low) || !poly_split(w, high, p->s, &other, &s.high)) return;
     if (!poly_equal(c, other) || (!c.n && !c.c) || (q->seen && !poly_equal(c, q->c))) return;
-    s.high = poly_add(w, s.high, poly_const(dim == a->lane_dim ? lanes : 1), 1);
+    s.high = poly_add(w, s.high, poly_const(lanes), 1);
     if (p->within) {
         TilePoly extra = poly_add(w, poly_const(0), c, p->within);
         if (poly_nonneg(w, c)) s.high = poly_add(w, s.high, extra, 1);
@@ -160,19 +162,43 @@ static void touch_dim(Verify *v, const TileAccess *a, const Parallel *p, int dim
     q->failed = !spreads_fit(v, q, p->step);
 }
 
+/* Is x an index that is made by this operation? Its operands. */
+static bool made_by(Verify *v, const TileExpr *x, TileOp op, TilePoly *a, TilePoly *b) {
+    const TileExpr *made = x->k == TE_SYM && !x->s->known ? x->s->made : NULL;
+    return made && made->k == TE_OP && made->op == op && poly_try(v->w, made->x[0], a) && poly_try(v->w, made->x[1], b);
+}
+
+/* Dimensions d and m, if their indices are e / x and e % x. */
+static void touch_line(Verify *v, const TileAccess *a, const Parallel *p, int d, int m) {
+    TilePoly e, other, x, same, low;
+    if (!made_by(v, a->ix[d], TO_DIV, &e, &x) || !made_by(v, a->ix[m], TO_MOD, &other, &same)) return;
+    if (!poly_equal(e, other) || !poly_equal(x, same) || a->lane_dim == d || a->lane_dim == m) return;
+    if (!poly_bound(v->w, x, -1, 0, &low) || !poly_equal(x, low)) return; /* else it may differ between iterations */
+    Proof *q = proof_of(v, a->s, p->s, (1 + d) * TILE_RANK + m);
+    if (q->seen && !poly_equal(x, q->line)) q->failed = true;
+    q->line = x;
+    touch_place(v, q, e, 1, p);
+}
+
 static void touch(Verify *v, const TileAccess *a, int lanes) {
-    for (int i = 0; i < v->n_parallel; i++)
-        for (int dim = 0; dim < a->n; dim++) touch_dim(v, a, &v->parallel[i], dim, lanes);
+    for (int i = 0; i < v->n_parallel; i++) {
+        const Parallel *p = &v->parallel[i];
+        for (int d = 0; d < a->n; d++) {
+            touch_place(v, proof_of(v, a->s, p->s, d), poly_of(v->w, a->ix[d]), d == a->lane_dim ? lanes : 1, p);
+            for (int m = 0; m < a->n; m++)
+                if (m != d) touch_line(v, a, p, d, m);
+        }
+    }
 }
 
 static void check_disjoint(Verify *v) {
     v->w->line = 0;
     for (int i = 0; i < v->proofs.n; i++) {
         const Proof *q = v->proofs.at[i];
-        bool ok = false;
+        bool ok = q->dim >= TILE_RANK; /* not of all accesses, perhaps */
         for (int j = 0; j < v->proofs.n; j++) {
             const Proof *o = v->proofs.at[j];
-            ok |= o->buffer == q->buffer && o->p == q->p && o->seen && !o->failed;
+            ok |= o->buffer == q->buffer && o->p == q->p && o->seen && !o->failed && o->accesses == q->accesses;
         }
         if (!ok)
             walk_fail(v->w, "two iterations of the parallel loop %s may touch the same place of %s", q->p->name,
@@ -375,6 +401,7 @@ static void index_statement(Verify *v, const TileStmt *s) {
     const TileExpr *e = s->e;
     bool clamped = e->k == TE_OP && e->op == TO_CLAMP;
     s->s->known = false;
+    s->s->made = clamped ? NULL : e;
     if (!poly_try(w, e, &p) || p.n) {
         TileType t = expression(v, clamped ? e->x[0] : e);
         if (t.n != 1 || !dtype_is_int(t.d)) walk_fail(w, "the index %s wants an integer scalar", s->s->name);
