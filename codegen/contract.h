@@ -39,7 +39,7 @@ typedef struct Contract {
     int n_runs, run[MAX_SYMBOLS];               /* loops of the product over a block of k, as a sees them */
     const char *m_first;                        /* where a block begins along symbol mq */
     const char *k_text;                         /* index along the last of them */
-    bool flat;                                  /* the last two symbols of m are counted as one, and are all a block; size_m: of both */
+    bool flat;                                  /* the last two symbols of m are counted as one; size_m: of both */
     Size size_m, size_n, size_k;
     DType type; /* of the accumulators */
     const char *type_name;

@@ -35,9 +35,12 @@ static const char *fill_nest(void *context, const char *const *args) {
     open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
     int64_t columns = c->panels > 1 ? c->panels * c->width : c->width;
     if (c->sn >= 0 && c->columns_first) open_parallel(c, c->sn, columns, true);
-    if (c->sm >= 0 && !c->flat) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
+    const char *flat = NULL;
+    bool opened;
+    if (c->flat) flat = open_parts(c->w, "yx", c->size_m, c->mb, false, &opened);
+    else if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
     if (c->sn >= 0 && !c->columns_first) open_parallel(c, c->sn, columns, true);
-    template_set(c->t, "i0", c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
+    template_set(c->t, "i0", flat ? flat : c->sm < 0 || inside ? "0" : c->p.text[c->sm]);
     template_set(c->t, "j0", c->sn < 0 ? "0" : c->p.text[c->sn]);
     if (inside && !c->flat) c->m_first = c->p.text[c->symbol[GROUP_M][c->mq]];
     return "";

@@ -33,9 +33,9 @@
 #define SQUARE     8          /* most lanes of a transposed square */
 #define WARPS_WISHED 1024     /* of a device: some for each of its processors */
 #define ROWS_MOST  8          /* of a register tile */
-#define ROWS_FLAT  1024       /* rows of a picture, at most, that are counted through its lines */
-#define TERMS_FLAT 256        /* .. if their sums have so many terms, .. */
-#define WORTH_FLAT 0.94       /* .. and that costs so much less */
+#define TERMS_FLAT 256        /* terms of a sum, at least, where rows of a picture are counted through its lines, .. */
+#define LINE_FLAT  128        /* .. and lines are no longer, .. */
+#define WORTH_FLAT 0.94       /* .. if that costs so much less */
 #define SLICE_VECTORS 2      /* of a tile, where all slices of the columns go past it in turn: of narrow ones it takes more rows along */
 #define ROWS_TUNED 14         /* .. that is tried by timing */
 #define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
@@ -142,6 +142,12 @@ static int64_t part_of(Size n, int64_t most) {
     return most;
 }
 
+/* Rows of one of equal blocks, of about `wish`, in whole tiles. */
+static int64_t block_rows(const Contract *c, int64_t m, int64_t wish) {
+    int64_t all = tiles(m, c->mr) * c->mr;
+    return all > wish + wish / 2 ? tiles(tiles(m, tiles(all, wish)), c->mr) * c->mr : all;
+}
+
 /* Rows of a block: enough to pay for packing a panel, few enough that several threads have work. Rows of the last symbol; if it
  * is static and short, all of it and a part of the symbols before. */
 void contract_pick_block(Contract *c, int64_t m, int64_t n) {
@@ -150,13 +156,9 @@ void contract_pick_block(Contract *c, int64_t m, int64_t n) {
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
     if (c->pack_cost > 0 && tiles(panels, PANELS) * tiles(rows, 2 * LONG_BLOCK) >= ENOUGH) wish = 2 * LONG_BLOCK;
     if (c->rows) wish = c->rows;
-    c->mb = tiles(m, c->mr) * c->mr;
+    c->mb = block_rows(c, m, wish);
     c->mq = c->n[GROUP_M] - 1;
-    if (c->mb > wish + wish / 2) {
-        c->mb = tiles(tiles(m, tiles(c->mb, wish)), c->mr) * c->mr;
-        return;
-    }
-    if (!size_is_static(c->size_m)) return;
+    if (c->mb < m || !size_is_static(c->size_m)) return;
     for (rows = c->mb; c->mq > 0 && 2 * rows <= wish; rows *= c->mc) {
         c->mq--;
         c->mc = part_of(c->sp->symbol[c->symbol[GROUP_M][c->mq]].n, wish / rows);
@@ -265,20 +267,22 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
 }
 
 /* Lines that are not much longer than a tile leave most of the last one empty; rows counted through all lines of a picture leave
- * few. Each row then finds its line by a division, which is little beside the sums of a tile. Panels must be enough for threads:
- * rows are none. A tile that was timed stays. */
+ * few. Each row then finds its line by a division, which is little beside the sums of a tile. Blocks must be enough for
+ * threads. A tile that was timed stays. */
 void contract_flatten(Contract *c) {
     int last = c->n[GROUP_M] - 1;
     if (last < 1 || c->n_parts || c->k->limit.seen) return;
-    Size x = c->sp->symbol[c->sm].n, y = c->sp->symbol[c->symbol[GROUP_M][last - 1]].n, rows = size_mul(y, x);
-    int64_t low, high, lines, line, panels = tiles(contract_estimate(c->size_n, 64), c->width), terms = 1;
-    size_range(rows, &low, &high);
+    Size x = c->sp->symbol[c->sm].n, y = c->sp->symbol[c->symbol[GROUP_M][last - 1]].n;
+    int64_t lines, line, low, high, panels = tiles(contract_estimate(c->size_n, 64), c->width), terms = 1;
     for (int i = 0; i < c->n[GROUP_K]; i++) terms *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 1);
     for (int i = 0; i < c->n[GROUP_BATCH]; i++) panels *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 1);
-    if (high > ROWS_FLAT || panels < ENOUGH || terms < TERMS_FLAT) return;
+    size_range(x, &low, &high);
+    if (terms < TERMS_FLAT || low < 1 || high > LINE_FLAT) return;
     bool known = size_is_const(y, &lines) && size_is_const(x, &line);
     int64_t m = known ? lines * line : 512, n = contract_estimate(c->size_n, 64);
     int mr = c->mr;
+    int64_t wish = panels * tiles(m, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    if (panels * tiles(m, wish) < ENOUGH) return;
     double by_lines = known ? (double)lines * tiles_cost(c, line, n, mr, c->nv) : 1e30;
     if (!c->w->tuning) contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST);
     if (tiles_cost(c, m, n, c->mr, c->nv) > WORTH_FLAT * by_lines) {
@@ -286,9 +290,9 @@ void contract_flatten(Contract *c) {
         return;
     }
     c->flat = true;
-    c->size_m = rows;
+    c->size_m = size_mul(y, x);
     c->mq = last - 1;
-    c->mb = tiles(high, c->mr) * c->mr;
+    c->mb = block_rows(c, m, wish);
 }
 
 /* Candidates for timing, beside the tile that was picked: tiles that the model finds little worse, then other blocks. */
