@@ -303,6 +303,18 @@ static const char *fill_part_loop(void *context, const char *const *args) {
     return "";
 }
 
+/* Where row `row` of a block begins in the copy of B. */
+static const char *copy_place(Contract *c, const char *row) {
+    Arena *a = c->w->arena;
+    const char *at = "", *k = "";
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
+    for (int i = 0; i < c->kq; i++) k = contract_flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
+    if (c->kq >= 0) k = contract_flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
+    return arena_printf(a, "%s%lld*(%s) + %lld*(%lld*(%s) + %s)", at, (long long)c->pack_rows, c->p.text[c->sn], (long long)c->width,
+                        (long long)c->k_inner, k, row);
+}
+
 /* Columns of row `row` of a block: in the scratch panel, in the copy, or where they lie in b. */
 static const char *fill_panel(void *context, const char *const *args) {
     Contract *c = context;
@@ -315,14 +327,19 @@ static const char *fill_panel(void *context, const char *const *args) {
         return arena_printf(a, "bp[%lld*(%s) + %s, %s%s]", (long long)c->part_depth, template_get(c->t, "part"), args[0], args[1], lanes);
     if (!c->pack && c->panels) return arena_printf(a, "bp[%lld*p + %s, %s%s]", (long long)c->part_depth, args[0], args[1], lanes);
     if (!c->pack) return arena_printf(a, "bp[%s, %s%s]", args[0], args[1], lanes);
-    const char *at = "", *k = "";
-    for (int s = 0; s < c->sp->n; s++)
-        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
-    for (int i = 0; i < c->kq; i++) k = contract_flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
-    if (c->kq >= 0) k = contract_flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
-    const char *place = arena_printf(a, "%s[%s%lld*(%s) + %lld*(%lld*(%s) + %s) + %s%s]", c->pack, at, (long long)c->pack_rows,
-                                     c->p.text[c->sn], (long long)c->width, (long long)c->k_inner, k, args[0], args[1], lanes);
+    const char *place = arena_printf(a, "%s[%s + %s%s]", c->pack, copy_place(c, args[0]), args[1], lanes);
     return c->copies || contract_copy_type(c) == c->type ? place : arena_printf(a, "%s(%s)", c->type_name, place);
+}
+
+/* An element of what lies behind this block in the copy: of the line that is as far from its beginning as `row` is from that of the
+ * block, and `turn` times so many rows. Lines asked for one after the other are neighbours. */
+static const char *fill_panel_ahead(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    long long n = c->copy_elements, rows = c->kc * c->k_inner, line = CACHE_LINE / dtype_bytes(contract_copy_type(c));
+    text_line(&c->w->body, "index ahead = min(%s + %lld*(%lld*%s + %s), %lld) in 0..%lld", copy_place(c, arena_printf(a, "%lld", rows)), line,
+              rows, args[1], args[0], n - 1, n);
+    return arena_printf(a, "%s[ahead]", c->pack);
 }
 
 DType contract_copy_type(const Contract *c) {
@@ -513,6 +530,7 @@ static const Hole HOLES[] = {
     {"a_rows", 2, fill_a_rows},
     {"b", 2, fill_b},
     {"panel", 3, fill_panel},
+    {"panel_ahead", 2, fill_panel_ahead},
     {"b_one", 2, fill_b_one},
     {"b_square", 2, fill_b_square},
     {"copy_at", 1, fill_copy_at},
@@ -527,6 +545,7 @@ static const Hole HOLES[] = {
     {"wanted", 1, fill_wanted},
     {"codes_loops", 1, codes_fill_loops},
     {"codes_panel", 2, codes_fill_panel},
+    {"codes_panel_ahead", 1, codes_fill_panel_ahead},
     {"codes_put", 1, codes_fill_put},
     {"codes_a", 2, codes_fill_a},
     {"codes_b", 1, codes_fill_b},

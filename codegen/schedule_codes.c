@@ -99,6 +99,8 @@ bool schedule_is_codes(Contract *c) {
     return true;
 }
 
+static int code_bytes(const Contract *c) { return is_pairs(c) ? 2 : 1; }
+
 /* ---- holes */
 
 const char *codes_fill_loops(void *context, const char *const *args) {
@@ -122,16 +124,30 @@ const char *codes_fill_loops(void *context, const char *const *args) {
     return "";
 }
 
+static const char *copy_place(Contract *c) {
+    const char *at = "";
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->pack_stride[s]) at = arena_printf(c->w->arena, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
+    return arena_printf(c->w->arena, "%s%lld*(%s)", at, (long long)c->pack_rows, c->p.text[c->sn]);
+}
+
 const char *codes_fill_panel(void *context, const char *const *args) {
     Contract *c = context;
     Arena *a = c->w->arena;
     const char *in = arena_printf(a, "%lld*(%s) + %d*(%s) : %s", (long long)(c->width * c->group), template_get(c->t, "step"), c->group,
                                   args[0], args[1]);
     if (!c->pack) return arena_printf(a, "bp[%s]", in);
-    const char *at = "";
-    for (int s = 0; s < c->sp->n; s++)
-        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
-    return arena_printf(a, "%s[%s%lld*(%s) + %s]", c->pack, at, (long long)c->pack_rows, c->p.text[c->sn], in);
+    return arena_printf(a, "%s[%s + %s]", c->pack, copy_place(c), in);
+}
+
+/* As a product of floats asks for the next block: of the next panel, here. */
+const char *codes_fill_panel_ahead(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    long long n = c->copy_elements, line = CACHE_LINE / code_bytes(c), panel = c->pack_rows * c->width;
+    text_line(&c->w->body, "index ahead = min(%s + %lld + %lld*(%lld*%s + %s), %lld) in 0..%lld", copy_place(c), panel, line,
+              (long long)steps_of(c), args[0], template_get(c->t, "step"), n - 1, n);
+    return arena_printf(a, "%s[ahead]", c->pack);
 }
 
 const char *codes_fill_put(void *context, const char *const *args) {
@@ -213,6 +229,7 @@ static int64_t copy_layout(Contract *c) {
         c->pack_stride[s] = count;
         count *= contract_symbol_size(c, s);
     }
+    c->copy_elements = count;
     return count;
 }
 
@@ -236,7 +253,7 @@ static void use_copy(Contract *c) {
     made.pack = copy_argument(&made, NULL, count, " out");
     template_run(made.t, "codes_copy");
     copy_layout(c);
-    const Pack *pack = work_pack(made.w, contract_packed_slot(c), count * (is_pairs(c) ? 2 : 1));
+    const Pack *pack = work_pack(made.w, contract_packed_slot(c), count * code_bytes(c));
     c->pack = copy_argument(c, pack, count, "");
 }
 
@@ -261,6 +278,7 @@ static void emit(Contract *c, bool few) {
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "one_block", true);
+    contract_set_ahead(c, c->width * c->group, code_bytes(c));
     template_number(c->t, "MR2", c->mr / 2);
     template_number(c->t, "W2", c->width / 2);
     template_number(c->t, "STEPS", steps_of(c));

@@ -23,7 +23,7 @@ enum {
     OUTPUTS_LEAST = 64, /* of a block: its transforms of the input are paid by them */
     CACHED = 16 << 20,  /* bytes of weights that stay in the last level cache */
     NEAR = 24,
-    FAR = 6 /* bytes a vector instruction from there, and from memory */
+    FAR = 4 /* bytes a vector instruction from there, and from memory, of which a core of a shared machine gets little */
 };
 
 static int64_t weight_bytes(const Winograd *g) {
@@ -130,6 +130,11 @@ static const char *fill_u(void *context, const char *const *args) {
     return arena_printf(g->c.w->arena, "%s[%s, %s, %s, %s : %d]", g->u, args[0], args[1], args[2], args[3], g->c.lanes);
 }
 
+static const char *fill_u_place(void *context, const char *const *args) {
+    Winograd *g = context;
+    return arena_printf(g->c.w->arena, "%s[%s, %s, %s, %s]", g->u, args[0], args[1], args[2], args[3]);
+}
+
 static const char *fill_transformed(void *context, const char *const *args) {
     Winograd *g = context;
     return fill_u(context, (const char *[]){template_get(g->c.t, "p"), args[0], g->c.p.text[g->c.sk], args[1]});
@@ -172,6 +177,7 @@ static const Hole HOLES[] = {
     {"channels", 0, winograd_fill_channels},
     {"x", 3, winograd_fill_x},
     {"u", 4, fill_u},
+    {"u_place", 4, fill_u_place},
     {"weight", 3, fill_weight},
     {"transformed", 2, fill_transformed},
     {"pixel", 2, fill_pixel},
@@ -244,6 +250,7 @@ static void emit(Winograd *g, const Pack *pack) {
          columns = g->rj == 1 || winograd_divides(g->columns, 1, g->rj);
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "NV", c->nv);
+    template_number(c->t, "NEXT", winograd_tiles(g->channels, c->nv));
     template_number(c->t, "TILES", g->most);
     template_number(c->t, "ROOM", room);
     template_number(c->t, "ROW", g->row);
