@@ -411,3 +411,13 @@ void space_merge(Space *sp, const int *class, int keep) {
         }
     }
 }
+
+Access *access_joined(Space *sp, const Access *a, int outer, int inner, int *joined) {
+    Size n = sp->symbol[inner].n, c = a->at.coef[inner];
+    if (!c || a->at.coef[outer] != size_mul(c, n)) return NULL;
+    *joined = add_symbol(sp, (Symbol){.n = size_mul(sp->symbol[outer].n, n), .axis = sp->symbol[inner].axis});
+    Access *x = access_linear(sp, a->base, &a->at);
+    x->at.coef[outer] = x->at.coef[inner] = NULL;
+    x->at.coef[*joined] = c;
+    return x;
+}

@@ -104,5 +104,8 @@ bool access_meets(const Access *a, int64_t m, const Access *b, int64_t n, int s)
 Affine *affine_copy(Space *sp, const Affine *a);
 void affine_add(Affine *to, const Affine *a); /* to += a */
 void affine_add_scaled(Affine *to, const Affine *a, Size by);
+/* The access through one loop symbol, *joined, that counts the places of two: outer ones of inner ones. NULL: the inner ones do not lie one
+ * behind the other. Merging is over. */
+Access *access_joined(Space *sp, const Access *a, int outer, int inner, int *joined);
 
 #endif

@@ -70,6 +70,9 @@ typedef struct Contract {
     int64_t less;                     /* what a group's sums begin with, times what meets it, instead of taking it from each code */
     int sums;                         /* groups one after the other that have sums of their own */
     int codes;                        /* .. in a vector, where a group is summed up as whole numbers */
+    int side;                         /* .. groups that share one, side by side */
+    Access *joined;                   /* .. the codes of these, through the symbol join; NULL: there is one */
+    int join;
     Point group_point;                /* where values of a group stand */
     Template *t;
     Point p; /* inside the nest; symbols of outer loops over k are added as they open */

@@ -551,7 +551,7 @@ static const Hole HOLES[] = {
     {"codes_b", 1, codes_fill_b},
     {"codes_left", 1, codes_fill_left},
     {"codes_column", 2, codes_fill_column},
-    {"narrow_groups", 0, narrow_fill_groups},
+    {"narrow_groups", 1, narrow_fill_groups},
     {"narrow_scales", 1, narrow_fill_scales},
     {"narrow_scale", 1, narrow_fill_scale},
     {"narrow_inner", 0, narrow_fill_inner},

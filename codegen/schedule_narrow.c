@@ -97,6 +97,13 @@ static bool is_coded(Contract *c, int64_t k) {
     return c->codes >= 4 * c->group; /* the shortest vector of sums that there is an instruction for */
 }
 
+/* Places of the symbols inside of a group but the last. */
+static int64_t halves_of(const Contract *c) {
+    int64_t n = 1;
+    for (int i = c->n[GROUP_K] - c->inner; i < c->n[GROUP_K] - 1; i++) n *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
+    return n;
+}
+
 /* Accumulators for so many elements of the last symbol, in vectors: they divide them. 0: vectors do not. */
 static int sums_for(int64_t elements, int lanes) {
     int n = SUMS_MOST;
@@ -129,9 +136,30 @@ static Access *scales_in_memory(const Contract *c) {
     return o.access && outer == 1 && contract_contiguous(o.access, c->symbol[GROUP_K][0]) ? o.access : NULL;
 }
 
-/* Groups one after the other that have a sum each. */
+static int last_group(const Contract *c) { return c->symbol[GROUP_K][c->n[GROUP_K] - c->inner - 1]; }
+
+static int64_t groups_of(const Contract *c) {
+    int64_t n = 1;
+    for (int i = 0; i < c->n[GROUP_K] - c->inner; i++) n *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
+    return n;
+}
+
+/* Where a group's codes are less than a vector: so many groups at once, side by side as they lie in memory. */
+static void pick_side(Contract *c) {
+    Codes codes;
+    int64_t groups = contract_symbol_size(c, last_group(c));
+    int most = c->group * c->lanes / c->codes;
+    c->side = 1;
+    if (!c->scales || size_value(c->size_k) != c->codes || !find_codes(c, &codes)) return;
+    const Access *b = (codes.nibble ? codes.nibble : codes.cast)->in[0].access;
+    while (groups % most) most /= 2;
+    if (most > 1 && b) c->joined = access_joined(c->sp, b, last_group(c), c->sk, &c->join);
+    if (c->joined) c->side = most;
+}
+
+/* Groups one after the other, `side` at once, that have a sum each. */
 static int parts_of(const Contract *c) {
-    int64_t groups = contract_symbol_size(c, c->symbol[GROUP_K][c->n[GROUP_K] - c->inner - 1]);
+    int64_t groups = contract_symbol_size(c, last_group(c)) / c->side;
     int parts = SUMS_MOST;
     while (groups % parts) parts /= 2;
     return parts;
@@ -139,6 +167,9 @@ static int parts_of(const Contract *c) {
 
 void schedule_narrow(Contract *c) {
     int64_t low, high;
+    c->side = 1;
+    c->scales = c->scale >= 0 ? scales_in_memory(c) : NULL;
+    if (c->group) pick_side(c);
     c->sums = c->scale >= 0 ? parts_of(c) : 1;
     c->w->kind = "rows";
     c->mb = 1;
@@ -151,7 +182,6 @@ void schedule_narrow(Contract *c) {
     template_number(c->t, "U", c->nv);
     template_number(c->t, "UL", (int64_t)c->nv * c->lanes);
     template_number(c->t, "scaled", c->scale >= 0);
-    c->scales = c->scale >= 0 ? scales_in_memory(c) : NULL;
     int64_t groups = c->scales ? contract_symbol_size(c, c->symbol[GROUP_K][0]) : 0;
     template_number(c->t, "PARTS", c->sums);
     template_number(c->t, "vectors", c->scales != NULL);
@@ -159,9 +189,14 @@ void schedule_narrow(Contract *c) {
     if (c->group) {
         Codes codes;
         c->less = c->scales && find_codes(c, &codes) ? codes.offset : 0;
-        template_number(c->t, "AL", c->codes);
-        template_number(c->t, "SL", c->codes / c->group);
-        template_number(c->t, "GROUPS", groups);
+        template_number(c->t, "AL", c->codes * c->side);
+        template_number(c->t, "SL", c->codes * c->side / c->group);
+        template_number(c->t, "AL1", c->codes);
+        template_number(c->t, "SL1", c->codes / c->group);
+        template_number(c->t, "SIDE", c->side);
+        template_number(c->t, "GROUPS", groups_of(c));
+        template_number(c->t, "HALVES", halves_of(c));
+        template_set(c->t, "AT", c->group == 2 ? "i16" : "u8");
         template_number(c->t, "less", c->less != 0);
         template_set(c->t, "LESS", arena_printf(c->w->arena, "%s(%lld)", c->group == 2 ? "i16" : "i8", (long long)-c->less));
     }
@@ -190,17 +225,14 @@ bool schedule_is_group_panels(Contract *c) {
 }
 
 void schedule_group_panels(Contract *c) {
-    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64), k = size_value(c->size_k), groups = 1, steps, whole;
-    int last = c->n[GROUP_K] - c->inner - 1;
+    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64), k = size_value(c->size_k), whole;
+    int64_t groups = groups_of(c), steps = groups * halves_of(c) * (k / c->group);
     c->w->kind = "codes";
-    c->sums = 1;
+    c->sums = c->side = 1;
     pick_tile(c, m, n);
     c->width = (int64_t)c->nv * c->lanes;
     contract_pick_block(c, m, n);
     contract_begin(c);
-    for (int i = 0; i <= last; i++) groups *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
-    steps = groups * (k / c->group);
-    for (int i = last + 1; i < c->n[GROUP_K] - 1; i++) steps *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
     template_number(c->t, "G", c->group);
     template_number(c->t, "GL", (int64_t)c->group * c->lanes);
     template_number(c->t, "AL", c->codes);
@@ -220,17 +252,16 @@ void schedule_group_panels(Contract *c) {
 /* ---- holes */
 
 const char *narrow_fill_groups(void *context, const char *const *args) {
-    (void)args;
     Contract *c = context;
-    int last = c->n[GROUP_K] - c->inner - 1;
+    int last = c->n[GROUP_K] - c->inner - 1, side = atoi(args[0]);
     const char *flat = "";
     for (int i = 0; i <= last; i++) {
         int s = c->symbol[GROUP_K][i], parts = i == last ? c->sums : 1;
         c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
-        text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s) / parts);
+        text_line(&c->w->body, "for %s in 0..%lld {", c->p.text[s], (long long)contract_symbol_size(c, s) / (parts * (i == last ? side : 1)));
         if (i == last) {
             text_line(&c->w->body, "unroll part in 0..%d {", parts);
-            c->p.text[s] = arena_printf(c->w->arena, "(%d*x%d + part)", parts, s);
+            c->p.text[s] = arena_printf(c->w->arena, "(%d*x%d + %d*part)", parts * side, s, side);
         }
         flat = contract_flat(c, flat, s, c->p.text[s]);
     }
@@ -270,7 +301,7 @@ const char *narrow_fill_scale(void *context, const char *const *args) {
         point_value(&c->group_point, item);
     }
     Operand o = last->in[c->scale];
-    if (c->scales) return arena_printf(c->w->arena, "sf[%s]", template_get(c->t, "group"));
+    if (c->scales) return arena_printf(c->w->arena, c->side > 1 ? "sf[%s : %d]" : "sf[%s]", template_get(c->t, "group"), c->side);
     return o.item ? o.item->value : point_load(&c->group_point, o.access, false, &vector);
 }
 
@@ -278,15 +309,17 @@ const char *narrow_fill_scale(void *context, const char *const *args) {
 const char *narrow_fill_inner(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    const char *flat = template_get(c->t, "group");
+    const char *flat = template_get(c->t, "group"), *half = "";
     for (int i = c->n[GROUP_K] - c->inner; i < c->n[GROUP_K] - 1; i++) {
         int s = c->symbol[GROUP_K][i];
         c->group_point.text[s] = c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
         text_line(&c->w->body, "%s %s in 0..%lld {", size_is(c->sp->symbol[s].n, 2) ? "unroll" : "for", c->p.text[s],
                   (long long)contract_symbol_size(c, s));
         flat = contract_flat(c, flat, s, c->p.text[s]);
+        half = contract_flat(c, half, s, c->p.text[s]);
     }
     template_set(c->t, "before", flat);
+    template_set(c->t, "half", *half ? half : "0");
     return "";
 }
 
@@ -324,7 +357,13 @@ const char *narrow_fill_codes(void *context, const char *const *args) {
     Arena *a = c->w->arena;
     if (!find_codes(c, &codes)) bug("kernel %d: no codes", c->k->index);
     Point p = element_point(c, args[0], atoi(args[1]));
-    const char *x = operand_made(c, &p, codes.nibble ? codes.nibble->in[0] : codes.cast->in[0]);
+    Operand from = (codes.nibble ? codes.nibble : codes.cast)->in[0];
+    if (c->joined) {
+        from.access = c->joined;
+        p.vector = c->join;
+        p.text[c->join] = arena_printf(a, "%lld*%s + %s", (long long)size_value(c->size_k), p.text[last_group(c)], args[0]);
+    }
+    const char *x = operand_made(c, &p, from);
     if (codes.nibble)
         x = arena_printf(a, "and(shr(%s, shl(and(%s, u8(1)), u8(2))), u8(15))", x, operand_made(c, &p, codes.nibble->in[1]));
     if (!codes.nibble) return c->group == 2 ? arena_printf(a, "i16(%s)", x) : x;

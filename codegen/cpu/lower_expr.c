@@ -201,6 +201,14 @@ static V repeat_lanes(Lower *L, V x, int n) {
     return LLVMBuildShuffleVector(L->b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(at, (unsigned)n), "");
 }
 
+static V stretch_lanes(Lower *L, V x, int n) {
+    V at[TILE_LANES];
+    int m = lower_lanes(x);
+    if (m == 1) return n > 1 ? lower_splat(L, x, n) : x;
+    for (int i = 0; i < n; i++) at[i] = lower_i32(L, i * m / n);
+    return LLVMBuildShuffleVector(L->b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(at, (unsigned)n), "");
+}
+
 static V ramp(Lower *L, int n) {
     V at[TILE_LANES];
     for (int i = 0; i < n; i++) at[i] = lower_i32(L, i);
@@ -329,6 +337,7 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
         return rescaled(L, a, lower_as(L, x[1], operand));
     case TO_SPLAT: return lower_as(L, x[0], t);
     case TO_REPEAT: return repeat_lanes(L, x[0].v, t.n);
+    case TO_STRETCH: return stretch_lanes(L, x[0].v, t.n);
     case TO_IOTA: return ramp(L, t.n);
     case TO_HADD:
     case TO_HMAX:

@@ -203,6 +203,12 @@ static const Case CASES[] = {
      {{1}, {5}, {12}, {-1}},
      200,
      9},
+    {"stretch",
+     "kernel k<n>(x: f32[n, 4], y: f32[n, 16] out, u: u8[n, 8], v: u8[n, 16] out, z: f32[n, 4] out) {\n"
+     "  parallel i in 0..n { y[i, 0 : 16] = stretch(x[i, 0 : 4], 4)   v[i, 0 : 16] = stretch(u[i, 0 : 8], 2)   z[i, 0 : 4] = stretch(x[i, 1], 4) } }",
+     {{1}, {5}, {12}, {-1}},
+     200,
+     9},
     {"an index range below zero",
      "kernel k<h in 1..>(x: f32[-1..h + 1, 8], y: f32[h, 8] out) {\n"
      "  parallel i in 0..h { y[i, 0 : 8] = x[i - 1, 0 : 8] + x[i + 1, 0 : 8] } }",
