@@ -222,7 +222,56 @@ class Jax:
         pass
 
 
-CONTESTANTS = {c.name: c for c in (Ours, Torch, Compiled, OnnxRuntime, OpenVino, LiteRt, Jax)}
+class LlamaCpp:
+    """Through its C functions. A row that decodes has the tokens before in its cache, and each call appends to it; else a call is the whole pass."""
+    name = 'llama.cpp'
+
+    def __init__(self, w, path, inputs):
+        from importlib.metadata import version
+
+        import gguf_file
+        import llama_cpp
+        self.l, self.w, self.file = llama_cpp, w, gguf_file.file(path, w.bits)
+        self.past = inputs['ids'][0] if w.before else []
+        self.given = inputs['id'] if w.before else inputs['ids'][0]
+        self.version = 'llama.cpp of llama-cpp-python ' + version('llama-cpp-python')
+
+    def open(self, threads):
+        l, count = self.l, len(self.past) + len(self.given)
+        l.llama_backend_init()
+        model = l.llama_model_load_from_file(self.file.encode(), l.llama_model_default_params())
+        p = l.llama_context_default_params()
+        p.n_ctx = p.n_batch = p.n_ubatch = -(-(count + self.w.calls) // 256) * 256  # it rounds up to these, too
+        p.n_threads = p.n_threads_batch = threads
+        if self.w.bits == 32:
+            p.type_k = p.type_v = l.GGML_TYPE_F32
+        self.context = l.llama_init_from_model(model, p)
+        self.vocab = l.llama_vocab_n_tokens(l.llama_model_get_vocab(model))
+        self.memory, given = l.llama_get_memory(self.context), self.tokens(self.given)
+        if len(self.past):
+            self.decode(self.tokens(self.past))
+
+        def call():
+            if not len(self.past):
+                self.before()
+            return self.decode(given)
+        self.results = [np.ctypeslib.as_array(call(), (1, self.vocab)).copy()]
+        return call
+
+    def tokens(self, ids):
+        return (C.c_int32 * len(ids))(*ids)
+
+    def decode(self, ids):
+        """The last one's logits."""
+        code = self.l.llama_decode(self.context, self.l.llama_batch_get_one(ids, len(ids)))
+        assert code == 0, f'llama_decode: code {code}'
+        return self.l.llama_get_logits_ith(self.context, -1)
+
+    def before(self):
+        self.l.llama_memory_seq_rm(self.memory, 0, len(self.past), -1)
+
+
+CONTESTANTS = {c.name: c for c in (Ours, Torch, Compiled, OnnxRuntime, OpenVino, LiteRt, Jax, LlamaCpp)}
 
 
 def status(field):

@@ -6,7 +6,7 @@ import typing
 import numpy as np
 from quantized import DYNAMIC, STATIC
 
-TORCH, COMPILED, ORT, OPENVINO, LITERT, JAX = 'pytorch', 'compiled', 'onnxruntime', 'openvino', 'litert', 'jax'
+TORCH, COMPILED, ORT, OPENVINO, LITERT, JAX, LLAMA = 'pytorch', 'compiled', 'onnxruntime', 'openvino', 'litert', 'jax', 'llama.cpp'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Workload:
     frozen: tuple = ()                       # prefixes of weights that are not trained
     streams: bool = False                    # every weight is read once a call and used once: the floor is memory's
     tolerance: float = 2e-4                  # of the largest |value|
+    near: float = 6e-2                       # .. between llama.cpp and ours, whose codes are of the same kind
     precision: str = 'f32'                   # of products; rivals choose by themselves otherwise
     codes: str = ''                          # int8: 'dynamic' or 'static' (quantized.py); of options {path} is that of the workload's files
     bits: int = 32                           # of a weight as ours keeps it, scales left out
@@ -115,7 +116,7 @@ def int8(selection, how, *options):
 
 def int4(selection, *options):
     """Of a row with weights in int4: PyTorch beside it computes in f32."""
-    return {'rivals': (TORCH,), 'options': (*options, f'--quantize={selection}: int4(group = 32, activations = "dynamic")'), 'codes': DYNAMIC, 'tolerance': 0.3}
+    return {'rivals': (TORCH, LLAMA), 'bits': 4, 'options': (*options, f'--quantize={selection}: int4(group = 32, activations = "dynamic")'), 'codes': DYNAMIC, 'tolerance': 0.3}
 
 
 WORKLOADS = [
@@ -142,8 +143,8 @@ WORKLOADS = [
     Workload('MiniLM-L6, 128 tokens, bf16', 'bert.mdl', 'embed', (1, 128), sentence(128), ((1, 384),), lambda m: m.bert(6, 384, 12), (OPENVINO,),
              options=('-D', 'layers=6', '-D', 'd=384', '-D', 'half=true'), precision='bf16', tolerance=0.1),
     Workload('GPT-2, prefill 256', 'gpt.mdl', 'prefill', (1, 256), ids(1, 256, 50257), ((1, 50257),), lambda m: m.Decoder(*GPT2).prefill,
-             options=('--entries=prefill,decode',)),
-    decoder('GPT-2, decode at 256', 'gpt.mdl', GPT2, 256, streams=True, calls=8),
+             (TORCH, ORT, OPENVINO, LLAMA), options=('--entries=prefill,decode',), near=4e-3),
+    decoder('GPT-2, decode at 256', 'gpt.mdl', GPT2, 256, streams=True, calls=8, rivals=(TORCH, ORT, OPENVINO, LLAMA), near=4e-3),
     decoder('transformer, decode at 8', 'transformer.mdl', DEMO, 8, calls=50, quick=True),
 
     Workload('MLP, step of 128', 'mlp.mdl', 'step', (128,), mlp_step(128), ((), ()), lambda m: m.mlp, (TORCH, JAX),
@@ -191,8 +192,8 @@ WORKLOADS = [
     Workload('ResNet-50, int8', 'resnet.mdl', 'classify', (1, 224, 224), picture(1, 224), ((1, 1000),), lambda m: m.resnet(50),
              **int8('net', STATIC, '-D', 'depth=50')),
     Workload('MobileNetV2, int8', 'mobilenet.mdl', 'classify', (1,), picture(1, 224), ((1, 1000),), lambda m: m.mobilenet, **int8('net', STATIC)),
-    decoder('GPT-2, decode at 256, int8', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=8, **int8('gpt', DYNAMIC) | {'rivals': (TORCH, ORT)}),
-    decoder('GPT-2, decode at 256, int4', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=4, **int4('gpt')),
+    decoder('GPT-2, decode at 256, int8', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=8, **int8('gpt', DYNAMIC) | {'rivals': (TORCH, ORT, LLAMA)}),
+    decoder('GPT-2, decode at 256, int4', 'gpt.mdl', GPT2, 256, streams=True, calls=8, **int4('gpt')),
     Workload('GPT-2, prefill 256, int4', 'gpt.mdl', 'prefill', (1, 256), ids(1, 256, 50257), ((1, 50257),), lambda m: m.Decoder(*GPT2).prefill,
              **int4('gpt', '--entries=prefill,decode')),
 ]
