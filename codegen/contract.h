@@ -8,9 +8,10 @@
 #define CODEGEN_CONTRACT_H
 #include "codegen/schedule.h"
 
-#define SMALL      4 /* rows up to which nothing is packed */
-#define CACHE_LINE 64 /* bytes */
-#define PANELS     8 /* most that share a packed block of A */
+#define SMALL       4 /* rows up to which nothing is packed */
+#define CACHE_LINE  64 /* bytes */
+#define AHEAD_BYTES 4096 /* by which a stream asks for what follows: a processor's prefetchers stop at the end of each page */
+#define PANELS      8 /* most that share a packed block of A */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 
@@ -55,9 +56,10 @@ typedef struct Contract {
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
+    bool streams;                     /* few rows stream it */
     bool copies;                      /* this is the kernel that makes that copy */
     int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
-    int64_t copy_elements;
+    int64_t copy_elements;            /* of it */
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
     int dot_lanes;                    /* of dot products: 1 where k is not contiguous in b, nor in a or its copy */
     bool copied;                      /* a row of a, whose elements lie apart, is copied for its dot products */
@@ -131,7 +133,7 @@ bool schedule_is_codes(Contract *c);
 void schedule_codes(Contract *c, KernelCode *code);
 const char *codes_fill_loops(void *context, const char *const *args); /* holes of contract.tile */
 const char *codes_fill_panel(void *context, const char *const *args);
-const char *codes_fill_panel_ahead(void *context, const char *const *args);
+const char *codes_fill_ahead(void *context, const char *const *args);
 const char *codes_fill_put(void *context, const char *const *args);
 const char *codes_fill_a(void *context, const char *const *args);
 const char *codes_fill_b(void *context, const char *const *args);

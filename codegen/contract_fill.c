@@ -487,6 +487,45 @@ static const char *fill_b_ahead(void *context, const char *const *args) {
     return "";
 }
 
+/* What is read of B along k: B itself, or codes that its maps read. NULL: nothing in one byte. */
+static Access *streamed(const Contract *c) {
+    if (!c->prologue) return c->at_b;
+    for (int i = 0; i < c->items->at.n; i++) {
+        const Item *item = c->items->at.at[i];
+        for (int k = 0; k < item->n->n_in && item->level == LEVEL_B; k++) {
+            Access *x = item->in[k].access;
+            if (x && x->base->type.rank && dtype_bytes(x->base->type.dtype) == 1 && contract_contiguous(x, c->sk)) return x;
+        }
+    }
+    return NULL;
+}
+
+/* Asks for a column of B that is read some pages on, where a column lies in one piece. */
+static const char *fill_column_ahead(void *context, const char *const *args) {
+    Contract *c = context;
+    Work *w = c->w;
+    Access *x = c->joined ? c->joined : streamed(c);
+    int s = c->joined ? c->join : c->sk;
+    for (int i = c->n[GROUP_K] - 2; x && i >= 0; i--) {
+        int outer = c->symbol[GROUP_K][i];
+        if (x->at.coef[outer]) x = access_joined(c->sp, x, outer, s, &s);
+    }
+    if (!x) return "";
+    int64_t size = dtype_bytes(x->base->type.dtype), bytes;
+    Size between = contract_stride(x, c->sn);
+    if (!between || !size_is_const(between, &bytes) || contract_symbol_size(c, s) * size < CACHE_LINE) return "";
+    bytes *= size;
+    text_line(&w->body, "index next = min(%s + %lld, %s - 1) in 0..%s", args[0], (long long)((AHEAD_BYTES + bytes - 1) / bytes),
+              work_size(w, c->size_n), work_size(w, c->size_n));
+    Point p = point_inside(&c->p);
+    p.text[c->sn] = "next";
+    p.text[s] = "line";
+    int64_t line = CACHE_LINE / size;
+    text_line(&w->body, "for line in 0..%lld by %lld { prefetch %s }", (long long)(contract_symbol_size(c, s) / line * line), (long long)line,
+              point_place(&p, x, ""));
+    return "";
+}
+
 /* Asks for what the maps behind the product will read at a row: it comes while others are under way. */
 static const char *fill_wanted(void *context, const char *const *args) {
     Contract *c = context;
@@ -542,10 +581,11 @@ static const Hole HOLES[] = {
     {"put", 1, fill_put},
     {"a_place", 2, fill_a_place},
     {"b_ahead", 1, fill_b_ahead},
+    {"column_ahead", 1, fill_column_ahead},
     {"wanted", 1, fill_wanted},
     {"codes_loops", 1, codes_fill_loops},
     {"codes_panel", 2, codes_fill_panel},
-    {"codes_panel_ahead", 1, codes_fill_panel_ahead},
+    {"codes_ahead", 1, codes_fill_ahead},
     {"codes_put", 1, codes_fill_put},
     {"codes_a", 2, codes_fill_a},
     {"codes_b", 1, codes_fill_b},

@@ -124,6 +124,7 @@ const char *codes_fill_loops(void *context, const char *const *args) {
     return "";
 }
 
+/* Where a panel begins in the copy. */
 static const char *copy_place(Contract *c) {
     const char *at = "";
     for (int s = 0; s < c->sp->n; s++)
@@ -140,14 +141,22 @@ const char *codes_fill_panel(void *context, const char *const *args) {
     return arena_printf(a, "%s[%s + %s]", c->pack, copy_place(c), in);
 }
 
-/* As a product of floats asks for the next block: of the next panel, here. */
-const char *codes_fill_panel_ahead(void *context, const char *const *args) {
+/* Asks for codes that are read later: where few rows stream the copy, a row of the panels some pages on; else a line of the next panel, as
+ * products of floats do. */
+const char *codes_fill_ahead(void *context, const char *const *args) {
     Contract *c = context;
-    Arena *a = c->w->arena;
-    long long n = c->copy_elements, line = CACHE_LINE / code_bytes(c), panel = c->pack_rows * c->width;
-    text_line(&c->w->body, "index ahead = min(%s + %lld + %lld*(%lld*%s + %s), %lld) in 0..%lld", copy_place(c), panel, line,
-              (long long)steps_of(c), args[0], template_get(c->t, "step"), n - 1, n);
-    return arena_printf(a, "%s[ahead]", c->pack);
+    long long n = c->copy_elements, row = c->width * c->group, line = CACHE_LINE / code_bytes(c), panel = c->pack_rows * c->width;
+    const char *place = copy_place(c), *step = template_get(c->t, "step");
+    if (!c->streams) {
+        text_line(&c->w->body, "index ahead = min(%s + %lld + %lld*(%lld*%s + %s), %lld) in 0..%lld", place, panel, line,
+                  (long long)steps_of(c), args[0], step, n - 1, n);
+        text_line(&c->w->body, "prefetch %s[ahead]", c->pack);
+        return "";
+    }
+    text_line(&c->w->body, "index ahead = min(%s + %lld*(%s) + %lld, %lld) in 0..%lld", place, row, step,
+              (long long)(AHEAD_BYTES / code_bytes(c)), n - row, n - row + 1);
+    for (long long i = 0; i < row; i += line) text_line(&c->w->body, "prefetch %s[ahead + %lld]", c->pack, i);
+    return "";
 }
 
 const char *codes_fill_put(void *context, const char *const *args) {
@@ -239,7 +248,7 @@ static const char *copy_argument(Contract *c, const Pack *pack, int64_t count, c
 }
 
 /* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps. */
-static void use_copy(Contract *c) {
+static void use_copy(Contract *c, bool few) {
     Contract made;
     start(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
     made.w->text = "pack";
@@ -253,6 +262,7 @@ static void use_copy(Contract *c) {
     made.pack = copy_argument(&made, NULL, count, " out");
     template_run(made.t, "codes_copy");
     copy_layout(c);
+    c->streams = few;
     const Pack *pack = work_pack(made.w, contract_packed_slot(c), count * code_bytes(c));
     c->pack = copy_argument(c, pack, count, "");
 }
@@ -272,7 +282,7 @@ static void emit(Contract *c, bool few) {
     c->width = (int64_t)c->nv * c->lanes;
     contract_pick_block(c, few ? SMALL : m, n);
     if (!few) contract_flatten(c);
-    if (contract_can_pack(c)) use_copy(c);
+    if (contract_can_pack(c)) use_copy(c, few);
     contract_begin(c);
     set_parameters(c);
     template_number(c->t, "MR", c->mr);

@@ -499,7 +499,7 @@ static void choose_panels(Contract *c) {
 /* Whether a copy in panels, whose rows are of so many elements, is read ahead of the product. */
 void contract_set_ahead(Contract *c, int64_t row, int bytes) {
     template_number(c->t, "COPY_LINES", tiles(row * bytes, CACHE_LINE));
-    template_number(c->t, "copy_ahead", c->pack && c->copy_elements * bytes > STAYS);
+    template_number(c->t, "copy_ahead", c->pack && (c->streams || c->copy_elements * bytes > STAYS));
 }
 
 static void emit_panels(Contract *c) {
