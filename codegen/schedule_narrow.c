@@ -17,9 +17,11 @@
 #include <stdlib.h>
 
 enum {
-    SUMS_MOST = 4,   /* accumulators of a column */
-    ROWS_MOST = 8,   /* of a tile */
-    INNER_MOST = 2   /* symbols inside of a group: halves of bytes, and bytes */
+    SUMS_MOST = 4,     /* accumulators of a column */
+    ROWS_MOST = 8,     /* of a tile */
+    ROWS_SHARED = 512, /* of a block: a panel takes long to make */
+    PANELS_ENOUGH = 6, /* .. where there are so many panels that threads have work */
+    INNER_MOST = 2     /* symbols inside of a group: halves of bytes, and bytes */
 };
 
 static bool item_depends(const Contract *c, const Item *item, int symbol);
@@ -231,6 +233,7 @@ void schedule_group_panels(Contract *c) {
     c->sums = c->side = 1;
     pick_tile(c, m, n);
     c->width = (int64_t)c->nv * c->lanes;
+    if (!c->rows && n / c->width >= PANELS_ENOUGH) c->rows = ROWS_SHARED;
     contract_pick_block(c, m, n);
     contract_begin(c);
     template_number(c->t, "G", c->group);
