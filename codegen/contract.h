@@ -8,10 +8,11 @@
 #define CODEGEN_CONTRACT_H
 #include "codegen/schedule.h"
 
-#define SMALL       4 /* rows up to which nothing is packed */
-#define CACHE_LINE  64 /* bytes */
-#define AHEAD_BYTES 4096 /* by which a stream asks for what follows: a processor's prefetchers stop at the end of each page */
-#define PANELS      8 /* most that share a packed block of A */
+#define SMALL        4 /* rows up to which nothing is packed */
+#define CACHE_LINE   64 /* bytes */
+#define AHEAD_BYTES  4096 /* by which a stream asks for what follows: a processor's prefetchers stop at the end of each page */
+#define PANELS       8 /* most that share a packed block of A */
+#define WARPS_WISHED 1024 /* of a device: some for each of its processors */
 
 typedef enum { GROUP_BATCH, GROUP_M, GROUP_N, GROUP_K, GROUPS } Group;
 
@@ -76,6 +77,12 @@ typedef struct Contract {
     Access *joined;                   /* .. the codes of these, through the symbol join; NULL: there is one */
     int join;
     Point group_point;                /* where values of a group stand */
+    bool split;                       /* of a device: the sums are cut into parts, which this kernel leaves in shared memory, .. */
+    int64_t split_parts;              /* .. so many; */
+    int split_symbol;                 /* the symbol of k that is cut for them, .. */
+    Size split_terms;                 /* .. and its longest piece */
+    const char *split_sums;           /* argument that holds the sums of all parts */
+    const char *split_part;           /* the part, in the nest */
     Template *t;
     Point p; /* inside the nest; symbols of outer loops over k are added as they open */
 } Contract;
@@ -115,6 +122,7 @@ bool contract_can_pack(const Contract *c);   /* may B be read from a copy? */
 int contract_packed_slot(const Contract *c); /* the slot that B is, if the plan allows a copy of it; else -1 */
 bool contract_is_far_apart(const Contract *c); /* is A worth packing, too? */
 int64_t contract_estimate(Size n, int64_t usual);
+int64_t contract_tiles(const Contract *c, int64_t rows, int64_t columns); /* of the results: so many, about */
 /* Counts the last two symbols of m as one where that fills tiles better. The tile is chosen. */
 void contract_flatten(Contract *c);
 /* Vector instructions of one step of k for one tile: multiplications, at least as many as hide their latency, against loads. */
@@ -163,6 +171,19 @@ bool schedule_is_mma(const Contract *c);
 void schedule_mma(Contract *c); /* writes the kernel */
 const char *mma_fill_copy_step(void *context, const char *const *args); /* holes of contract.tile */
 const char *mma_fill_fragment(void *context, const char *const *args);
+
+/* ---- schedule_split.c: on a device, sums of many terms for few results */
+
+/* The most parts that such sums are worth; 1: they stay in one piece. */
+int64_t split_most(const Contract *c);
+/* So many parts that a device has enough warps, where `tiles` are what one part gives it. The tile is chosen. */
+void split_choose(Contract *c, int64_t tiles);
+/* The call that adds the parts up, in their order, and has the maps behind the product. The one that computes them is finished. */
+void split_finish(const Contract *c, KernelCode *code);
+/* Where the sums of part, row and column lie, `lanes` of them along the columns. */
+const char *split_place(Contract *c, const char *part, const char *i, const char *j);
+const char *split_fill_piece(void *context, const char *const *args); /* holes of contract.tile */
+const char *split_fill_part(void *context, const char *const *args);
 
 /* ---- schedule_winograd.c */
 

@@ -29,14 +29,14 @@ static void open_outer(Contract *c, Group g, int n) {
 static const char *fill_nest(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    bool inside = c->mq < c->n[GROUP_M] - 1; /* a block holds all rows of the last symbol, or of the last two */
+    bool inside = c->mq < c->n[GROUP_M] - 1, opened; /* a block holds all rows of the last symbol, or of the last two */
+    if (c->split) c->split_part = open_parts(c->w, "part", size_const(c->w->table, c->split_parts), 1, false, &opened);
     open_outer(c, GROUP_BATCH, c->n[GROUP_BATCH]);
     open_outer(c, GROUP_M, c->sm < 0 ? 0 : c->mq);
     open_outer(c, GROUP_N, c->sn < 0 ? 0 : c->nq);
     int64_t columns = c->panels > 1 ? c->panels * c->width : c->width;
     if (c->sn >= 0 && c->columns_first) open_parallel(c, c->sn, columns, true);
     const char *flat = NULL;
-    bool opened;
     if (c->flat) flat = open_parts(c->w, "yx", c->size_m, c->mb, false, &opened);
     else if (c->sm >= 0) open_parallel(c, c->symbol[GROUP_M][c->mq], inside ? c->mc : c->mb, false);
     if (c->sn >= 0 && !c->columns_first) open_parallel(c, c->sn, columns, true);
@@ -88,7 +88,7 @@ static const char *fill_m_loops(void *context, const char *const *args) {
 const char *contract_fill_scalars(void *context, const char *const *args) {
     (void)args;
     Contract *c = context;
-    for (int i = 0; i < c->items->at.n; i++)
+    for (int i = 0; i < c->items->at.n && !c->split; i++)
         if (c->items->at.at[i]->outer) point_value(&c->p, c->items->at.at[i]);
     return "";
 }
@@ -104,8 +104,10 @@ static const char *fill_outer_k(void *context, const char *const *args) {
     Contract *c = context;
     for (int i = 0; i < c->kq; i++) {
         int s = c->symbol[GROUP_K][i];
-        c->p.text[s] = arena_printf(c->w->arena, "x%d", s);
-        open_line(c, "%s %s in 0..%s", loop_word(c, s), c->p.text[s], work_size(c->w, c->sp->symbol[s].n));
+        const char *name = arena_printf(c->w->arena, "x%d", s);
+        bool piece = c->split && s == c->split_symbol;
+        open_line(c, "%s %s in 0..%s", loop_word(c, s), name, piece ? template_get(c->t, "longest") : work_size(c->w, c->sp->symbol[s].n));
+        c->p.text[s] = piece ? arena_printf(c->w->arena, "%s%s", template_get(c->t, "begin"), name) : name;
     }
     return "";
 }
@@ -385,7 +387,7 @@ static const char *fill_a_dot(void *context, const char *const *args) {
 
 static const char *fill_b_dot(void *context, const char *const *args) {
     Contract *c = context;
-    return element(c, c->at_b, NULL, args[1], args[0], c->dot_lanes, c->sk, c->dot_lanes);
+    return element(c, c->at_b, NULL, args[1], args[0], c->dot_lanes, c->sk, c->split ? INT64_MAX : c->dot_lanes); /* pieces end anywhere */
 }
 
 static const char *fill_fma(void *context, const char *const *args) {
@@ -440,9 +442,13 @@ static void write_slices(Contract *c, const Point *outer, const char *sums) {
     }
 }
 
-/* The maps behind the product for the sums `args[2]` from row and column on; stores. */
+/* The maps behind the product for the sums `args[2]` from row and column on; stores. Sums of a part are stored as they are. */
 const char *contract_fill_epilogue(void *context, const char *const *args) {
     Contract *c = context;
+    if (c->split) {
+        text_line(&c->w->body, "%s = %s", split_place(c, c->split_part, args[0], args[1]), args[2]);
+        return "";
+    }
     Point p = point_inside(&c->p);
     if (c->sm >= 0) set_row(c, &p, args[0]);
     if (c->sn >= 0) p.text[c->sn] = args[1];
@@ -600,6 +606,8 @@ static const Hole HOLES[] = {
     {"narrow_left", 3, narrow_fill_left},
     {"copy_step", 2, mma_fill_copy_step},
     {"fragment", 4, mma_fill_fragment},
+    {"piece_of_k", 0, split_fill_piece},
+    {"part", 3, split_fill_part},
     {NULL, 0, NULL},
 };
 
@@ -609,7 +617,7 @@ void contract_begin(Contract *c) {
     int64_t whole;
     c->p = point_new(w, c->items, 1, -1);
     c->t = template_new(&w->body, "contract.tile", HOLES, c);
-    c->map_lanes = c->sn < 0 || contract_epilogue_indirect(c) ? 1 : c->lanes;
+    c->map_lanes = c->sn < 0 || (!c->split && contract_epilogue_indirect(c)) ? 1 : c->lanes;
     template_set(c->t, "T", c->type_name);
     template_set(c->t, "K", work_size(w, c->size_k));
     template_set(c->t, "N", work_size(w, c->size_n));

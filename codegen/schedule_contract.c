@@ -32,7 +32,6 @@
 #define FEW_MAPS   5
 #define PAGE       1024       /* bytes */
 #define SQUARE     8          /* most lanes of a transposed square */
-#define WARPS_WISHED 1024     /* of a device: some for each of its processors */
 #define ROWS_MOST  8          /* of a register tile */
 #define TERMS_FLAT 256        /* terms of a sum, at least, where rows of a picture are counted through its lines, .. */
 #define LINE_FLAT  128        /* .. and lines are no longer, .. */
@@ -557,27 +556,37 @@ static void emit_panels(Contract *c) {
 
 /* ---- devices */
 
-/* The largest tile that leaves enough of them for a device's warps. */
-static void pick_device_tile(Contract *c, int most) {
-    int64_t others = 1;
+/* Does k run along B's memory? */
+static bool is_staged(const Contract *c) {
+    return !c->prologue && !contract_contiguous(c->at_b, c->sn) && contract_contiguous(c->at_b, c->sk);
+}
+
+int64_t contract_tiles(const Contract *c, int64_t rows, int64_t columns) {
+    int64_t n = tiles(contract_estimate(c->size_m, 512), rows) * tiles(contract_estimate(c->size_n, 512), columns);
     for (int g = 0; g < GROUP_K; g++)
         for (int i = 0; i < c->n[g]; i++)
-            if (c->symbol[g][i] != c->sm && c->symbol[g][i] != c->sn) others *= contract_estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
-    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512);
+            if (c->symbol[g][i] != c->sm && c->symbol[g][i] != c->sn) n *= contract_estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
+    return n;
+}
+
+/* The largest tile that leaves enough of them for a device's warps. */
+static void pick_device_tile(Contract *c) {
+    bool staged = is_staged(c);
+    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512), parts = split_most(c);
     c->mr = ROWS_MOST;
-    c->nv = most;
+    c->nv = staged ? 2 : 4; /* so much of the buffers of a block's warps is shared memory */
     while (c->nv > 1 && n <= (int64_t)c->lanes * (c->nv - 1)) c->nv--;
     while (c->mr > 1 && m <= c->mr / 2) c->mr /= 2;
-    while (others * tiles(m, c->mr) * tiles(n, (int64_t)c->nv * c->lanes) < WARPS_WISHED && (c->nv > 1 || c->mr > 4)) {
+    while (parts * contract_tiles(c, c->mr, (int64_t)c->nv * c->lanes) < WARPS_WISHED && (c->nv > 1 || c->mr > 4)) {
         if (c->nv > 1) c->nv /= 2;
         else c->mr /= 2;
     }
+    split_choose(c, contract_tiles(c, c->mr, (int64_t)c->nv * c->lanes));
 }
 
 static void emit_device(Contract *c) {
     int64_t whole;
-    bool staged = !c->prologue && !contract_contiguous(c->at_b, c->sn) && contract_contiguous(c->at_b, c->sk);
-    pick_device_tile(c, staged ? 2 : 4); /* so much of the buffers of a block's warps is shared memory */
+    pick_device_tile(c);
     c->mb = c->mr;
     c->width = (int64_t)c->nv * c->lanes;
     c->mq = c->n[GROUP_M] - 1;
@@ -588,7 +597,7 @@ static void emit_device(Contract *c) {
     c->dot_lanes = c->lanes;
     contract_begin(c);
     template_number(c->t, "MR", c->mr);
-    template_number(c->t, "staged", staged);
+    template_number(c->t, "staged", is_staged(c));
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mr == 0);
     template_run(c->t, "device");
 }
@@ -614,6 +623,14 @@ static bool is_rows(const Contract *c) {
     size_range(c->size_m, &low, &high);
     if (low == high && low > 1 && c->n[GROUP_M] == 1 && c->sn >= 0 && c->sk >= 0 && c->lanes > 1 && !contract_can_pack(c) && is_direct(c)) return false;
     return c->w->small || c->sm < 0 || c->sn < 0 || c->sk < 0 || c->lanes == 1 || (high <= SMALL && !has_many_rows(c));
+}
+
+/* Few rows of a device whose sums are worth parts. */
+static bool is_split_rows(const Contract *c) {
+    Contract tile = *c;
+    if (split_most(c) == 1 || schedule_is_narrow(&tile)) return false;
+    pick_device_tile(&tile);
+    return tile.split;
 }
 
 /* Does timing say that a convolution is not to go by Winograd's tiles? */
@@ -659,7 +676,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         schedule_codes(&c, code);
         return;
     }
-    if (is_rows(&c)) {
+    if (is_rows(&c) && !is_split_rows(&c)) {
         emit_rows(&c);
         work_finish(w, code);
         return;
@@ -682,5 +699,6 @@ void schedule_contract(Work *w, KernelCode *code) {
     else if (w->device) emit_device(&c);
     else if (schedule_is_group_panels(&c)) schedule_group_panels(&c);
     else emit_panels(&c);
-    work_finish(w, code);
+    if (c.split) split_finish(&c, code);
+    else work_finish(w, code);
 }

@@ -9,10 +9,7 @@ enum {
     ROWS_WIDEST = 32,
     COLUMNS_WIDEST = 64,
     APART = 8, /* elements that a row is longer; of 2 bytes, and of sums */
-    WARPS_WISHED = 1024
 };
-
-static int64_t tiles(int64_t n, int64_t of) { return (n + of - 1) / of; }
 
 /* Can rows of the operand be copied: is one of two symbols along its memory, and the other at a distance that no symbol bends? */
 static bool in_rows(const Contract *c, const Access *x, int s) {
@@ -29,20 +26,22 @@ bool schedule_is_mma(const Contract *c) {
            in_rows(c, c->at_b, c->sn);
 }
 
+static int64_t tiles(const Contract *c) {
+    return contract_tiles(c, c->mb, c->width);
+}
+
 /* The largest tile that leaves enough of them for a device's warps. */
 static void pick_tile(Contract *c) {
-    int64_t others = 1, m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512);
-    for (int g = 0; g < GROUP_K; g++)
-        for (int i = 0; i < c->n[g]; i++)
-            if (c->symbol[g][i] != c->sm && c->symbol[g][i] != c->sn) others *= contract_estimate(c->sp->symbol[c->symbol[g][i]].n, 64);
+    int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512), parts = split_most(c);
     c->mb = ROWS_WIDEST;
     c->width = COLUMNS_WIDEST;
     while (c->mb > STEP && m <= c->mb / 2) c->mb /= 2;
     while (c->width > c->lanes && n <= c->width / 2) c->width /= 2;
-    while (others * tiles(m, c->mb) * tiles(n, c->width) < WARPS_WISHED && (c->width > c->lanes || c->mb > STEP)) {
+    while (parts * tiles(c) < WARPS_WISHED && (c->width > c->lanes || c->mb > STEP)) {
         if (c->width > c->lanes) c->width /= 2;
         else c->mb /= 2;
     }
+    split_choose(c, tiles(c));
 }
 
 /* "[begin + q] < left": rows q of `size`, of which `count` from `begin` on may be too many. */
@@ -52,19 +51,21 @@ static const char *rows_left(Work *w, Size size, const char *begin, int64_t coun
     return arena_printf(w->arena, " < %s - (%s)", work_size(w, size), begin);
 }
 
-/* One step of an operand, from row or column `begin` and from place k on, to `buffer` (its name and its first index). */
+/* One step of an operand, from row or column `begin` and from place k of the piece on, to `buffer` (its name and its first index). What
+ * lies beyond k's end is zero; a piece ends there or with a whole step, and what is copied behind that nobody multiplies. */
 static void copy(Contract *c, Access *x, int s, const char *begin, int64_t count, const char *k, const char *buffer) {
     Work *w = c->w;
     Size size = c->sp->symbol[s].n;
     Point p = point_inside(&c->p);
+    const char *at = arena_printf(w->arena, "%s%s", template_get(c->t, "from"), k);
     bool along = contract_contiguous(x, c->sk); /* k along memory */
     p.text[s] = along ? arena_printf(w->arena, "%s + q", begin) : begin;
-    p.text[c->sk] = along ? k : arena_printf(w->arena, "%s + q", k);
+    p.text[c->sk] = along ? at : arena_printf(w->arena, "%s + q", at);
     p.vector = along ? c->sk : s;
     p.lanes = along ? STEP : (int)count;
     p.limit = work_size(w, along ? c->size_k : size);
     const char *place = point_place(&p, x, "");
-    const char *left = along ? rows_left(w, size, begin, count, false) : rows_left(w, c->size_k, k, STEP, true);
+    const char *left = along ? rows_left(w, size, begin, count, false) : rows_left(w, c->size_k, at, STEP, true);
     text_line(&w->body, "copy q in 0..%lld%s { %s, q, 0 : %d] = %s }", (long long)(along ? count : STEP), left, buffer, p.lanes, place);
 }
 
