@@ -136,6 +136,11 @@ static const Platform *host_platform(void) {
     return host.platform;
 }
 
+/* Code of devices is text, and no library. */
+static bool emits_device(const Compilation *c) {
+    return c->o->emit == EMIT_CUDA || c->o->emit == EMIT_PTX;
+}
+
 /* A target without a system takes the runtime's core, and has no libraries to load. */
 static bool target_fits(Compilation *c) {
     const Platform *p = c->target.platform;
@@ -147,7 +152,7 @@ static bool target_fits(Compilation *c) {
         fprintf(stderr, "modelc: for %s the name of the output ends in %s\n", c->target.name, suffix);
         return false;
     }
-    if (c->o->core && c->target.n_archs && c->o->emit != EMIT_CUDA) {
+    if (c->o->core && c->target.n_archs && !emits_device(c)) {
         fprintf(stderr, "modelc: --runtime=core has no driver of a device to call\n");
         return false;
     }
@@ -172,7 +177,7 @@ static bool blas_fits(Compilation *c) {
 /* "cuda:sm_90"; "native,cuda:sm_80"; NULL: this processor. */
 static const char *target_name(const Compilation *c) {
     const char *name = c->o->target ? c->o->target : c->program->target;
-    if (c->o->emit != EMIT_CUDA || (name && strstr(name, "cuda:"))) return name;
+    if (!emits_device(c) || (name && strstr(name, "cuda:"))) return name;
     return name ? arena_printf(c->arena, "%s,cuda:sm_80", name) : "cuda:sm_80";
 }
 
@@ -377,14 +382,20 @@ static void stage_generate(Compilation *c) {
                             artifact_kernel_calls(c->artifact)));
 }
 
-/* LLVM IR to machine code. */
-static bool stage_compile(Compilation *c) {
+/* CUDA C to machine code of devices. */
+static bool stage_device(Compilation *c) {
     const char *error;
     if (!artifact_compile_device(c->artifact, &error)) {
         fprintf(stderr, "modelc: %s\n", error);
         return false;
     }
     if (c->target.n_archs) stage_done(c, "nvrtc", artifact_device_text(c->artifact));
+    return true;
+}
+
+/* LLVM IR to machine code. */
+static bool stage_compile(Compilation *c) {
+    if (!stage_device(c)) return false;
     artifact_compile(c->artifact);
     stage_done(c, "compile", artifact_compile_text(c->artifact));
     return true;
@@ -522,6 +533,7 @@ static void emit_text(Compilation *c, FILE *f) {
     case EMIT_LLVM: fputs(artifact_ir(c->artifact), f); return;
     case EMIT_ASM: fputs(artifact_asm(c->artifact), f); return;
     case EMIT_CUDA: artifact_print_cuda(c->artifact, f); return;
+    case EMIT_PTX: fputs(artifact_ptx(c->artifact), f); return;
     case EMIT_OBJ:
     case EMIT_HEADER:
     case EMIT_LIBRARY: break;
@@ -536,6 +548,7 @@ static bool emit(Compilation *c) {
     if (c->o->emit == EMIT_OBJ && !c->o->after) {
         return stage_compile(c) && write_one(path, artifact_model_object(c->artifact));
     }
+    if (c->o->emit == EMIT_PTX && !c->o->after && !stage_device(c)) return false;
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);

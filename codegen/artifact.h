@@ -53,6 +53,7 @@ const char *artifact_asm(Artifact *a);
 /* Machine code. Once; the file comes after it. */
 /* The kernels of devices; before artifact_compile. False and *error: there is no NVRTC. */
 bool artifact_compile_device(Artifact *a, const char **error);
+const char *artifact_ptx(const Artifact *a); /* --emit=ptx, after it: the text that is inside, of the first architecture */
 void artifact_compile(Artifact *a);
 int artifact_reused(const Artifact *a);               /* modules that the cache had */
 const char *artifact_device_text(const Artifact *a); /* kernels; of each architecture bytes, and what ptxas says */

@@ -49,7 +49,7 @@ static const char help[] =
     "--strip                a library without the names of its kernels, which only profilers and debuggers read\n"
     "-O0 -O1 -O2 -O3 -Os    -O2 is the default; -O1 sums convolutions as they are written (not by tiles, which\n"
     "                       rounds otherwise); -O0 keeps every op a kernel of its own; -Os: small code, products row by row\n"
-    "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header, cuda: to -o or standard output\n"
+    "--emit=STAGE           ast, graph, planned, tile, llvm, asm, obj, header, cuda, ptx: to -o or standard output\n"
     "--after=PASS           the graph after one pass\n"
     "--report               a table of the weights that were quantized: bytes, what the codes are away from the floats, ranges\n"
     "--time                 a table of stages with times and sizes\n"
@@ -60,7 +60,7 @@ static const char help[] =
     "\n"
     "Exit status: 0 done, 1 the input is wrong, 2 wrong usage, 3 the model reported an error, 70 a fault of the compiler\n";
 
-const char *const emit_names[] = {"", "ast", "graph", "planned", "tile", "llvm", "asm", "obj", "header", "cuda"};
+const char *const emit_names[] = {"", "ast", "graph", "planned", "tile", "llvm", "asm", "obj", "header", "cuda", "ptx"};
 
 int command_output_end(int status) {
     if (!fflush(stdout) && !ferror(stdout)) return status;
@@ -103,11 +103,7 @@ static EmitStage emit_stage(const char *name) {
     for (int i = 1; i < (int)(sizeof emit_names / sizeof *emit_names); i++) {
         if (!strcmp(emit_names[i], name)) return (EmitStage)i;
     }
-    if (!strcmp(name, "ptx")) {
-        fprintf(stderr, "modelc: --emit=%s is not supported yet\n", name);
-        exit(EXIT_INPUT);
-    }
-    usage("--emit=%s: a stage is ast, graph, planned, tile, llvm, asm, obj, header or cuda", name);
+    usage("--emit=%s: a stage is ast, graph, planned, tile, llvm, asm, obj, header, cuda or ptx", name);
 }
 
 static bool c_identifier(const char *text) {

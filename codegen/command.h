@@ -13,7 +13,8 @@ typedef enum {
     EMIT_ASM,
     EMIT_OBJ,
     EMIT_HEADER,
-    EMIT_CUDA
+    EMIT_CUDA,
+    EMIT_PTX
 } EmitStage;
 
 typedef LIST(const char *) Words;

@@ -57,19 +57,10 @@ static void *job_run(void *context) {
     return NULL;
 }
 
-/* The number of bytes, and these. */
-static Bytes counted(Arena *arena, Bytes bytes) {
-    char *at = arena_alloc(arena, bytes.n + 8);
-    int64_t n = (int64_t)bytes.n;
-    memcpy(at, &n, 8);
-    memcpy(at + 8, bytes.at, bytes.n);
-    return (Bytes){at, bytes.n + 8};
-}
-
 static const char *image_key(Arena *arena, const Nvrtc *nvrtc, const char *text, const char *arch, const char *kind) {
     uint8_t hash[32];
     Digest *d = digest_new();
-    digest_text(d, "image");
+    digest_text(d, "code of a device");
     digest_text(d, nvrtc_version(nvrtc));
     digest_text(d, arch);
     digest_text(d, kind);
@@ -88,8 +79,8 @@ bool cuda_images(Arena *arena, const char *text, const Target *target, const cha
     for (int i = 0; i < target->n_archs; i++) {
         const char *arch = target->archs[i];
         images->use[i] = (CudaUse){0};
-        known[i] = cache && cache_object_find(cache, image_key(arena, n, text, arch, "cubin"), &images->data[i]) &&
-                   (i || cache_object_find(cache, image_key(arena, n, text, arch, "ptx"), &images->data[target->n_archs]));
+        known[i] = cache && cache_object_find(cache, image_key(arena, n, text, arch, "cubin"), &images->code[i]) &&
+                   (i || cache_object_find(cache, image_key(arena, n, text, arch, "ptx"), &images->code[target->n_archs]));
         if (known[i]) continue;
         jobs[i] = (Job){.nvrtc = n, .arena = arena_new(), .text = text, .arch = arch};
         started[i] = i + 1 < target->n_archs && !pthread_create(&thread[i], NULL, job_run, &jobs[i]);
@@ -100,11 +91,11 @@ bool cuda_images(Arena *arena, const char *text, const Target *target, const cha
         if (known[i]) continue;
         if (started[i]) pthread_join(thread[i], NULL);
         if (!j->done) bug("%s", j->error);
-        images->data[i] = counted(arena, j->image.cubin);
+        images->code[i] = (Bytes){arena_copy(arena, j->image.cubin.at, j->image.cubin.n), j->image.cubin.n};
         images->use[i] = use_read(j->image.log, j->seconds);
-        if (!i) images->data[target->n_archs] = counted(arena, j->image.ptx);
-        if (cache) cache_object_store(cache, image_key(arena, n, text, j->arch, "cubin"), images->data[i]);
-        if (cache && !i) cache_object_store(cache, image_key(arena, n, text, j->arch, "ptx"), images->data[target->n_archs]);
+        if (!i) images->code[target->n_archs] = (Bytes){arena_copy(arena, j->image.ptx.at, j->image.ptx.n), j->image.ptx.n};
+        if (cache) cache_object_store(cache, image_key(arena, n, text, j->arch, "cubin"), images->code[i]);
+        if (cache && !i) cache_object_store(cache, image_key(arena, n, text, j->arch, "ptx"), images->code[target->n_archs]);
         arena_free(j->arena);
     }
     return true;

@@ -12,7 +12,7 @@ typedef struct CudaUse {
 
 typedef struct CudaImages {
     int n;
-    Bytes data[TARGET_ARCHS + 1]; /* RtDeviceImage.data: machine code of target->archs, then the PTX of the first */
+    Bytes code[TARGET_ARCHS + 1]; /* machine code of target->archs, then the PTX of the first, with its final 0 */
     CudaUse use[TARGET_ARCHS];
 } CudaImages;
 

@@ -7,6 +7,7 @@
 #include "image.h"
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,10 +133,12 @@ static void *text_load(const char *text) {
 int cuModuleLoadData(void **module, const void *image) {
     const Image *m = image;
     int cc = number("FAKE_CC", 90);
-    if (memcmp(m->magic, "\177ELF", 4) || fails("module")) return 200;
-    if ((int)m->arch / 10 > cc / 10) return 209; /* no binary for this device; machine code of an older one stands for PTX here */
+    unsigned arch = 0;
+    bool ptx = sscanf(image, PTX_HEAD, &arch) == 1;
+    if ((!ptx && memcmp(m->magic, "\177ELF", 4)) || fails("module")) return 200;
+    if (ptx ? (int)arch > cc : (int)m->arch / 10 != cc / 10 || (int)m->arch > cc) return 209; /* no binary for this device */
     Module *loaded = calloc(1, sizeof *loaded);
-    loaded->library = text_load(m->text);
+    loaded->library = text_load(ptx ? strchr(image, '\n') : m->text);
     if (!loaded->library) return free(loaded), 200;
     modules++;
     *module = loaded;

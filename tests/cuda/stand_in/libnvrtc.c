@@ -39,7 +39,7 @@ int nvrtcGetCUBIN(Program *p, char *to) {
     strcpy(to + sizeof head, p->text);
     return 0;
 }
-int nvrtcGetPTXSize(Program *p, size_t *n) { return nvrtcGetCUBINSize(p, n); }
-int nvrtcGetPTX(Program *p, char *to) { return nvrtcGetCUBIN(p, to); }
+int nvrtcGetPTXSize(Program *p, size_t *n) { return *n = (size_t)snprintf(NULL, 0, PTX_HEAD "%s", p->arch, p->text) + 1, 0; }
+int nvrtcGetPTX(Program *p, char *to) { return sprintf(to, PTX_HEAD "%s", p->arch, p->text) < 0; }
 int nvrtcGetProgramLogSize(Program *p, size_t *n) { return *n = strlen(p->log) + 1, 0; }
 int nvrtcGetProgramLog(Program *p, char *to) { return strcpy(to, p->log), 0; }
