@@ -54,6 +54,7 @@ NEEDS = \
     /usr/include/utf8proc.h=libutf8proc-dev \
     /usr/include/openssl/evp.h=libssl-dev \
     /usr/include/zlib.h=zlib1g-dev \
+    /usr/include/lzma.h=liblzma-dev \
     /usr/include/zstd.h=libzstd-dev \
     /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz=dataset-fashion-mnist \
     /usr/bin/bible=bible-kjv
@@ -115,7 +116,7 @@ CXXFLAGS = -std=c++17 -isystem $(LLVM)/include $(OPT) $(SAN) -Wall -Wextra $(if 
 GENERATED = -Wno-missing-prototypes -Wno-unused-function -Wno-sign-compare -Wno-shadow -Wno-unused-parameter \
     -Wno-unused-but-set-variable -Wno-unused-variable
 LIBS = -L$(LLVM)/lib -llldELF -llldWasm -llldCommon -lLLVM-19 -L/usr/lib/$(MULTIARCH)/openblas-pthread -Wl,--as-needed -lopenblas \
-    -ljansson -lcrypto -lz -lzstd -lstdc++ -lpthread -ldl -lm
+    -ljansson -lcrypto -lz -lzstd -llzma -lstdc++ -lpthread -ldl -lm
 MDLRUN_LIBS = -Wl,--as-needed -ljansson -lelf -lpng -lz -lcrypto -lpcre2-8 -lutf8proc -lpthread -ldl -lm
 # The runtime goes into every artifact, so it is compiled for every target, by one compiler and without a header of any libc: plain
 # processor, no contraction (the same bits everywhere), nothing exported. Its core asks nothing of libc. What walks over data is
@@ -166,7 +167,7 @@ LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(
 RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o) $(BUILD)/runtime-$(RUNTIME_DEVICE).o
 RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
-HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C))
+HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C))
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
 
 # C files of tests: those with a main are unit tests; the others of a folder are helpers, linked to each of its unit tests.

@@ -358,30 +358,19 @@ static void *queue_work(void *context) {
     return NULL;
 }
 
-/* RtDeviceImage.data: the number of bytes, and these. */
-static Bytes image_data(Arena *arena, Bytes code) {
-    char *at = arena_alloc(arena, code.n + 8);
-    int64_t n = (int64_t)code.n;
-    memcpy(at, &n, 8);
-    memcpy(at + 8, code.at, code.n);
-    return (Bytes){at, code.n + 8};
-}
-
 bool artifact_compile_device(Artifact *a, const char **error) {
     const Target *target = a->options.target;
     if (!target->n_archs) return true;
     const char *text = arena_printf(a->arena, "%s%s", cuda_prelude(), artifact_cuda(a));
     if (!cuda_images(a->arena, text, target, a->options.nvrtc, a->options.cache, &a->images, error)) return false;
     a->data = arena_grow(a->arena, a->data, sizeof *a->data * (size_t)(a->n_data + 1), sizeof *a->data * (size_t)(a->n_data + a->images.n + 1));
-    for (int i = 0; i < a->images.n; i++) {
-        Bytes data = image_data(a->arena, a->images.code[i]);
-        a->data[a->n_data++] = (ElfData){arena_printf(a->arena, "mdl.image.%d", i), data.at, data.n};
-    }
+    for (int i = 0; i < a->images.n; i++)
+        a->data[a->n_data++] = (ElfData){arena_printf(a->arena, "mdl.image.%d", i), a->images.data[i].at, a->images.data[i].n};
     return true;
 }
 
 const char *artifact_ptx(const Artifact *a) {
-    return a->images.code[a->images.n - 1].at;
+    return a->images.ptx.at;
 }
 
 void artifact_compile(Artifact *a) {
@@ -409,7 +398,9 @@ const char *artifact_device_text(const Artifact *a) {
     const char *text = arena_printf(a->arena, "%d kernels", n);
     for (int i = 0; i + 1 < a->images.n; i++) {
         const CudaUse *use = &a->images.use[i];
-        text = arena_printf(a->arena, "%s; sm_%s: %zu bytes", text, a->options.target->archs[i], a->images.code[i].n);
+        int64_t bytes;
+        memcpy(&bytes, a->images.data[i].at, sizeof bytes);
+        text = arena_printf(a->arena, "%s; sm_%s: %lld bytes, %zu packed", text, a->options.target->archs[i], (long long)bytes, a->images.data[i].n);
         if (use->seconds > 0)
             text = arena_printf(a->arena, "%s, %d registers, %d shared, %d spilled, %.0f ms", text, use->registers, use->shared, use->spilled,
                                 1e3 * use->seconds);

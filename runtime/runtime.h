@@ -95,7 +95,8 @@ typedef struct RtDeviceKernel {
 typedef struct RtDeviceImage {
     int32_t arch;               /* 90: of sm_90 */
     int32_t kind;               /* 0: machine code for its generation from there on, 1: for this one alone (90a), 2: PTX for all from there on */
-    const int64_t *data;        /* the number of bytes, and these */
+    const int64_t *data;        /* numbers of bytes, unpacked and packed, the checksum of the packed ones (checksum.h) and that of these three
+                                   words; then the packed bytes (cuda/unpack.h) */
 } RtDeviceImage;
 
 struct RtProgram;

@@ -12,9 +12,13 @@ typedef struct CudaUse {
 
 typedef struct CudaImages {
     int n;
-    Bytes code[TARGET_ARCHS + 1]; /* machine code of target->archs, then the PTX of the first, with its final 0 */
+    Bytes data[TARGET_ARCHS + 1]; /* RtDeviceImage.data: machine code of target->archs, then the PTX of the first, packed */
+    Bytes ptx;                    /* that PTX as it is, with its final 0 */
     CudaUse use[TARGET_ARCHS];
 } CudaImages;
+
+/* RtDeviceImage.data of code that is not empty. */
+Bytes cuda_packed(Arena *arena, Bytes code);
 
 /* nvrtc: as nvrtc_open takes it. cache: may be NULL. One thread an architecture. false and *error: there is no NVRTC; that it refuses a
  * kernel is a fault of ours and ends the compiler. */

@@ -1,6 +1,8 @@
 /* device.c -- sessions whose kernels run on a device. Slots are mirrored: a call finds the newest values there, and who reads a slot here
  * (get, save) gets them back first. Inputs go there and outputs come back with each call; the arena is there alone. */
+#include "runtime/checksum.h"
 #include "runtime/cuda/device.h"
+#include "runtime/unpack.h"
 
 enum { THREADS = 128, WARPS = THREADS / 32, CELLS = 16, PARAMETERS = 256 };
 
@@ -72,14 +74,27 @@ static int failure(RtDeviceState *d, const char *entry) {
     return rt_fail(d->session, MDL_DEVICE, "%s: the device refuses %s: %s (%d)", entry, d->failed, text ? text : "an unknown error", code);
 }
 
-static void functions_find(RtDeviceState *d, const RtDevice *p) {
-    const RtDeviceImage *image = image_for(p, capability_of(d->driver, d->device));
-    if (!cu_check(d, d->driver->module_load(&d->module, image->data + 1), "the code")) {
-        d->module = NULL;
-        return;
-    }
-    for (int i = 0; i < p->n_kernels && d->functions; i++)
+/* The code as it was compiled, in memory of its own. */
+static int image_unpack(mdl_session *s, const RtDeviceImage *image, char **code) {
+    const int64_t *head = image->data, *packed = head + 4;
+    bool fine = (uint64_t)head[3] == checksum_add(0, head, 24) && (uint64_t)head[2] == checksum_add(0, packed, head[1]);
+    char *work = rt_host_take(RT_UNPACK_WORK);
+    *code = fine ? rt_host_take(head[0]) : NULL;
+    bool memory = work && (*code || !fine);
+    fine = fine && memory && rt_unpack(work, (const unsigned char *)packed, head[1], (unsigned char *)*code, head[0]);
+    rt_host_give(work);
+    if (!memory) return rt_fail(s, MDL_MEMORY, "open: no memory for the code of the device");
+    return fine ? MDL_OK : rt_fail(s, MDL_FORMAT, "open: the code for sm_%d in this library is damaged", image->arch);
+}
+
+static int functions_find(RtDeviceState *d, const RtDevice *p) {
+    char *code;
+    int status = image_unpack(d->session, image_for(p, capability_of(d->driver, d->device)), &code);
+    if (!status && !cu_check(d, d->driver->module_load(&d->module, code), "the code")) d->module = NULL;
+    rt_host_give(code);
+    for (int i = 0; d->module && i < p->n_kernels && d->functions; i++)
         cu_check(d, d->driver->module_function(&d->functions[i], d->module, p->kernels[i].name), "a kernel");
+    return status;
 }
 
 static int device_open(mdl_session *s) {
@@ -100,7 +115,8 @@ static int device_open(mdl_session *s) {
     d->slots = zeroed(d, p->n_slots, sizeof *d->slots);
     d->slot_bytes = zeroed(d, p->n_slots, sizeof *d->slot_bytes);
     d->slot_state = zeroed(d, p->n_slots, 1);
-    if (!d->error) functions_find(d, p->device);
+    int code = d->error ? MDL_OK : functions_find(d, p->device);
+    if (code) return code;
     if (!d->error && p->shared) cu_block_need(d, &d->shared, p->shared);
     cu_block_need(d, &d->cells, CELLS * RT_ALIGN);
     return d->error ? failure(d, "open") : MDL_OK;
