@@ -4,7 +4,7 @@
 #include "runtime/cuda/device.h"
 #include "runtime/unpack.h"
 
-enum { THREADS = 128, WARPS = THREADS / 32, CELLS = 16, PARAMETERS = 256 };
+enum { CELLS = 16 };
 
 /* ---- which device, which image */
 
@@ -115,6 +115,8 @@ static int device_open(mdl_session *s) {
     d->slots = zeroed(d, p->n_slots, sizeof *d->slots);
     d->slot_bytes = zeroed(d, p->n_slots, sizeof *d->slot_bytes);
     d->slot_state = zeroed(d, p->n_slots, 1);
+    d->graphs = zeroed(d, p->n_entries * CU_PARTS, sizeof *d->graphs);
+    d->graphs_wanted = cu_graphs_wanted();
     int code = d->error ? MDL_OK : functions_find(d, p->device);
     if (code) return code;
     if (!d->error && p->shared) cu_block_need(d, &d->shared, p->shared);
@@ -126,11 +128,12 @@ static void device_close(mdl_session *s) {
     RtDeviceState *d = s->device;
     if (d->context) d->driver->context_set(d->context);
     if (d->stream) d->driver->stream_wait(d->stream);
+    cu_graphs_free(d);
     for (int i = 0; i < d->n_blocks; i++) d->driver->memory_give(d->blocks[i].at);
     if (d->module) d->driver->module_free(d->module);
     if (d->stream) d->driver->stream_free(d->stream);
     if (d->context) d->driver->context_release(d->device);
-    void *memory[] = {d->functions, d->blocks, d->constants, d->slots, d->slot_bytes, d->slot_state, d->inputs, d->outputs, d->host, d};
+    void *memory[] = {d->functions, d->blocks, d->constants, d->slots, d->slot_bytes, d->slot_state, d->inputs, d->outputs, d->host, d->graphs, d->words, d->small, d};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) rt_host_give(memory[i]);
     s->device = NULL;
 }
@@ -216,7 +219,11 @@ static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
     int64_t arena = f->session->program->measure(e->arena, f->sizes);
     d->error = 0;
     d->needs = call_needs(f, e, entry, arena);
+    d->n_words = d->n_steps = 0;
+    d->entry = (int)(e - f->session->program->entries);
+    d->part = 0;
     cu_check(d, d->driver->context_set(d->context), "a context");
+    cu_small_begin(d);
     cu_block_need(d, &d->arena, arena);
     for (int i = 0; i < e->n_touched; i++) slot_bring(d, e->slots[i]);
     io_place(d, f, entry);
@@ -232,6 +239,8 @@ static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
 static int device_leave(RtFrame *f, const RtEntry *e, const mdl_entry *entry, char *const *outputs, int code) {
     RtDeviceState *d = f->session->device;
     for (int i = 0; f->changed && i < e->n_stored; i++) d->slot_state[rt_stored(e)[i]] = SLOT_THERE;
+    if (!code) cu_flush(d);
+    d->n_words = 0; /* those of a call that failed are not sent */
     if (!code && !d->error) cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
     for (int i = 0; !code && i < entry->n_outputs; i++)
         cu_from(d, outputs[i], (CuAddress)(uintptr_t)d->outputs[i], value_bytes(f, &entry->outputs[i]));
@@ -241,42 +250,6 @@ static int device_leave(RtFrame *f, const RtEntry *e, const mdl_entry *entry, ch
 const RtDeviceRuntime rt_cuda = {choose, device_open, device_close, device_enter, device_leave, slot_read, slot_written};
 
 /* ---- what the code of entries calls */
-
-void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
-                   const int64_t *sizes, int64_t count) {
-    RtDeviceState *d = f->session->device;
-    const RtDeviceKernel *row = &f->session->program->device->kernels[kernel];
-    int64_t word[PARAMETERS], blocks = (count + WARPS - 1) / WARPS, most = (int64_t)d->processors * (row->memory ? 2 : 16);
-    void *parameters[PARAMETERS + 1]; /* NULL behind them */
-    int n = n_args + n_sizes + 1;
-    (void)k;
-    if (count <= 0 || d->error) return;
-    if (n > PARAMETERS || count > INT32_MAX) {
-        cu_check(d, 1, row->name);
-        return;
-    }
-    if (blocks > most) blocks = most;
-    if (row->memory && !cu_block_need(d, &d->scratch, row->memory * WARPS * blocks)) return;
-    for (int i = 0; i < n_args; i++) word[i] = (int64_t)cu_bring(d, args[i], bytes[i]);
-    for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
-    word[n - 1] = (int64_t)d->scratch.at;
-    for (int i = 0; i < n; i++) parameters[i] = &word[i];
-    parameters[n] = NULL;
-    if (d->error) return;
-    cu_check(d, d->driver->launch(d->functions[kernel], (unsigned)blocks, 1, 1, THREADS, 1, 1, 0, d->stream, parameters, NULL), row->name);
-}
-
-void rt_device_copy(RtFrame *f, void *to, const void *from, int64_t bytes) {
-    RtDeviceState *d = f->session->device;
-    if (bytes <= 0 || d->error) return;
-    CuAddress source = cu_bring(d, from, bytes);
-    if (!d->error) cu_check(d, d->driver->copy_inside((CuAddress)(uintptr_t)to, source, (size_t)bytes, d->stream), "a copy");
-}
-
-void rt_device_clear(RtFrame *f, void *to, int64_t bytes) {
-    RtDeviceState *d = f->session->device;
-    if (bytes > 0 && !d->error) cu_check(d, d->driver->memory_set((CuAddress)(uintptr_t)to, 0, (size_t)bytes, d->stream), "zeros");
-}
 
 static bool host_need(RtDeviceState *d, int64_t bytes) {
     if (bytes <= d->host_bytes) return true;

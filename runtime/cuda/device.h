@@ -14,6 +14,14 @@ typedef struct Constant { /* of the artifact, and its copy */
     CuAddress there;
 } Constant;
 
+enum { CU_PARTS = 8 }; /* of a call, that may be graphs */
+typedef struct Graph { /* of a part of an entry's calls (steps.c) */
+    CuHandle graph;   /* NULL: none */
+    int64_t *words, n_words; /* the steps that it does */
+    int64_t given;    /* RtDeviceState.given when it was made */
+    uint64_t last;    /* the checksum of what the last call asked for that had another graph, or none */
+} Graph;
+
 typedef enum { SLOT_HERE, SLOT_BOTH, SLOT_THERE } SlotState; /* where the newest value is */
 
 typedef struct RtDeviceState RtDeviceState;
@@ -27,8 +35,15 @@ struct RtDeviceState {
     int n_blocks, cap_blocks;
     Constant *constants;
     int n_constants, cap_constants;
+    int64_t given;        /* how many of them went back: a graph knows none of these */
     Block arena, io, shared, scratch, cells, ring;
-    int64_t ring_at;      /* small values on their way: each in its place, until they are used */
+    char *small;          /* small values on their way to the ring, each in its place */
+    int64_t small_bytes, small_at, small_sent, small_all; /* room, taken, sent; taken by the call, more than there may be room */
+    int64_t *words, n_words, cap_words; /* steps not sent yet */
+    int64_t n_steps;
+    int entry, part;      /* of the call under way */
+    bool graphs_wanted;
+    Graph *graphs;        /* by entry and part */
     char **slots;         /* by slot: the device's memory, NULL: none so far */
     int64_t *slot_bytes;
     unsigned char *slot_state;
@@ -49,4 +64,11 @@ bool cu_holds(const RtDeviceState *d, const void *p); /* does it lie in the devi
 void cu_to(RtDeviceState *d, CuAddress to, const void *from, int64_t bytes);
 void cu_from(RtDeviceState *d, void *to, CuAddress from, int64_t bytes); /* and waits */
 CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes); /* where the device finds it: there already, a constant, a small value */
+void cu_small_begin(RtDeviceState *d); /* of a call: room for its small values */
+void cu_small_send(RtDeviceState *d);  /* those that were brought since */
+
+/* steps.c */
+bool cu_graphs_wanted(void);
+void cu_flush(RtDeviceState *d); /* the steps that were not sent yet are, not waited for */
+void cu_graphs_free(RtDeviceState *d);
 #endif

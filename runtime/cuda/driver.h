@@ -31,8 +31,14 @@ typedef void *CuHandle;     /* context, stream, module, function */
     X(ModuleGetFunction, module_function, (CuHandle *function, CuHandle module, const char *name))                                                 \
     X(LaunchKernel, launch, (CuHandle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,     \
                              CuHandle stream, void **parameters, void **extra))                                                                    \
+    X(StreamBeginCapture_v2, capture_begin, (CuHandle stream, int mode))                                                                           \
+    X(StreamEndCapture, capture_end, (CuHandle stream, CuHandle *captured))                                                                        \
+    X(GraphInstantiateWithFlags, graph_new, (CuHandle *graph, CuHandle captured, unsigned long long flags))                                        \
+    X(GraphLaunch, graph_launch, (CuHandle graph, CuHandle stream))                                                                                \
+    X(GraphExecDestroy, graph_free, (CuHandle graph))                                                                                              \
+    X(GraphDestroy, captured_free, (CuHandle captured))                                                                                            \
     X(GetErrorString, error_text, (int code, const char **text))
-enum { CU_OUT_OF_MEMORY = 2, CU_PROCESSORS = 16, CU_MAJOR = 75, CU_MINOR = 76 };
+enum { CU_OUT_OF_MEMORY = 2, CU_PROCESSORS = 16, CU_MAJOR = 75, CU_MINOR = 76, CU_CAPTURE_RELAXED = 2 /* what other threads do is not looked at */ };
 
 typedef struct CuDriver {
 #define X(name, ours, arguments) int(*ours) arguments;

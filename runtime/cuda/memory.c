@@ -1,5 +1,5 @@
 /* memory.c -- the device's memory: blocks of it, and what is brought there. Everything goes through one stream, so nothing is overwritten
- * before what was sent earlier has used it. */
+ * before what was sent earlier has used it; steps that were not sent yet (steps.c) go first. */
 #include "runtime/cuda/device.h"
 
 enum { SMALL = 64, RING = 64 << 10 };
@@ -55,6 +55,7 @@ void cu_block_give(RtDeviceState *d, Block *b) {
     if (!b->at) return;
     int i = block_above(d, b->at) - 1;
     d->driver->memory_give(b->at);
+    d->given++;
     d->n_blocks--;
     memmove(d->blocks + i, d->blocks + i + 1, sizeof *d->blocks * (size_t)(d->n_blocks - i));
     *b = (Block){0, 0};
@@ -62,7 +63,8 @@ void cu_block_give(RtDeviceState *d, Block *b) {
 
 bool cu_block_need(RtDeviceState *d, Block *b, int64_t bytes) {
     if (b->bytes >= bytes && b->at) return true;
-    if (b->at) cu_check(d, d->driver->stream_wait(d->stream), "work"); /* it may be in use */
+    if (b->at) cu_flush(d); /* it may be in use */
+    if (b->at) cu_check(d, d->driver->stream_wait(d->stream), "work");
     cu_block_give(d, b);
     return block_take(d, b, bytes > RT_ALIGN ? bytes : RT_ALIGN);
 }
@@ -75,11 +77,17 @@ bool cu_holds(const RtDeviceState *d, const void *p) {
 
 /* ---- copies */
 
-void cu_to(RtDeviceState *d, CuAddress to, const void *from, int64_t bytes) {
+static void send(RtDeviceState *d, CuAddress to, const void *from, int64_t bytes) {
     if (!d->error && bytes > 0) cu_check(d, d->driver->copy_to(to, from, (size_t)bytes, d->stream), "a copy to the device");
 }
 
+void cu_to(RtDeviceState *d, CuAddress to, const void *from, int64_t bytes) {
+    cu_flush(d);
+    send(d, to, from, bytes);
+}
+
 void cu_from(RtDeviceState *d, void *to, CuAddress from, int64_t bytes) {
+    if (!d->error && bytes > 0) cu_flush(d);
     if (d->error || bytes <= 0) return;
     if (cu_check(d, d->driver->copy_from(to, from, (size_t)bytes, d->stream), "a copy from the device"))
         cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
@@ -96,19 +104,46 @@ static CuAddress constant(RtDeviceState *d, const void *p, int64_t bytes) {
     }
     d->constants = list;
     if (!block_take(d, &b, bytes)) return 0;
-    cu_to(d, b.at, p, bytes);
+    send(d, b.at, p, bytes); /* nothing that was not sent yet knows this memory */
     list[d->n_constants++] = (Constant){p, b.at};
     return b.at;
 }
 
-/* What the entry has on its stack is small; what is larger lies in the artifact and does not change. */
+/* ---- small values: what the entry has on its stack. What is larger lies in the artifact and does not change. */
+
+static void small_room(RtDeviceState *d, int64_t wanted) {
+    if (d->error) return;
+    rt_host_give(d->small);
+    d->small_bytes = 0;
+    d->small = rt_host_take(wanted);
+    if (!d->small) cu_check(d, CU_OUT_OF_MEMORY, "the processor's memory");
+    if (d->small && cu_block_need(d, &d->ring, wanted)) d->small_bytes = wanted;
+}
+
+void cu_small_begin(RtDeviceState *d) {
+    int64_t wanted = d->small_bytes;
+    while (wanted < d->small_all) wanted *= 2;
+    d->small_all = d->small_at = d->small_sent = 0;
+    if (wanted > d->small_bytes) small_room(d, wanted);
+}
+
+void cu_small_send(RtDeviceState *d) {
+    send(d, d->ring.at + (CuAddress)d->small_sent, d->small + d->small_sent, d->small_at - d->small_sent);
+    d->small_sent = d->small_at;
+}
+
 CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes) {
     if (!p || cu_holds(d, p)) return (CuAddress)(uintptr_t)p;
     if (bytes > SMALL) return constant(d, p, bytes);
-    if (!cu_block_need(d, &d->ring, RING)) return 0;
-    if (d->ring_at + SMALL > RING) d->ring_at = 0;
-    CuAddress at = d->ring.at + (CuAddress)d->ring_at;
-    d->ring_at += SMALL;
-    cu_to(d, at, p, bytes);
-    return at;
+    if (!d->small_bytes) small_room(d, RING);
+    if (d->error) return 0;
+    d->small_all += SMALL;
+    if (d->small_at + SMALL > d->small_bytes) { /* the next call gets room for all */
+        cu_flush(d);
+        d->small_at = d->small_sent = 0;
+    }
+    int64_t at = d->small_at;
+    d->small_at += SMALL;
+    memcpy(d->small + at, p, (size_t)bytes);
+    return d->ring.at + (CuAddress)at;
 }

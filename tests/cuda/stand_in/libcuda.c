@@ -3,7 +3,8 @@
  *
  *   FAKE_CC=90          the device's compute capability        FAKE_ORDER=1     the emulator's order
  *   FAKE_MEMORY=bytes   all that it has                        FAKE_FAIL=name   this function fails ("launch:3": from the third time on)
- *   FAKE_ROOT           the checkout                            FAKE_LEAKS=1     says at the end what was not given back */
+ *   FAKE_ROOT           the checkout                            FAKE_LEAKS=1     says at the end what was not given back
+ *   FAKE_COUNTS=1       says at the end how kernels were launched */
 #include "image.h"
 
 #include <dlfcn.h>
@@ -37,13 +38,6 @@ static int fails(const char *name) {
     return ++calls >= (f[n] ? atoi(f + n + 1) : 1);
 }
 
-__attribute__((destructor)) static void left_behind(void) {
-    if (!getenv("FAKE_LEAKS")) return;
-    if (n_blocks || contexts || streams || modules)
-        fprintf(stderr, "fake driver: %d blocks, %d contexts, %d streams, %d modules were not given back\n", n_blocks, contexts, streams, modules);
-    else fprintf(stderr, "fake driver: all was given back\n");
-}
-
 static size_t memory_all(void) { return getenv("FAKE_MEMORY") ? (size_t)atoll(getenv("FAKE_MEMORY")) : (size_t)1 << 34; }
 
 static int inside(Address p, size_t n) {
@@ -52,6 +46,31 @@ static int inside(Address p, size_t n) {
     fprintf(stderr, "fake driver: %zu bytes at %p lie in no block\n", n, (void *)p);
     return 0;
 }
+
+/* ---- captured: what goes through the stream is noted, and done when the graph is launched. No other function may be called meanwhile. */
+
+typedef struct Node {
+    enum { RUN, COPY, SET } kind;
+    void *function;
+    long long word[128]; /* parameters; or to, from, bytes; or to, byte, bytes */
+    int n, blocks;
+} Node;
+typedef struct Graph {
+    Node *nodes;
+    int n, cap;
+} Graph;
+static Graph *capturing;
+static int graphs, direct, captured, made, launched;
+
+static int note(Node n) {
+    Graph *g = capturing;
+    if (g->n == g->cap) g->nodes = realloc(g->nodes, sizeof *g->nodes * (g->cap = 2 * g->cap + 16));
+    g->nodes[g->n++] = n;
+    return 0;
+}
+
+/* Of every function that a capture does not allow: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED. */
+#define NOT_CAPTURED if (capturing) return fprintf(stderr, "fake driver: %s during a capture\n", __func__), 900
 
 int cuInit(unsigned flags) { return flags || fails("init"); }
 int cuDeviceGet(int *device, int i) { return *device = i, i != 0; }
@@ -65,6 +84,7 @@ int cuDevicePrimaryCtxRelease_v2(int device) { return contexts--, device != 0; }
 int cuCtxSetCurrent(void *context) { return context ? 0 : 201; }
 int cuMemGetInfo_v2(size_t *left, size_t *all) { return *all = memory_all(), *left = *all - used, 0; }
 int cuMemAlloc_v2(Address *at, size_t n) {
+    NOT_CAPTURED;
     if (!n || fails("memory")) return 1;
     if (used + n > memory_all() || n_blocks == 4096) return 2;
     char *p = aligned_alloc(512, (n + 511) / 512 * 512);
@@ -76,6 +96,7 @@ int cuMemAlloc_v2(Address *at, size_t n) {
     return 0;
 }
 int cuMemFree_v2(Address p) {
+    NOT_CAPTURED;
     for (int i = 0; i < n_blocks; i++) {
         if (blocks[i].at != (char *)p) continue;
         used -= blocks[i].n;
@@ -86,29 +107,46 @@ int cuMemFree_v2(Address p) {
     fprintf(stderr, "fake driver: %p is no block\n", (void *)p);
     return 1;
 }
+static int copy_do(const long long *w) { return memmove((void *)w[0], (void *)w[1], (size_t)w[2]), 0; }
+static int set_do(const long long *w) { return memset((void *)w[0], (int)w[1], (size_t)w[2]), 0; }
+
 int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t n, void *stream) {
+    NOT_CAPTURED;
     if (!stream || !inside(to, n) || fails("copy")) return 1;
     memcpy((void *)to, from, n);
     return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t n, void *stream) {
+    NOT_CAPTURED;
     if (!stream || !inside(from, n)) return 1;
     memcpy(to, (void *)from, n);
     return 0;
 }
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void *stream) {
     if (!stream || !inside(to, n) || !inside(from, n)) return 1;
-    memmove((void *)to, (void *)from, n);
-    return 0;
+    Node node = {COPY, NULL, {(long long)to, (long long)from, (long long)n}};
+    return capturing ? note(node) : copy_do(node.word);
 }
 int cuMemsetD8Async(Address to, unsigned char byte, size_t n, void *stream) {
     if (!stream || !inside(to, n)) return 1;
-    memset((void *)to, byte, n);
-    return 0;
+    Node node = {SET, NULL, {(long long)to, byte, (long long)n}};
+    return capturing ? note(node) : set_do(node.word);
 }
+__attribute__((destructor)) static void left_behind(void) {
+    if (getenv("FAKE_COUNTS"))
+        fprintf(stderr, "fake driver: %d kernels one by one; %d captured in %d graphs, launched %d times\n", direct, captured, made, launched);
+    if (!number("FAKE_LEAKS", 0)) return;
+    if (n_blocks || contexts || streams || modules || graphs)
+        fprintf(stderr, "fake driver: %d blocks, %d contexts, %d streams, %d modules, %d graphs were not given back\n", n_blocks, contexts, streams, modules, graphs);
+    else fprintf(stderr, "fake driver: all was given back\n");
+}
+
 int cuStreamCreate(void **stream, unsigned flags) { return streams++, *stream = &streams, flags != 1; }
 int cuStreamDestroy_v2(void *stream) { return streams--, stream != &streams; }
-int cuStreamSynchronize(void *stream) { return stream != &streams; }
+int cuStreamSynchronize(void *stream) {
+    NOT_CAPTURED;
+    return stream != &streams;
+}
 
 /* The text of the image as a library, with the emulator. */
 static void *text_load(const char *text) {
@@ -131,6 +169,7 @@ static void *text_load(const char *text) {
 }
 
 int cuModuleLoadData(void **module, const void *image) {
+    NOT_CAPTURED;
     const Image *m = image;
     int cc = number("FAKE_CC", 90);
     unsigned arch = 0;
@@ -145,6 +184,7 @@ int cuModuleLoadData(void **module, const void *image) {
     return 0;
 }
 int cuModuleUnload(void *module) {
+    NOT_CAPTURED;
     dlclose(((Module *)module)->library);
     free(module);
     return modules--, 0;
@@ -155,19 +195,64 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
     *function = dlsym(current->library, name);
     return *function ? 0 : 500;
 }
+static int run_do(const Node *n) {
+    Emulate *emulate;
+    if (fails("launch")) return 719;
+    *(void **)&emulate = dlsym(current->library, "nt_emulate");
+    const char *problem = emulate(n->function, n->word, n->n, n->blocks, 128, 48 << 10, (unsigned)number("FAKE_ORDER", 0));
+    if (problem) fprintf(stderr, "fake driver: %s\n", problem);
+    return problem ? 719 : 0;
+}
 /* The runtime ends its parameters by NULL; a driver knows how many there are. */
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *stream,
                    void **parameters, void **extra) {
-    long long word[128];
-    int n = 0;
-    Emulate *emulate;
+    Node node = {RUN, function};
     if (!function || !gx || gy != 1 || gz != 1 || bx != 128 || by != 1 || bz != 1 || shared || !stream || extra) return 1;
-    if (fails("launch")) return 719;
-    for (; parameters[n] && n < 128; n++) word[n] = *(long long *)parameters[n];
-    *(void **)&emulate = dlsym(current->library, "nt_emulate");
-    const char *problem = emulate(function, word, n, (int)gx, (int)bx, 48 << 10, (unsigned)number("FAKE_ORDER", 0));
-    if (problem) fprintf(stderr, "fake driver: %s\n", problem);
-    return problem ? 719 : 0;
+    for (; parameters[node.n] && node.n < 128; node.n++) node.word[node.n] = *(long long *)parameters[node.n];
+    node.blocks = (int)gx;
+    if (capturing) return captured++, note(node);
+    return direct++, run_do(&node);
+}
+int cuStreamBeginCapture_v2(void *stream, int mode) {
+    NOT_CAPTURED;
+    if (stream != &streams || mode != 2) return 1;
+    capturing = calloc(1, sizeof *capturing);
+    graphs++;
+    return 0;
+}
+int cuStreamEndCapture(void *stream, void **graph) {
+    if (stream != &streams || !capturing) return 1;
+    *graph = capturing;
+    capturing = NULL;
+    return 0;
+}
+int cuGraphInstantiateWithFlags(void **made_of, void *graph, unsigned long long flags) {
+    NOT_CAPTURED;
+    if (flags || fails("graph")) return 1;
+    Graph *g = graph, *copy = malloc(sizeof *copy);
+    *copy = *g;
+    copy->nodes = malloc(sizeof *copy->nodes * (g->n + 1));
+    memcpy(copy->nodes, g->nodes, sizeof *copy->nodes * g->n);
+    graphs++, made++;
+    *made_of = copy;
+    return 0;
+}
+int cuGraphDestroy(void *graph) {
+    free(((Graph *)graph)->nodes);
+    free(graph);
+    return graphs--, 0;
+}
+int cuGraphExecDestroy(void *graph) { return cuGraphDestroy(graph); }
+int cuGraphLaunch(void *graph, void *stream) {
+    NOT_CAPTURED;
+    const Graph *g = graph;
+    if (stream != &streams) return 1;
+    launched++;
+    for (int i = 0, code; i < g->n; i++) {
+        const Node *n = &g->nodes[i];
+        if ((code = n->kind == RUN ? run_do(n) : n->kind == COPY ? copy_do(n->word) : set_do(n->word))) return code;
+    }
+    return 0;
 }
 int cuGetErrorString(int code, const char **text) {
     *text = code == 719 ? "unspecified launch failure" : code == 2 ? "out of memory" : code == 200 ? "device kernel image is invalid" : "invalid argument";

@@ -1,0 +1,172 @@
+/* steps.c -- what the code of an entry asks of the device: kernels, copies, zeros, one after another. They are written down first, and sent when the
+ * entry is at its end or the processor wants to see a value (of an assert, say): what lies between two such points is a part of the call. If
+ * a part asks for exactly what it asked for in the last call of its entry (the same kernels, sizes and addresses), the driver captures it as one
+ * graph; as long as it asks for the same, the graph is launched instead of the steps. What differs from call to call and is small (the random
+ * counter, scalars) lies in memory that is filled before, and is no part of the graph. MDL_GRAPHS=0 in the environment: no graphs. */
+#include "runtime/checksum.h"
+#include "runtime/cuda/device.h"
+#include "runtime/host/libc.h"
+
+enum { THREADS = 128, WARPS = THREADS / 32, PARAMETERS = 256, MOST = 1 << 16 /* steps of a graph */ };
+typedef enum { STEP_RUN, STEP_COPY, STEP_CLEAR } StepKind;
+/* In words: STEP_RUN kernel blocks n, n parameters; STEP_COPY to from bytes; STEP_CLEAR to bytes 0 */
+enum { HEAD = 4 };
+
+bool cu_graphs_wanted(void) {
+    const char *v = getenv("MDL_GRAPHS");
+    return !v || v[0] != '0' || v[1];
+}
+
+/* ---- writing down */
+
+/* Room for a step of n words behind its head; NULL: there is none, and the call fails. */
+static int64_t *step_add(RtDeviceState *d, StepKind kind, int64_t a, int64_t b, int64_t c, int n) {
+    if (d->n_words + HEAD + n > d->cap_words) {
+        int64_t more = 2 * d->cap_words + HEAD + PARAMETERS;
+        int64_t *list = rt_host_take(more * (int64_t)sizeof *list);
+        if (!list) {
+            cu_check(d, CU_OUT_OF_MEMORY, "the processor's memory");
+            return NULL;
+        }
+        if (d->n_words) memcpy(list, d->words, (size_t)d->n_words * sizeof *list);
+        rt_host_give(d->words);
+        d->words = list;
+        d->cap_words = more;
+    }
+    int64_t *step = d->words + d->n_words;
+    d->n_words += HEAD + n;
+    d->n_steps++;
+    step[0] = kind;
+    step[1] = a;
+    step[2] = b;
+    step[3] = c;
+    return step + HEAD;
+}
+
+/* ---- sending */
+
+static void run(RtDeviceState *d, int64_t *step) {
+    void *parameters[PARAMETERS + 1]; /* NULL behind them */
+    const char *name = d->session->program->device->kernels[step[1]].name;
+    int n = (int)step[3];
+    for (int i = 0; i < n; i++) parameters[i] = &step[HEAD + i];
+    parameters[n] = NULL;
+    cu_check(d, d->driver->launch(d->functions[step[1]], (unsigned)step[2], 1, 1, THREADS, 1, 1, 0, d->stream, parameters, NULL), name);
+}
+
+static void steps_send(RtDeviceState *d) {
+    const CuDriver *c = d->driver;
+    for (int64_t at = 0; at < d->n_words && !d->error;) {
+        int64_t *step = d->words + at;
+        switch ((StepKind)step[0]) {
+        case STEP_RUN: run(d, step); break;
+        case STEP_COPY: cu_check(d, c->copy_inside((CuAddress)step[1], (CuAddress)step[2], (size_t)step[3], d->stream), "a copy"); break;
+        case STEP_CLEAR: cu_check(d, c->memory_set((CuAddress)step[1], 0, (size_t)step[2], d->stream), "zeros"); break;
+        }
+        at += HEAD + (step[0] == STEP_RUN ? step[3] : 0);
+    }
+}
+
+/* ---- graphs */
+
+static void graph_forget(RtDeviceState *d, Graph *g) {
+    if (g->graph) d->driver->graph_free(g->graph);
+    rt_host_give(g->words);
+    *g = (Graph){.last = g->last};
+}
+
+/* False: the driver makes none, and nothing was sent. */
+static bool graph_make(RtDeviceState *d, Graph *g) {
+    const CuDriver *c = d->driver;
+    CuHandle captured = NULL;
+    const char *text = NULL;
+    int64_t bytes = d->n_words * (int64_t)sizeof *d->words;
+    char note[RT_ERROR];
+    graph_forget(d, g);
+    g->words = rt_host_take(bytes);
+    if (!g->words) return false;
+    memcpy(g->words, d->words, (size_t)bytes);
+    g->n_words = d->n_words;
+    g->given = d->given;
+    int code = c->capture_begin(d->stream, CU_CAPTURE_RELAXED);
+    if (!code) {
+        steps_send(d);
+        int end = c->capture_end(d->stream, &captured);
+        code = d->error ? d->error : end;
+    }
+    if (!code) code = c->graph_new(&g->graph, captured, 0);
+    if (captured) c->captured_free(captured);
+    if (!code) return true;
+    g->graph = NULL;
+    d->error = 0;
+    d->graphs_wanted = false;
+    c->error_text(code, &text);
+    rt_text(note, sizeof note, "%s: the driver makes no graph: %s (%d)", d->session->model->name, text ? text : "an unknown error", code);
+    if (d->session->log) d->session->log(d->session->log_context, 1, note);
+    return false;
+}
+
+static bool graph_does(const RtDeviceState *d, const Graph *g) {
+    bool same = g->graph && g->given == d->given && g->n_words == d->n_words;
+    for (int64_t i = 0; same && i < d->n_words; i++) same = g->words[i] == d->words[i];
+    return same;
+}
+
+/* The graph of the part that ends, made if it is time; NULL: its steps are sent one by one. */
+static Graph *graph_of(RtDeviceState *d) {
+    if (!d->graphs_wanted || d->part >= CU_PARTS) return NULL;
+    Graph *g = &d->graphs[d->entry * CU_PARTS + d->part];
+    if (graph_does(d, g)) return g;
+    uint64_t now = checksum_add(0, d->words, d->n_words * (int64_t)sizeof *d->words), last = g->last;
+    g->last = now;
+    return now == last && d->n_steps > 1 && d->n_steps <= MOST && graph_make(d, g) ? g : NULL;
+}
+
+void cu_flush(RtDeviceState *d) {
+    if (!d->n_words || d->error) return;
+    Graph *g = graph_of(d);
+    cu_small_send(d);
+    if (!g) steps_send(d);
+    else if (!d->error) cu_check(d, d->driver->graph_launch(g->graph, d->stream), "its kernels");
+    d->n_words = d->n_steps = 0;
+    d->part++;
+}
+
+void cu_graphs_free(RtDeviceState *d) {
+    for (int i = 0; d->graphs && i < CU_PARTS * d->session->program->n_entries; i++) graph_forget(d, &d->graphs[i]);
+}
+
+/* ---- what the code of entries calls */
+
+void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+                   const int64_t *sizes, int64_t count) {
+    RtDeviceState *d = f->session->device;
+    const RtDeviceKernel *row = &f->session->program->device->kernels[kernel];
+    int64_t word[PARAMETERS], blocks = (count + WARPS - 1) / WARPS, most = (int64_t)d->processors * (row->memory ? 2 : 16);
+    int n = n_args + n_sizes + 1;
+    (void)k;
+    if (count <= 0 || d->error) return;
+    if (n > PARAMETERS || count > INT32_MAX) {
+        cu_check(d, 1, row->name);
+        return;
+    }
+    if (blocks > most) blocks = most;
+    if (row->memory && !cu_block_need(d, &d->scratch, row->memory * WARPS * blocks)) return;
+    for (int i = 0; i < n_args; i++) word[i] = (int64_t)cu_bring(d, args[i], bytes[i]);
+    for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
+    word[n - 1] = (int64_t)d->scratch.at;
+    int64_t *step = d->error ? NULL : step_add(d, STEP_RUN, kernel, blocks, n, n);
+    if (step) memcpy(step, word, (size_t)n * sizeof *word);
+}
+
+void rt_device_copy(RtFrame *f, void *to, const void *from, int64_t bytes) {
+    RtDeviceState *d = f->session->device;
+    if (bytes <= 0 || d->error) return;
+    CuAddress source = cu_bring(d, from, bytes);
+    if (!d->error) step_add(d, STEP_COPY, (int64_t)(uintptr_t)to, (int64_t)source, bytes, 0);
+}
+
+void rt_device_clear(RtFrame *f, void *to, int64_t bytes) {
+    RtDeviceState *d = f->session->device;
+    if (bytes > 0 && !d->error) step_add(d, STEP_CLEAR, (int64_t)(uintptr_t)to, bytes, 0, 0);
+}
