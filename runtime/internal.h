@@ -103,8 +103,8 @@ void rt_check_kernel(RtFrame *f, const RtKernel *k, void *const *args); /* sets 
 /* ---- cuda/: what a session does with a device; linked where a program has one */
 typedef struct RtDeviceRuntime {
     /* The program itself, or, with a note, that of the processor. NULL, and said: the caller asks for a device, and there is none. */
-    const RtProgram *(*choose)(const RtProgram *p, const mdl_options *o);
-    int (*open)(mdl_session *s);                        /* sets s->device */
+    const RtProgram *(*choose)(const RtProgram *p, mdl_options *o); /* o->device becomes the one that was chosen */
+    int (*open)(mdl_session *s, int number);            /* of the device; sets s->device */
     void (*close)(mdl_session *s);
     int (*enter)(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* inputs and slots go there; the frame then points there */
     int (*leave)(RtFrame *f, const RtEntry *e, const mdl_entry *entry, char *const *outputs, int code); /* outputs come back */

@@ -73,7 +73,8 @@ typedef struct {
     uint32_t flags;
     int32_t threads;     /* 0: as many as the process may use; 1: none beside the caller's. One, whatever is asked for, where the process has no
                             pthread_create: before glibc 2.34 without libpthread, or linked statically and not calling it */
-    mdl_device device;   /* {0, 0}: the best the artifact has here, with a note in the log */
+    mdl_device device;   /* {0, 0}: the best the artifact has here (the first device that it was compiled for, or the processor, with a note in the
+                            log); {1, 0}: the processor; {2, n}: device n, or the open fails */
     uint64_t seed;
     const char *weights; /* a .safetensors or a checkpoint; NULL: those inside the artifact or in the file that belongs beside it, or initial values */
     void *memory;        /* the session and its arena, 64-byte aligned: only threads, notes, profiles come from elsewhere; NULL: allocated */

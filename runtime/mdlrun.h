@@ -53,6 +53,7 @@ typedef struct Options {
     const char *tokenizer, *budget;
     int64_t batch, epochs, steps, every, test_every, patience, rounds, n, top_k; /* -1: not given */
     int threads;
+    mdl_device device; /* {0, 0}: not given */
     uint64_t seed;
     bool seed_given, quiet, json, profile, truncate, check_nan;
     double temperature, top_p;

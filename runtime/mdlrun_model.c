@@ -59,6 +59,7 @@ void model_open(Tool *t) {
     uint32_t flags = (t->o.profile ? MDL_PROFILE : 0) | (t->o.check_nan ? MDL_CHECK_NUMBERS : 0);
     mdl_options options = {.size = sizeof options,
                            .threads = t->o.threads,
+                           .device = t->o.device,
                            .seed = t->o.seed,
                            .flags = flags,
                            .log = log_line,

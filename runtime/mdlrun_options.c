@@ -27,6 +27,7 @@ static const char help[] =
     "  --load F         weights before anything runs      --save F         weights afterwards; in train a checkpoint\n"
     "  --only PATHS     of these alone: head,h[*].attn    --out DIR        each result as DIR/RESULT.npy\n"
     "  --threads N      --seed N      --quiet             --check-nan      a call stops at its first NaN and names the layer (slower)\n"
+    "  --device D       cpu, cuda or cuda:1; without, the first device that the library was compiled for, else the processor\n"
     "  --image RESULT=FILE.png      a result [n, h, w], [n, 1 or 3, h, w] or [n, h * h] as a grid of pictures: u8, or floats from 0\n"
     "                   (where some are negative, -1) to 1\n"
     "  --confusion RESULT:SOURCE=FILE.png  eval, train: predicted labels against the true ones of SOURCE\n"
@@ -98,13 +99,22 @@ static const struct Row {
 #undef ROW
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))
-enum { OPT_HELP = 1000, OPT_THREADS, OPT_SEED };
+enum { OPT_HELP = 1000, OPT_THREADS, OPT_SEED, OPT_DEVICE };
 
 static int64_t number(Tool *t, const char *name, const char *text, int64_t low) {
     int64_t v;
     if (!tool_int(text, &v)) tool_fail(t, EXIT_USAGE, "--%s %s: not a whole number", name, text);
     if (v < low) tool_fail(t, EXIT_USAGE, "--%s %s: at least %lld", name, text, (long long)low);
     return v;
+}
+
+/* cpu, cuda, cuda:1 */
+static mdl_device device(Tool *t, const char *text) {
+    int64_t id = 0;
+    if (!strcmp(text, "cpu")) return (mdl_device){1, 0};
+    if (strcmp(text, "cuda") && (strncmp(text, "cuda:", 5) || !tool_int(text + 5, &id) || id < 0 || id > INT32_MAX))
+        tool_fail(t, EXIT_USAGE, "--device %s: cpu, cuda or, of several, cuda:1", text);
+    return (mdl_device){2, (int32_t)id};
 }
 
 static void option_set(Tool *t, const struct Row *row, const char *text) {
@@ -122,7 +132,7 @@ static void option_set(Tool *t, const struct Row *row, const char *text) {
 }
 
 bool options_parse(Tool *t, int *argc, char **argv) {
-    struct option options[N_ROWS + 4];
+    struct option options[N_ROWS + 5];
     memset(options, 0, sizeof options);
     for (int i = 0; i < N_ROWS; i++) {
         options[i].name = rows[i].name;
@@ -132,6 +142,7 @@ bool options_parse(Tool *t, int *argc, char **argv) {
     options[N_ROWS] = (struct option){"help", no_argument, NULL, OPT_HELP};
     options[N_ROWS + 1] = (struct option){"threads", required_argument, NULL, OPT_THREADS};
     options[N_ROWS + 2] = (struct option){"seed", required_argument, NULL, OPT_SEED};
+    options[N_ROWS + 3] = (struct option){"device", required_argument, NULL, OPT_DEVICE};
 
     /* getopt wants the program's name before the words. */
     char **words = tool_alloc(t, sizeof *words * (size_t)(*argc + 2));
@@ -161,6 +172,7 @@ bool options_parse(Tool *t, int *argc, char **argv) {
             t->o.seed_given = true;
             break;
         }
+        case OPT_DEVICE: t->o.device = device(t, optarg); break;
         case ':': tool_fail(t, EXIT_USAGE, "%s needs a value", words[optind - 1]);
         case '?': tool_fail(t, EXIT_USAGE, "unknown option %s; see %s --help", words[optind - 1], t->program);
         default: option_set(t, &rows[c - 256], optarg);

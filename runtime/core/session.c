@@ -167,7 +167,7 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
     mdl_session *s = session_new(p, &o);
     if (!s) return rt_open_failed(MDL_MEMORY, "no memory for a session%s", o.memory ? "" : "; mdl_options can bring it");
     code = open_threads(s, &o);
-    if (!code && rt_device(p)) code = p->device->runtime->open(s);
+    if (!code && rt_device(p)) code = p->device->runtime->open(s, o.device.id);
     bool elsewhere = o.weights || o.flags & MDL_NO_INIT; /* the caller brings all weights */
     if (!code && p->external && !elsewhere) code = p->external->open(s, p->external);
     if (!code) code = rt_slots_open(s);

@@ -26,22 +26,42 @@ static int capability_of(const CuDriver *driver, int device) {
     return 10 * major + minor;
 }
 
-static const char *missing(const RtDevice *p) {
-    const char *why;
-    const CuDriver *driver = cu_driver(&why);
+/* NULL: the device of this number runs the program. */
+static const char *unfit(const CuDriver *driver, const RtDevice *p, int number) {
     int device = 0;
-    if (!driver) return why;
-    if (driver->device_get(&device, 0)) return "the driver finds no device";
+    if (driver->device_get(&device, number)) return "the driver finds no device";
     return image_for(p, capability_of(driver, device)) ? NULL : "it was not compiled for the device that is here";
 }
 
-static const RtProgram *choose(const RtProgram *p, const mdl_options *o) {
-    char note[RT_ERROR];
-    const char *why = missing(p->device);
+/* *number: of the device that is wanted; -1: becomes that of the first one that the program runs on. NULL, or why there is none. */
+static const char *missing(const RtDevice *p, int *number, char *note) {
+    const char *why;
+    const CuDriver *driver = cu_driver(&why);
+    int n = 0, wanted = *number;
+    if (!driver) return why;
+    if (driver->device_count(&n) || n < 1) return "the driver finds no device";
+    if (wanted >= 0 && wanted < n) return unfit(driver, p, wanted);
+    if (wanted >= 0) {
+        rt_text(note, RT_ERROR, "there is no cuda:%d: the driver finds %d device%s", wanted, n, n == 1 ? "" : "s");
+        return note;
+    }
+    for (*number = 0; *number < n && (why = unfit(driver, p, *number)); ++*number) continue;
+    return *number < n || n == 1 ? why : "it was not compiled for any of the devices that are here";
+}
+
+static const RtProgram *choose(const RtProgram *p, mdl_options *o) {
+    char note[RT_ERROR], text[RT_ERROR];
+    int number = o->device.type == 2 ? o->device.id : -1;
+    const char *why = o->device.type > 2                  ? "a device is cpu (1) or cuda (2)"
+                      : o->device.type == 2 && number < 0 ? "devices are numbered from 0 on"
+                                                          : missing(p->device, &number, text);
     if (!why && o->flags & MDL_CHECK_NUMBERS) why = "numbers are looked at on the processor";
     if (!why && o->watch) why = "values are watched on the processor";
     if (!why && o->memory) why = "the session lies in the caller's memory";
-    if (!why && o->device.type != 1) return p;
+    if (!why && o->device.type != 1) {
+        o->device = (mdl_device){2, number};
+        return p;
+    }
     if (o->device.type > 1) {
         rt_open_failed(MDL_DEVICE, "%s: %s", p->model->name, why);
         return NULL;
@@ -97,7 +117,7 @@ static int functions_find(RtDeviceState *d, const RtDevice *p) {
     return status;
 }
 
-static int device_open(mdl_session *s) {
+static int device_open(mdl_session *s, int number) {
     const RtProgram *p = s->program;
     const char *why;
     RtDeviceState *d = rt_host_take(sizeof *d);
@@ -105,7 +125,7 @@ static int device_open(mdl_session *s) {
     s->device = d;
     d->session = s;
     d->driver = cu_driver(&why);
-    cu_check(d, d->driver->device_get(&d->device, 0), "its number");
+    cu_check(d, d->driver->device_get(&d->device, number), "its number");
     cu_check(d, d->driver->device_attribute(&d->processors, CU_PROCESSORS, d->device), "its size");
     if (cu_check(d, d->driver->context_retain(&d->context, d->device), "a context")) {
         cu_check(d, d->driver->context_set(d->context), "a context");

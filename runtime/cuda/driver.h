@@ -11,6 +11,7 @@ typedef void *CuHandle;     /* context, stream, module, function */
 /* X(name of the function without "cu", our name, arguments): each returns 0 or a code. */
 #define CU_DRIVER(X)                                                                                                                               \
     X(Init, init, (unsigned flags))                                                                                                                \
+    X(DeviceGetCount, device_count, (int *n))                                                                                                      \
     X(DeviceGet, device_get, (int *device, int number))                                                                                            \
     X(DeviceGetAttribute, device_attribute, (int *value, int attribute, int device))                                                               \
     X(DevicePrimaryCtxRetain, context_retain, (CuHandle *context, int device))                                                                     \

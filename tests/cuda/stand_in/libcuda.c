@@ -1,7 +1,8 @@
 /* libcuda.c -- a stand-in for NVIDIA's driver: memory of the device is memory, whose bounds every copy is checked against, and kernels run in
  * the emulator.
  *
- *   FAKE_CC=90          the device's compute capability        FAKE_ORDER=1     the emulator's order
+ *   FAKE_CC=90          the device's compute capability; 90,80: there are two; each has memory, contexts and modules of its own
+ *   FAKE_ORDER=1        the emulator's order
  *   FAKE_MEMORY=bytes   all that it has                        FAKE_FAIL=name   this function fails ("launch:3": from the third time on)
  *   FAKE_ROOT           the checkout                            FAKE_LEAKS=1     says at the end what was not given back
  *   FAKE_COUNTS=1       says at the end how kernels were launched */
@@ -18,15 +19,25 @@
 typedef uint64_t Address;
 typedef struct Module {
     void *library;
+    int device;
 } Module;
+typedef struct Function {
+    Module *module;
+    void *code;
+    struct Function *next;
+} Function;
+enum { DEVICES = 4 };
 typedef const char *Emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
 static struct {
     char *at;
     size_t n;
+    int device;
 } blocks[4096];
 static int n_blocks, contexts, streams, modules;
-static size_t used;
+static int context_of[DEVICES], stream_of[DEVICES]; /* their addresses are the handles */
+static size_t used[DEVICES];
+static _Thread_local int current = -1; /* device of this thread's context */
 
 static int number(const char *name, int usual) { return getenv(name) ? atoi(getenv(name)) : usual; }
 
@@ -40,10 +51,19 @@ static int fails(const char *name) {
 
 static size_t memory_all(void) { return getenv("FAKE_MEMORY") ? (size_t)atoll(getenv("FAKE_MEMORY")) : (size_t)1 << 34; }
 
+/* How many devices there are, and of one the compute capability. */
+static int devices(int which, int *cc) {
+    const char *list = getenv("FAKE_CC") ? getenv("FAKE_CC") : "90";
+    int n = 0;
+    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+        if (n++ == which) *cc = atoi(p);
+    return n;
+}
+
 static int inside(Address p, size_t n) {
     for (int i = 0; i < n_blocks; i++)
-        if ((char *)p >= blocks[i].at && (char *)p + n <= blocks[i].at + blocks[i].n) return 1;
-    fprintf(stderr, "fake driver: %zu bytes at %p lie in no block\n", n, (void *)p);
+        if (blocks[i].device == current && (char *)p >= blocks[i].at && (char *)p + n <= blocks[i].at + blocks[i].n) return 1;
+    fprintf(stderr, "fake driver: %zu bytes at %p lie in no block of this device\n", n, (void *)p);
     return 0;
 }
 
@@ -73,25 +93,27 @@ static int note(Node n) {
 #define NOT_CAPTURED if (capturing) return fprintf(stderr, "fake driver: %s during a capture\n", __func__), 900
 
 int cuInit(unsigned flags) { return flags || fails("init"); }
-int cuDeviceGet(int *device, int i) { return *device = i, i != 0; }
+int cuDeviceGetCount(int *n) { return *n = devices(-1, NULL), 0; }
+int cuDeviceGet(int *device, int i) { return *device = i, i < 0 || i >= devices(-1, NULL); }
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    int cc = number("FAKE_CC", 90);
+    int cc = 0, n = devices(device, &cc);
     *value = attribute == 75 ? cc / 10 : attribute == 76 ? cc % 10 : attribute == 16 ? 2 : 0;
-    return device != 0;
+    return device < 0 || device >= n;
 }
-int cuDevicePrimaryCtxRetain(void **context, int device) { return contexts++, *context = &contexts, device != 0; }
-int cuDevicePrimaryCtxRelease_v2(int device) { return contexts--, device != 0; }
-int cuCtxSetCurrent(void *context) { return context ? 0 : 201; }
-int cuMemGetInfo_v2(size_t *left, size_t *all) { return *all = memory_all(), *left = *all - used, 0; }
+int cuDevicePrimaryCtxRetain(void **context, int device) { return contexts++, *context = &context_of[device], device >= devices(-1, NULL); }
+int cuDevicePrimaryCtxRelease_v2(int device) { return contexts--, device >= devices(-1, NULL); }
+int cuCtxSetCurrent(void *context) { return current = (int)((int *)context - context_of), context ? 0 : 201; }
+int cuMemGetInfo_v2(size_t *left, size_t *all) { return *all = memory_all(), *left = *all - used[current], 0; }
 int cuMemAlloc_v2(Address *at, size_t n) {
     NOT_CAPTURED;
     if (!n || fails("memory")) return 1;
-    if (used + n > memory_all() || n_blocks == 4096) return 2;
+    if (used[current] + n > memory_all() || n_blocks == 4096) return 2;
     char *p = aligned_alloc(512, (n + 511) / 512 * 512);
     memset(p, 0xff, n); /* NaN */
     blocks[n_blocks].at = p;
+    blocks[n_blocks].device = current;
     blocks[n_blocks++].n = n;
-    used += n;
+    used[current] += n;
     *at = (Address)(uintptr_t)p;
     return 0;
 }
@@ -99,7 +121,7 @@ int cuMemFree_v2(Address p) {
     NOT_CAPTURED;
     for (int i = 0; i < n_blocks; i++) {
         if (blocks[i].at != (char *)p) continue;
-        used -= blocks[i].n;
+        used[blocks[i].device] -= blocks[i].n;
         free(blocks[i].at);
         blocks[i] = blocks[--n_blocks];
         return 0;
@@ -112,23 +134,23 @@ static int set_do(const long long *w) { return memset((void *)w[0], (int)w[1], (
 
 int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t n, void *stream) {
     NOT_CAPTURED;
-    if (!stream || !inside(to, n) || fails("copy")) return 1;
+    if (stream != &stream_of[current] || !inside(to, n) || fails("copy")) return 1;
     memcpy((void *)to, from, n);
     return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t n, void *stream) {
     NOT_CAPTURED;
-    if (!stream || !inside(from, n)) return 1;
+    if (stream != &stream_of[current] || !inside(from, n)) return 1;
     memcpy(to, (void *)from, n);
     return 0;
 }
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void *stream) {
-    if (!stream || !inside(to, n) || !inside(from, n)) return 1;
+    if (stream != &stream_of[current] || !inside(to, n) || !inside(from, n)) return 1;
     Node node = {COPY, NULL, {(long long)to, (long long)from, (long long)n}};
     return capturing ? note(node) : copy_do(node.word);
 }
 int cuMemsetD8Async(Address to, unsigned char byte, size_t n, void *stream) {
-    if (!stream || !inside(to, n)) return 1;
+    if (stream != &stream_of[current] || !inside(to, n)) return 1;
     Node node = {SET, NULL, {(long long)to, byte, (long long)n}};
     return capturing ? note(node) : set_do(node.word);
 }
@@ -141,11 +163,11 @@ __attribute__((destructor)) static void left_behind(void) {
     else fprintf(stderr, "fake driver: all was given back\n");
 }
 
-int cuStreamCreate(void **stream, unsigned flags) { return streams++, *stream = &streams, flags != 1; }
-int cuStreamDestroy_v2(void *stream) { return streams--, stream != &streams; }
+int cuStreamCreate(void **stream, unsigned flags) { return streams++, *stream = &stream_of[current], flags != 1 || current < 0; }
+int cuStreamDestroy_v2(void *stream) { return streams--, stream != &stream_of[current]; }
 int cuStreamSynchronize(void *stream) {
     NOT_CAPTURED;
-    return stream != &streams;
+    return stream != &stream_of[current];
 }
 
 /* The text of the image as a library, with the emulator. */
@@ -171,14 +193,16 @@ static void *text_load(const char *text) {
 int cuModuleLoadData(void **module, const void *image) {
     NOT_CAPTURED;
     const Image *m = image;
-    int cc = number("FAKE_CC", 90);
+    int cc = 0;
     unsigned arch = 0;
+    devices(current, &cc);
     bool ptx = sscanf(image, PTX_HEAD, &arch) == 1;
     if ((!ptx && memcmp(m->magic, "\177ELF", 4)) || fails("module")) return 200;
     if (ptx ? (int)arch > cc : (int)m->arch / 10 != cc / 10 || (int)m->arch > cc) return 209; /* no binary for this device */
     Module *loaded = calloc(1, sizeof *loaded);
     loaded->library = text_load(ptx ? strchr(image, '\n') : m->text);
     if (!loaded->library) return free(loaded), 200;
+    loaded->device = current;
     modules++;
     *module = loaded;
     return 0;
@@ -189,17 +213,22 @@ int cuModuleUnload(void *module) {
     free(module);
     return modules--, 0;
 }
-static Module *current;
 int cuModuleGetFunction(void **function, void *module, const char *name) {
-    current = module;
-    *function = dlsym(current->library, name);
-    return *function ? 0 : 500;
+    static Function *all; /* until the process ends */
+    Function *f = malloc(sizeof *f);
+    *f = (Function){module, dlsym(((Module *)module)->library, name), all};
+    *function = all = f;
+    return f->code ? 0 : 500;
 }
 static int run_do(const Node *n) {
     Emulate *emulate;
+    const Function *f = n->function;
     if (fails("launch")) return 719;
-    *(void **)&emulate = dlsym(current->library, "nt_emulate");
-    const char *problem = emulate(n->function, n->word, n->n, n->blocks, 128, 48 << 10, (unsigned)number("FAKE_ORDER", 0));
+    for (int i = 0; i < n_blocks; i++) /* an address of another device */
+        for (int k = 0; k < n->n && blocks[i].device != current; k++)
+            if ((char *)n->word[k] >= blocks[i].at && (char *)n->word[k] < blocks[i].at + blocks[i].n) return 700;
+    *(void **)&emulate = dlsym(f->module->library, "nt_emulate");
+    const char *problem = emulate(f->code, n->word, n->n, n->blocks, 128, 48 << 10, (unsigned)number("FAKE_ORDER", 0));
     if (problem) fprintf(stderr, "fake driver: %s\n", problem);
     return problem ? 719 : 0;
 }
@@ -207,7 +236,8 @@ static int run_do(const Node *n) {
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *stream,
                    void **parameters, void **extra) {
     Node node = {RUN, function};
-    if (!function || !gx || gy != 1 || gz != 1 || bx != 128 || by != 1 || bz != 1 || shared || !stream || extra) return 1;
+    if (!function || !gx || gy != 1 || gz != 1 || bx != 128 || by != 1 || bz != 1 || shared || stream != &stream_of[current] || extra) return 1;
+    if (((Function *)function)->module->device != current) return 400;
     for (; parameters[node.n] && node.n < 128; node.n++) node.word[node.n] = *(long long *)parameters[node.n];
     node.blocks = (int)gx;
     if (capturing) return captured++, note(node);
@@ -215,13 +245,13 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
 }
 int cuStreamBeginCapture_v2(void *stream, int mode) {
     NOT_CAPTURED;
-    if (stream != &streams || mode != 2) return 1;
+    if (stream != &stream_of[current] || mode != 2) return 1;
     capturing = calloc(1, sizeof *capturing);
     graphs++;
     return 0;
 }
 int cuStreamEndCapture(void *stream, void **graph) {
-    if (stream != &streams || !capturing) return 1;
+    if (stream != &stream_of[current] || !capturing) return 1;
     *graph = capturing;
     capturing = NULL;
     return 0;
@@ -246,7 +276,7 @@ int cuGraphExecDestroy(void *graph) { return cuGraphDestroy(graph); }
 int cuGraphLaunch(void *graph, void *stream) {
     NOT_CAPTURED;
     const Graph *g = graph;
-    if (stream != &streams) return 1;
+    if (stream != &stream_of[current]) return 1;
     launched++;
     for (int i = 0, code; i < g->n; i++) {
         const Node *n = &g->nodes[i];
