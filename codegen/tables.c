@@ -286,6 +286,7 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
     const Program *p = t->program;
     LLVMTypeRef P = m->ptr, I = m->i32, L = m->i64;
     LLVMValueRef sizes = sizes_table(t), values = slot_values(t);
+    bool devices = t->options->target->n_archs;
     char *version = arena_alloc(m->arena, 13);
     for (int i = 0; i < 6; i++) sprintf(version + 2 * i, "%02x", t->hashes->source[i]);
     LLVMValueRef fields[] = {
@@ -322,12 +323,13 @@ static void model_table(Tables *t, LLVMValueRef open, LLVMValueRef shape, LLVMVa
         runtime_row(t, "rt_note", I, 5, (LLVMTypeRef[]){P, P, P, P, m->word}),
         flops,
         runtime_row(t, "rt_work", I, 5, (LLVMTypeRef[]){P, I, P, P, P}),
+        devices ? runtime_row(t, "rt_call_managed", I, 5, (LLVMTypeRef[]){P, I, P, P, P}) : NULL,
     };
-    int n = sizeof fields / sizeof *fields;
+    int n = (int)(sizeof fields / sizeof *fields) - !devices; /* the table ends before it */
     LLVMTypeRef type = LLVMTypeOf(module_struct(m, n, fields));
     fields[1] = module_i32(m, (int64_t)LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), type));
     LLVMValueRef value = module_struct(m, n, fields);
-    struct_check(m, value, sizeof(mdl_model), "mdl_model");
+    struct_check(m, value, devices ? sizeof(mdl_model) : offsetof(mdl_model, call_managed), "mdl_model");
     t->model = table_add(t, "model", value);
     if (t->options->target->variants > 1) table_named(t->model, MODEL_NAME);
 }

@@ -108,15 +108,19 @@ typedef struct RtDeviceRuntime {
     void (*close)(mdl_session *s);
     int (*enter)(RtFrame *f, const RtEntry *e, const mdl_entry *entry); /* inputs and slots go there; the frame then points there */
     int (*leave)(RtFrame *f, const RtEntry *e, const mdl_entry *entry, char *const *outputs, int code); /* outputs come back */
+    int (*number)(const mdl_session *s);                /* of its device */
+    int (*take)(mdl_session *s, int64_t bytes, mdl_managed **tensor); /* memory there; of the tensor all is set but dtype, rank and sizes */
     int (*read)(mdl_session *s, int slot);              /* the session's memory of a slot has the value that the device's has */
     void (*written)(mdl_session *s, int slot);          /* .. has a newer one, or is gone */
 } RtDeviceRuntime;
 /* NULL in a runtime that knows no devices, whose code for them then goes away. */
 #ifdef RT_DEVICES
+enum { RT_KNOWS_DEVICES = 1 };
 static inline const RtDevice *rt_device(const RtProgram *p) { return p->device; }
 int rt_slot_read(mdl_session *s, int slot);     /* core/slots.c: before the session's memory of a slot is read */
 void rt_slot_written(mdl_session *s, int slot); /* .. before it is written, or goes */
 #else
+enum { RT_KNOWS_DEVICES = 0 };
 static inline const RtDevice *rt_device(const RtProgram *p) { return (void)p, (const RtDevice *)0; }
 static inline int rt_slot_read(mdl_session *s, int slot) { return (void)s, (void)slot, MDL_OK; }
 static inline void rt_slot_written(mdl_session *s, int slot) { (void)s, (void)slot; }

@@ -35,7 +35,9 @@ enum mdl_status {
     MDL_BROKEN = 13 /* a call failed after it had begun to change weights: load a checkpoint (or reset, if only caches changed) */
 };
 
-/* Types and tensors have the layout of DLPack 1.0's DLDataType, DLDevice and DLTensor: NumPy, PyTorch and JAX arrays go in uncopied. */
+/* Types and tensors have the layout of DLPack 1.0's DLDataType, DLDevice and DLTensor: NumPy, PyTorch and JAX arrays go in uncopied. A session on
+ * a device takes tensors of that device in calls, row-major without gaps, where they lie: they are read and written after what its default
+ * stream has been asked for, and results are complete when the call returns. */
 typedef struct { uint8_t code, bits; uint16_t lanes; } mdl_dtype; /* code: 0 int, 1 uint, 2 float, 4 bfloat, 6 bool; 4-bit: lanes 1 */
 typedef struct { int32_t type, id; } mdl_device;                  /* type: 1 cpu, 2 cuda */
 typedef struct {
@@ -47,6 +49,13 @@ typedef struct {
     int64_t *strides; /* in elements; NULL: row-major without gaps */
     uint64_t offset;  /* bytes from data to the first element */
 } mdl_tensor;
+
+/* DLPack's DLManagedTensor: a tensor whose memory belongs to somebody else, and how he is told that it is not needed any more. */
+typedef struct mdl_managed {
+    mdl_tensor tensor;
+    void *context;                         /* the owner's */
+    void (*release)(struct mdl_managed *); /* to be called once, from any thread; NULL: nothing is to be done */
+} mdl_managed;
 
 typedef struct mdl_session mdl_session;
 typedef struct mdl_model mdl_model;
@@ -151,6 +160,10 @@ struct mdl_model {
     int64_t (*flops)(int32_t entry, const int64_t *sizes); /* additions and multiplications of the products in a call */
     /* Beside stats: the layer, and over all calls the operations of its products and the bytes that it had to move at least. */
     int (*work)(const mdl_session *, int32_t kernel, const char **path, int64_t *flops, int64_t *bytes);
+    /* As call, with results in memory that is made for them where the session computes, the device's or the processor's: outputs[i] becomes one
+     * that the caller releases, if need be after the session is closed. After an error all are NULL. The
+     * table of a library without code for devices ends before it (size): there shape() and memory of the caller's do as well. */
+    int (*call_managed)(mdl_session *, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_managed **outputs);
 };
 
 /* Every shared artifact exports this beside NAME_model(), so that tools find the table without knowing the name. */

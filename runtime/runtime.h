@@ -3,6 +3,8 @@
 #define RUNTIME_RUNTIME_H
 #include "runtime/mdl.h"
 
+#include <stdbool.h>
+
 /* A kernel as the pool calls it: iterations p0..p1 of 0..count. scratch: `scratch` bytes of RtProgram, 64-byte aligned, one block a thread. */
 typedef void RtThunk(void *const *args, const int64_t *sizes, char *scratch, int64_t p0, int64_t p1);
 
@@ -46,6 +48,9 @@ typedef struct RtFrame {
     uint32_t rng[4];        /* seed low, seed high, step low, step high: the counter of this call (initial values: step 2^64 - 1) */
     int32_t changed;        /* generated code sets it to 1 before the first kernel or copy that writes a slot */
     int32_t numbers;        /* 1: what kernels store is looked at (MDL_CHECK_NUMBERS, mdl_options.watch) */
+#ifdef RT_DEVICES           /* generated code does not know it */
+    const bool *there;      /* of inputs, then of outputs: those that lie on the device; NULL: none */
+#endif
 } RtFrame;
 
 typedef int RtEntryFunction(RtFrame *f);                       /* MDL_OK or a code, with the message set by rt_fail */
@@ -212,6 +217,8 @@ int rt_selftest_recorded(mdl_session *s, const char **first_wrong_layer, double 
 int rt_open(const RtProgram *p, mdl_session **s, const mdl_options *o);
 void rt_close(mdl_session *s);
 int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_tensor *outputs);
+/* Of libraries with code for devices. */
+int rt_call_managed(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_managed **outputs);
 /* The generated C functions: arguments as they came; inputs and outputs point at row-major data of the declared type. */
 int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t *sizes, char *const *inputs, char *const *outputs);
 int rt_shape(const RtProgram *p, const mdl_value *v, const int64_t *sizes, int64_t *shape);

@@ -9,7 +9,14 @@
     s["net.weight"]; s["net.weight"] = w; s.save("line.safetensors"); s.load("line.safetensors")
 
 Nothing is copied: arrays go in where they lie, with their strides, and results are written where they belong. Whatever knows DLPack (a
-PyTorch tensor on the CPU, a JAX array) may stand for an array, as an input or in `out`. The structs below are those of mdl.h."""
+PyTorch tensor, a JAX array) may stand for an array, as an input or in `out`; one on a device goes into sessions on that device. With dlpack=True
+results are made where the session computes, and go on from there uncopied, into another call or another package:
+
+    s = line.session(device="cuda:0")
+    r = s.predict(x=torch.ones(8, 1, device="cuda"), dlpack=True)["y"]
+    y = torch.from_dlpack(r)
+
+The structs below are those of mdl.h."""
 import ctypes as c
 
 import numpy as np
@@ -26,6 +33,14 @@ class Device(c.Structure):
 class Tensor(c.Structure):  # DLPack's DLTensor
     _fields_ = [("data", c.c_void_p), ("device", Device), ("rank", c.c_int32), ("dtype", DType), ("shape", c.POINTER(c.c_int64)),
                 ("strides", c.POINTER(c.c_int64)), ("offset", c.c_uint64)]
+
+
+class Managed(c.Structure):  # DLPack's DLManagedTensor
+    pass
+
+
+_Release = c.CFUNCTYPE(None, c.POINTER(Managed))
+Managed._fields_ = [("tensor", Tensor), ("context", c.c_void_p), ("release", _Release)]
 
 
 class Options(c.Structure):
@@ -68,7 +83,9 @@ class Table(c.Structure):  # mdl_model
                 ("set", c.CFUNCTYPE(c.c_int, _session, c.c_char_p, c.POINTER(Tensor))),
                 ("reset", c.CFUNCTYPE(c.c_int, _session)),
                 ("seed", c.CFUNCTYPE(c.c_int, _session, c.c_uint64)),
-                ("error", c.CFUNCTYPE(c.c_char_p, _session))]
+                ("error", c.CFUNCTYPE(c.c_char_p, _session)), ("stats", c.c_void_p), ("selftest", c.c_void_p), ("note", c.c_void_p),
+                ("flops", c.c_void_p), ("work", c.c_void_p),
+                ("call_managed", c.CFUNCTYPE(c.c_int, _session, c.c_int32, _sizes, c.POINTER(Tensor), c.POINTER(c.POINTER(Managed))))]
 
 
 class Error(Exception):
@@ -82,8 +99,67 @@ def _numpy_type(d):
     return np.dtype("bool" if d.code == 6 else f"{kinds[d.code]}{d.bits}")
 
 
+_python = c.pythonapi
+_python.PyCapsule_New.restype, _python.PyCapsule_New.argtypes = c.py_object, [c.c_void_p, c.c_char_p, c.c_void_p]
+_python.PyCapsule_GetPointer.restype, _python.PyCapsule_GetPointer.argtypes = c.c_void_p, [c.py_object, c.c_char_p]
+
+
+@c.PYFUNCTYPE(None, c.c_void_p)
+def _capsule_end(capsule):
+    """Who takes what is in a capsule renames it; what nobody took is released."""
+    if c.PYFUNCTYPE(c.c_int, c.c_void_p, c.c_char_p)(("PyCapsule_IsValid", _python))(capsule, b"dltensor"):
+        pointer = c.PYFUNCTYPE(c.c_void_p, c.c_void_p, c.c_char_p)(("PyCapsule_GetPointer", _python))(capsule, b"dltensor")
+        managed = c.cast(pointer, c.POINTER(Managed))
+        managed.contents.release(managed)
+
+
+class Lent:
+    """A tensor that belongs to `owner`, where it lies."""
+
+    def __init__(self, tensor, owner):
+        self.tensor, self._owner, self.ndim = tensor, owner, tensor.rank
+        self.shape = tuple(tensor.shape[:tensor.rank])
+
+
+class Result(Lent):
+    """A result in memory of its own. DLPack's functions give it away, once: torch.from_dlpack(r)."""
+
+    def __init__(self, managed):
+        super().__init__(managed.contents.tensor, None)
+        self._managed = managed
+
+    def __del__(self):
+        if self._managed:
+            self._managed.contents.release(self._managed)
+
+    def __dlpack_device__(self):
+        return self.tensor.device.type, self.tensor.device.id
+
+    def __dlpack__(self, stream=None, **_):  # it is complete: no stream has to wait
+        if not self._managed:
+            raise BufferError("this result was given away")
+        managed, self._managed = self._managed, None
+        return _python.PyCapsule_New(c.cast(managed, c.c_void_p), b"dltensor", c.cast(_capsule_end, c.c_void_p))
+
+
+def _lent(value):
+    """A result, or what lies on a device and knows DLPack; None: another thing."""
+    if isinstance(value, Result):
+        if not value._managed:
+            raise BufferError("this result was given away")
+        return value
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__") or value.__dlpack_device__()[0] != 2:
+        return None
+    capsule = value.__dlpack__()  # releases it when it goes
+    managed = c.cast(_python.PyCapsule_GetPointer(capsule, b"dltensor"), c.POINTER(Managed))
+    return Lent(managed.contents.tensor, capsule)
+
+
 def _array(value, dtype):
     """Where it lies: an array as it is, DLPack's through it, numbers and lists as a new array."""
+    lent = _lent(value)
+    if lent:
+        return lent
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         value = np.from_dlpack(value)
     if not isinstance(value, np.ndarray):
@@ -95,6 +171,8 @@ def _array(value, dtype):
 
 def _tensor(array, dtype):
     """A description of the array's memory; it must outlive the call."""
+    if isinstance(array, Lent):
+        return array.tensor
     n = array.ndim
     if any(s % array.itemsize for s in array.strides):
         raise TypeError("the strides of the array are no whole number of elements")
@@ -120,14 +198,17 @@ class Model:
             return ", ".join(f"{v.name.decode()}: {v.shape.decode()}" for v in values[:n])
         return "\n".join(f"{name}({said(e.inputs, e.n_inputs)}) -> ({said(e.outputs, e.n_outputs)})" for name, (_, e) in self.entries.items())
 
-    def session(self, threads=0, seed=0, weights=None):
-        return Session(self, threads, seed, weights)
+    def session(self, threads=0, seed=0, weights=None, device=None):
+        """device: "cpu", "cuda:1"; None: the best there is."""
+        return Session(self, threads, seed, weights, device)
 
 
 class Session:
-    def __init__(self, model, threads, seed, weights):
+    def __init__(self, model, threads, seed, weights, device):
         self.model, self._table, self._s = model, model.table, _session()
-        options = Options(size=c.sizeof(Options), threads=threads, seed=seed, weights=weights.encode() if weights else None)
+        kind, _, number = (device or "").partition(":")
+        where = Device({"": 0, "cpu": 1, "cuda": 2}[kind], int(number or 0))
+        options = Options(size=c.sizeof(Options), threads=threads, device=where, seed=seed, weights=weights.encode() if weights else None)
         if self._table.open(c.byref(self._s), c.byref(options)):
             raise Error(self._table.error(None).decode())
 
@@ -144,7 +225,7 @@ class Session:
         named = -2 - value.dims[axis]
         return place.get(named) if named >= 0 else None
 
-    def call(self, entry, out=None, **given):
+    def call(self, entry, out=None, dlpack=False, **given):
         index, e = self.model.entries[entry]
         place = {e.sizes[i]: i for i in range(e.n_sizes)}
         sizes = (c.c_int64 * max(e.n_sizes, 1))(*[-1] * e.n_sizes)
@@ -163,11 +244,15 @@ class Session:
                     sizes[i] = arrays[-1].shape[axis]
         if given:
             raise TypeError(f"{entry} has no {', '.join(given)}")
-        results = {v.name.decode(): self._result(v, sizes, (out or {}).get(v.name.decode())) for v in e.outputs[:e.n_outputs]}
         inputs = (Tensor * max(e.n_inputs, 1))(*(_tensor(a, v.dtype) for a, v in zip(arrays, e.inputs[:e.n_inputs])))
+        if dlpack and self._table.size == c.sizeof(Table):
+            managed = (c.POINTER(Managed) * max(e.n_outputs, 1))()
+            self._check(self._table.call_managed(self._s, index, sizes, inputs, managed))
+            return {v.name.decode(): Result(managed[i]) for i, v in enumerate(e.outputs[:e.n_outputs])}
+        results = {v.name.decode(): self._result(v, sizes, (out or {}).get(v.name.decode())) for v in e.outputs[:e.n_outputs]}
         outputs = (Tensor * max(e.n_outputs, 1))(*(_tensor(a, v.dtype) for a, v in zip(results.values(), e.outputs[:e.n_outputs])))
         self._check(self._table.call(self._s, index, sizes, inputs, outputs))
-        return {name: a.item() if a.ndim == 0 and not (out and name in out) else a for name, a in results.items()}
+        return {name: a.item() if a.ndim == 0 and not dlpack and not (out and name in out) else a for name, a in results.items()}
 
     def _result(self, v, sizes, given):
         dtype = _numpy_type(v.dtype)

@@ -20,7 +20,7 @@ static int nan_said(mdl_session *s, const char *entry, const RtKernel *k) {
     return *path ? rt_fail(s, MDL_NUMBER, "%s: first NaN in %s (%s)", entry, path, at) : rt_fail(s, MDL_NUMBER, "%s: first NaN at %s", entry, at);
 }
 
-static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *const *inputs, char *const *outputs) {
+static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *const *inputs, char *const *outputs, const bool *there) {
     const RtEntry *e = &s->program->entries[index];
     const char *name = s->model->entries[index].name;
     if (s->broken && (s->broken == 2 || e->n_touched))
@@ -37,6 +37,11 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
                  .shared = s->shared,
                  .rng = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32), (uint32_t)step, (uint32_t)(step >> 32)},
                  .numbers = (s->flags & MDL_CHECK_NUMBERS) || s->watch};
+#ifdef RT_DEVICES
+    f.there = there;
+#else
+    (void)there;
+#endif
     code = s->flags & MDL_CHECK_NUMBERS ? rt_check_inputs(&f, &s->model->entries[index]) : MDL_OK;
     if (!code && device) code = device->enter(&f, e, &s->model->entries[index]);
     if (!code) code = e->run(&f);
@@ -65,7 +70,7 @@ int rt_call_raw(const RtProgram *p, mdl_session *s, int32_t entry, const int64_t
         if (!inputs[i]) code = rt_fail(s, MDL_ARGUMENT, "%s: %s is NULL", e->name, e->inputs[i].name);
     for (int i = 0; i < e->n_outputs && !code; i++)
         if (!outputs[i]) code = rt_fail(s, MDL_ARGUMENT, "%s: result %s is NULL", e->name, e->outputs[i].name);
-    if (!code) code = run_entry(s, entry, values, inputs, outputs);
+    if (!code) code = run_entry(s, entry, values, inputs, outputs, NULL);
     rt_leave(s);
     return code;
 }
@@ -130,55 +135,149 @@ void rt_tensor_copy(const mdl_tensor *t, char *flat, bool out) {
     }
 }
 
-static int tensor_pointers(mdl_session *s, const mdl_entry *e, const mdl_value *values, int n, const int64_t *sizes,
-                           const mdl_tensor *tensors, char **data, bool *temporary) {
+/* Where the tensors of an entry's inputs or outputs lie, or their row-major copies. */
+typedef struct Places {
+    char **data;
+    bool *copied;
+    bool *there; /* on the device; NULL in a runtime that knows none */
+} Places;
+
+#ifdef RT_DEVICES
+/* Does it lie on the session's device? */
+static bool lies_there(const mdl_session *s, const mdl_tensor *t) {
+    return rt_device(s->program) && t->device.type == 2 && t->device.id == s->program->device->runtime->number(s);
+}
+
+/* A tensor of a call: it may lie there. */
+static int tensor_check(mdl_session *s, const char *entry, const mdl_value *v, const int64_t *dims, const mdl_tensor *t) {
+    mdl_tensor here = *t;
+    if (lies_there(s, t)) here.device.type = 1;
+    else if (rt_device(s->program) && t->device.type > 1)
+        return rt_fail(s, MDL_ARGUMENT, "%s: %s is neither in the memory of the CPU nor of cuda:%d", entry, v->name, s->program->device->runtime->number(s));
+    return rt_tensor_check(s, entry, v, dims, &here);
+}
+#else
+#define tensor_check rt_tensor_check
+static bool lies_there(const mdl_session *s, const mdl_tensor *t) { return (void)s, (void)t, false; }
+#endif
+
+static int tensor_pointers(mdl_session *s, const mdl_entry *e, const mdl_value *values, int n, const int64_t *sizes, const mdl_tensor *tensors, Places p) {
     for (int i = 0; i < n; i++) {
         int64_t dims[RT_MAX_RANK];
         rt_dims(s->program, &values[i], sizes, dims);
-        int code = rt_tensor_check(s, e->name, &values[i], dims, &tensors[i]);
+        int code = tensor_check(s, e->name, &values[i], dims, &tensors[i]);
         if (code) return code;
-        data[i] = (char *)tensors[i].data + tensors[i].offset;
+        p.data[i] = (char *)tensors[i].data + tensors[i].offset;
+        if (RT_KNOWS_DEVICES) p.there[i] = lies_there(s, &tensors[i]);
         int width = rt_width(tensors[i].dtype);
-        if (contiguous(&tensors[i]) && (uintptr_t)data[i] % (uintptr_t)width == 0) continue;
+        if (contiguous(&tensors[i]) && (uintptr_t)p.data[i] % (uintptr_t)width == 0) continue;
+        if (RT_KNOWS_DEVICES && p.there[i]) return rt_fail(s, MDL_ARGUMENT, "%s: %s lies on the device, and not row by row without gaps", e->name, values[i].name);
         int64_t count = rt_count(dims, values[i].rank);
-        data[i] = rt_borrow(s, count * width);
-        if (!data[i]) return rt_fail(s, MDL_MEMORY, "%s: no memory for a copy of %s", e->name, values[i].name);
-        temporary[i] = true;
+        p.data[i] = rt_borrow(s, count * width);
+        if (!p.data[i]) return rt_fail(s, MDL_MEMORY, "%s: no memory for a copy of %s", e->name, values[i].name);
+        p.copied[i] = true;
     }
     return MDL_OK;
+}
+
+/* A call whose sizes are known; values: of all names. Inline: most runtimes call it once. */
+__attribute__((always_inline)) static inline int call_tensors(mdl_session *s, int32_t entry, const int64_t *values, const mdl_tensor *inputs, const mdl_tensor *outputs) {
+    const mdl_entry *e = &s->model->entries[entry];
+    int n = e->n_inputs + e->n_outputs;
+    char *data[n + 1];
+    bool copied[n + 1], there[RT_KNOWS_DEVICES ? n + 1 : 1];
+    memset(copied, 0, sizeof copied);
+    if (RT_KNOWS_DEVICES) memset(there, 0, sizeof there);
+    Places in = {data, copied, there}, out = {data + e->n_inputs, copied + e->n_inputs, RT_KNOWS_DEVICES ? there + e->n_inputs : NULL};
+    size_t memory_bytes = s->memory_bytes;
+    int code = tensor_pointers(s, e, e->inputs, e->n_inputs, values, inputs, in);
+    if (!code) code = tensor_pointers(s, e, e->outputs, e->n_outputs, values, outputs, out);
+    for (int i = 0; i < e->n_inputs && !code; i++)
+        if (in.copied[i]) rt_tensor_copy(&inputs[i], in.data[i], false);
+    if (!code) code = run_entry(s, entry, values, in.data, out.data, there);
+    for (int i = 0; i < e->n_outputs && !code; i++)
+        if (out.copied[i]) rt_tensor_copy(&outputs[i], out.data[i], true);
+    for (int i = 0; i < n; i++)
+        if (copied[i]) rt_release(s, data[i]);
+    s->memory_bytes = memory_bytes;
+    return code;
+}
+
+/* The values of all size names, if the entry is one and nothing is missing. outputs: there is a place for them. */
+static int call_begin(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, bool outputs, int64_t *values) {
+    if (entry < 0 || entry >= s->program->n_entries) return rt_fail(s, MDL_ARGUMENT, "there is no entry number %d", entry);
+    const mdl_entry *e = &s->model->entries[entry];
+    memset(values, 0, sizeof *values * (size_t)s->program->n_names);
+    if ((e->n_sizes && !sizes) || (e->n_inputs && !inputs) || (e->n_outputs && !outputs)) return rt_fail(s, MDL_ARGUMENT, "%s: arguments are missing", e->name);
+    return check_sizes(s, e, sizes, values);
 }
 
 int rt_call(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_tensor *outputs) {
     if (!s) return rt_open_failed(MDL_ARGUMENT, "a call without a session");
     if (!rt_enter(s)) return MDL_BUSY;
-    const RtProgram *p = s->program;
-    if (entry < 0 || entry >= p->n_entries) {
-        rt_leave(s);
-        return rt_fail(s, MDL_ARGUMENT, "there is no entry number %d", entry);
-    }
-    const mdl_entry *e = &p->model->entries[entry];
-    int64_t values[p->n_names + 1];
-    char *in[e->n_inputs + 1], *out[e->n_outputs + 1];
-    bool in_copy[e->n_inputs + 1], out_copy[e->n_outputs + 1];
-    memset(values, 0, sizeof values);
-    memset(in_copy, 0, sizeof in_copy);
-    memset(out_copy, 0, sizeof out_copy);
-    size_t memory_bytes = s->memory_bytes;
-    int code = MDL_OK;
-    if ((e->n_sizes && !sizes) || (e->n_inputs && !inputs) || (e->n_outputs && !outputs)) code = rt_fail(s, MDL_ARGUMENT, "%s: arguments are missing", e->name);
-    if (!code) code = check_sizes(s, e, sizes, values);
-    if (!code) code = tensor_pointers(s, e, e->inputs, e->n_inputs, values, inputs, in, in_copy);
-    if (!code) code = tensor_pointers(s, e, e->outputs, e->n_outputs, values, outputs, out, out_copy);
-    for (int i = 0; i < e->n_inputs && !code; i++)
-        if (in_copy[i]) rt_tensor_copy(&inputs[i], in[i], false);
-    if (!code) code = run_entry(s, entry, values, in, out);
-    for (int i = 0; i < e->n_outputs && !code; i++)
-        if (out_copy[i]) rt_tensor_copy(&outputs[i], out[i], true);
-    for (int i = 0; i < e->n_inputs; i++)
-        if (in_copy[i]) rt_release(s, in[i]);
-    for (int i = 0; i < e->n_outputs; i++)
-        if (out_copy[i]) rt_release(s, out[i]);
-    s->memory_bytes = memory_bytes;
+    int64_t values[s->program->n_names + 1];
+    int code = call_begin(s, entry, sizes, inputs, outputs, values);
+    if (!code) code = call_tensors(s, entry, values, inputs, outputs);
     rt_leave(s);
     return code;
 }
+
+/* ---- results in memory of their own: of libraries with code for devices. Others take the caller's, and are smaller. */
+#ifdef RT_DEVICES
+
+static void here_release(mdl_managed *m) { rt_host_give(m->context); }
+
+/* The tensor and its sizes, then the memory. */
+typedef struct Managed {
+    mdl_managed managed; /* first */
+    int64_t shape[RT_MAX_RANK];
+} Managed;
+
+static int here_take(mdl_session *s, int64_t bytes, mdl_managed **out) {
+    int64_t head = (sizeof(Managed) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
+    Managed *m = rt_host_take(head + (bytes ? bytes : 1));
+    if (!m) return rt_fail(s, MDL_MEMORY, "no memory for a result of %lld bytes", (long long)bytes);
+    m->managed = (mdl_managed){.tensor = {.data = (char *)m + head, .device = {1, 0}, .shape = m->shape}, .context = m, .release = here_release};
+    *out = &m->managed;
+    return MDL_OK;
+}
+
+static int results_take(mdl_session *s, const mdl_entry *e, const int64_t *values, mdl_managed **outputs, mdl_tensor *tensors) {
+    for (int i = 0; i < e->n_outputs; i++) {
+        const mdl_value *v = &e->outputs[i];
+        int64_t dims[RT_MAX_RANK];
+        rt_dims(s->program, v, values, dims);
+        int64_t bytes = rt_count(dims, v->rank) * rt_width(v->dtype);
+        int code = rt_device(s->program) ? s->program->device->runtime->take(s, bytes, &outputs[i]) : here_take(s, bytes, &outputs[i]);
+        if (code) return code;
+        mdl_tensor *t = &outputs[i]->tensor;
+        t->dtype = v->dtype;
+        t->rank = v->rank;
+        memcpy(t->shape, dims, sizeof *dims * (size_t)v->rank);
+        tensors[i] = *t;
+    }
+    return MDL_OK;
+}
+
+int rt_call_managed(mdl_session *s, int32_t entry, const int64_t *sizes, const mdl_tensor *inputs, mdl_managed **outputs) {
+    if (!s) return rt_open_failed(MDL_ARGUMENT, "a call without a session");
+    if (!rt_enter(s)) return MDL_BUSY;
+    int64_t values[s->program->n_names + 1];
+    int code = call_begin(s, entry, sizes, inputs, outputs, values);
+    if (code) {
+        rt_leave(s);
+        return code;
+    }
+    const mdl_entry *e = &s->model->entries[entry];
+    mdl_tensor tensors[e->n_outputs + 1];
+    for (int i = 0; i < e->n_outputs; i++) outputs[i] = NULL;
+    code = results_take(s, e, values, outputs, tensors);
+    if (!code) code = call_tensors(s, entry, values, inputs, tensors);
+    for (int i = 0; code && i < e->n_outputs; i++) {
+        if (outputs[i]) outputs[i]->release(outputs[i]);
+        outputs[i] = NULL;
+    }
+    rt_leave(s);
+    return code;
+}
+#endif

@@ -79,7 +79,7 @@ static void *zeroed(RtDeviceState *d, int64_t n, size_t width) {
     return p;
 }
 
-static int failure(RtDeviceState *d, const char *entry) {
+int cu_failure(RtDeviceState *d, const char *entry) {
     const char *text = NULL;
     size_t left = 0, all = 0;
     int code = d->error;
@@ -117,6 +117,18 @@ static int functions_find(RtDeviceState *d, const RtDevice *p) {
     return status;
 }
 
+/* The caller's thread may have a context of its own, as PyTorch's do. */
+void cu_enter(RtDeviceState *d) {
+    cu_check(d, d->driver->context_get(&d->before), "the context");
+    cu_check(d, d->driver->context_set(d->context), "a context");
+}
+
+void cu_leave(RtDeviceState *d) {
+    if (d->context) d->driver->context_set(d->before);
+}
+
+static int device_number(const mdl_session *s) { return s->device->number; }
+
 static int device_open(mdl_session *s, int number) {
     const RtProgram *p = s->program;
     const char *why;
@@ -125,10 +137,11 @@ static int device_open(mdl_session *s, int number) {
     s->device = d;
     d->session = s;
     d->driver = cu_driver(&why);
+    d->number = number;
     cu_check(d, d->driver->device_get(&d->device, number), "its number");
     cu_check(d, d->driver->device_attribute(&d->processors, CU_PROCESSORS, d->device), "its size");
     if (cu_check(d, d->driver->context_retain(&d->context, d->device), "a context")) {
-        cu_check(d, d->driver->context_set(d->context), "a context");
+        cu_enter(d);
         cu_check(d, d->driver->stream_new(&d->stream, 1), "a stream"); /* 1: does not wait for the default stream */
     }
     d->functions = zeroed(d, p->device->n_kernels, sizeof *d->functions);
@@ -138,22 +151,24 @@ static int device_open(mdl_session *s, int number) {
     d->graphs = zeroed(d, p->n_entries * CU_PARTS, sizeof *d->graphs);
     d->graphs_wanted = cu_graphs_wanted();
     int code = d->error ? MDL_OK : functions_find(d, p->device);
-    if (code) return code;
     if (!d->error && p->shared) cu_block_need(d, &d->shared, p->shared);
-    cu_block_need(d, &d->cells, CELLS * RT_ALIGN);
-    return d->error ? failure(d, "open") : MDL_OK;
+    if (!code) cu_block_need(d, &d->cells, CELLS * RT_ALIGN);
+    if (!code && d->error) code = cu_failure(d, "open");
+    cu_leave(d);
+    return code;
 }
 
 static void device_close(mdl_session *s) {
     RtDeviceState *d = s->device;
-    if (d->context) d->driver->context_set(d->context);
+    if (d->context) cu_enter(d);
     if (d->stream) d->driver->stream_wait(d->stream);
     cu_graphs_free(d);
     for (int i = 0; i < d->n_blocks; i++) d->driver->memory_give(d->blocks[i].at);
     if (d->module) d->driver->module_free(d->module);
     if (d->stream) d->driver->stream_free(d->stream);
+    cu_leave(d);
     if (d->context) d->driver->context_release(d->device);
-    void *memory[] = {d->functions, d->blocks, d->constants, d->slots, d->slot_bytes, d->slot_state, d->inputs, d->outputs, d->host, d->graphs, d->words, d->small, d};
+    void *memory[] = {d->functions, d->blocks, d->constants, d->slots, d->slot_bytes, d->slot_state, d->inputs, d->outputs, d->foreign, d->host, d->graphs, d->words, d->small, d};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) rt_host_give(memory[i]);
     s->device = NULL;
 }
@@ -163,9 +178,11 @@ static void device_close(mdl_session *s) {
 static int slot_read(mdl_session *s, int slot) {
     RtDeviceState *d = s->device;
     if (d->slot_state[slot] != SLOT_THERE || !s->slots[slot]) return MDL_OK;
-    cu_check(d, d->driver->context_set(d->context), "a context");
+    cu_enter(d);
     cu_from(d, s->slots[slot], (CuAddress)(uintptr_t)d->slots[slot], d->slot_bytes[slot]);
-    if (d->error) return failure(d, rt_slot_value(s, slot)->name);
+    int code = d->error ? cu_failure(d, rt_slot_value(s, slot)->name) : MDL_OK;
+    cu_leave(d);
+    if (code) return code;
     d->slot_state[slot] = SLOT_BOTH;
     return MDL_OK;
 }
@@ -202,35 +219,51 @@ static int64_t rounded(int64_t bytes) {
     return (bytes + 255) / 256 * 256;
 }
 
-/* Places for inputs and outputs, one after another. */
+static bool there(const RtFrame *f, int i) { return f->there && f->there[i]; }
+
+/* Inputs or outputs that the caller has on the device; returns the bytes of the others. */
+static int64_t foreign_note(RtDeviceState *d, const RtFrame *f, const mdl_value *values, int n, char *const *data, int first) {
+    int64_t bytes = 0;
+    for (int i = 0; i < n; i++) {
+        if (there(f, first + i)) d->foreign[d->n_foreign++] = (Block){(CuAddress)(uintptr_t)data[i], value_bytes(f, &values[i])};
+        else bytes += rounded(value_bytes(f, &values[i]));
+    }
+    return bytes;
+}
+
+/* Places for inputs and outputs that are not on the device, one after another. */
 static void io_place(RtDeviceState *d, const RtFrame *f, const mdl_entry *entry) {
-    int64_t at = 0;
     rt_host_give(d->inputs);
     rt_host_give(d->outputs);
+    rt_host_give(d->foreign);
     d->inputs = zeroed(d, entry->n_inputs, sizeof *d->inputs);
     d->outputs = zeroed(d, entry->n_outputs, sizeof *d->outputs);
+    d->foreign = zeroed(d, entry->n_inputs + entry->n_outputs, sizeof *d->foreign);
     if (d->error) return;
-    for (int i = 0; i < entry->n_inputs; i++) at += rounded(value_bytes(f, &entry->inputs[i]));
-    for (int i = 0; i < entry->n_outputs; i++) at += rounded(value_bytes(f, &entry->outputs[i]));
-    if (!cu_block_need(d, &d->io, at)) return;
+    int64_t bytes_in = foreign_note(d, f, entry->inputs, entry->n_inputs, f->inputs, 0);
+    int64_t bytes_out = foreign_note(d, f, entry->outputs, entry->n_outputs, f->outputs, entry->n_inputs);
+    if (d->n_foreign) cu_check(d, d->driver->stream_wait(NULL), "the default stream"); /* it may still be writing them */
+    if (!cu_block_need(d, &d->io, bytes_in + bytes_out)) return;
     char *p = (char *)(uintptr_t)d->io.at;
     for (int i = 0; i < entry->n_inputs; i++) {
         int64_t bytes = value_bytes(f, &entry->inputs[i]);
-        d->inputs[i] = p;
+        d->inputs[i] = there(f, i) ? f->inputs[i] : p;
+        if (there(f, i)) continue;
         cu_to(d, (CuAddress)(uintptr_t)p, f->inputs[i], bytes);
         p += rounded(bytes);
     }
     for (int i = 0; i < entry->n_outputs; i++) {
-        d->outputs[i] = p;
-        p += rounded(value_bytes(f, &entry->outputs[i]));
+        bool foreign = there(f, entry->n_inputs + i);
+        d->outputs[i] = foreign ? f->outputs[i] : p;
+        if (!foreign) p += rounded(value_bytes(f, &entry->outputs[i]));
     }
 }
 
 static int64_t call_needs(const RtFrame *f, const RtEntry *e, const mdl_entry *entry, int64_t arena) {
     int64_t n = arena;
     for (int i = 0; i < e->n_touched; i++) n += rt_slot_bytes(f->session, e->slots[i]);
-    for (int i = 0; i < entry->n_inputs; i++) n += rounded(value_bytes(f, &entry->inputs[i]));
-    for (int i = 0; i < entry->n_outputs; i++) n += rounded(value_bytes(f, &entry->outputs[i]));
+    for (int i = 0; i < entry->n_inputs; i++) n += there(f, i) ? 0 : rounded(value_bytes(f, &entry->inputs[i]));
+    for (int i = 0; i < entry->n_outputs; i++) n += there(f, entry->n_inputs + i) ? 0 : rounded(value_bytes(f, &entry->outputs[i]));
     return n;
 }
 
@@ -242,12 +275,12 @@ static int device_enter(RtFrame *f, const RtEntry *e, const mdl_entry *entry) {
     d->n_words = d->n_steps = 0;
     d->entry = (int)(e - f->session->program->entries);
     d->part = 0;
-    cu_check(d, d->driver->context_set(d->context), "a context");
+    cu_enter(d);
     cu_small_begin(d);
     cu_block_need(d, &d->arena, arena);
     for (int i = 0; i < e->n_touched; i++) slot_bring(d, e->slots[i]);
     io_place(d, f, entry);
-    if (d->error) return failure(d, entry->name);
+    if (d->error) return cu_failure(d, entry->name);
     f->inputs = d->inputs;
     f->outputs = d->outputs;
     f->slots = d->slots;
@@ -263,11 +296,15 @@ static int device_leave(RtFrame *f, const RtEntry *e, const mdl_entry *entry, ch
     d->n_words = 0; /* those of a call that failed are not sent */
     if (!code && !d->error) cu_check(d, d->driver->stream_wait(d->stream), "its kernels");
     for (int i = 0; !code && i < entry->n_outputs; i++)
-        cu_from(d, outputs[i], (CuAddress)(uintptr_t)d->outputs[i], value_bytes(f, &entry->outputs[i]));
-    return d->error ? failure(d, entry->name) : code;
+        if (!there(f, entry->n_inputs + i)) cu_from(d, outputs[i], (CuAddress)(uintptr_t)d->outputs[i], value_bytes(f, &entry->outputs[i]));
+    if (code && d->n_foreign) d->driver->stream_wait(d->stream); /* the caller may take his memory away */
+    d->n_foreign = 0;
+    if (d->error) code = cu_failure(d, entry->name);
+    cu_leave(d);
+    return code;
 }
 
-const RtDeviceRuntime rt_cuda = {choose, device_open, device_close, device_enter, device_leave, slot_read, slot_written};
+const RtDeviceRuntime rt_cuda = {choose, device_open, device_close, device_enter, device_leave, device_number, cu_take, slot_read, slot_written};
 
 /* ---- what the code of entries calls */
 

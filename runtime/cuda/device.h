@@ -28,7 +28,7 @@ typedef struct RtDeviceState RtDeviceState;
 struct RtDeviceState {
     mdl_session *session;
     const CuDriver *driver;
-    int device, processors;
+    int number, device, processors; /* 1 of cuda:1; the driver's handle */
     CuHandle context, stream, module;
     CuHandle *functions;  /* by number of the kernel */
     Block *blocks;        /* all that was taken, by address */
@@ -48,6 +48,9 @@ struct RtDeviceState {
     int64_t *slot_bytes;
     unsigned char *slot_state;
     char **inputs, **outputs; /* of the call under way */
+    Block *foreign;       /* .. those that lie in the caller's memory on the device */
+    int n_foreign;
+    CuHandle before;      /* the context that the caller's thread had */
     char *host;           /* rt_device_host */
     int64_t host_bytes;
     int error;            /* the driver's, the first of this call */
@@ -66,6 +69,13 @@ void cu_from(RtDeviceState *d, void *to, CuAddress from, int64_t bytes); /* and 
 CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes); /* where the device finds it: there already, a constant, a small value */
 void cu_small_begin(RtDeviceState *d); /* of a call: room for its small values */
 void cu_small_send(RtDeviceState *d);  /* those that were brought since */
+
+/* device.c */
+void cu_enter(RtDeviceState *d); /* the thread's context becomes the session's, until cu_leave */
+void cu_leave(RtDeviceState *d);
+int cu_failure(RtDeviceState *d, const char *entry); /* the code and the sentence of d->error */
+
+int cu_take(mdl_session *s, int64_t bytes, mdl_managed **out); /* managed.c: RtDeviceRuntime.take */
 
 /* steps.c */
 bool cu_graphs_wanted(void);

@@ -16,6 +16,7 @@ typedef void *CuHandle;     /* context, stream, module, function */
     X(DeviceGetAttribute, device_attribute, (int *value, int attribute, int device))                                                               \
     X(DevicePrimaryCtxRetain, context_retain, (CuHandle *context, int device))                                                                     \
     X(DevicePrimaryCtxRelease_v2, context_release, (int device))                                                                                   \
+    X(CtxGetCurrent, context_get, (CuHandle *context))                                                                                             \
     X(CtxSetCurrent, context_set, (CuHandle context))                                                                                              \
     X(MemGetInfo_v2, memory_info, (size_t *left, size_t *all))                                                                                     \
     X(MemAlloc_v2, memory_take, (CuAddress *at, size_t bytes))                                                                                     \

@@ -72,7 +72,9 @@ bool cu_block_need(RtDeviceState *d, Block *b, int64_t bytes) {
 bool cu_holds(const RtDeviceState *d, const void *p) {
     CuAddress at = (CuAddress)(uintptr_t)p;
     int i = block_above(d, at) - 1;
-    return i >= 0 && at - d->blocks[i].at < (CuAddress)d->blocks[i].bytes;
+    bool ours = i >= 0 && at - d->blocks[i].at < (CuAddress)d->blocks[i].bytes;
+    for (int k = 0; k < d->n_foreign && !ours; k++) ours = at - d->foreign[k].at < (CuAddress)d->foreign[k].bytes;
+    return ours;
 }
 
 /* ---- copies */

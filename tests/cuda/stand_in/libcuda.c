@@ -5,7 +5,8 @@
  *   FAKE_ORDER=1        the emulator's order
  *   FAKE_MEMORY=bytes   all that it has                        FAKE_FAIL=name   this function fails ("launch:3": from the third time on)
  *   FAKE_ROOT           the checkout                            FAKE_LEAKS=1     says at the end what was not given back
- *   FAKE_COUNTS=1       says at the end how kernels were launched */
+ *   FAKE_COUNTS=1       says at the end how kernels were launched
+ *   FAKE_COPIES=1       .. how many bytes went to devices and came back */
 #include "image.h"
 
 #include <dlfcn.h>
@@ -36,7 +37,7 @@ static struct {
 } blocks[4096];
 static int n_blocks, contexts, streams, modules;
 static int context_of[DEVICES], stream_of[DEVICES]; /* their addresses are the handles */
-static size_t used[DEVICES];
+static size_t used[DEVICES], bytes_there, bytes_back;
 static _Thread_local int current = -1; /* device of this thread's context */
 
 static int number(const char *name, int usual) { return getenv(name) ? atoi(getenv(name)) : usual; }
@@ -102,7 +103,8 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) { return contexts++, *context = &context_of[device], device >= devices(-1, NULL); }
 int cuDevicePrimaryCtxRelease_v2(int device) { return contexts--, device >= devices(-1, NULL); }
-int cuCtxSetCurrent(void *context) { return current = (int)((int *)context - context_of), context ? 0 : 201; }
+int cuCtxGetCurrent(void **context) { return *context = current < 0 ? NULL : &context_of[current], 0; }
+int cuCtxSetCurrent(void *context) { return current = context ? (int)((int *)context - context_of) : -1, 0; }
 int cuMemGetInfo_v2(size_t *left, size_t *all) { return *all = memory_all(), *left = *all - used[current], 0; }
 int cuMemAlloc_v2(Address *at, size_t n) {
     NOT_CAPTURED;
@@ -136,12 +138,14 @@ int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t n, void *stream) {
     NOT_CAPTURED;
     if (stream != &stream_of[current] || !inside(to, n) || fails("copy")) return 1;
     memcpy((void *)to, from, n);
+    bytes_there += n;
     return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t n, void *stream) {
     NOT_CAPTURED;
     if (stream != &stream_of[current] || !inside(from, n)) return 1;
     memcpy(to, (void *)from, n);
+    bytes_back += n;
     return 0;
 }
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void *stream) {
@@ -157,6 +161,7 @@ int cuMemsetD8Async(Address to, unsigned char byte, size_t n, void *stream) {
 __attribute__((destructor)) static void left_behind(void) {
     if (getenv("FAKE_COUNTS"))
         fprintf(stderr, "fake driver: %d kernels one by one; %d captured in %d graphs, launched %d times\n", direct, captured, made, launched);
+    if (getenv("FAKE_COPIES")) fprintf(stderr, "fake driver: %zu bytes there, %zu back\n", bytes_there, bytes_back);
     if (!number("FAKE_LEAKS", 0)) return;
     if (n_blocks || contexts || streams || modules || graphs)
         fprintf(stderr, "fake driver: %d blocks, %d contexts, %d streams, %d modules, %d graphs were not given back\n", n_blocks, contexts, streams, modules, graphs);
@@ -167,7 +172,7 @@ int cuStreamCreate(void **stream, unsigned flags) { return streams++, *stream = 
 int cuStreamDestroy_v2(void *stream) { return streams--, stream != &stream_of[current]; }
 int cuStreamSynchronize(void *stream) {
     NOT_CAPTURED;
-    return stream != &stream_of[current];
+    return stream && stream != &stream_of[current]; /* NULL: the default stream */
 }
 
 /* The text of the image as a library, with the emulator. */
