@@ -8,6 +8,8 @@
 #   make check-edge artifacts for other processors, under qemu and Node.js (which it installs, with the cross compilers)
 #   make check-cuda every kernel of every example compiled for devices by NVRTC (which it installs), and a table (five minutes; a
 #                   kernel that has not changed since is not compiled again); E="one two"
+#   make gpu        $(BUILD)/gpu: what a machine with an NVIDIA device needs for the next two, brought there as it is (minutes)
+#   make check-gpu  the examples on the device that is here beside the processor's results; make bench-gpu: their times on it
 #   make bless      rewrite the expectations of tests  make asan       the same tests under ASan and UBSan
 #   make demo       from a description to written text
 #   make bench      side by side with PyTorch, ONNX Runtime ... (ten minutes); bench-quick: a minute; B="--only GPT-2 --rounds 9"
@@ -94,7 +96,7 @@ define install
 	fi
 endef
 
-.PHONY: all install deb deps deps-ci deps-edge deps-browser deps-auto check check-all check-slow check-edge check-guard check-cuda fuzz-meta bless asan demo examples bench bench-quick venv \
+.PHONY: all install deb deps deps-ci deps-edge deps-browser deps-auto check check-all check-slow check-edge check-guard check-cuda gpu check-gpu bench-gpu fuzz-meta bless asan demo examples bench bench-quick venv \
     venv-bench clean units FORCE
 deps: ; $(if $(MISSING),$(call install,$(MISSING)),@:)
 deps-ci: deps ; $(if $(MISSING_CI),$(call install,$(MISSING_CI)),@:)
@@ -343,6 +345,12 @@ $(NVRTC): tests/cuda/requirements.txt
 	$(Q)rm -rf build/nvrtc && python3 -m venv build/nvrtc/venv
 	$(Q)build/nvrtc/venv/bin/pip install -q --disable-pip-version-check --no-deps --target build/nvrtc -r $<
 	@touch $@
+gpu: all $(NVRTC)
+	$(Q)ROOT=$(CURDIR) PATH=$(abspath $(BUILD)):$$PATH sh tests/cuda/gpu/kit.sh $(BUILD)/gpu $(abspath $(NVRTC)) $(E)
+check-gpu: gpu
+	$(Q)sh $(BUILD)/gpu/check.sh $(D)
+bench-gpu: gpu
+	$(Q)sh $(BUILD)/gpu/bench.sh $(D)
 # Damaged artifacts of three forms, described by an mdlrun with AddressSanitizer for ten minutes (FUZZ_SECONDS), by another seed each time.
 FUZZ_SECONDS = 600
 FUZZ = $(BUILD)/fuzz-meta
