@@ -25,7 +25,8 @@ typedef struct Definition {
 struct Template {
     Arena *arena;
     Text *out;
-    const char *file, *text;
+    const char *first, *text; /* the file that was named */
+    const char *file;         /* of the line that is expanded */
     const Hole *holes;
     void *context;
     LIST(Param) params;
@@ -92,7 +93,7 @@ static const char *argument_end(const char *s) {
 
 Template *template_new(Text *out, const char *file, const Hole *holes, void *context) {
     Template *t = NEW(out->arena, Template);
-    *t = (Template){.arena = out->arena, .out = out, .file = file, .text = file_text(file), .holes = holes, .context = context};
+    *t = (Template){.arena = out->arena, .out = out, .first = file, .file = file, .text = file_text(file), .holes = holes, .context = context};
     if (!t->text) bug("no template file %s", file);
     return t;
 }
@@ -241,20 +242,30 @@ static void write_lines(Template *t, const char *text) {
     }
 }
 
-static Cursor find_template(const Template *t, const char *name) {
-    Cursor c = {t->text, 0};
-    for (const char *line; (line = next_line(t->arena, &c)) != NULL;) {
-        const char *its = directive(line, "template");
-        if (its && strcmp(its, name) == 0) return c;
+/* In the first file, or in one that a line `#with` of it names, which *file is set to. */
+static bool find_template(const Template *t, const char *text, const char *name, Cursor *c, const char **file) {
+    *c = (Cursor){text, 0};
+    const char *with = NULL;
+    for (const char *line; (line = next_line(t->arena, c)) != NULL;) {
+        const char *its = directive(line, "template"), *other = directive(line, "with");
+        if (its && strcmp(its, name) == 0) return true;
+        if (other) with = other;
     }
-    bug("%s: no template %s", t->file, name);
+    if (!with) return false;
+    if (!file_text(with)) bug("no template file %s", with);
+    *file = with;
+    return find_template(t, file_text(with), name, c, file);
 }
 
 static void run_template(Template *t, const char *name) {
-    Cursor c = find_template(t, name);
+    const char *before = t->file;
+    Cursor c;
+    t->file = t->first;
+    if (!find_template(t, t->text, name, &c, &t->file)) bug("%s: no template %s", t->first, name);
     const char *end = run_lines(t, &c, true);
     if (end && !directive(end, "template") && !directive(end, "example"))
         bug("%s:%d: %s without its beginning", t->file, c.line, end);
+    t->file = before;
 }
 
 static void run_if(Template *t, Cursor *c, const char *condition, bool live) {

@@ -8,6 +8,7 @@
  *                        brackets behind a parameter are text: $T(0). What fills a hole may write lines before the line that
  * mentions it. An empty text makes no line. #template NAME       begins one. It ends before the next #template or #example.
  *   #use NAME            another template of the file, here, with the parameters of now
+ *   #with FILE           above the first template: those of another file are known here, too; what they use is looked for here first
  *   #set NAME = text     a parameter, from here on; NAME may hold $r
  *   #if NAME  #if !NAME  the lines up to #else or #end, if the parameter is not (is) 0
  *   #each r in N         the lines up to #end, with $r = 0, 1 .. N - 1: copies as text, for names that need numbers
