@@ -60,7 +60,7 @@ typedef struct Contract {
     bool streams;                     /* few rows stream it */
     bool copies;                      /* this is the kernel that makes that copy */
     int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
-    int64_t copy_elements;            /* of it */
+    int64_t copy_elements, copy_line; /* of it, and of a line of a cache */
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
     int dot_lanes;                    /* of dot products: 1 where k is not contiguous in b, nor in a or its copy */
     bool copied;                      /* a row of a, whose elements lie apart, is copied for its dot products */
@@ -130,7 +130,7 @@ double contract_step_cost(const TileTarget *t, int rows, int vectors);
 /* The register tile of the least cost for m rows and n columns, of `least` to `most` vectors and at most `rows` rows. */
 void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows);
 
-void contract_set_ahead(Contract *c, int64_t row, int bytes); /* bytes of an element */
+void contract_set_ahead(Contract *c, int64_t rows, int64_t row, int bytes);
 void contract_pick_block(Contract *c, int64_t m, int64_t n); /* rows that share a panel; the tile is chosen */
 bool contract_may_be_few(const Contract *c); /* does a run-time size decide whether there are few rows? */
 
@@ -141,6 +141,7 @@ bool schedule_is_codes(Contract *c);
 void schedule_codes(Contract *c, KernelCode *code);
 const char *codes_fill_loops(void *context, const char *const *args); /* holes of contract.tile */
 const char *codes_fill_panel(void *context, const char *const *args);
+const char *codes_fill_behind(void *context, const char *const *args);
 const char *codes_fill_ahead(void *context, const char *const *args);
 const char *codes_fill_put(void *context, const char *const *args);
 const char *codes_fill_a(void *context, const char *const *args);

@@ -333,15 +333,12 @@ static const char *fill_panel(void *context, const char *const *args) {
     return c->copies || contract_copy_type(c) == c->type ? place : arena_printf(a, "%s(%s)", c->type_name, place);
 }
 
-/* An element of what lies behind this block in the copy: of the line that is as far from its beginning as `row` is from that of the
- * block, and `turn` times so many rows. Lines asked for one after the other are neighbours. */
-static const char *fill_panel_ahead(void *context, const char *const *args) {
+/* Where lines of the copy begin that one tile asks for: as many as the block has rows, tile after tile behind the block. Lines asked for one
+ * after the other are neighbours. */
+static const char *fill_block_behind(void *context, const char *const *args) {
     Contract *c = context;
-    Arena *a = c->w->arena;
-    long long n = c->copy_elements, rows = c->kc * c->k_inner, line = CACHE_LINE / dtype_bytes(contract_copy_type(c));
-    text_line(&c->w->body, "index ahead = min(%s + %lld*(%lld*%s + %s), %lld) in 0..%lld", copy_place(c, arena_printf(a, "%lld", rows)), line,
-              rows, args[1], args[0], n - 1, n);
-    return arena_printf(a, "%s[ahead]", c->pack);
+    long long rows = c->kc * c->k_inner;
+    return arena_printf(c->w->arena, "%s + %lld*%s", copy_place(c, arena_printf(c->w->arena, "%lld", rows)), rows * c->copy_line, args[0]);
 }
 
 DType contract_copy_type(const Contract *c) {
@@ -575,7 +572,7 @@ static const Hole HOLES[] = {
     {"a_rows", 2, fill_a_rows},
     {"b", 2, fill_b},
     {"panel", 3, fill_panel},
-    {"panel_ahead", 2, fill_panel_ahead},
+    {"block_behind", 1, fill_block_behind},
     {"b_one", 2, fill_b_one},
     {"b_square", 2, fill_b_square},
     {"copy_at", 1, fill_copy_at},
@@ -591,7 +588,8 @@ static const Hole HOLES[] = {
     {"wanted", 1, fill_wanted},
     {"codes_loops", 1, codes_fill_loops},
     {"codes_panel", 2, codes_fill_panel},
-    {"codes_ahead", 1, codes_fill_ahead},
+    {"codes_behind", 1, codes_fill_behind},
+    {"codes_ahead", 0, codes_fill_ahead},
     {"codes_put", 1, codes_fill_put},
     {"codes_a", 2, codes_fill_a},
     {"codes_b", 1, codes_fill_b},

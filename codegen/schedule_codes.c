@@ -141,21 +141,20 @@ const char *codes_fill_panel(void *context, const char *const *args) {
     return arena_printf(a, "%s[%s + %s]", c->pack, copy_place(c), in);
 }
 
-/* Asks for codes that are read later: where few rows stream the copy, a row of the panels some pages on; else a line of the next panel, as
- * products of floats do. */
-const char *codes_fill_ahead(void *context, const char *const *args) {
+/* As products of floats do, of the next panel; few rows stream the copy, and ask for what they read some pages on. */
+const char *codes_fill_behind(void *context, const char *const *args) {
     Contract *c = context;
-    long long n = c->copy_elements, row = c->width * c->group, line = CACHE_LINE / code_bytes(c), panel = c->pack_rows * c->width;
-    const char *place = copy_place(c), *step = template_get(c->t, "step");
-    if (!c->streams) {
-        text_line(&c->w->body, "index ahead = min(%s + %lld + %lld*(%lld*%s + %s), %lld) in 0..%lld", place, panel, line,
-                  (long long)steps_of(c), args[0], step, n - 1, n);
-        text_line(&c->w->body, "prefetch %s[ahead]", c->pack);
-        return "";
-    }
-    text_line(&c->w->body, "index ahead = min(%s + %lld*(%s) + %lld, %lld) in 0..%lld", place, row, step,
-              (long long)(AHEAD_BYTES / code_bytes(c)), n - row, n - row + 1);
-    for (long long i = 0; i < row; i += line) text_line(&c->w->body, "prefetch %s[ahead + %lld]", c->pack, i);
+    long long panel = c->pack_rows * c->width, line = c->copy_line * steps_of(c);
+    if (c->streams) return arena_printf(c->w->arena, "%s + %lld", copy_place(c), (long long)(AHEAD_BYTES / code_bytes(c)));
+    return arena_printf(c->w->arena, "%s + %lld + %lld*%s", copy_place(c), panel, line, args[0]);
+}
+
+const char *codes_fill_ahead(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    long long row = c->streams ? c->width * c->group : c->copy_line;
+    for (long long i = 0; i < row; i += c->copy_line)
+        text_line(&c->w->body, "prefetch %s[ahead + %lld*(%s) + %lld]", c->pack, row, template_get(c->t, "step"), i);
     return "";
 }
 
@@ -288,7 +287,7 @@ static void emit(Contract *c, bool few) {
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "one_block", true);
-    contract_set_ahead(c, c->width * c->group, code_bytes(c));
+    contract_set_ahead(c, steps_of(c), c->width * c->group, code_bytes(c));
     template_number(c->t, "MR2", c->mr / 2);
     template_number(c->t, "W2", c->width / 2);
     template_number(c->t, "STEPS", steps_of(c));

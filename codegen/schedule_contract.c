@@ -24,7 +24,7 @@
 #define PACK_COST  3          /* multiplications that packing the rows of a tile takes as long as, a step of k */
 #define PIECE      512        /* bytes of a row of B that are packed at once, at most */
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
-#define STAYS      (128 << 10) /* bytes of a copy that may stay in a cache from one call to the next */
+#define STAYS      (512 << 10) /* bytes of a copy that may stay in a cache from one call to the next */
 #define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
 #define FEW_TILES  2          /* of rows, that read B where it lies */
 #define FEW_TERMS  512        /* or, with maps behind the sums, .. */
@@ -495,10 +495,15 @@ static void choose_panels(Contract *c) {
     c->panels = n > 1 ? n : 0;
 }
 
-/* Whether a copy in panels, whose rows are of so many elements, is read ahead of the product. */
-void contract_set_ahead(Contract *c, int64_t row, int bytes) {
-    template_number(c->t, "COPY_LINES", tiles(row * bytes, CACHE_LINE));
-    template_number(c->t, "copy_ahead", c->pack && (c->streams || c->copy_elements * bytes > STAYS));
+/* Whether a copy in panels is read ahead of the product. A block has `rows` rows of so many elements, each of so many bytes. */
+void contract_set_ahead(Contract *c, int64_t rows, int64_t row, int bytes) {
+    c->copy_line = CACHE_LINE / bytes < row ? CACHE_LINE / bytes : row;
+    int64_t last = c->copy_elements - rows * (c->streams ? row : c->copy_line);
+    template_number(c->t, "copy_ahead", c->pack && last >= 0 && (c->streams || c->copy_elements * bytes > STAYS));
+    template_set(c->t, "copy", c->pack);
+    template_number(c->t, "COPY_LINE", c->copy_line);
+    template_number(c->t, "COPY_LINES", tiles(row, c->copy_line));
+    template_number(c->t, "COPY_LAST", last);
 }
 
 static void emit_panels(Contract *c) {
@@ -539,7 +544,7 @@ static void emit_panels(Contract *c) {
     template_number(c->t, "LINE", line);
     template_number(c->t, "LINES", tiles(c->mb, line));
     template_number(c->t, "PR", (c->n_parts ? c->k->parts : 1) * c->part_rows);
-    contract_set_ahead(c, c->width, dtype_bytes(contract_copy_type(c)));
+    contract_set_ahead(c, c->kc * c->k_inner, c->width, dtype_bytes(contract_copy_type(c)));
     template_set(c->t, "above", "");
     template_number(c->t, "panels_divide", c->panels && size_is_const(c->size_n, &whole) && whole % (c->panels * c->width) == 0);
     template_number(c->t, "SQ", c->square);
