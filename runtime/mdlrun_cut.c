@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ static void say(const char *text) {
     if (write(STDERR_FILENO, text, strlen(text)) < 0) _exit(EXIT_INPUT);
 }
 
+static atomic_flag told = ATOMIC_FLAG_INIT;
+
 static void cut_short(int signal_number, siginfo_t *info, void *context) {
     (void)signal_number, (void)context;
     char line[4096 + 128], c;
@@ -40,6 +43,7 @@ static void cut_short(int signal_number, siginfo_t *info, void *context) {
         n = 0;
         const char *path = path_at(line, (uintptr_t)info->si_addr);
         if (!path) continue;
+        while (atomic_flag_test_and_set(&told)) pause(); /* another thread says it, and ends all */
         say(cut_program);
         say(": ");
         say(path);
