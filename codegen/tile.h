@@ -38,8 +38,9 @@
  *   reg t: f32xVL[8, 3] [= e]    register tile, zero without e; its indices are compile-time; t[0, 1] = e sets an element
  *   reg t: f32xVL                a single one, used without index: t = e
  *   let x = e    const c = e
- *   index q = e in lo..hi        a run-time integer. lo..hi (half open) is proven for affine e, a / c, a % c, min, max; for
- *                                anything else (a loaded integer) it is a contract of the caller
+ *   index q = e in lo..hi        a run-time integer. lo..hi (half open) is proven for affine e, and a / c, a % c, min, max of
+ *                                such; products of those are refused; for anything else (a loaded integer, a quotient of
+ *                                a quotient) it is a contract of the caller
  *   index q = clamp(e) in lo..hi     clamps in code
  *   buf b: f32[R, K] stack       temporary, uninitialised; `arena`: in the thread's scratch (tile_scratch bytes)
  *   if e { }    transpose t

@@ -365,6 +365,15 @@ static void in_range(Verify *v, const TileStmt *s, TilePoly lowest, TilePoly hig
     if (!ok) walk_fail(w, "the index %s may leave its range", s->s->name);
 }
 
+/* It is loaded or computed from what was: its range is a contract. */
+static bool is_given(const TileExpr *e) {
+    if (e->k == TE_ACCESS) return true;
+    if (e->k == TE_SYM) return e->s->k == TS_LET || e->s->k == TS_SCALAR || e->s->k == TS_REG;
+    for (int i = 0; e->k == TE_OP && i < tile_op_row[e->op].args; i++)
+        if (is_given(e->x[i])) return true;
+    return false;
+}
+
 /* Proves what can be proven of index q = e in lo..hi. */
 static void index_range(Verify *v, const TileStmt *s) {
     TileWalk *w = v->w;
@@ -374,6 +383,8 @@ static void index_range(Verify *v, const TileStmt *s) {
         in_range(v, s, p, p);
         return;
     }
+    if (is_given(e)) return;
+    if (e->k == TE_OP && e->op == TO_MUL) walk_fail(w, "the index %s is a product of a quotient: nothing is known of it", s->s->name);
     if (e->k != TE_OP || tile_op_row[e->op].args != 2 || !poly_try(w, e->x[0], &a) || !poly_try(w, e->x[1], &b)) return;
     if (e->op == TO_DIV || e->op == TO_MOD) {
         if (!holds(v, poly_add(w, b, poly_const(1), -1)))

@@ -146,6 +146,8 @@ static const Rule RULES[] = {
     {"kernel k(y: f32[10] out) { parallel i in 0..10 { index q = min(i + 3, 9) in 0..10 y[i] = f32(q) } }", NULL},
     {"kernel k(y: f32[10] out) { parallel i in 0..10 { index q = max(i, 3) in 0..9 y[i] = f32(q) } }",
      "kernel k, line 1: the index q may leave its range"},
+    {"kernel k(y: f32[10] out) { parallel i in 0..10 { index q = i / 2 % 2 * 3 in 0..4 y[i] = 1 } }",
+     "kernel k, line 1: the index q is a product of a quotient: nothing is known of it"},
     {"kernel k(x: f32[9], y: f32[10] out) { parallel i in 0..10 { index q = x[i - i] in 0..9 y[i] = 1 } }",
      "kernel k, line 1: the index q wants an integer scalar"},
     /* temporaries */
