@@ -23,7 +23,7 @@ enum {
     OUTPUTS_LEAST = 64, /* of a block: its transforms of the input are paid by them */
     CACHED = 16 << 20,  /* bytes of weights that stay in the last level cache */
     NEAR = 24,
-    FAR = 4 /* bytes a vector instruction from there, and from memory, of which a core of a shared machine gets little */
+    FAR = 6 /* bytes a vector instruction from there, and from memory. Where two are done at a time, 4 fits better: --tune finds out */
 };
 
 static int64_t weight_bytes(const Winograd *g) {
