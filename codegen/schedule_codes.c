@@ -141,11 +141,12 @@ const char *codes_fill_panel(void *context, const char *const *args) {
     return arena_printf(a, "%s[%s + %s]", c->pack, copy_place(c), in);
 }
 
-/* As products of floats do, of the next panel; few rows stream the copy, and ask for what they read some pages on. */
+/* As products of floats do, of the next panel; few rows stream the copy, and ask for what they read half a page on, for the second cache: a line
+ * is three or four steps, and the first cache has few places for lines on their way. */
 const char *codes_fill_behind(void *context, const char *const *args) {
     Contract *c = context;
     long long panel = c->pack_rows * c->width, line = c->copy_line * steps_of(c);
-    if (c->streams) return arena_printf(c->w->arena, "%s + %lld", copy_place(c), (long long)(AHEAD_BYTES / code_bytes(c)));
+    if (c->streams) return arena_printf(c->w->arena, "%s + %lld", copy_place(c), (long long)(AHEAD_BYTES / 2 / code_bytes(c)));
     return arena_printf(c->w->arena, "%s + %lld + %lld*%s", copy_place(c), panel, line, args[0]);
 }
 
@@ -154,7 +155,7 @@ const char *codes_fill_ahead(void *context, const char *const *args) {
     Contract *c = context;
     long long row = c->streams ? c->width * c->group : c->copy_line;
     for (long long i = 0; i < row; i += c->copy_line)
-        text_line(&c->w->body, "prefetch %s[ahead + %lld*(%s) + %lld]", c->pack, row, template_get(c->t, "step"), i);
+        text_line(&c->w->body, "prefetch %s[ahead + %lld*(%s) + %lld]%s", c->pack, row, template_get(c->t, "step"), i, c->streams ? " second" : "");
     return "";
 }
 
@@ -249,6 +250,7 @@ static const char *copy_argument(Contract *c, const Pack *pack, int64_t count, c
 /* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps. */
 static void use_copy(Contract *c, bool few) {
     Contract made;
+    int64_t low, high;
     start(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
     made.w->text = "pack";
     made.group = c->group;
@@ -261,7 +263,8 @@ static void use_copy(Contract *c, bool few) {
     made.pack = copy_argument(&made, NULL, count, " out");
     template_run(made.t, "codes_copy");
     copy_layout(c);
-    c->streams = few;
+    size_range(c->size_m, &low, &high);
+    c->streams = few || high <= SMALL;
     const Pack *pack = work_pack(made.w, contract_packed_slot(c), count * code_bytes(c));
     c->pack = copy_argument(c, pack, count, "");
 }

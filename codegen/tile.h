@@ -44,7 +44,8 @@
  *   index q = clamp(e) in lo..hi     clamps in code
  *   buf b: f32[R, K] stack       temporary, uninitialised; `arena`: in the thread's scratch (tile_scratch bytes)
  *   if e { }    transpose t
- *   prefetch b[i, j]             the line of an element will be wanted; it must lie in the buffer
+ *   prefetch b[i, j] [second]    the line of an element will be wanted, in all caches or from the second on; it must lie in the
+ *                                buffer
  *   On machines with warps (a device), of which one runs an iteration:
  *   copy q in a..b < M { d[..] = s[.. : n < N] }    the vectors of all q at once, from an argument that is not written to a temporary buffer;
  *                                zeros where q >= M (if said) and beyond N. It may happen at any time up to the `wait` that covers it:
@@ -229,7 +230,7 @@ struct TileStmt {
     int line;
     TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
     TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA: lo and hi are the fragments */
-    bool step, rest, masked, across;
+    bool step, rest, masked, across, second;
     DType d;      /* TK_MMA: what is multiplied */
     TileAccess a; /* what is written; TK_PREFETCH */
     TileStmt *body, *next;

@@ -580,6 +580,7 @@ static TileStmt *statement(Parser *P) {
         if (!s->a.s || s->a.s->k != TS_BUF) fail(P, "prefetch wants an element of a buffer");
         access(P, &s->a, s->a.s);
         if (s->a.lane_dim >= 0) fail(P, "prefetch wants one element");
+        s->second = accept(P, "second");
     } else if (!warp_statement(P, s)) {
         assignment(P, s);
     }

@@ -208,6 +208,7 @@ static void print_statement(FILE *f, const TileStmt *s, int indent) {
     case TK_PREFETCH:
         fputs("prefetch ", f);
         print_access(f, &s->a);
+        if (s->second) fputs(" second", f);
         break;
     case TK_COPY:
     case TK_COMMIT:

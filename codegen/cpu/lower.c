@@ -434,7 +434,7 @@ static void statement(Lower *L, const TileStmt *s) {
         break;
     case TK_IF: if_statement(L, s); break;
     case TK_TRANSPOSE: transpose(L, s->s); break;
-    case TK_PREFETCH: lower_prefetch(L, &s->a); break;
+    case TK_PREFETCH: lower_prefetch(L, &s->a, s->second); break;
     case TK_COPY:
     case TK_COMMIT:
     case TK_WAIT:

@@ -282,9 +282,9 @@ V lower_load(Lower *L, const TileAccess *a) {
     return a->s->d == DT_BOOL ? l_icmp(L, LLVMIntNE, x, lower_int(L, x, 0)) : x;
 }
 
-/* To be read, into all caches. */
-void lower_prefetch(Lower *L, const TileAccess *a) {
-    V x[4] = {address(L, a), lower_i32(L, 0), lower_i32(L, 3), lower_i32(L, 1)};
+/* To be read, into all caches or from the second on. */
+void lower_prefetch(Lower *L, const TileAccess *a, bool second) {
+    V x[4] = {address(L, a), lower_i32(L, 0), lower_i32(L, second ? 2 : 3), lower_i32(L, 1)};
     lower_intrinsic(L, "llvm.prefetch", &L->ptr, 1, x, 4);
 }
 

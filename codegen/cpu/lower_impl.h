@@ -71,7 +71,7 @@ void level_pop_to(Lower *L, int n);
 V poly_value(Lower *L, TilePoly p); /* at the current place */
 V lower_load(Lower *L, const TileAccess *a);
 void lower_store(Lower *L, const TileAccess *a, V v);
-void lower_prefetch(Lower *L, const TileAccess *a);
+void lower_prefetch(Lower *L, const TileAccess *a, bool second);
 
 /* lower_expr.c */
 Value lower_expr(Lower *L, const TileExpr *e);

@@ -18,7 +18,7 @@ static const char EVERYTHING[] =
     "    for k in 1..c + 1 step 2 { u = max(u, f32(k)) }\n"
     "    unroll n in 0..2 { if and(i < 3, s != inf) { t[n, 0] = select(u <= nan, -u, hmax(tile_max(t[n])) - (u - (u + 1))) } "
     "}\n"
-    "    transpose t prefetch x[e, 3]\n"
+    "    transpose t prefetch x[e, 3] prefetch x[e, 2] second\n"
     "    y[i, j, 0 : VL] = u * (t[0, 0] + 2) / (3 - u) - 1.0 % 2.5\n"
     "  } }\n"
     "}\n";
@@ -53,6 +53,7 @@ static const char PRINTED[] = "kernel all<b in 1..64, c in 0.., d, K = 10, VL = 
                               "      }\n"
                               "      transpose t\n"
                               "      prefetch x[e, 3]\n"
+                              "      prefetch x[e, 2] second\n"
                               "      y[i, j, 0 : VL] = u * (t[0, 0] + 2) / (3 - u) - 1.0 % 2.5\n"
                               "    }\n"
                               "  }\n"
