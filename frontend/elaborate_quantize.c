@@ -14,7 +14,7 @@ enum { GROUP_LEAST = 8, GROUP_MOST = 4096, GROUP_USUAL = 32 };
 static void no_scheme(Elab *el, const Ast *n) __attribute__((noreturn));
 static void no_scheme(Elab *el, const Ast *n) {
     fault(el, n, 702, "not a quantization scheme");
-    fault_help(el, "there are int8(), int8(group = 64), int4(group = 32) and nf4(group = 64)");
+    fault_help(el, "there are int8(), int8(group = 64), int4(group = 32), nf4(group = 64) and fp8()");
     fault_throw(el);
 }
 
@@ -38,9 +38,8 @@ static void read_group(Elab *el, const Ast *n, Value v, Quant *q) {
 }
 
 static void read_per_channel(Elab *el, const Ast *n, Value v, Quant *q) {
-    (void)q;
     if (v.kind != V_BOOL) bad_value(el, n, "per_channel", "true or false", v);
-    if (!v.truth) not_yet(el, n, "one scale for all channels");
+    q->one_scale = !v.truth;
 }
 
 static void read_zero_point(Elab *el, const Ast *n, Value v, Quant *q) {
@@ -192,8 +191,10 @@ static void check_options(Elab *el, const Ast *n, const Quant *q, bool in_entry)
     if (q->gptq && !q->calibrate) lacks = "`method = \"gptq\"` needs samples: calibrate = \"samples.npz\"";
     if (q->gptq && q->calibrate && !strcmp(strrchr(q->calibrate, '.') ? strrchr(q->calibrate, '.') : "", ".json"))
         lacks = "`method = \"gptq\"` needs the samples themselves, not their ranges";
+    if (q->one_scale && (q->group || q->zero_point)) lacks = "`per_channel = false` goes with int8 and fp8 without groups and zero points";
+    if (q->scheme == QUANT_FP8 && (q->group || q->zero_point || q->gptq)) lacks = "`fp8` has one scale a channel, no groups, zero points or gptq";
     if (q->gptq && q->scheme == QUANT_NF4) lacks = "`nf4` is rounded to nearest";
-    if (q->activations && q->scheme == QUANT_NF4) lacks = "`activations` as codes go with int8 and int4, whose codes are numbers";
+    if (q->activations && (q->scheme == QUANT_NF4 || q->scheme == QUANT_FP8)) lacks = "`activations` as codes go with int8 and int4, whose codes are numbers";
     if (q->activations && q->zero_point && !q->group) lacks = "`zero_point` and `activations` go together in groups alone";
     if (q->activations == ACTIVATIONS_STATIC && !q->calibrate && !in_entry && !loads(el))
         lacks = "`activations = \"static\"` needs ranges: calibrate = \"ranges.json\", or samples";
@@ -214,9 +215,9 @@ static Quant read_scheme(Elab *el, const Ast *n, Env *env, bool in_entry) {
     if (!strcmp(name, "int8")) q.scheme = QUANT_INT8;
     else if (!strcmp(name, "int4")) q.scheme = QUANT_INT4;
     else if (!strcmp(name, "nf4")) q.scheme = QUANT_NF4;
-    else if (!strcmp(name, "fp8")) not_yet(el, n, "`fp8`");
+    else if (!strcmp(name, "fp8")) q.scheme = QUANT_FP8;
     else no_scheme(el, n);
-    if (q.scheme != QUANT_INT8) q.group = GROUP_USUAL;
+    if (q.scheme == QUANT_INT4 || q.scheme == QUANT_NF4) q.group = GROUP_USUAL;
     const Ast *args = ast_kid(n, 1);
     for (int i = 0; i < args->n; i++) read_option(el, ast_kid(args, i), env, name, &q);
     check_options(el, n, &q, in_entry);

@@ -145,7 +145,7 @@ struct Graph {
 };
 
 /* How the weights of a slot are to be stored (passes/quantize.c). */
-typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4, QUANT_NF4 } QuantScheme;
+typedef enum { QUANT_NONE, QUANT_INT8, QUANT_INT4, QUANT_NF4, QUANT_FP8 } QuantScheme;
 
 /* What products with a quantized weight take from the other side. */
 typedef enum { ACTIVATIONS_FLOAT, ACTIVATIONS_DYNAMIC, ACTIVATIONS_STATIC } Activations; /* dynamic: codes by rows, found when they run */
@@ -158,6 +158,7 @@ extern const char *const range_names[]; /* NULL at the end */
 typedef struct Quant {
     QuantScheme scheme;
     int group;       /* elements along the summed axis that share a scale; 0: all of a channel */
+    bool one_scale;  /* for all channels; no groups */
     bool zero_point; /* the codes cover least to largest, not the same to both sides of 0 */
     bool gptq;       /* codes are chosen by what products of samples become, not by the weights alone */
     Activations activations;
@@ -246,7 +247,7 @@ typedef struct Quantized {
     const char *path;
     QuantScheme scheme;
     int group;
-    bool zero_point, gptq;
+    bool one_scale, zero_point, gptq;
     Activations activations;
     int64_t before, after;      /* bytes: of the weight; of codes, scales and zeros */
     bool measured;              /* its values are known at compile time, and the rest was asked for */

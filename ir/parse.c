@@ -581,6 +581,7 @@ static bool slot_quant(Parser *p, Quant *q) {
     if (group < 0 || group > 65536 || group % 2 != 0) return fail(p, "groups of %lld", (long long)group);
     q->scheme = (QuantScheme)(scheme + 1);
     q->group = (int)group;
+    q->one_scale = try(p, "one_scale");
     q->zero_point = try(p, "zero_point");
     q->gptq = try(p, "gptq");
     for (int i = ACTIVATIONS_DYNAMIC; activation_names[i]; i++)

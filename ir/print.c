@@ -23,7 +23,7 @@
 const char *const reduce_names[] = {"sum", "var", "max", "min", "any", "all", "argmax", "argmin", NULL};
 const char *const conv_names[] = {"y", "x", "w", NULL};
 const char *const random_names[] = {"uniform", "normal", "bernoulli", "randint", NULL};
-const char *const quant_names[] = {"int8", "int4", "nf4", NULL}; /* of QuantScheme, from QUANT_INT8 */
+const char *const quant_names[] = {"int8", "int4", "nf4", "fp8", NULL}; /* of QuantScheme, from QUANT_INT8 */
 const char *const range_names[] = {"minmax", "percentile", "entropy", "mse", NULL};
 const char *const activation_names[] = {"float", "dynamic", "static", NULL};
 const char *const slot_kind_names[] = {"param", "state", "cache", NULL};
@@ -343,6 +343,7 @@ static void print_size_name(FILE *f, const SizeTable *t, const SizeName *name) {
 
 static void print_quant(FILE *f, const Quant *q) {
     if (q->scheme) fprintf(f, " %s group %d", quant_names[q->scheme - 1], q->group);
+    if (q->one_scale) fputs(" one_scale", f);
     if (q->zero_point) fputs(" zero_point", f);
     if (q->gptq) fputs(" gptq", f);
     if (q->activations) fprintf(f, " %s", activation_names[q->activations]);

@@ -116,6 +116,7 @@ static Node *product_of_channels(const Quantize *z, const QuantPlan *q, const No
     WeightLetters l = weight_letters(z, q, n, k);
     Stored stored = stored_of(z, q);
     Node *w = with_letters(g, q, stored.codes, l.letter, q->n_summed), *s = with_letters(g, q, stored.scales, l.letter, 0);
+    if (q->scheme == QUANT_FP8) w = node_cast(g, w, DT_F32); /* nothing multiplies these as they are */
     Node *sums = quantize_contract(g, x, w, n->attrs.labels[!k], l.codes, result);
     return node_map2(g, OP_MUL, sums, stretched(g, s, l.channels, result, &sums->type));
 }

@@ -3,13 +3,15 @@
  * A stored weight has its channels first, then what products sum over:
  *
  *     int8             codes i8[channels..., summed...]        scales f32[channels...]       w = code * scale
+ *     fp8              codes f8e4m3[channels..., summed...]    scales f32[channels...]       w = code * scale
  *     int8 in groups   codes i8[channels..., G, g]             scales f16[channels..., G]    w = code * scale
  *     int4 in groups   codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = (code - 8) * scale
  *     nf4 in groups    codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = table[code] * scale
  *
  * G groups of g elements along the one axis summed over, the last filled up with zeros. Byte j of a group of 4-bit codes holds element
  * j in its lower half, element j + g/2 in its upper one. With zero points, which groups alone have, there are zeros u8[channels..., G]
- * too, codes of int8 are u8, and w = (code - zero) * scale: the codes span the group from its least (or 0) to its largest (or 0). */
+ * too, codes of int8 are u8, and w = (code - zero) * scale: the codes span the group from its least (or 0) to its largest (or 0). Where
+ * all channels have one scale, it is stored for each. */
 #ifndef PASSES_QUANTIZE_H
 #define PASSES_QUANTIZE_H
 #include "passes/pass.h"
@@ -29,7 +31,7 @@ typedef struct QuantPlan {
     Type declared;      /* of the weight */
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
-    bool zero_point, gptq;
+    bool one_scale, zero_point, gptq;
     Activations activations;
     bool is_static;        /* `input` is known: products take its codes */
     QuantStep input;
@@ -59,7 +61,7 @@ Graph *observe_graph(PassContext *c, const Graph *from);
 typedef struct Stored {
     Node *codes, *scales, *zeros, *sums;
 } Stored;
-static inline bool quantize_halves(const QuantPlan *q) { return q->scheme != QUANT_INT8; } /* two codes in a byte */
+static inline bool quantize_halves(const QuantPlan *q) { return q->scheme == QUANT_INT4 || q->scheme == QUANT_NF4; } /* two codes in a byte */
 
 /* How the slot would be stored if `quant` marked it, by what graph g does with it, whatever else it does; NULL: *why says why it would not. */
 QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *quant, const char **why);

@@ -5,10 +5,10 @@
 #include <string.h>
 
 static const char *scheme_text(const Quantized *q, char *text, size_t size) {
-    static const char *const names[] = {"", "int8", "int4", "nf4"};
+    static const char *const names[] = {"", "int8", "int4", "nf4", "fp8"};
     char group[24] = "";
     if (q->group) snprintf(group, sizeof group, " in %ds", q->group);
-    snprintf(text, size, "%s%s%s%s%s%s", names[q->scheme], group, q->zero_point ? ", zeros" : "", q->gptq ? ", gptq" : "",
+    snprintf(text, size, "%s%s%s%s%s%s%s", names[q->scheme], group, q->one_scale ? ", one scale" : "", q->zero_point ? ", zeros" : "", q->gptq ? ", gptq" : "",
              q->activations ? ", " : "", q->activations ? activation_names[q->activations] : "");
     return text;
 }
@@ -28,7 +28,7 @@ static void print_measured(FILE *f, const Quantized *q) {
     if (q->error == 0) fprintf(f, "  %9s  %9s", "same", "1.000000");
     else fprintf(f, "  %6.1f dB  %9.6f", 10 * log10(q->signal / q->error), q->both / sqrt(q->signal * q->kept));
     print_range(f, q->least, q->most);
-    bool rounded = !q->gptq && q->scheme != QUANT_NF4; /* codes of others may lie further away, and mean to */
+    bool rounded = !q->gptq && q->scheme != QUANT_NF4 && q->scheme != QUANT_FP8; /* codes of others may lie further away, and mean to */
     if (rounded) fprintf(f, "  %6.3f %%", 100 * (double)q->clipped / (double)q->count);
     else fprintf(f, "  %8s", "-");
 }

@@ -178,7 +178,7 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
     if (*why || (!u->product && u->gathered < 0)) return NULL; /* nobody reads it: no reason */
     QuantPlan *q = NEW(c->scratch, QuantPlan);
     *q = (QuantPlan){.slot = s, .declared = s->type, .scheme = s->quant.scheme, .group = s->quant.group,
-                     .zero_point = s->quant.zero_point, .gptq = s->quant.gptq,
+                     .one_scale = s->quant.one_scale, .zero_point = s->quant.zero_point, .gptq = s->quant.gptq,
                      .activations = u->product ? s->quant.activations : ACTIVATIONS_FLOAT};
     if (plan_axes(q, u)) return q;
     *why = "its products sum over several axes, which groups do not cross";
@@ -205,7 +205,7 @@ QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *q
 }
 
 static Type stored_type(const Program *p, const QuantPlan *q, StoredPart part) {
-    Type t = {.dtype = q->scheme == QUANT_INT8 && !q->zero_point ? DT_I8 : DT_U8};
+    Type t = {.dtype = q->scheme == QUANT_FP8 ? DT_F8E4M3 : q->scheme == QUANT_INT8 && !q->zero_point ? DT_I8 : DT_U8};
     for (int i = 0; i < q->n_channels; i++) t.dim[t.rank++] = q->declared.dim[q->channel[i]];
     for (int i = 0; i < q->n_summed && !q->group && part == CODES; i++) t.dim[t.rank++] = q->declared.dim[q->summed[i]];
     if (part == SCALES) t.dtype = q->group ? DT_F16 : DT_F32;

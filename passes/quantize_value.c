@@ -2,7 +2,8 @@
  *
  * Rounding is to nearest. int8: the largest magnitude of a channel or group becomes 127. int4: the element of the largest magnitude
  * becomes code 0, that is -8 times the scale, which may be negative: so all 16 codes are used. nf4 (Dettmers et al., QLoRA, 2023): the
- * largest magnitude becomes 1, and the 16 values are quantiles of the normal distribution. */
+ * largest magnitude becomes 1, and the 16 values are quantiles of the normal distribution. fp8: it becomes 448, the largest number of
+ * f8e4m3 (Micikevicius et al., FP8 formats for deep learning, 2022). */
 #include "passes/quantize.h"
 
 #include "ir/op.h"
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define F16_MOST 65504.0
+#define FP8_MOST 448.0
 #define RANGE_LEAST 1e-30 /* 255 divided by it is finite */
 #define CHUNK    (1 << 18) /* elements converted at once: the interpreter keeps every intermediate value as a double */
 
@@ -119,16 +121,29 @@ static Stored encode_int4(Graph *g, const QuantPlan *q, Node *w) {
     return s;
 }
 
+/* The largest magnitude of each row, or of all rows for each. */
+static Node *largest_of(Graph *g, const QuantPlan *q, Node *w) {
+    int axes[2] = {0, 1};
+    Node *x = node_map1(g, OP_ABS, w);
+    if (!q->one_scale) return node_reduce(g, REDUCE_MAX, x, 1, axes + 1);
+    Size one = whole(g, 1);
+    return node_expand(g, node_reshape(g, node_reduce(g, REDUCE_MAX, x, 2, axes), 1, &one), 1, w->type.dim);
+}
+
 Stored quantize_encode(Graph *g, const QuantPlan *q, Node *w) {
-    int last = 1;
     Stored s = {0};
     if (q->group) w = in_groups(g, q, w);
     if (q->zero_point) return encode_span(g, q, w);
     if (q->scheme == QUANT_INT4) return encode_int4(g, q, w);
-    Node *largest = node_reduce(g, REDUCE_MAX, node_map1(g, OP_ABS, w), 1, &last);
+    Node *largest = largest_of(g, q, w);
     if (q->scheme == QUANT_INT8) {
         s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, 127)));
         s.codes = node_cast(g, rounded(g, in_range(g, in_units(g, w, s.scales), -127, 127)), DT_I8);
+        return s;
+    }
+    if (q->scheme == QUANT_FP8) {
+        s.scales = stored_scale(g, q, node_map2(g, OP_DIV, largest, filled(g, largest, FP8_MOST)));
+        s.codes = node_cast(g, in_units(g, w, s.scales), DT_F8E4M3);
         return s;
     }
     s.scales = stored_scale(g, q, largest);
@@ -435,8 +450,8 @@ void quantize_values(Program *p, const QuantPlan *q) {
     const Slot *slot[3] = {q->slot, q->scale, q->zero};
     Bytes to[3];
     const Observed *seen = q->gptq ? program_observed(p, observed_path(p->arena, q->slot->path)) : NULL;
-    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group, .zero_point = q->zero_point,
-                      .activations = q->activations};
+    Quantized said = {.path = q->slot->path, .scheme = q->scheme, .group = q->group, .one_scale = q->one_scale,
+                      .zero_point = q->zero_point, .activations = q->activations};
     said.gptq = seen && seen->gram && seen->length == q->length && q->slot->data;
     said.before = q->channels * q->length * (int64_t)sizeof(float);
     said.measured = q->slot->data && p->measure_quantized;
@@ -450,7 +465,7 @@ void quantize_values(Program *p, const QuantPlan *q) {
     if (!q->slot->data) return;
     Quantized *m = said.measured ? &p->quantized.at[p->quantized.n - 1] : NULL;
     Gptq *gptq = said.gptq ? gptq_new(q, seen->gram) : NULL;
-    int64_t rows = CHUNK / q->length + 1;
+    int64_t rows = q->one_scale ? q->channels : CHUNK / q->length + 1;
     for (int64_t first = 0; first < q->channels; first += rows) {
         int64_t n = q->channels - first < rows ? q->channels - first : rows;
         convert_chunk(p, q, q->slot->data, first, n, to, gptq, m);

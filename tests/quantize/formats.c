@@ -67,8 +67,33 @@ static float encode_span(const float *w, int n, int steps, int *codes, int *zero
     return scale;
 }
 
-/* The format: codes (a code each, those of 4 bits not packed), scale. */
-static float encode(const float *w, int n, QuantScheme scheme, bool grouped, int *codes) {
+/* Number `code` of f8e4m3, code from 0 to 126: four bits of exponent, three behind the leading one. */
+static double fp8(int code) { return code < 8 ? ldexp(code, -9) : ldexp(8 + code % 8, code / 8 - 10); }
+
+/* The nearest of them, with its sign as that of the code; halfway between two: the even one. */
+static int nearest_fp8(double x) {
+    int best = 0;
+    for (int i = 1; i < 127; i++) {
+        double near = fabs(fabs(x) - fp8(best)), now = fabs(fabs(x) - fp8(i));
+        if (now < near || (now == near && i % 2 == 0)) best = i;
+    }
+    return x < 0 ? -best : best;
+}
+
+/* The largest magnitude becomes 127, or 448 in fp8; of n elements, or of all that share the scale. */
+static float encode_one(const float *w, int n, const float *sharing, int n_sharing, QuantScheme scheme, int *codes) {
+    float largest = 0;
+    for (int i = 0; i < n_sharing; i++) largest = fmaxf(largest, fabsf(sharing[i]));
+    float scale = largest / (scheme == QUANT_FP8 ? 448.0f : 127.0f), unit_of = scale == 0 ? 1 : scale;
+    for (int i = 0; i < n; i++) {
+        float x = w[i] / unit_of;
+        codes[i] = scheme == QUANT_FP8 ? nearest_fp8((double)x) : (int)clampf(nearbyintf(x), -127, 127);
+    }
+    return scale;
+}
+
+/* The format in groups: codes (a code each, those of 4 bits not packed), scale. */
+static float encode(const float *w, int n, QuantScheme scheme, int *codes) {
     float high = w[0], low = w[0], largest = 0;
     for (int i = 0; i < n; i++) {
         high = fmaxf(high, w[i]);
@@ -76,7 +101,7 @@ static float encode(const float *w, int n, QuantScheme scheme, bool grouped, int
         largest = fmaxf(largest, fabsf(w[i]));
     }
     float scale = scheme == QUANT_INT8 ? largest / 127.0f : (high > -low ? high : low) / -8.0f;
-    if (grouped) scale = to_f16(clampf(scale, -65504, 65504));
+    scale = to_f16(clampf(scale, -65504, 65504));
     if (scheme == QUANT_NF4) scale = to_f16(clampf(largest, -65504, 65504));
     float unit_of = scale == 0 ? 1 : scale;
     for (int i = 0; i < n; i++) {
@@ -100,7 +125,7 @@ static void fill(float *w, int n, int kind) {
 typedef struct Case {
     QuantScheme scheme;
     int group, channels, length;
-    bool zero_point;
+    bool zero_point, one_scale;
 } Case;
 
 static float value_of(const Case *c, int code, int zero, float scale) {
@@ -110,12 +135,13 @@ static float value_of(const Case *c, int code, int zero, float scale) {
 
 static QuantPlan plan_of(const Case *c) {
     QuantPlan q = {.scheme = c->scheme, .group = c->group, .channels = c->channels, .length = c->length,
-                   .zero_point = c->zero_point};
+                   .zero_point = c->zero_point, .one_scale = c->one_scale};
     q.groups = c->group ? (c->length + c->group - 1) / c->group : 0;
     return q;
 }
 
 static int code_of(const Case *c, const Tensor *codes, int run, int i, int n) {
+    if (c->scheme == QUANT_FP8) return nearest_fp8(codes->f[run * n + i]);
     if (c->scheme == QUANT_INT8) return (int)codes->i[run * n + i];
     int64_t byte = codes->i[run * (n / 2) + i % (n / 2)];
     return (int)(i < n / 2 ? byte & 15 : byte >> 4);
@@ -128,7 +154,10 @@ static void compare(const Case *c, const float *w, Tensor *const *result) {
         int first = run % per * n, have = c->length - first < n ? c->length - first : n;
         memcpy(row, w + run / per * c->length + first, sizeof *row * (size_t)have);
         int zero = 0, steps = c->scheme == QUANT_INT8 ? 255 : 15;
-        float scale = c->zero_point ? encode_span(row, n, steps, codes, &zero) : encode(row, n, c->scheme, c->group > 0, codes);
+        float scale;
+        if (c->zero_point) scale = encode_span(row, n, steps, codes, &zero);
+        else if (c->group) scale = encode(row, n, c->scheme, codes);
+        else scale = encode_one(row, n, c->one_scale ? w : row, c->one_scale ? c->channels * c->length : n, c->scheme, codes);
         bool bad = result[1]->f[run] != scale || (c->zero_point && result[3]->i[run] != zero);
         for (int i = 0; i < n && !bad; i++) {
             bad = code_of(c, result[0], run, i, n) != codes[i];
@@ -145,6 +174,7 @@ static void check(const Case *c, int kind) {
     QuantPlan q = plan_of(c);
     float *w = arena_alloc(a, sizeof *w * (size_t)(c->channels * c->length));
     for (int i = 0; i < c->channels; i++) fill(w + i * c->length, c->length, kind);
+    for (int i = 0; i < c->length; i++) w[i] *= 3; /* channels of another size */
     Size dim[] = {size_const(p.sizes, c->channels), size_const(p.sizes, c->length)};
     Node *in = node_leaf(g, OP_TENSOR, &(Attrs){.data = w}, type_of(DT_F32, 2, dim));
     Stored s = quantize_encode(g, &q, in), t = s;
@@ -166,10 +196,11 @@ static void check(const Case *c, int kind) {
 }
 
 int main(void) {
-    static const Case CASES[] = {{QUANT_INT8, 0, 3, 70, false},  {QUANT_INT8, 32, 2, 70, false}, {QUANT_INT8, 8, 5, 8, false},
-                                 {QUANT_INT4, 32, 3, 64, false}, {QUANT_INT4, 64, 2, 70, false}, {QUANT_INT4, 128, 1, 1, false},
-                                 {QUANT_NF4, 32, 3, 70, false},  {QUANT_NF4, 64, 2, 64, false},  {QUANT_INT8, 32, 3, 70, true},
-                                 {QUANT_INT4, 32, 3, 70, true},  {QUANT_INT4, 64, 5, 64, true}};
+    static const Case CASES[] = {{QUANT_INT8, 0, 3, 70, false, false},  {QUANT_INT8, 32, 2, 70, false, false}, {QUANT_INT8, 8, 5, 8, false, false},
+                                 {QUANT_INT4, 32, 3, 64, false, false}, {QUANT_INT4, 64, 2, 70, false, false}, {QUANT_INT4, 128, 1, 1, false, false},
+                                 {QUANT_NF4, 32, 3, 70, false, false},  {QUANT_NF4, 64, 2, 64, false, false},  {QUANT_INT8, 32, 3, 70, true, false},
+                                 {QUANT_INT4, 32, 3, 70, true, false},  {QUANT_INT4, 64, 5, 64, true, false},  {QUANT_FP8, 0, 3, 70, false, false},
+                                 {QUANT_INT8, 0, 5, 70, false, true},   {QUANT_FP8, 0, 4, 33, false, true}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
         for (int kind = 0; kind < 8; kind++) check(&CASES[i], kind);
     return failures != 0;
