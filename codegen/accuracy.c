@@ -193,8 +193,8 @@ static bool limits_settle(Search *s) {
 
 /* Bytes that a weight takes more as floats: codes, a scale (and a zero) a group or a channel. */
 static int64_t bytes_saved(const Program *p, const Slot *s) {
-    int64_t count = size_value(type_count(p->init, &s->type)), halves = s->quant.scheme == QUANT_INT4 || s->quant.scheme == QUANT_NF4;
-    int64_t codes = halves ? count / 2 : count;
+    bool halves = s->quant.scheme == QUANT_INT4 || s->quant.scheme == QUANT_NF4;
+    int64_t count = size_value(type_count(p->init, &s->type)), codes = halves ? count / 2 : count;
     int64_t scales = s->quant.group ? count / s->quant.group * (s->quant.zero_point ? 3 : 2) : 0;
     return 4 * count - codes - scales;
 }

@@ -32,6 +32,7 @@ typedef struct QuantPlan {
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
     bool one_scale, zero_point, gptq;
+    float largest;      /* magnitude, of one scale and known values; 0: that of the rows at hand */
     Activations activations;
     bool is_static;        /* `input` is known: products take its codes */
     QuantStep input;

@@ -124,6 +124,7 @@ static Stored encode_int4(Graph *g, const QuantPlan *q, Node *w) {
 /* The largest magnitude of each row, or of all rows for each. */
 static Node *largest_of(Graph *g, const QuantPlan *q, Node *w) {
     int axes[2] = {0, 1};
+    if (q->largest != 0) return node_const(g, type_of(DT_F32, 1, w->type.dim), (double)q->largest);
     Node *x = node_map1(g, OP_ABS, w);
     if (!q->one_scale) return node_reduce(g, REDUCE_MAX, x, 1, axes + 1);
     Size one = whole(g, 1);
@@ -446,6 +447,14 @@ static void convert_chunk(Program *p, const QuantPlan *q, const float *w, int64_
     arena_free(arena);
 }
 
+/* Of n values; a NaN if there is one. */
+static float largest_magnitude(const float *w, int64_t n) {
+    float largest = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabsf(w[i]) <= largest) && !isnan(largest)) largest = fabsf(w[i]);
+    return largest;
+}
+
 void quantize_values(Program *p, const QuantPlan *q) {
     const Slot *slot[3] = {q->slot, q->scale, q->zero};
     Bytes to[3];
@@ -465,10 +474,12 @@ void quantize_values(Program *p, const QuantPlan *q) {
     if (!q->slot->data) return;
     Quantized *m = said.measured ? &p->quantized.at[p->quantized.n - 1] : NULL;
     Gptq *gptq = said.gptq ? gptq_new(q, seen->gram) : NULL;
-    int64_t rows = q->one_scale ? q->channels : CHUNK / q->length + 1;
+    int64_t rows = CHUNK / q->length + 1;
+    QuantPlan known = *q;
+    if (q->one_scale) known.largest = largest_magnitude(q->slot->data, q->channels * q->length);
     for (int64_t first = 0; first < q->channels; first += rows) {
         int64_t n = q->channels - first < rows ? q->channels - first : rows;
-        convert_chunk(p, q, q->slot->data, first, n, to, gptq, m);
+        convert_chunk(p, &known, q->slot->data, first, n, to, gptq, m);
     }
     gptq_free(gptq);
     q->slot->data = to[0].at;
