@@ -550,7 +550,7 @@ static const char *fill_wanted(void *context, const char *const *args) {
                 for (int q = 0; q < asked.n; q++) known = known || !strcmp(asked.at[q], place);
                 if (known) continue;
                 PUSH(w->arena, asked, place);
-                text_line(&w->body, "prefetch %s", place);
+                text_line(&w->body, "prefetch %s second", place);
             }
         }
     }

@@ -550,6 +550,8 @@ static void emit_panels(Contract *c) {
     template_number(c->t, "SQ", c->square);
     template_set(c->t, "masked", whole_squares ? "" : "masked");
     template_number(c->t, "one_block", c->kq == 0 && c->k_whole);
+    template_number(c->t, "ends", c->kq == 0 && !c->k_whole);
+    template_number(c->t, "adds", c->kq > 0);
     template_number(c->t, "k_whole", c->k_whole);
     template_number(c->t, "at_once", stores_at_once(c));
     template_number(c->t, "packed", c->pack != NULL || c->direct);

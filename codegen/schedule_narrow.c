@@ -247,6 +247,8 @@ void schedule_group_panels(Contract *c) {
     template_set(c->t, "PT", c->group == 2 ? "i16" : "i8");
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "one_block", true);
+    template_number(c->t, "ends", false);
+    template_number(c->t, "adds", false);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
     template_run(c->t, "group_panels");
