@@ -22,7 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRAIN 4096 /* TileTarget.grain where it is 0: elements an iteration of the parallel nest should have: some microseconds */
+#define BESIDE 8      /* vectors of columns that are added up at once: so many sums are in registers, and so many lines of a row are read together */
+#define STRIPS 4      /* .. as long as threads have so many of these to share */
+#define GRAIN  4096   /* TileTarget.grain where it is 0: elements an iteration of the parallel nest should have: some microseconds */
 
 typedef struct Map {
     Work *w;
@@ -43,6 +45,7 @@ typedef struct Map {
     int64_t inner_elements; /* of a row, about */
     int64_t chunk;          /* of the vector symbol, of a part; 0: all */
     int64_t steps;          /* of the last outer symbol, computed one after another */
+    int64_t beside;         /* vectors of columns whose sums are made at once */
 } Map;
 
 static bool is_reduce(const Item *item) {
@@ -310,10 +313,55 @@ static bool is_arg(const Node *n) {
     return n->attrs.fn == REDUCE_ARGMAX || n->attrs.fn == REDUCE_ARGMIN;
 }
 
+/* Does an element wait for a value of its column that is computed before the sums? */
+static bool elements_wait(const Map *m) {
+    bool *early = NEW_ARRAY(m->w->arena, bool, m->items->at.n);
+    for (int i = m->items->at.n - 1; i >= 0; i--) {
+        const Item *item = m->items->at.at[i];
+        if (item->outer && !early[i] && !is_reduce(item)) continue;
+        if (item->outer && early[i] && item->level != LEVEL_SCALAR) return true;
+        for (int q = 0; q < i; q++) {
+            for (int k = 0; k < item->n->n_in; k++) early[q] = early[q] || m->items->at.at[q] == item->in[k].item;
+            for (int k = 0; k < item->pieces.n; k++) early[q] = early[q] || m->items->at.at[q] == item->pieces.at[k].x.item;
+        }
+    }
+    return false;
+}
+
+/* So many vectors of columns at once that their sums do not wait for one another, and rows are read in longer pieces. */
+static int64_t choose_beside(const Map *m) {
+    int64_t n, most = BESIDE;
+    if (!m->columns || m->lanes == 1 || m->passes != 1 || store_pass(m) >= 0 || m->w->device || m->w->small) return 1;
+    if (!size_is_const(m->sp->symbol[m->vector].n, &n) || elements_wait(m)) return 1;
+    int sums = 0;
+    for (int i = 0; i < m->items->at.n; i++) {
+        if (is_reduce(m->items->at.at[i]) && is_arg(m->items->at.at[i]->n)) return 1;
+        sums += is_reduce(m->items->at.at[i]);
+    }
+    int registers = m->w->machine->avx512 ? BESIDE : BESIDE / 2;
+    while (most > 1 && (most * sums > registers || n % (most * m->lanes) || n / (most * m->lanes) < STRIPS)) most /= 2;
+    for (int i = 0; i < m->items->at.n && most > 1; i++) /* values of a column come after its sums */
+        if (m->items->at.at[i]->outer && !is_reduce(m->items->at.at[i]) && m->items->at.at[i]->level != LEVEL_SCALAR) m->items->at.at[i]->phase = 1;
+    return most;
+}
+
+/* Opens the loop over these; the column is one of theirs from here on. */
+static void open_beside(Map *m, Point *p) {
+    if (m->beside == 1) return;
+    open_line(m, arena_printf(m->w->arena, "unroll c in 0..%lld", (long long)m->beside));
+    p->text[m->vector] = arena_printf(m->w->arena, "%s + %d * c", p->text[m->vector], m->lanes);
+}
+
+/* The accumulator of the i-th item. */
+static const char *sum_name(const Map *m, int i) {
+    return arena_printf(m->w->arena, m->beside > 1 ? "r%d[c]" : "r%d", i);
+}
+
 static void reduce_begin(Map *m, Item *item, int i) {
     Work *w = m->w;
     const char *lanes = m->lanes > 1 ? arena_printf(w->arena, "x%d", m->lanes) : "";
-    text_line(&w->body, "reg r%d: %s%s = %s", i, dtype_name(reduce_type(item->n)), lanes, reduce_neutral(w, item->n));
+    const char *beside = m->beside > 1 ? arena_printf(w->arena, "[%lld]", (long long)m->beside) : "";
+    text_line(&w->body, "reg r%d: %s%s%s = %s", i, dtype_name(reduce_type(item->n)), lanes, beside, reduce_neutral(w, item->n));
     if (is_arg(item->n))
         text_line(&w->body, "reg p%d: i32%s = %s", i, lanes,
                   m->lanes > 1 ? arena_printf(w->arena, "iota(%d)", m->lanes) : "i32(0)");
@@ -327,12 +375,13 @@ static void reduce_step(Map *m, Point *p, Item *item, int i, bool dead_lanes) {
     const char *x = item->in[0].item ? item->in[0].item->value : point_load(p, item->in[0].access, false, &vector);
     if (from != d) x = arena_printf(w->arena, "%s(%s)", dtype_name(d), x);
     if (dead_lanes) x = arena_printf(w->arena, "select(live, %s, %s)", x, reduce_neutral(w, n));
+    const char *r = sum_name(m, i);
     switch ((ReduceFn)n->attrs.fn) {
-    case REDUCE_SUM: text_line(&w->body, "r%d = r%d + %s", i, i, x); break;
+    case REDUCE_SUM: text_line(&w->body, "%s = %s + %s", r, r, x); break;
     case REDUCE_MAX:
-    case REDUCE_ANY: text_line(&w->body, "r%d = max(r%d, %s)", i, i, x); break;
+    case REDUCE_ANY: text_line(&w->body, "%s = max(%s, %s)", r, r, x); break;
     case REDUCE_MIN:
-    case REDUCE_ALL: text_line(&w->body, "r%d = min(r%d, %s)", i, i, x); break;
+    case REDUCE_ALL: text_line(&w->body, "%s = min(%s, %s)", r, r, x); break;
     case REDUCE_VAR: bug("a variance in kernel %d", m->k->index);
     case REDUCE_ARGMAX:
     case REDUCE_ARGMIN: {
@@ -352,7 +401,7 @@ static void reduce_end(Map *m, Item *item, int i) {
     Work *w = m->w;
     const Node *n = item->n;
     bool across = m->lanes > 1 && !m->columns;
-    const char *e = arena_printf(w->arena, "r%d", i);
+    const char *e = sum_name(m, i);
     switch ((ReduceFn)n->attrs.fn) {
     case REDUCE_SUM: e = across ? arena_printf(w->arena, "hadd(%s)", e) : e; break;
     case REDUCE_MAX: e = across ? arena_printf(w->arena, "hmax(%s)", e) : e; break;
@@ -387,6 +436,7 @@ static bool uses_inner(const Map *m, const Affine *a) {
 static void hoist(Map *m, Point *p, Operand o) {
     if (!o.access || o.access->base->op == OP_CONST || o.access->base->op == OP_SIZE) return;
     bool unused;
+    if (m->beside > 1 && affine_uses(m->sp, &o.access->at, m->vector)) return; /* of each column */
     if (!uses_inner(m, &o.access->at)) {
         if (o.access->base->op != OP_IOTA) point_load(p, o.access, false, &unused);
         return;
@@ -472,7 +522,7 @@ static const char *fill_nest(void *context, const char *const *args) {
     for (int i = 0; i < m->n_outer; i++) {
         int s = m->outer[i];
         if (m->columns && s == m->vector) {
-            open_part(m, &m->p, s, m->lanes, "0", true);
+            open_part(m, &m->p, s, m->lanes * m->beside, "0", true);
             m->p.limit = vector_limit(m);
             continue;
         }
@@ -552,6 +602,7 @@ static const char *fill_walk(void *context, const char *const *args) {
         else open_line(m, arena_printf(w->arena, "for %s in 0..%s", m->q.text[s], work_size(w, n)));
     }
     if (m->vector >= 0) m->q.limit = vector_limit(m);
+    open_beside(m, &m->q);
     return "";
 }
 
@@ -589,6 +640,7 @@ static const char *fill_elements(void *context, const char *const *args) {
 static const char *fill_finish(void *context, const char *const *args) {
     (void)args;
     Map *m = context;
+    open_beside(m, &m->p);
     for (int i = 0; i < m->items->at.n; i++)
         if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == m->pass) reduce_end(m, m->items->at.at[i], i);
     return "";
@@ -639,6 +691,7 @@ static void emit(Map *m) {
     limit_row(m);
     choose_vector(m);
     set_phases(m);
+    m->beside = choose_beside(m);
     m->p = point_new(w, m->items, m->lanes, m->columns ? m->vector : -1);
     m->inner_elements = 1;
     bool rows = m->k->row > 0 || m->k->kind == KERNEL_REDUCE;
