@@ -40,7 +40,9 @@ struct mdl_session {
     char **spare;           /* in the caller's memory: a place of spare_bytes that a cache had before it was reset by an entry, or NULL */
     int64_t *spare_bytes;
     const char *external;   /* RtProgram.external, mapped; NULL: none, or not wanted */
-    bool *owned;            /* slots[i] was allocated here (not the artifact's own data) */
+    bool *owned;            /* slots[i] may be written: it was allocated here (not the artifact's own data), or lies in `copies` */
+    char *copies;           /* MDL_COPY_WEIGHTS: one block with the artifact's weights; NULL: none */
+    int64_t copies_bytes;
     char **packs;           /* memory of each pack; NULL: not used so far */
     bool *pack_made;        /* packs[i] agrees with its slot */
     int64_t (*dims)[RT_MAX_RANK]; /* sizes of each slot, once it has memory */
@@ -145,6 +147,8 @@ static inline const int32_t *rt_reset_slots(const RtEntry *e) { return e->slots 
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
 int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
 int rt_slot_own(mdl_session *s, int slot); /* before it is written: its memory becomes the session's own, packs of it are old */
+bool rt_slot_copied(const mdl_session *s, int slot); /* it lies in the block of copies */
+int rt_slots_copy(mdl_session *s); /* weights that lie in the artifact, or the file beside it, move into one block; or MDL_MEMORY */
 int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes); /* memory and initial value */
 int rt_slots_open(mdl_session *s); /* all parameters and states */
 /* The caches that entry touches exist and have the right sizes, or MDL_RANGE. */

@@ -55,7 +55,7 @@ typedef struct Options {
     int threads;
     mdl_device device; /* {0, 0}: not given */
     uint64_t seed;
-    bool seed_given, quiet, json, profile, truncate, check_nan;
+    bool seed_given, quiet, json, profile, truncate, check_nan, copy_weights;
     double temperature, top_p;
 } Options;
 

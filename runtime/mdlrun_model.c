@@ -56,7 +56,7 @@ void model_load(Tool *t, const char *path) {
 }
 
 void model_open(Tool *t) {
-    uint32_t flags = (t->o.profile ? MDL_PROFILE : 0) | (t->o.check_nan ? MDL_CHECK_NUMBERS : 0);
+    uint32_t flags = (t->o.profile ? MDL_PROFILE : 0) | (t->o.check_nan ? MDL_CHECK_NUMBERS : 0) | (t->o.copy_weights ? MDL_COPY_WEIGHTS : 0);
     mdl_options options = {.size = sizeof options,
                            .threads = t->o.threads,
                            .device = t->o.device,

@@ -27,6 +27,7 @@ static const char help[] =
     "  --load F         weights before anything runs      --save F         weights afterwards; in train a checkpoint\n"
     "  --only PATHS     of these alone: head,h[*].attn    --out DIR        each result as DIR/RESULT.npy\n"
     "  --threads N      --seed N      --quiet             --check-nan      a call stops at its first NaN and names the layer (slower)\n"
+    "  --copy-weights   the library's weights move to memory in large pages first: a slower start, faster calls that read all of them\n"
     "  --device D       cpu, cuda or cuda:1; without, the first device that the library was compiled for, else the processor\n"
     "  --image RESULT=FILE.png      a result [n, h, w], [n, 1 or 3, h, w] or [n, h * h] as a grid of pictures: u8, or floats from 0\n"
     "                   (where some are negative, -1) to 1\n"
@@ -96,6 +97,7 @@ static const struct Row {
     ROW("profile", OPT_FLAG, profile, 0),
     ROW("truncate", OPT_FLAG, truncate, 0),
     ROW("check-nan", OPT_FLAG, check_nan, 0),
+    ROW("copy-weights", OPT_FLAG, copy_weights, 0),
 #undef ROW
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))

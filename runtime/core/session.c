@@ -172,6 +172,7 @@ int rt_open(const RtProgram *p, mdl_session **out, const mdl_options *options) {
     if (!code && p->external && !elsewhere) code = p->external->open(s, p->external);
     if (!code) code = rt_slots_open(s);
     if (!code && o.weights) code = rt_load(s, o.weights);
+    if (!code && o.flags & MDL_COPY_WEIGHTS && !s->device) code = rt_slots_copy(s);
     if (code) {
         rt_open_failed(code, "%s", s->error);
         rt_close(s);
@@ -187,7 +188,8 @@ void rt_close(mdl_session *s) {
     if (rt_device(s->program) && s->device) s->program->device->runtime->close(s);
     rt_host_pool_free(s->pool);
     for (int i = 0; i < s->program->n_slots; i++)
-        if (s->owned[i]) rt_release(s, s->slots[i]);
+        if (s->owned[i] && !rt_slot_copied(s, i)) rt_release(s, s->slots[i]);
+    rt_release(s, s->copies);
     for (int i = 0; i < s->program->n_packs; i++) rt_release(s, s->packs[i]);
     rt_release(s, s->parts);
     rt_release(s, s->arena);

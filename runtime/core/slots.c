@@ -36,8 +36,13 @@ static char *slot_alloc(mdl_session *s, int slot, int64_t bytes) {
     return memset(old, 0, (size_t)bytes);
 }
 
+bool rt_slot_copied(const mdl_session *s, int slot) {
+    return s->copies && s->slots[slot] >= s->copies && s->slots[slot] < s->copies + s->copies_bytes;
+}
+
 int rt_slot_own(mdl_session *s, int slot) {
     rt_packs_old(s, slot);
+    if (rt_slot_copied(s, slot)) s->owned[slot] = true;
     if (s->owned[slot] || !s->slots[slot]) return MDL_OK;
     int64_t bytes = rt_slot_bytes(s, slot);
     char *copy = slot_alloc(s, slot, bytes);
@@ -88,6 +93,29 @@ int rt_slots_open(mdl_session *s) {
         int code = rt_slot_init(s, i, none);
         if (code) return code;
     }
+    return MDL_OK;
+}
+
+/* The bytes that a slot takes of the block of copies; 0: it is no weight that lies in the artifact or the file beside it. */
+static int64_t copied_bytes(const mdl_session *s, int slot) {
+    if (rt_slot_value(s, slot)->kind == MDL_CACHE || s->owned[slot] || !s->slots[slot]) return 0;
+    return (rt_slot_bytes(s, slot) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
+}
+
+int rt_slots_copy(mdl_session *s) {
+    int64_t total = 0, at = 0;
+    for (int i = 0; i < s->program->n_slots; i++) total += copied_bytes(s, i);
+    if (!total) return MDL_OK;
+    char *copies = rt_alloc(s, total);
+    if (!copies) return rt_fail(s, MDL_MEMORY, "no memory for a copy of the weights: %lld bytes", (long long)total);
+    for (int i = 0; i < s->program->n_slots; i++) {
+        int64_t bytes = copied_bytes(s, i);
+        if (!bytes) continue;
+        s->slots[i] = memcpy(copies + at, s->slots[i], (size_t)rt_slot_bytes(s, i));
+        at += bytes;
+    }
+    s->copies = copies;
+    s->copies_bytes = total;
     return MDL_OK;
 }
 
