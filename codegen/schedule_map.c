@@ -345,16 +345,30 @@ static int64_t choose_beside(const Map *m) {
     return most;
 }
 
-/* Opens the loop over these; the column is one of theirs from here on. */
+/* The accumulator of the i-th item. */
+static const char *sum_name(const Map *m, int i) {
+    return arena_printf(m->w->arena, m->beside > 1 ? "r%d[c]" : "r%d", i);
+}
+
+/* Opens the loop over these for the sums; the column is one of theirs from here on. */
 static void open_beside(Map *m, Point *p) {
     if (m->beside == 1) return;
     open_line(m, arena_printf(m->w->arena, "unroll c in 0..%lld", (long long)m->beside));
     p->text[m->vector] = arena_printf(m->w->arena, "%s + %d * c", p->text[m->vector], m->lanes);
 }
 
-/* The accumulator of the i-th item. */
-static const char *sum_name(const Map *m, int i) {
-    return arena_printf(m->w->arena, m->beside > 1 ? "r%d[c]" : "r%d", i);
+/* The same for what comes after them. The sums go through a buffer, so that the code behind them exists once. */
+static void open_sums(Map *m) {
+    Work *w = m->w;
+    if (m->beside == 1) return;
+    for (int i = 0; i < m->items->at.n; i++) {
+        const Item *item = m->items->at.at[i];
+        if (!is_reduce(item)) continue;
+        text_line(&w->body, "buf s%d: %s[%lld] stack", i, dtype_name(reduce_type(item->n)), (long long)m->beside * m->lanes);
+        text_line(&w->body, "unroll c in 0..%lld { s%d[%d * c : %d] = %s }", (long long)m->beside, i, m->lanes, m->lanes, sum_name(m, i));
+    }
+    open_line(m, arena_printf(w->arena, "for c in 0..%lld by %d", (long long)m->beside * m->lanes, m->lanes));
+    m->p.text[m->vector] = arena_printf(w->arena, "%s + c", m->p.text[m->vector]);
 }
 
 static void reduce_begin(Map *m, Item *item, int i) {
@@ -401,7 +415,7 @@ static void reduce_end(Map *m, Item *item, int i) {
     Work *w = m->w;
     const Node *n = item->n;
     bool across = m->lanes > 1 && !m->columns;
-    const char *e = sum_name(m, i);
+    const char *e = m->beside > 1 ? arena_printf(w->arena, "s%d[c : %d]", i, m->lanes) : sum_name(m, i);
     switch ((ReduceFn)n->attrs.fn) {
     case REDUCE_SUM: e = across ? arena_printf(w->arena, "hadd(%s)", e) : e; break;
     case REDUCE_MAX: e = across ? arena_printf(w->arena, "hmax(%s)", e) : e; break;
@@ -640,7 +654,7 @@ static const char *fill_elements(void *context, const char *const *args) {
 static const char *fill_finish(void *context, const char *const *args) {
     (void)args;
     Map *m = context;
-    open_beside(m, &m->p);
+    open_sums(m);
     for (int i = 0; i < m->items->at.n; i++)
         if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == m->pass) reduce_end(m, m->items->at.at[i], i);
     return "";
