@@ -479,6 +479,13 @@ static const char *wanted_column(Contract *c, int64_t v, const char **made) {
     return *made;
 }
 
+/* Asks for elements of B that are read some rows on. */
+static const char *fill_b_far(void *context, const char *const *args) {
+    Contract *c = context;
+    text_line(&c->w->body, "prefetch %s second", contract_place(c, c->at_b, NULL, args[1], args[0], 1, -1, 1));
+    return "";
+}
+
 /* Prefetches of a panel's columns at place k. */
 static const char *fill_b_ahead(void *context, const char *const *args) {
     Contract *c = context;
@@ -583,6 +590,7 @@ static const Hole HOLES[] = {
     {"epilogue", 3, contract_fill_epilogue},
     {"put", 1, fill_put},
     {"a_place", 2, fill_a_place},
+    {"b_far", 2, fill_b_far},
     {"b_ahead", 1, fill_b_ahead},
     {"column_ahead", 1, fill_column_ahead},
     {"wanted", 1, fill_wanted},

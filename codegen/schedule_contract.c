@@ -54,10 +54,9 @@ static bool is_far(const Contract *c) {
     return n * k * dtype_bytes(c->type) > c->w->machine->l2 && c->at_b->base->type.dtype == c->type && !c->prologue;
 }
 
-/* Columns of one round of dot products. Memory is read faster as more streams at a time, as far as there are registers. */
+/* Columns of one round of dot products. Memory is read fastest as one stream. */
 static int dots_of(const Contract *c) {
-    int most = c->w->machine->registers / 2;
-    return c->dot_lanes == 1 || !is_far(c) || most < DOTS ? DOTS : most;
+    return c->dot_lanes == 1 || !is_far(c) ? DOTS : 1;
 }
 
 /* Columns of a panel of which whole runs are read: of some pages' part, and enough panels for threads. */
