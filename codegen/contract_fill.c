@@ -492,7 +492,7 @@ static const char *fill_b_ahead(void *context, const char *const *args) {
     int64_t line = CACHE_LINE / dtype_bytes(c->at_b->base->type.dtype);
     for (int64_t v = 0; v < c->width; v += line) {
         const char *column = NULL, *j = wanted_column(c, v, &column);
-        text_line(&c->w->body, "prefetch %s", contract_place(c, c->at_b, NULL, j, args[0], 1, -1, 1));
+        text_line(&c->w->body, "prefetch %s second", contract_place(c, c->at_b, NULL, j, args[0], 1, -1, 1));
     }
     return "";
 }
