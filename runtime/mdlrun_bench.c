@@ -1,5 +1,5 @@
 /* mdlrun_bench.c -- `bench`: how long a call of an entry takes. Inputs that are not given are made up: floats from the normal
- * distribution, integers 0. Caches that run full are reset between calls, outside the clock. With --profile the session counts
+ * distribution, integers 0, bools true (a mask hides nothing). Caches that run full are reset between calls, outside the clock. With --profile the session counts
  * the time of each kernel; mdlrun_profile.c prints it, and writes --trace. */
 #include "runtime/mdlrun.h"
 #include "runtime/philox.h"
@@ -44,6 +44,7 @@ static void input_make(Tool *t, Call *c, int i) {
         if (v->dtype.bits == 64) memcpy(a.data + 8 * k, &wide, 8);
         if (v->dtype.bits == 32) memcpy(a.data + 4 * k, &narrow, 4);
     }
+    if (v->dtype.code == 6) memset(a.data, true, (size_t)a.count);
     c->inputs[i] = a;
 }
 
