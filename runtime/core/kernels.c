@@ -1,7 +1,7 @@
 /* kernels.c -- a kernel's iterations are dealt out over threads, and counted where a profile is kept. */
 #include "runtime/internal.h"
 
-#define CHUNKS 4 /* of each thread's part: what another thread takes over at a time */
+#define CHUNKS 16 /* of each thread's part: what another thread takes over at a time */
 
 typedef struct Region {
     RtThunk *thunk;
