@@ -50,9 +50,17 @@ void text_line(Text *t, const char *format, ...) {
     text_bytes(t, "\n", 1);
 }
 
+/* Without formats, whose interpretation costs more than all the rest. */
+void text_whole_line(Text *t, const char *line) {
+    for (int i = 0; i < t->indent; i++) text_bytes(t, "  ", 2);
+    text_bytes(t, line, strlen(line));
+    if (t->at[t->n - 1] == '{') t->indent++;
+    text_bytes(t, "\n", 1);
+}
+
 void text_close(Text *t, int n) {
     while (n-- > 0) {
         t->indent--;
-        text_line(t, "}");
+        text_whole_line(t, "}");
     }
 }

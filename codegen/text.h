@@ -16,5 +16,6 @@ void text_bytes(Text *t, const char *bytes, size_t n);
 void text_add(Text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_line(Text *t, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* indented; "{" at the end opens a block */
+void text_whole_line(Text *t, const char *line); /* .. without a format */
 void text_close(Text *t, int n);           /* n closing braces */
 #endif
