@@ -238,12 +238,27 @@ static bool sensible(Planner *p, Group *c, const Node *n) {
     return !scalar_only || near;
 }
 
+/* The groups that make operands of n, each once, the oldest first. Returns how many. */
+static int homes_of(const Planner *p, const Node *n, Group **homes) {
+    int found = 0;
+    for (int k = 0; k < n->n_in; k++) {
+        Group *home = p->home[plan_base(n->in[k])->id];
+        int at = found;
+        while (at > 0 && home && homes[at - 1]->id > home->id) at--;
+        if (!home || (at > 0 && homes[at - 1] == home)) continue;
+        memmove(homes + at + 1, homes + at, sizeof(Group *) * (size_t)(found++ - at));
+        homes[at] = home;
+    }
+    return found;
+}
+
 /* The best group for n, or NULL. */
 static Group *best_group(Planner *p, const Node *n, Level *level) {
-    Group *best = NULL;
+    Group *best = NULL, **homes = NEW_ARRAY(p->scratch, Group *, n->n_in);
     int64_t best_gain = -1;
-    for (int i = 0; i < p->groups.n; i++) {
-        Group *c = p->groups.at[i];
+    int n_homes = homes_of(p, n, homes);
+    for (int i = 0; i < n_homes; i++) {
+        Group *c = homes[i];
         int64_t gain = 0;
         bool reads = false, waits = false;
         for (int k = 0; k < n->n_in; k++) {

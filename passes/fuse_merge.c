@@ -6,6 +6,7 @@
  * A group over the rows of another may join it too: its nodes get level ROW. */
 #include "passes/fuse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { TRAFFIC_MOST = 28, NODES_MOST = 96 }; /* values read and stored, and nodes, of one merged kernel */
@@ -225,21 +226,70 @@ static bool try_merge(Planner *p, Group *a, Group *b, const Traffic *ta, const T
     return true;
 }
 
+typedef struct Numbers {
+    int *at;
+    int n, cap;
+} Numbers;
+
+/* What try_merge may find anything in common with. */
+typedef struct Merger {
+    Planner *p;
+    Traffic *traffic;  /* by group */
+    Numbers *readers;  /* by node: groups that read it, or did before they were merged */
+    Numbers found;     /* candidates for one group */
+    int *seen, stamp;  /* by group: among them already */
+} Merger;
+
+static void note_reads(Merger *m, int group) {
+    m->traffic[group] = traffic_of(m->p, m->p->groups.at[group]);
+    const NodeList *reads = &m->traffic[group].reads;
+    for (int i = 0; i < reads->n; i++) PUSH(m->p->scratch, m->readers[reads->at[i]->id], group);
+}
+
+static void add_readers(Merger *m, const Node *of) {
+    const Numbers *r = &m->readers[of->id];
+    for (int i = 0; i < r->n; i++) {
+        if (m->seen[r->at[i]] == m->stamp) continue;
+        m->seen[r->at[i]] = m->stamp;
+        PUSH(m->p->scratch, m->found, r->at[i]);
+    }
+}
+
+static int by_number(const void *a, const void *b) { return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b); }
+
+/* Groups, in order, that read what this one makes, what it reads, or what else comes from where that does: with no others is there anything
+ * to gain (try_merge). */
+static void find_candidates(Merger *m, int group) {
+    const Group *a = m->p->groups.at[group];
+    const NodeList *reads = &m->traffic[group].reads;
+    m->found.n = 0;
+    m->stamp++;
+    for (int i = 0; i < a->nodes.n; i++) add_readers(m, a->nodes.at[i]);
+    for (int i = 0; i < reads->n; i++) {
+        const Group *home = m->p->home[reads->at[i]->id];
+        add_readers(m, reads->at[i]);
+        for (int k = 0; home && a->kind == KERNEL_REDUCE && k < home->nodes.n; k++) add_readers(m, home->nodes.at[k]);
+    }
+    if (m->found.n) qsort(m->found.at, (size_t)m->found.n, sizeof *m->found.at, by_number);
+}
+
 void fuse_merge(Planner *p) {
     int n = p->groups.n;
-    Traffic *t = NEW_ARRAY(p->scratch, Traffic, n);
+    Merger m = {.p = p, .traffic = NEW_ARRAY(p->scratch, Traffic, n), .readers = NEW_ARRAY(p->scratch, Numbers, p->g->nodes.n), .seen = NEW_ARRAY(p->scratch, int, n)};
     for (int i = 0; i < n; i++)
-        if (can_merge(p, p->groups.at[i])) t[i] = traffic_of(p, p->groups.at[i]);
+        if (can_merge(p, p->groups.at[i])) note_reads(&m, i);
     for (int i = 0; i < n; i++) {
         Group *a = p->groups.at[i];
         if (!can_merge(p, a)) continue;
-        for (int j = 0; j < n; j++) {
+        find_candidates(&m, i);
+        for (int k = 0; k < m.found.n; k++) {
+            int j = m.found.at[k];
             Group *b = p->groups.at[j];
             if (j == i || !can_merge(p, b) || !can_merge(p, a)) continue;
-            bool done = try_merge(p, a, b, &t[i], &t[j]);
-            if (!done) continue;
-            t[i] = traffic_of(p, a);
-            j = -1; /* the new group may take what the old ones could not */
+            if (!try_merge(p, a, b, &m.traffic[i], &m.traffic[j])) continue;
+            note_reads(&m, i);
+            find_candidates(&m, i); /* the new group may take what the old ones could not */
+            k = -1;
         }
     }
 }
