@@ -1,6 +1,7 @@
 /* arena.c -- chunks in a list; under ASan one chunk per object. */
 #include "ir/arena.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct Chunk {
 };
 /* A graph of thousands of nodes spent more time on first touches of pages than on anything else: what outgrows a first chunk gets its
  * pages all at once. (Huge pages cost more where a hypervisor takes free ones back.) */
-enum { FIRST_CHUNK = 64 << 10, LATER_CHUNK = 512 << 10 };
+enum { FIRST_CHUNK = 64 << 10, LATER_CHUNK = 512 << 10, SPARE_CHUNKS = 128 };
 #define HEADER ((sizeof(Chunk) + 15) & ~(size_t)15)
 
 typedef struct Mapping Mapping;
@@ -52,9 +53,44 @@ Arena *arena_new(void) { return must(calloc(1, sizeof(Arena))); }
 
 static bool is_mapped(size_t bytes) { return !ONE_EACH && bytes > FIRST_CHUNK; }
 
+/* Chunks of freed arenas, zero again: a program has thousands of kernels, each with an arena for a moment, and the system takes longer to map
+ * and clear pages than they are used. */
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static Chunk *spare;
+static int n_spare;
+
+static Chunk *spare_take(void) {
+    pthread_mutex_lock(&spare_lock);
+    Chunk *c = spare;
+    if (c) {
+        spare = c->next;
+        n_spare--;
+    }
+    pthread_mutex_unlock(&spare_lock);
+    return c;
+}
+
+/* False: there are enough. */
+static bool spare_put(Chunk *c) {
+    if (HEADER + c->size != LATER_CHUNK) return false;
+    memset((char *)c + HEADER, 0, c->used);
+    c->used = 0;
+    pthread_mutex_lock(&spare_lock);
+    bool room = n_spare < SPARE_CHUNKS;
+    if (room) {
+        c->next = spare;
+        spare = c;
+        n_spare++;
+    }
+    pthread_mutex_unlock(&spare_lock);
+    return room;
+}
+
 /* Zeros, size bytes with the header. */
 static Chunk *chunk_new(size_t size) {
     if (!is_mapped(size)) return must(calloc(1, size));
+    Chunk *known = size == LATER_CHUNK ? spare_take() : NULL;
+    if (known) return known;
     int now = size == LATER_CHUNK ? MAP_POPULATE : 0; /* a larger object may stay empty */
     Chunk *c = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | now, -1, 0);
     if (c == MAP_FAILED) must(NULL);
@@ -66,8 +102,8 @@ void arena_free(Arena *a) {
     for (Mapping *m = a->mappings; m; m = m->next) munmap(m->at, m->bytes);
     for (Chunk *c = a->chunks, *next; c; c = next) {
         next = c->next;
-        if (is_mapped(HEADER + c->size)) munmap(c, HEADER + c->size);
-        else free(c);
+        if (!is_mapped(HEADER + c->size)) free(c);
+        else if (!spare_put(c)) munmap(c, HEADER + c->size);
     }
     free(a);
 }

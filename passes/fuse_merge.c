@@ -226,11 +226,6 @@ static bool try_merge(Planner *p, Group *a, Group *b, const Traffic *ta, const T
     return true;
 }
 
-typedef struct Numbers {
-    int *at;
-    int n, cap;
-} Numbers;
-
 /* What try_merge may find anything in common with. */
 typedef struct Merger {
     Planner *p;

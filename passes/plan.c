@@ -150,7 +150,9 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *o
     plan_plain(&p, g);
     plan_prepare(&p, g);
     int nodes = p.g->nodes.n;
-    p.words = (nodes + p.g->effects.n) / 64 + 1;
+    int groups = p.g->effects.n; /* at most */
+    for (int i = 0; i < nodes; i++) groups += node_is_computed(p.g->nodes.at[i]);
+    p.words = groups / 64 + 1;
     p.home = NEW_ARRAY(p.scratch, Group *, nodes);
     p.level = NEW_ARRAY(p.scratch, Level, nodes);
     p.must = NEW_ARRAY(p.scratch, bool, nodes);

@@ -120,17 +120,47 @@ bool plan_in_place(Planner *p, Group *g, const Node *value, Old old) {
     return elementwise(p, g, &nodes, value, old) && elementwise(p, g, &extra, value, old);
 }
 
+/* Groups that read each slot and carry, and checks, which come before anything is written. */
+static void find_readers(Planner *p) {
+    int slots = 0, args = 0;
+    for (int i = 0; i < p->g->nodes.n; i++) {
+        const Node *n = p->g->nodes.at[i];
+        if (n->op == OP_SLOT && n->attrs.index >= slots) slots = n->attrs.index + 1;
+        if (n->op == OP_ARG && n->attrs.index >= args) args = n->attrs.index + 1;
+    }
+    for (int i = 0; i < p->targets.n; i++) { /* some nobody reads */
+        Place to = p->targets.at[i].to;
+        if (to.kind == PLACE_SLOT && to.index >= slots) slots = to.index + 1;
+        if (to.kind == PLACE_ARG && to.index >= args) args = to.index + 1;
+    }
+    p->slot_readers = NEW_ARRAY(p->scratch, Numbers, slots);
+    p->arg_readers = NEW_ARRAY(p->scratch, Numbers, args);
+    for (int i = 0; i < p->groups.n; i++) {
+        Group *g = p->groups.at[i];
+        if (g->dead) continue;
+        if (g->kind == KERNEL_CHECK) PUSH(p->scratch, p->checks, i);
+        NodeList reads = group_reads(p, g);
+        for (int k = 0; k < reads.n; k++) {
+            const Node *n = reads.at[k];
+            if (n->op != OP_SLOT && n->op != OP_ARG) continue;
+            Numbers *r = n->op == OP_SLOT ? &p->slot_readers[n->attrs.index] : &p->arg_readers[n->attrs.index];
+            if (!r->n || r->at[r->n - 1] != i) PUSH(p->scratch, *r, i);
+        }
+    }
+}
+
 static bool place_in_memory(Planner *p, Node *value, Place memory) {
     Old old = {memory, NULL};
     Group *g = p->home[value->id];
     if (p->places[value->id].kind != PLACE_NONE || !g) return false;
     if (g->kind == KERNEL_SCAN && body_can_stop(g->anchor->attrs.body)) return false;
     if (!plan_in_place(p, g, value, old)) return false;
-    for (int i = 0; i < p->groups.n; i++) { /* readers of the old value run before, checks too */
-        Group *r = p->groups.at[i];
-        if (r == g || r->dead) continue;
-        bool before = r->kind == KERNEL_CHECK || reads_old(p, r, old);
-        if (before && !group_link(p, g, r)) return false;
+    const Numbers *readers = memory.kind == PLACE_SLOT ? &p->slot_readers[memory.index] : &p->arg_readers[memory.index];
+    for (int i = 0; i < p->checks.n; i++) /* checks run before, and readers of the old value */
+        if (!group_link(p, g, p->groups.at[p->checks.at[i]])) return false;
+    for (int i = 0; i < readers->n; i++) {
+        Group *r = p->groups.at[readers->at[i]];
+        if (r != g && !group_link(p, g, r)) return false;
     }
     return true;
 }
@@ -251,6 +281,7 @@ void plan_place(Planner *p) {
     }
     for (int i = 0; i < p->groups.n; i++)
         if (p->groups.at[i]->kind == KERNEL_CHECK && !p->groups.at[i]->dead) guard(p, p->groups.at[i]);
+    find_readers(p);
     place_targets(p);
     order_groups(p);
 }

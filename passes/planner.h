@@ -58,6 +58,11 @@ typedef struct Target { /* a value that must end up in a place */
     Place to;
 } Target;
 
+typedef struct Numbers { /* of groups */
+    int *at;
+    int n, cap;
+} Numbers;
+
 typedef struct Planner {
     Arena *arena, *scratch; /* of the plan; of planning */
     Graph *g;
@@ -77,6 +82,8 @@ typedef struct Planner {
     bool *must;       /* by node id: stored for other reasons than being read by another kernel */
     int *mark, stamp; /* by node id: scratch membership */
     Place *places;    /* by node id */
+    Numbers *slot_readers, *arg_readers; /* by index: groups that read that memory */
+    Numbers checks;
     Group **order;    /* groups in the order of execution */
     int n_order;
     LIST(Copy) copies;
