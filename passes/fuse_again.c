@@ -103,8 +103,9 @@ static bool used_inside(const Group *g, const Node *v) {
 }
 
 void group_drop_unused(Planner *p, Group *g) {
-    bool *stored = NEW_ARRAY(p->scratch, bool, p->g->nodes.n);
-    plan_stored(p, stored);
+    if (!p->stored) p->stored = NEW_ARRAY(p->scratch, bool, p->g->nodes.n);
+    const bool *stored = p->stored;
+    plan_stored(p, p->stored);
     for (bool again = true; again;) {
         again = false;
         for (int i = g->nodes.n - 1; i >= 0; i--) {
@@ -128,9 +129,9 @@ void group_drop_unused(Planner *p, Group *g) {
     if (g->nodes.n == 0) g->dead = true;
 }
 
-static bool try_again(Planner *p, Node *v, const bool *stored, NodeList *reads) {
-    Group *own = p->home[v->id], **users = NEW_ARRAY(p->scratch, Group *, p->groups.n);
-    NodeList *users_reads = NEW_ARRAY(p->scratch, NodeList, p->groups.n);
+/* users, users_reads: room for one of each group. */
+static bool try_again(Planner *p, Node *v, const bool *stored, const NodeList *reads, Group **users, NodeList *users_reads) {
+    Group *own = p->home[v->id];
     int n_users = 0;
     Cone cone = {0};
     if (!cone_grow(p, &cone, v, v, stored)) return false;
@@ -158,7 +159,8 @@ static bool try_again(Planner *p, Node *v, const bool *stored, NodeList *reads) 
 bool fuse_again(Planner *p) {
     int n = p->g->nodes.n;
     bool *stored = NEW_ARRAY(p->scratch, bool, n), done = false;
-    NodeList *reads = NEW_ARRAY(p->scratch, NodeList, p->groups.n);
+    NodeList *reads = NEW_ARRAY(p->scratch, NodeList, p->groups.n), *users_reads = NEW_ARRAY(p->scratch, NodeList, p->groups.n);
+    Group **users = NEW_ARRAY(p->scratch, Group *, p->groups.n);
     bool fresh = false;
     for (int i = 0; i < n; i++) {
         Node *v = p->g->nodes.at[i];
@@ -169,7 +171,7 @@ bool fuse_again(Planner *p) {
             fresh = true;
         }
         if (!stored[i] || p->must[i] || !p->home[i] || op_row(v->op)->class != CLASS_MAP || v->type.rank == 0) continue;
-        if (!try_again(p, v, stored, reads)) continue;
+        if (!try_again(p, v, stored, reads, users, users_reads)) continue;
         done = true;
         fresh = false;
     }

@@ -12,9 +12,15 @@ typedef struct Key {
     Planner *p;
     Kernel *k;
     Plan *plan;
-    int *number; /* by node id: of an operand or node of the kernel, from 1 */
+    int *number; /* by node id: of an operand or node of the kernel, from 1; 0 between kernels */
     int operands;
+    LIST(int) numbered; /* ids that have one */
 } Key;
+
+static void give_number(Key *key, const Node *n) {
+    key->number[n->id] = ++key->operands;
+    PUSH(key->p->scratch, key->numbered, n->id);
+}
 
 static int name_number(Key *key, SizeName *name) {
     for (int i = 0; i < key->k->sizes.n; i++)
@@ -97,7 +103,7 @@ static void key_operand(Key *key, const Node *n) {
         for (int i = 0; i < n->n_in; i++) key_operand(key, n->in[i]);
         fputc(')', key->f);
     } else {
-        key->number[n->id] = ++key->operands;
+        give_number(key, n);
         fprintf(key->f, " in%d:", key->number[n->id]);
         key_type(key, &n->type);
     }
@@ -109,10 +115,10 @@ static bool same_memory(const Plan *plan, const Node *a, const Node *b) {
     return x.index == y.index;
 }
 
-static void key_make(Planner *p, Plan *plan, Kernel *k) {
+static void key_make(Planner *p, Plan *plan, Kernel *k, int *number) {
     char *text = NULL;
     size_t length = 0;
-    Key key = {open_memstream(&text, &length), p, k, plan, NEW_ARRAY(p->scratch, int, p->g->nodes.n), 0};
+    Key key = {.f = open_memstream(&text, &length), .p = p, .k = k, .plan = plan, .number = number};
     if (!key.f) bug("out of memory");
     fprintf(key.f, "%d space", (int)k->kind);
     if (k->space.rank >= 0) key_sizes(&key, k->space.dim, k->space.rank);
@@ -123,7 +129,7 @@ static void key_make(Planner *p, Plan *plan, Kernel *k) {
         key_type(&key, &n->type);
         key_attrs(&key, n);
         for (int j = 0; j < n->n_in; j++) key_operand(&key, n->in[j]);
-        key.number[n->id] = ++key.operands;
+        give_number(&key, n);
     }
     if (k->effect) fprintf(key.f, "; effect %d", k->index);
     if (k->kind == KERNEL_SCAN) fprintf(key.f, "; scan %d", k->index);
@@ -145,8 +151,10 @@ static void key_make(Planner *p, Plan *plan, Kernel *k) {
     fclose(key.f);
     k->key = arena_copy(p->arena, text, length);
     free(text);
+    for (int i = 0; i < key.numbered.n; i++) number[key.numbered.at[i]] = 0;
 }
 
 void plan_keys(Planner *p, Plan *plan) {
-    for (int i = 0; i < plan->kernels.n; i++) key_make(p, plan, plan->kernels.at[i]);
+    int *number = NEW_ARRAY(p->scratch, int, p->g->nodes.n);
+    for (int i = 0; i < plan->kernels.n; i++) key_make(p, plan, plan->kernels.at[i], number);
 }

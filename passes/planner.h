@@ -81,6 +81,7 @@ typedef struct Planner {
     Level *level;     /* by node id: in its home */
     bool *must;       /* by node id: stored for other reasons than being read by another kernel */
     int *mark, stamp; /* by node id: scratch membership */
+    bool *stored;     /* by node id: memory of group_drop_unused; NULL: not used so far */
     Place *places;    /* by node id */
     Numbers *slot_readers, *arg_readers; /* by index: groups that read that memory */
     Numbers checks;
