@@ -26,7 +26,7 @@ struct Chunk {
 };
 /* A graph of thousands of nodes spent more time on first touches of pages than on anything else: what outgrows a first chunk gets its
  * pages all at once. (Huge pages cost more where a hypervisor takes free ones back.) */
-enum { FIRST_CHUNK = 64 << 10, LATER_CHUNK = 512 << 10, SPARE_CHUNKS = 128 };
+enum { FIRST_CHUNK = 64 << 10, LATER_CHUNK = 512 << 10, SPARE_MOST = 128 << 20 };
 #define HEADER ((sizeof(Chunk) + 15) & ~(size_t)15)
 
 typedef struct Mapping Mapping;
@@ -53,18 +53,19 @@ Arena *arena_new(void) { return must(calloc(1, sizeof(Arena))); }
 
 static bool is_mapped(size_t bytes) { return !ONE_EACH && bytes > FIRST_CHUNK; }
 
-/* Chunks of freed arenas, zero again: a program has thousands of kernels, each with an arena for a moment, and the system takes longer to map
- * and clear pages than they are used. */
+/* Chunks of freed arenas, zero again: a program has thousands of kernels, each with an arena for a moment, and a large weight is converted in
+ * pieces of one size; the system takes longer to map and clear pages than they are used. */
 static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
 static Chunk *spare;
-static int n_spare;
+static size_t spare_bytes;
 
-static Chunk *spare_take(void) {
+static Chunk *spare_take(size_t size) {
     pthread_mutex_lock(&spare_lock);
-    Chunk *c = spare;
+    Chunk **at = &spare, *c;
+    while ((c = *at) != NULL && HEADER + c->size != size) at = &c->next;
     if (c) {
-        spare = c->next;
-        n_spare--;
+        *at = c->next;
+        spare_bytes -= size;
     }
     pthread_mutex_unlock(&spare_lock);
     return c;
@@ -72,24 +73,25 @@ static Chunk *spare_take(void) {
 
 /* False: there are enough. */
 static bool spare_put(Chunk *c) {
-    if (HEADER + c->size != LATER_CHUNK) return false;
+    size_t size = HEADER + c->size;
+    pthread_mutex_lock(&spare_lock);
+    bool room = size <= SPARE_MOST - spare_bytes;
+    spare_bytes += room ? size : 0;
+    pthread_mutex_unlock(&spare_lock);
+    if (!room) return false;
     memset((char *)c + HEADER, 0, c->used);
     c->used = 0;
     pthread_mutex_lock(&spare_lock);
-    bool room = n_spare < SPARE_CHUNKS;
-    if (room) {
-        c->next = spare;
-        spare = c;
-        n_spare++;
-    }
+    c->next = spare;
+    spare = c;
     pthread_mutex_unlock(&spare_lock);
-    return room;
+    return true;
 }
 
 /* Zeros, size bytes with the header. */
 static Chunk *chunk_new(size_t size) {
     if (!is_mapped(size)) return must(calloc(1, size));
-    Chunk *known = size == LATER_CHUNK ? spare_take() : NULL;
+    Chunk *known = spare_take(size);
     if (known) return known;
     int now = size == LATER_CHUNK ? MAP_POPULATE : 0; /* a larger object may stay empty */
     Chunk *c = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | now, -1, 0);
