@@ -165,7 +165,7 @@ const char *narrow_fill_code(void *context, const char *const *args);
 const char *narrow_fill_codes(void *context, const char *const *args);
 const char *narrow_fill_left(void *context, const char *const *args);
 
-/* ---- schedule_mma.c: products of 16-bit floats on a device's matrix units */
+/* ---- schedule_mma.c: products on a device's matrix units */
 
 /* Are there such units, and do the operands lie so that rows of them can be copied? */
 bool schedule_is_mma(const Contract *c);

@@ -132,6 +132,7 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->machine = s->machine;
     w->optimize = s->target.optimize > 0;
     w->device = s->device;
+    w->tf32 = s->device && plan->graph->program->tf32;
     w->small = s->target.small && !s->device;
     w->by_tiles = s->target.optimize > 1 && !w->small && !s->device;
     w->blas = s->target.blas && !s->device;

@@ -88,6 +88,7 @@ static LLVMValueRef record_constant(Cursor *c, const Entry *e, const Record *r) 
 /* Machines round differently, and sums are long: a wrong instruction, a flipped bit of an exponent or a torn copy is far beyond this. Where
  * values have few bits, a sum on the edge between two of them falls to either side. */
 static double tolerance(const Program *p) {
+    if (p->tf32) return 3e-2;
     for (int i = 0; i < p->entries.n; i++) {
         const Graph *g = p->entries.at[i]->graph;
         for (int k = 0; k < g->nodes.n; k++) {

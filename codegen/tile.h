@@ -53,9 +53,11 @@
  *   wait n                       all groups but the last n are there
  *   ldmatrix f[i], b[r, c] [across]    the fragment (reg f: u32x32[.., 4]) of the 16 x 16 elements of two bytes of a temporary buffer from
  *                                row r and column c on, or of its transpose. Lane l holds rows l / 4 and l / 4 + 8, columns l % 4 * 2, the
- *                                next one, and those 8 behind: element e of the four has the row + e % 2 * 8 and the columns + e / 2 * 8
- *   mma bf16 t[i], f[j], g[k]    t (reg t: f32x32[.., 8]: 16 x 16 sums) += F G^T, of bf16 or f16: for each sum fma by fma in the order of
- *                                the columns. (Hardware adds in an order of its own.)
+ *                                next one, and those 8 behind: element e of the four has the row + e % 2 * 8 and the columns + e / 2 * 8.
+ *                                Of f32: 16 x 8 elements, rounded to tf32 (10 bits behind the point, halves away from 0). Lane l holds
+ *                                column l % 4 and the one 4 behind: element e the column + e / 2 * 4
+ *   mma bf16 t[i], f[j], g[k]    t (reg t: f32x32[.., 8]: 16 x 16 sums) += F G^T, of bf16, f16 or tf32: for each sum fma by fma in the order
+ *                                of the columns. (Hardware adds in an order of its own.)
  *   put b[r, c] = t[i]           the sums as 16 x 16 elements of a temporary buffer. Lane l holds row l / 4 and columns l % 4 * 2 and the
  *                                next one: element e of the eight the row + e / 2 % 2 * 8, column + e % 2 + e / 4 * 8
  *   b[i, j : 16 < N else f]      access. A lane range `e : lanes` on one index; `< N` limits it: lanes at N and beyond read f
@@ -92,7 +94,8 @@
 #define TILE_LITERAL DT_COUNT
 #define TILE_LANES   64 /* the most lanes of a value */
 #define TILE_RANK    8  /* the most dimensions of a buffer or register tile */
-#define TILE_BLOCK   16 /* rows and columns of a matrix of ldmatrix, mma, put */
+#define TILE_BLOCK   16 /* rows and columns of a matrix of put; rows of one of ldmatrix and mma, .. */
+#define TILE_ROW     32 /* .. and bytes of its columns */
 #define TILE_DEGREE  6  /* the most factors of a term of an address */
 typedef struct TileType {
     DType d;
@@ -231,7 +234,7 @@ struct TileStmt {
     TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
     TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA: lo and hi are the fragments */
     bool step, rest, masked, across, second;
-    DType d;      /* TK_MMA: what is multiplied */
+    DType d;      /* TK_MMA: what is multiplied; f32: as tf32 */
     TileAccess a; /* what is written; TK_PREFETCH */
     TileStmt *body, *next;
 };
@@ -276,6 +279,7 @@ const TileTarget *tile_target(const char *name); /* NULL: unknown */
  * fault. */
 TileKernel *tile_parse(Arena *a, const char *text, const char *name, const TileBind *binds, int n, const char **error);
 void tile_print(FILE *f, const TileKernel *k); /* print, parse, print gives the same bytes */
+const char *tile_mma_name(DType d); /* of TK_MMA: "tf32" of f32 */
 
 /* All rules on every instance that will be emitted: bounds, rests, lanes, types, outputs, disjointness of parallel
  * iterations, registers. true: fine. Else *error in the kernel's arena: "kernel gemm, line 7: ...". *registers (may be
@@ -292,7 +296,7 @@ bool tile_interp(TileKernel *k, void *const *args, const int64_t *sizes, int64_t
 
 typedef struct TileCost {
     double flops, special;          /* operations; those in math functions */
-    double matrix;                  /* those of mma */
+    double matrix, tf32;            /* those of mma; of them those of tf32 */
     double load_bytes, store_bytes; /* of accesses, cached or not */
     double in_bytes, out_bytes;     /* footprint of the arguments */
     double instructions;            /* vector instructions, roughly */

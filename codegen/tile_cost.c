@@ -55,15 +55,21 @@ static void on_op(void *self, const TileExpr *e, TileType type, double times) {
     c->cost.instructions += times * vectors(c, type) * (flops > 1 && e->op != TO_FMA ? flops : 1);
 }
 
+/* A fragment of f32 is rounded, and across it is loaded number by number. */
+static double fragment_instructions(const TileStmt *s) {
+    return s->e->a.s->d != DT_F32 ? 1 : s->across ? 8 : 5;
+}
+
 /* Of the statements of a warp: mma is two instructions; what 16 bytes a lane copy wants its addresses computed, and a limit looked at. */
-static void on_warp(void *self, TileStmtKind k, double bytes, double times) {
+static void on_warp(void *self, const TileStmt *s, double bytes, double times) {
     Costing *c = self;
-    double flops = k == TK_MMA ? 2.0 * TILE_BLOCK * TILE_BLOCK * TILE_BLOCK : 0;
+    double flops = s->k == TK_MMA ? 2.0 * TILE_BLOCK * TILE_BLOCK * (TILE_ROW / dtype_bytes(s->d)) : 0;
     c->cost.flops += times * flops;
     c->cost.matrix += times * flops;
-    if (k == TK_PUT) c->cost.store_bytes += times * bytes;
+    if (s->k == TK_MMA && s->d == DT_F32) c->cost.tf32 += times * flops;
+    if (s->k == TK_PUT) c->cost.store_bytes += times * bytes;
     else c->cost.load_bytes += times * bytes;
-    c->cost.instructions += times * (k == TK_MMA ? 2 : k == TK_LDMATRIX ? 1 : k == TK_PUT ? 8 : 6 * bytes / (32 * 16));
+    c->cost.instructions += times * (s->k == TK_MMA ? 2 : s->k == TK_LDMATRIX ? fragment_instructions(s) : s->k == TK_PUT ? 8 : 6 * bytes / (32 * 16));
 }
 
 TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes) {

@@ -579,22 +579,34 @@ static Value *tile_element(Interp *in, const TileAccess *a, int e) {
     return a->s->r[reg_at(in->w, a, &count) + e];
 }
 
+/* The nearest number with 10 bits behind the point, of two the one further from 0. */
+static uint32_t tf32_of(uint32_t bits) {
+    if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fffffff;
+    return (bits + 0x1000) & ~0x1fffu;
+}
+
+/* A register of a fragment: a number of four bytes, or two of two. */
 static void ldmatrix(Interp *in, const TileStmt *s) {
+    int bytes = dtype_bytes(s->e->a.s->d), n = 4 / bytes;
     for (int e = 0; e < 4; e++)
         for (int l = 0; l < 32; l++) {
-            int row = l / 4 + e % 2 * 8, column = l % 4 * 2 + e / 2 * 8;
-            uint16_t half[2];
-            for (int i = 0; i < 2; i++)
-                memcpy(&half[i], s->across ? matrix_at(in, &s->e->a, column + i, row) : matrix_at(in, &s->e->a, row, column + i), 2);
-            tile_element(in, &s->a, e)->v[l].i = (int64_t)half[0] | (int64_t)half[1] << 16;
+            int row = l / 4 + e % 2 * 8, column = l % 4 * n + e / 2 * 4 * n;
+            uint32_t x = 0;
+            for (int i = 0; i < n; i++)
+                memcpy((char *)&x + i * bytes, s->across ? matrix_at(in, &s->e->a, column + i, row) : matrix_at(in, &s->e->a, row, column + i),
+                       (size_t)bytes);
+            tile_element(in, &s->a, e)->v[l].i = n == 1 ? tf32_of(x) : x;
         }
 }
 
 /* Element row, column of a fragment. */
 static double fragment(Interp *in, const TileAccess *a, DType d, int row, int column) {
-    const Value *x = tile_element(in, a, row / 8 + column / 8 * 2);
-    uint16_t bits = (uint16_t)(x->v[row % 8 * 4 + column % 8 / 2].i >> column % 2 * 16);
-    return float_value(d, bits);
+    int n = 4 / dtype_bytes(d);
+    const Value *x = tile_element(in, a, row / 8 + column / (4 * n) * 2);
+    uint32_t bits = (uint32_t)x->v[row % 8 * 4 + column % (4 * n) / n].i;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return d == DT_F32 ? (double)f : float_value(d, (uint16_t)(bits >> column % n * 16));
 }
 
 static Lane *sum_at(Interp *in, const TileAccess *a, int row, int column) {
@@ -602,15 +614,17 @@ static Lane *sum_at(Interp *in, const TileAccess *a, int row, int column) {
 }
 
 static void mma(Interp *in, const TileStmt *s) {
-    double f[TILE_BLOCK][TILE_BLOCK], g[TILE_BLOCK][TILE_BLOCK];
-    for (int i = 0; i < TILE_BLOCK * TILE_BLOCK; i++) {
-        f[i / TILE_BLOCK][i % TILE_BLOCK] = fragment(in, &s->lo->a, s->d, i / TILE_BLOCK, i % TILE_BLOCK);
-        g[i / TILE_BLOCK][i % TILE_BLOCK] = fragment(in, &s->hi->a, s->d, i / TILE_BLOCK, i % TILE_BLOCK);
-    }
+    double f[TILE_BLOCK][TILE_ROW], g[TILE_BLOCK][TILE_ROW];
+    int terms = TILE_ROW / dtype_bytes(s->d);
+    for (int i = 0; i < TILE_BLOCK; i++)
+        for (int k = 0; k < terms; k++) {
+            f[i][k] = fragment(in, &s->lo->a, s->d, i, k);
+            g[i][k] = fragment(in, &s->hi->a, s->d, i, k);
+        }
     for (int i = 0; i < TILE_BLOCK; i++)
         for (int j = 0; j < TILE_BLOCK; j++) {
             Lane *sum = sum_at(in, &s->a, i, j);
-            for (int k = 0; k < TILE_BLOCK; k++) sum->f = fmaf((float)f[i][k], (float)g[j][k], (float)sum->f);
+            for (int k = 0; k < terms; k++) sum->f = fmaf((float)f[i][k], (float)g[j][k], (float)sum->f);
         }
 }
 

@@ -504,7 +504,7 @@ static bool warp_statement(Parser *P, TileStmt *s) {
         s->across = accept(P, "across");
     } else if (accept(P, "mma")) {
         s->k = TK_MMA;
-        s->d = accept(P, "f16") ? DT_F16 : DT_BF16;
+        s->d = accept(P, "f16") ? DT_F16 : accept(P, "tf32") ? DT_F32 : DT_BF16;
         if (s->d == DT_BF16) need(P, "bf16");
         place(P, &s->a, TS_REG, "a register tile");
         need(P, ",");

@@ -124,6 +124,10 @@ static void print_loop(FILE *f, const TileStmt *s, int indent) {
     print_body(f, s, indent);
 }
 
+const char *tile_mma_name(DType d) {
+    return d == DT_F32 ? "tf32" : dtype_name(d);
+}
+
 /* of a warp */
 static void print_warp(FILE *f, const TileStmt *s) {
     switch (s->k) {
@@ -148,7 +152,7 @@ static void print_warp(FILE *f, const TileStmt *s) {
         tile_print_expr(f, s->e, 3);
         break;
     case TK_MMA:
-        fprintf(f, "mma %s ", dtype_name(s->d));
+        fprintf(f, "mma %s ", tile_mma_name(s->d));
         print_access(f, &s->a);
         fputs(", ", f);
         print_access(f, &s->lo->a);

@@ -504,23 +504,30 @@ static bool is_temporary(const TileAccess *a) {
     return a->s->space != TILE_ARG;
 }
 
-static void warp_cost(const Verify *v, TileStmtKind k, double bytes) {
-    if (v->visit) v->visit->warp(v->visit->self, k, bytes, v->times);
+static void warp_cost(const Verify *v, const TileStmt *s, double bytes) {
+    if (v->visit) v->visit->warp(v->visit->self, s, bytes, v->times);
 }
 
-/* The indices of the last two dimensions, and that 16 of both are inside. */
-static void matrix_inside(Verify *v, const TileAccess *a, int bytes) {
+/* What can be copied and multiplied: f32, and whatever has two bytes. */
+static bool is_of_matrices(DType d) {
+    return d == DT_F32 || dtype_bytes(d) == 2;
+}
+
+/* The indices of the last two dimensions, and that so many of both are inside. */
+static void matrix_inside(Verify *v, const TileStmt *s, const TileAccess *a, int rows, int columns) {
     TileAccess end = *a;
-    if (!is_temporary(a) || a->n < 2 || a->lane_dim >= 0 || dtype_bytes(a->s->d) != bytes)
-        walk_fail(v->w, "a matrix lies in a temporary buffer of elements of %d bytes", bytes);
+    if (!is_temporary(a) || a->n < 2 || a->lane_dim >= 0 || !is_of_matrices(a->s->d))
+        walk_fail(v->w, "a matrix lies in a temporary buffer, of f32 or two bytes an element");
     stays_inside(v, a, 1);
-    TileExpr sum[2], last = {.k = TE_NUMBER, .number = TILE_BLOCK - 1, .whole = TILE_BLOCK - 1};
+    TileExpr sum[2], last[2];
     for (int i = 0; i < 2; i++) {
-        sum[i] = (TileExpr){.k = TE_OP, .op = TO_ADD, .x = {a->ix[a->n - 1 - i], &last}};
+        int n = i ? rows : columns;
+        last[i] = (TileExpr){.k = TE_NUMBER, .number = n - 1, .whole = n - 1};
+        sum[i] = (TileExpr){.k = TE_OP, .op = TO_ADD, .x = {a->ix[a->n - 1 - i], &last[i]}};
         end.ix[a->n - 1 - i] = &sum[i];
     }
     stays_inside(v, &end, 1);
-    warp_cost(v, bytes == 4 ? TK_PUT : TK_LDMATRIX, (double)bytes * TILE_BLOCK * TILE_BLOCK);
+    warp_cost(v, s, (double)dtype_bytes(a->s->d) * rows * columns);
 }
 
 /* n registers of 32 lanes. */
@@ -540,14 +547,14 @@ static void copy_statement(Verify *v, const TileStmt *s) {
     if (hi <= lo || from->lane_dim < 0 || s->a.lane_dim < 0 || lanes != access_lanes(w, &s->a) || from->fill || s->a.limit)
         walk_fail(w, "a copy wants rows, of vectors as long as their places");
     if (!poly_equal(buffer_stride(w, from->s, from->lane_dim), poly_const(1))) walk_fail(w, "rows of a copy lie side by side");
-    if (!is_temporary(&s->a) || is_temporary(from) || from->s->out || from->s->d != s->a.s->d || dtype_bytes(from->s->d) != 2)
-        walk_fail(w, "a copy goes from an argument that is only read to a temporary buffer, of two bytes an element");
+    if (!is_temporary(&s->a) || is_temporary(from) || from->s->out || from->s->d != s->a.s->d || !is_of_matrices(from->s->d))
+        walk_fail(w, "a copy goes from an argument that is only read to a temporary buffer, of f32 or two bytes an element");
     s->s->known = false;
     s->s->level = ++w->level;
     s->s->step = 1;
     s->s->lowest = poly_const(lo);
     s->s->highest = poly_const(hi - 1);
-    warp_cost(v, TK_COPY, (double)(hi - lo) * lanes * dtype_bytes(from->s->d));
+    warp_cost(v, s, (double)(hi - lo) * lanes * dtype_bytes(from->s->d));
     v->times = 0;
     access(v, &s->a, true);
     if (s->by) PUSH(w->arena, v->facts, poly_add(w, poly_add(w, poly_of(w, s->by), poly_sym(w, s->s), -1), poly_const(1), -1));
@@ -561,7 +568,14 @@ static void mma(Verify *v, const TileStmt *s) {
     warp_tile(v, &s->a, DT_F32, 8);
     warp_tile(v, &s->lo->a, DT_U32, 4);
     warp_tile(v, &s->hi->a, DT_U32, 4);
-    warp_cost(v, TK_MMA, 0);
+    warp_cost(v, s, 0);
+}
+
+static void ldmatrix(Verify *v, const TileStmt *s) {
+    const TileAccess *a = &s->e->a;
+    int columns = TILE_ROW / dtype_bytes(a->s->d);
+    warp_tile(v, &s->a, DT_U32, 4);
+    matrix_inside(v, s, a, s->across ? columns : TILE_BLOCK, s->across ? TILE_BLOCK : columns);
 }
 
 static void warp_statement(Verify *v, const TileStmt *s) {
@@ -571,15 +585,12 @@ static void warp_statement(Verify *v, const TileStmt *s) {
     case TK_WAIT:
         if (expr_const(v->w, s->e) < 0) walk_fail(v->w, "wait for all but fewer than none");
         break;
-    case TK_LDMATRIX:
-        warp_tile(v, &s->a, DT_U32, 4);
-        matrix_inside(v, &s->e->a, 2);
-        break;
+    case TK_LDMATRIX: ldmatrix(v, s); break;
     case TK_MMA: mma(v, s); break;
     case TK_PUT:
         warp_tile(v, &s->e->a, DT_F32, 8);
         if (s->a.s->d != DT_F32) walk_fail(v->w, "sums are f32");
-        matrix_inside(v, &s->a, 4);
+        matrix_inside(v, s, &s->a, TILE_BLOCK, TILE_BLOCK);
         break;
     default: break;
     }

@@ -98,7 +98,7 @@ typedef struct TileVisit {
     void *self;
     void (*access)(void *self, const TileAccess *a, bool store, double times);
     void (*op)(void *self, const TileExpr *e, TileType type, double times);
-    void (*warp)(void *self, TileStmtKind k, double bytes, double times); /* a copy, a matrix; of arguments, access comes 0 times beside it */
+    void (*warp)(void *self, const TileStmt *s, double bytes, double times); /* a copy, a matrix; of arguments, access comes 0 times beside it */
 } TileVisit;
 void tile_visit(TileWalk *w, TileKernel *k, const TileTarget *t, const TileVisit *v);
 

@@ -70,6 +70,7 @@ struct Value {
     ValueKind kind;
     bool policy;     /* V_TENSOR: its type is `float`; the node has the type that `precision` says, or f32 */
     bool weak;       /* V_TENSOR: a number made of run-time sizes; takes the type of what it meets */
+    bool tf32;       /* V_TYPE: f32, said of a precision whose products may be in tf32 */
     const char *tag; /* V_TENSOR: "softmax" when it came straight from there */
     union {
         bool truth;
@@ -99,6 +100,7 @@ Value value_str(const char *s);
 Value value_size(Size s); /* V_INT if constant */
 Value value_tensor(Node *n, bool policy);
 Value value_type(Elab *el, Type t, bool policy);
+Value value_tf32(Elab *el);
 TypeV float_type(const Elab *el);                /* what `float` is here, without sizes; of initial values that of weights */
 Value value_bound(Elab *el, Value v);            /* a `float` where f32 flows is f32; others as they are */
 Node *value_widened(Elab *el, Node *n, DType *narrow); /* of 16 bits: as f32, and *narrow its type; else n, and DT_COUNT */

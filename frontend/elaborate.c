@@ -158,9 +158,10 @@ static bool parse_define(Elab *el, const char *text, Value like_, Value *out) {
         return true;
     }
     case V_TYPE: {
-        DType d;
-        if (!dtype_parse(text, &d)) return false;
-        *out = value_type(el, type_scalar(d), false);
+        DType d = DT_F32;
+        bool tf32 = !strcmp(text, "tf32");
+        if (!tf32 && !dtype_parse(text, &d)) return false;
+        *out = tf32 ? value_tf32(el) : value_type(el, type_scalar(d), false);
         return true;
     }
     default: return false;
@@ -383,6 +384,10 @@ static void declare_budgets(Elab *el, const Ast *it, Env *env) {
     }
 }
 
+static bool is_tf32(const Ast *n) {
+    return ast_is(n, AST_NAME) && !strcmp(n->text, "tf32");
+}
+
 static void declare_precision(Elab *el, const Ast *it, Env *env) {
     for (int i = 0; i < it->n; i++) {
         const Ast *q = ast_kid(it, i), *value = ast_kid(q, 0);
@@ -390,17 +395,19 @@ static void declare_precision(Elab *el, const Ast *it, Env *env) {
             el->loss_scale = read_loss_scale(el, value, env);
             continue;
         }
-        bool sums = !strcmp(q->text, "accumulate");
-        Value v = ev(el, value, env);
-        bool type = v.kind == V_TYPE && !v.type->policy && !v.type->type.rank;
+        bool sums = !strcmp(q->text, "accumulate"), compute = !strcmp(q->text, "compute");
+        Value v = is_tf32(value) ? value_tf32(el) : ev(el, value, env);
+        bool type = v.kind == V_TYPE && !v.type->policy && !v.type->type.rank && (compute || !v.tf32);
         DType d = type ? v.type->type.dtype : DT_COUNT;
         if (d != DT_F32 && (sums || (d != DT_F16 && d != DT_BF16))) {
-            fault(el, value, 105, "`%s` of precision is %s", q->text, sums ? "f32" : "f32, bf16 or f16");
+            fault(el, value, 105, "`%s` of precision is %s", q->text, sums ? "f32" : compute ? "f32, tf32, bf16 or f16" : "f32, bf16 or f16");
             if (sums) fault_help(el, "sums are accumulated in f32 whatever their operands are");
+            else if (v.tf32) fault_help(el, "tf32 is how products of f32 are computed; what is stored is f32");
             fault_throw(el);
         }
         if (!strcmp(q->text, "params")) el->precision.params = d;
-        if (!strcmp(q->text, "compute")) el->precision.compute = d;
+        if (compute) el->precision.compute = d;
+        if (compute) el->program->tf32 = v.tf32;
     }
 }
 

@@ -41,6 +41,12 @@ Value value_type(Elab *el, Type t, bool policy) {
     return (Value){.kind = V_TYPE, .type = v};
 }
 
+Value value_tf32(Elab *el) {
+    Value v = value_type(el, type_scalar(DT_F32), false);
+    v.tf32 = true;
+    return v;
+}
+
 TypeV float_type(const Elab *el) {
     DType policy = el->initial ? el->precision.params : el->precision.compute;
     return (TypeV){.type = type_scalar(el->cx.wide ? DT_F32 : policy), .policy = !el->cx.wide};

@@ -267,6 +267,7 @@ struct Program {
     const char *run_json; /* `run { }` as JSON text or NULL */
     const char *target;   /* `target { cpu... }` or NULL */
     const char *source_path;
+    bool tf32;            /* `precision { compute = tf32; }`: what products of f32 multiply may be rounded to tf32, where a device has units for that */
     int64_t memory;       /* bytes that a call may take, of `target { memory = }`; 0: not said */
     LIST(Budget) budgets; /* `budget { }` */
     LIST(Accuracy) accuracies;

@@ -694,6 +694,10 @@ static bool program_line(Parser *p) {
     if (try(p, "source")) return string_line(p, &program->source_path);
     if (try(p, "target")) return string_line(p, &program->target);
     if (try(p, "run")) return string_line(p, &program->run_json);
+    if (try(p, "products")) {
+        program->tf32 = true;
+        return expect(p, "tf32") && end_of_line(p, &path, &loc);
+    }
     if (try(p, "size")) return size_line(p);
     if (try(p, "slot")) return slot_line(p);
     if (try(p, "train")) return entry_line(p, true);

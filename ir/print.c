@@ -414,6 +414,7 @@ void program_print(FILE *f, const Program *p) {
         print_string(f, p->run_json);
         fputc('\n', f);
     }
+    if (p->tf32) fputs("products tf32\n", f);
     for (int k = 0; k < size_names(p->sizes); k++) {
         const SizeName *s = size_name_at(p->sizes, k);
         fprintf(f, "size %s in %" PRId64 "..", s->name, s->low);

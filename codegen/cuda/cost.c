@@ -15,6 +15,7 @@
 #define MEMORY     3.35e12 /* bytes a second */
 #define FLOPS      (PROCESSORS * 128 * 2 * CLOCK)
 #define MATRIX     989e12 /* FLOPs a second of 16-bit products */
+#define TF32       (MATRIX / 2)
 #define CACHE      (PROCESSORS * 128 * CLOCK)
 #define ISSUE      (PROCESSORS * 4 * CLOCK) /* instructions of warps */
 #define LAUNCH     2.5e-6
@@ -30,7 +31,7 @@ enum {
 
 typedef struct Row {
     const char *function, *text;
-    double calls, bytes, flops, matrix, seconds, least;
+    double calls, bytes, flops, matrix, tf32, seconds, least;
     double occupancy;
     const char *bound;
 } Row;
@@ -66,7 +67,7 @@ static void time_of(Row *r, const TileCost *c, double warps, double held) {
         double seconds;
         const char *name;
     } parts[] = {{r->bytes / MEMORY, "memory"},
-                 {(r->flops - r->matrix) / FLOPS + r->matrix / MATRIX, "arithmetic"},
+                 {(r->flops - r->matrix) / FLOPS + (r->matrix - r->tf32) / MATRIX + r->tf32 / TF32, "arithmetic"},
                  {c->instructions / ISSUE / busy, busy < 1 ? "few warps" : "instructions"},
                  {(c->load_bytes + c->store_bytes) / CACHE / busy, busy < 1 ? "few warps" : "cache"}};
     r->occupancy = active / WARPS_MOST;
@@ -112,7 +113,7 @@ static void call_cost(Costs *c, const KernelCall *call, double times) {
     if (count <= 0) return;
     TileCost cost = tile_cost(tile, tile_target("cuda"), sizes);
     const CudaKernel *k = scheduler_cuda_kernel(c->s, call->function);
-    Row r = {.function = k->name, .text = call->text, .bytes = cost.in_bytes + cost.out_bytes, .flops = cost.flops, .matrix = cost.matrix};
+    Row r = {.function = k->name, .text = call->text, .bytes = cost.in_bytes + cost.out_bytes, .flops = cost.flops, .matrix = cost.matrix, .tf32 = cost.tf32};
     time_of(&r, &cost, (double)count, room(tile, k));
     row_add(c, &r, times);
 }
@@ -158,7 +159,8 @@ static void entry_print(FILE *f, Costs *c, const Entry *e) {
 void cuda_cost_print(FILE *f, Arena *arena, Scheduler *s, const Program *p, Plan *const *plans) {
     int n = size_names(p->sizes);
     int64_t *sizes = NEW_ARRAY(arena, int64_t, n + 1);
-    fprintf(f, "cost on paper, of an H100 (3.35 TB/s, %.1f TFLOP/s, %.0f on matrix units); nothing is measured.\n", 1e-12 * FLOPS, 1e-12 * MATRIX);
+    fprintf(f, "cost on paper, of an H100 (3.35 TB/s, %.1f TFLOP/s, %.0f on matrix units, in tf32 %.0f); nothing is measured.\n", 1e-12 * FLOPS,
+            1e-12 * MATRIX, 1e-12 * TF32);
     fprintf(f, "Every call reads and writes memory once; scans go to their ends; registers are the live values and %d.%s", REGISTERS_BESIDE,
             n ? " Sizes:" : "");
     for (int i = 0; i < n; i++) {

@@ -18,6 +18,11 @@ static void meet(Cuda *c) {
     if (c->body.n < sizeof sync - 1 || strcmp(c->body.at + c->body.n - (sizeof sync - 1), sync)) text_line(&c->body, "nt_sync();");
 }
 
+/* What the functions of a buffer's elements are called by. */
+static const char *number(const TileSym *s) {
+    return s->d == DT_F32 ? "f32" : "u16";
+}
+
 static void copy_statement(Cuda *c, const TileStmt *s) {
     const TileAccess *from = &s->e->a;
     int64_t lo = expr_const(&c->w, s->lo), hi = expr_const(&c->w, s->hi);
@@ -34,7 +39,7 @@ static void copy_statement(Cuda *c, const TileStmt *s) {
     if (s->by) rows = poly_add(&c->w, poly_of(&c->w, s->by), poly_const(lo), -1);
     if (from->limit) columns = poly_add(&c->w, poly_of(&c->w, from->limit), poly_of(&c->w, from->ix[from->lane_dim]), -1);
     meet(c);
-    text_line(&c->body, "nt_copy(%s + %s, %s, %s + %s, %s, %lld, %d, %s, %s, nt_lane);", c->name[s->a.s->id], cuda_poly(c, to),
+    text_line(&c->body, "nt_copy_%s(%s + %s, %s, %s + %s, %s, %lld, %d, %s, %s, nt_lane);", number(from->s), c->name[s->a.s->id], cuda_poly(c, to),
               cuda_poly(c, to_step), c->name[from->s->id], cuda_poly(c, at), cuda_poly(c, step), (long long)(hi - lo), lanes,
               cuda_poly(c, rows), cuda_poly(c, columns));
 }
@@ -63,10 +68,11 @@ void cuda_warp_statement(Cuda *c, const TileStmt *s) {
         text_line(&c->body, "nt_sync();");
         break;
     case TK_LDMATRIX:
-        text_line(&c->body, "nt_fragment%s(%s, %s, nt_lane);", s->across ? "_across" : "", registers(c, &s->a, "&"), matrix(c, &s->e->a));
+        text_line(&c->body, "nt_fragment%s_%s(%s, %s, nt_lane);", s->across ? "_across" : "", number(s->e->a.s), registers(c, &s->a, "&"),
+                  matrix(c, &s->e->a));
         break;
     case TK_MMA:
-        text_line(&c->body, "nt_product_%s(%s, %s, %s);", dtype_name(s->d), registers(c, &s->a, "&"), registers(c, &s->lo->a, ""),
+        text_line(&c->body, "nt_product_%s(%s, %s, %s);", tile_mma_name(s->d), registers(c, &s->a, "&"), registers(c, &s->lo->a, ""),
                   registers(c, &s->hi->a, ""));
         break;
     case TK_PUT:

@@ -47,17 +47,24 @@ NT_DEVICE void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsi
                  : "r"((unsigned)__cvta_generic_to_shared(row))
                  : "memory");
 }
-/* Sums of 16 x 8 += 16 x 16 by 16 x 8, as PTX lays them out over a warp */
-#define NT_MMA(s)                                                                                                              \
+/* The nearest number of 10 bits behind the point, of two the one further from 0 */
+NT_DEVICE unsigned nt_tf32(float x) {
+    unsigned y;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+    return y;
+}
+/* Sums of 16 x 8 += 16 x 16 by 16 x 8 (of tf32: 16 x 8 by 8 x 8), as PTX lays them out over a warp */
+#define NT_MMA(s, shape)                                                                                                              \
     NT_DEVICE void nt_mma_##s(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3,  \
                               unsigned b0, unsigned b1) {                                                                      \
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." #s "." #s ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "  \
+        asm volatile("mma.sync.aligned." shape ".row.col.f32." #s "." #s ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "  \
                      "{%0, %1, %2, %3};"                                                                                       \
                      : "+f"(*c0), "+f"(*c1), "+f"(*c2), "+f"(*c3)                                                              \
                      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));                                                  \
     }
-NT_MMA(bf16)
-NT_MMA(f16)
+NT_MMA(bf16, "m16n8k16")
+NT_MMA(f16, "m16n8k16")
+NT_MMA(tf32, "m16n8k8")
 #endif
 typedef long long nt_i64;
 typedef unsigned long long nt_u64;
@@ -523,29 +530,48 @@ NT_DEVICE float nt_normal(unsigned word) {
 
 /* Rows of `columns` elements, those from `rows_left` on and elements from `columns_left` on zero. By 16 bytes where all addresses are
  * multiples of that. */
-NT_DEVICE void nt_copy(nt_u16 *to, int pitch, const nt_u16 *from, nt_i64 step, int rows, int columns, nt_i64 rows_left, nt_i64 columns_left,
-                       int lane) {
-    const nt_u64 places = (nt_u64)from | (nt_u64)to | (nt_u64)(2 * step) | (nt_u64)(2 * pitch) | (nt_u64)(2 * columns);
-    if (!(places & 15)) {
-        const int chunks = columns / 8;
-        for (int i = lane; i < rows * chunks; i += 32) {
-            const int row = i / chunks, column = i % chunks * 8;
-            const nt_i64 left = row < rows_left ? columns_left - column : 0;
-            const int bytes = left >= 8 ? 16 : left > 0 ? (int)(2 * left) : 0;
-            nt_copy_16(to + row * pitch + column, bytes ? from + row * step + column : from, bytes);
-        }
-    } else {
-        for (int i = lane; i < rows * columns; i += 32) {
-            const int row = i / columns, column = i % columns;
-            to[row * pitch + column] = row < rows_left && column < columns_left ? from[row * step + column] : (nt_u16)0;
-        }
+#define NT_COPY(s, T, size)                                                                                                    \
+    NT_DEVICE void nt_copy_##s(T *to, int pitch, const T *from, nt_i64 step, int rows, int columns, nt_i64 rows_left,          \
+                               nt_i64 columns_left, int lane) {                                                                \
+        const nt_u64 places = (nt_u64)from | (nt_u64)to | (nt_u64)(size * step) | (nt_u64)(size * pitch) | (nt_u64)(size * columns); \
+        const int some = 16 / size;                                                                                            \
+        if (!(places & 15)) {                                                                                                  \
+            const int chunks = columns / some;                                                                                 \
+            for (int i = lane; i < rows * chunks; i += 32) {                                                                   \
+                const int row = i / chunks, column = i % chunks * some;                                                        \
+                const nt_i64 left = row < rows_left ? columns_left - column : 0;                                               \
+                const int bytes = left >= some ? 16 : left > 0 ? (int)(size * left) : 0;                                       \
+                nt_copy_16(to + row * pitch + column, bytes ? from + row * step + column : from, bytes);                       \
+            }                                                                                                                  \
+        } else {                                                                                                               \
+            for (int i = lane; i < rows * columns; i += 32) {                                                                  \
+                const int row = i / columns, column = i % columns;                                                             \
+                to[row * pitch + column] = row < rows_left && column < columns_left ? from[row * step + column] : (T)0;        \
+            }                                                                                                                  \
+        }                                                                                                                      \
     }
-}
-NT_DEVICE void nt_fragment(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const nt_u16 *at, int pitch, int lane) {
+NT_COPY(u16, nt_u16, 2)
+NT_COPY(f32, float, 4)
+NT_DEVICE void nt_fragment_u16(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const nt_u16 *at, int pitch, int lane) {
     nt_matrices(f0, f1, f2, f3, at + (lane & 15) * pitch + (lane >> 4) * 8);
 }
-NT_DEVICE void nt_fragment_across(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const nt_u16 *at, int pitch, int lane) {
+NT_DEVICE void nt_fragment_across_u16(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const nt_u16 *at, int pitch, int lane) {
     nt_matrices_across(f0, f1, f2, f3, at + ((lane & 7) + (lane >> 4) * 8) * pitch + (lane >> 3 & 1) * 8);
+}
+/* Two neighbouring halves are a number; ldmatrix cannot turn those. */
+NT_DEVICE void nt_fragment_f32(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const float *at, int pitch, int lane) {
+    nt_matrices(f0, f1, f2, f3, at + (lane & 15) * pitch + (lane >> 4) * 4);
+    *f0 = nt_tf32(nt_float_bits(*f0));
+    *f1 = nt_tf32(nt_float_bits(*f1));
+    *f2 = nt_tf32(nt_float_bits(*f2));
+    *f3 = nt_tf32(nt_float_bits(*f3));
+}
+NT_DEVICE void nt_fragment_across_f32(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const float *at, int pitch, int lane) {
+    const float *const p = at + (lane & 3) * pitch + (lane >> 2), *const q = p + 4 * pitch;
+    *f0 = nt_tf32(p[0]);
+    *f1 = nt_tf32(p[8]);
+    *f2 = nt_tf32(q[0]);
+    *f3 = nt_tf32(q[8]);
 }
 #define NT_PRODUCT(s)                                                                                                          \
     NT_DEVICE void nt_product_##s(float *t0, float *t1, float *t2, float *t3, float *t4, float *t5, float *t6, float *t7,      \
@@ -556,6 +582,7 @@ NT_DEVICE void nt_fragment_across(unsigned *f0, unsigned *f1, unsigned *f2, unsi
     }
 NT_PRODUCT(bf16)
 NT_PRODUCT(f16)
+NT_PRODUCT(tf32)
 NT_DEVICE void nt_put(float *at, int pitch, float t0, float t1, float t2, float t3, float t4, float t5, float t6, float t7, int lane) {
     float *const p = at + (lane >> 2) * pitch + (lane & 3) * 2, *const q = p + 8 * pitch;
     p[0] = t0;

@@ -224,39 +224,50 @@ void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, 
     matrices(r, row, 1);
 }
 
-static float number(unsigned short half, int f16) {
-    if (!f16) return nt_float_bits((unsigned)half << 16);
+typedef enum { BF16, F16, TF32 } Factor;
+
+static float half_number(unsigned short half, Factor kind) {
+    if (kind == BF16) return nt_float_bits((unsigned)half << 16);
     int e = half >> 10 & 31, m = half & 1023;
     float x = e == 31 ? (m ? NAN : INFINITY) : e ? ldexpf((float)(m + 1024), e - 25) : ldexpf((float)m, -24);
     return half >> 15 ? -x : x;
 }
 
-/* Rows of A: 4 lanes hold one, 2 columns each, in registers 0 (columns 0 .. 7) and 2 (8 .. 15), 8 rows further in 1 and 3. Columns of B alike. */
-static void mma(float *const *c, const unsigned *a, const unsigned *b, int f16) {
+/* Number `at` of those in a register. */
+static float number(unsigned x, int at, Factor kind) {
+    if (kind != TF32) return half_number((unsigned short)(x >> at * 16), kind);
+    if (nt_float_bits(x) == nt_float_bits(x) && x & 0x1fff) complain("a number of a product in tf32 is not rounded");
+    return nt_float_bits(x);
+}
+
+/* Rows of A: 4 lanes hold one, n = 2 columns each (of tf32 n = 1), in registers 0 (columns 0 .. 4 n - 1) and 2 (as many behind), 8 rows further
+ * in 1 and 3. Columns of B alike. */
+static void mma(float *const *c, const unsigned *a, const unsigned *b, Factor kind) {
     static const char what[] = "mma";
     unsigned all_a[4][WARP], all_b[2][WARP];
-    int lane = running % WARP;
+    int lane = running % WARP, n = kind == TF32 ? 1 : 2;
     for (int i = 0; i < 4; i++) gather(what, a[i], all_a[i]);
     for (int i = 0; i < 2; i++) gather(what, b[i], all_b[i]);
     for (int i = 0; i < 4; i++) {
         int row = lane / 4, column = lane % 4 * 2 + i % 2;
         float sum = *c[i];
-        for (int k = 0; k < 16; k++) {
-            unsigned x = all_a[i / 2 + (k / 8) * 2][row * 4 + k % 8 / 2], y = all_b[k / 8][column * 4 + k % 8 / 2];
-            sum = fmaf(number((unsigned short)(x >> k % 2 * 16), f16), number((unsigned short)(y >> k % 2 * 16), f16), sum);
+        for (int k = 0; k < 8 * n; k++) {
+            int upper = k / (4 * n), at = k % (4 * n) / n;
+            sum = fmaf(number(all_a[i / 2 + upper * 2][row * 4 + at], k % n, kind), number(all_b[upper][column * 4 + at], k % n, kind), sum);
         }
         *c[i] = sum;
     }
 }
 
-#define MMA(s, f16)                                                                                                                                \
+#define MMA(s, kind)                                                                                                                               \
     void nt_mma_##s(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {     \
         float *const c[] = {c0, c1, c2, c3};                                                                                                       \
         const unsigned a[] = {a0, a1, a2, a3}, b[] = {b0, b1};                                                                                     \
-        mma(c, a, b, f16);                                                                                                                         \
+        mma(c, a, b, kind);                                                                                                                        \
     }
-MMA(bf16, 0)
-MMA(f16, 1)
+MMA(bf16, BF16)
+MMA(f16, F16)
+MMA(tf32, TF32)
 
 /* Every parameter is one word, and more of them than a kernel has do no harm. */
 #define A8(i) arguments[i], arguments[i + 1], arguments[i + 2], arguments[i + 3], arguments[i + 4], arguments[i + 5], arguments[i + 6], arguments[i + 7]

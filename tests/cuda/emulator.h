@@ -31,6 +31,7 @@ void nt_matrices(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const v
 void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row);
 void nt_mma_bf16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 void nt_mma_f16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
+void nt_mma_tf32(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 
 NT_DEVICE unsigned nt_bits_f32(float x) {
     unsigned u;
@@ -42,6 +43,8 @@ NT_DEVICE float nt_float_bits(unsigned u) {
     memcpy(&x, &u, 4);
     return x;
 }
+/* As cvt.rna.tf32.f32 rounds. */
+NT_DEVICE unsigned nt_tf32(float x) { return x != x ? 0x7fffffffu : (nt_bits_f32(x) + 0x1000u) & ~0x1fffu; }
 NT_DEVICE long long nt_bits_f64(double x) {
     long long u;
     memcpy(&u, &x, 8);
@@ -62,7 +65,7 @@ NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return (unsigned)((uns
  * come one after another; the threads of a block take turns, each running until it waits for others of its warp. order decides
  * who is next: 0 the first that can go on, 1 the last, else a random one. Shared memory holds NaN at first. NULL, or what is
  * wrong: threads that wait for each other at different places, or for one that has ended; copies that nobody waits for; a matrix whose rows
- * do not begin at a multiple of 16 bytes. */
+ * do not begin at a multiple of 16 bytes; a product in tf32 of a number with more bits than that. */
 const char *nt_emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
 #endif

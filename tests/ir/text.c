@@ -31,6 +31,7 @@ static const char PROGRAM[] =
     "source \"dir/a \\\"b\\\".mdl\"\n"
     "target \"cpu\"\n"
     "run \"{\\\"n\\\": 1}\\n\\x01\"\n"
+    "products tf32\n"
     "size batch in 1..64\n"
     "size t in 1..\n"
     "size t in 2..9\n"

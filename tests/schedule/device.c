@@ -30,7 +30,7 @@ typedef struct Fault {
 static const Fault faults[] = {
     {"store-before", "nt_sync();", "", " nt_t", NULL},            /* what a warp waits for before it stores what other lanes load .. */
     {"store-behind", "nt_sync();", "", "] = nt_t", NULL},         /* .. and behind that */
-    {"copy", "nt_sync();", "", NULL, "nt_copy("},                 /* what was there may still be read */
+    {"copy", "nt_sync();", "", NULL, "nt_copy_"},                 /* what was there may still be read */
     {"commit", "nt_commit();", "", NULL, NULL},
     {"wait", "nt_wait(1);", "nt_wait(2);", NULL, NULL},
     {"wait-last", "nt_wait(0);", "nt_wait(1);", NULL, NULL},
@@ -40,6 +40,8 @@ static const Fault faults[] = {
     {"mask-load", "= (nt_lane < ", "= (nt_lane >-", NULL, NULL},
     {"rows", "row < rows_left", "row >-rows_left", NULL, NULL},   /* of a copy, in the prelude */
     {"columns", "columns_left - column : 0", "columns + 0*column : 0", NULL, NULL},
+    {"round", "*f0 = nt_tf32(nt_float_bits(*f0));", "", NULL, NULL},
+    {"round-across", "*f0 = nt_tf32(p[0]);", "*(float *)f0 = p[0];", NULL, NULL},
     {"columns-odd", "column < columns_left", "column >-columns_left", NULL, NULL},
 };
 

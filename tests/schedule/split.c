@@ -2,7 +2,7 @@
  * or two axes of k, one of them of run-time size, down to a single term, so that parts may be empty; f32, bf16, f16, f64 and i32; operands
  * through views; maps behind the sums. By the tile interpreter; DEVICE=1: by the emulator, under all orders of threads.
  *
- *     split [FROM [TO]]     SHOW=1 prints what fails */
+ *     split [FROM [TO [tf32]]]     SHOW=1 prints what fails; tf32: all of f32, in a program whose precision is that */
 #include "tests/schedule/harness.h"
 #include "tests/schedule/letters.h"
 
@@ -13,9 +13,9 @@
 
 enum { LETTERS = 5 }; /* b m n k q, as a b c d e */
 
-static DType type_of_case(uint64_t seed) {
+static DType type_of_case(uint64_t seed, bool tf32) {
     static const DType TYPES[] = {DT_F32, DT_BF16, DT_F16, DT_F32, DT_BF16, DT_F64, DT_F32, DT_I32};
-    return TYPES[seed % 8];
+    return tf32 ? DT_F32 : TYPES[seed % 8];
 }
 
 static void choose_sizes(Case *c, Size named) {
@@ -36,13 +36,14 @@ static Node *product(Case *c, DType t) {
     return node_contract(c->g, case_operand(c, t, la), case_operand(c, t, lb), la, lb, lo);
 }
 
-static bool agrees(Harness *h, uint64_t seed) {
+static bool agrees(Harness *h, uint64_t seed, bool tf32) {
     Arena *a = arena_new();
     Diag *d = diag_new();
     Case c = {.p = NEW(a, Program), .r = {seed}};
-    DType t = type_of_case(seed);
+    DType t = type_of_case(seed, tf32);
     c.p->arena = a;
     c.p->name = "split";
+    c.p->tf32 = tf32;
     c.p->sizes = size_table_new(a);
     choose_sizes(&c, size_named(c.p->sizes, size_declare(c.p->sizes, "terms", 1, 700)));
     c.g = graph_new(a, c.p);
@@ -59,7 +60,7 @@ static bool agrees(Harness *h, uint64_t seed) {
     Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8), .sizes = sizes, .inputs = NEW_ARRAY(a, Tensor *, 8)};
     for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
     h->tolerance = dtype_bytes(t) == 2 ? 0x1p-7 : t == DT_F64 ? 1e-10 : 2e-3; /* up to 7,000 terms, in any order; 16 bits: a sum may round to the other side */
-    h->of_largest = dtype_bytes(t) == 2 ? 0x1p-7 : 0;
+    h->of_largest = dtype_bytes(t) == 2 ? 0x1p-7 : tf32 ? 0x1p-9 : 0;
     const char *name = arena_printf(a, "seed %llu, %s", (unsigned long long)seed, dtype_name(t));
     bool ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
     diag_free(d);
@@ -71,7 +72,8 @@ int main(int argc, char **argv) {
     Seeds s = seeds_of(argc, argv, 40);
     Harness h = {.show = getenv("SHOW") != NULL, .target = harness_device(2), .mode = BY_TILE, .like = {"_parts", "_mma"}};
     int failures = 0, cases = (int)(s.to - s.from);
-    for (uint64_t seed = s.from; seed < s.to && failures < 8; seed++) failures += !agrees(&h, seed);
+    bool tf32 = argc > 3 && !strcmp(argv[3], "tf32");
+    for (uint64_t seed = s.from; seed < s.to && failures < 8; seed++) failures += !agrees(&h, seed, tf32);
     if (h.calls_like[0] < cases * 3 / 4) failures++, printf("only %d sums were in parts\n", h.calls_like[0]);
     if (cases >= 20 && h.calls_like[1] < cases / 10) failures++, printf("only %d of matrices\n", h.calls_like[1]);
     if (!failures) harness_count(&h);

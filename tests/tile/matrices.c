@@ -2,42 +2,44 @@
  * the interpreter, beside plain loops. */
 #include "tests/tile/jit.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
 
-static const char PRODUCT[] = "kernel product(a: f16[21, 37], b: f16[37, 19], y: f32[32, 32] out) {\n"
-                              "  reg acc: f32x32[2, 2, 8]\n"
-                              "  buf as: f16[1, 32, 24] stack\n"
-                              "  buf bs: f16[16, 40] stack\n"
-                              "  for k in 0..37 by 16 masked {\n"
-                              "    copy q in 0..32 < 21 { as[0, q, 0 : 16] = a[q, k : 16 < 37] }\n"
-                              "    copy q in 0..16 < 37 - k { bs[q, 0 : 32] = b[k + q, 0 : 32 < 19] }\n"
-                              "    commit\n"
-                              "    wait 0\n"
-                              "    reg f: u32x32[2, 4]\n"
-                              "    unroll r in 0..2 {\n"
-                              "      ldmatrix f[r], as[0, 16 * r, 0]\n"
-                              "    }\n"
-                              "    unroll v in 0..2 {\n"
-                              "      reg g: u32x32[4]\n"
-                              "      ldmatrix g, bs[0, 16 * v] across\n"
-                              "      unroll r in 0..2 {\n"
-                              "        mma f16 acc[r, v], f[r], g\n"
-                              "      }\n"
-                              "    }\n"
-                              "  }\n"
-                              "  buf ct: f32[32, 40] stack\n"
-                              "  unroll r in 0..2 {\n"
-                              "    unroll v in 0..2 {\n"
-                              "      put ct[16 * r, 16 * v] = acc[r, v]\n"
-                              "    }\n"
-                              "  }\n"
-                              "  for i in 0..32 {\n"
-                              "    y[i, 0 : 32] = ct[i, 0 : 32]\n"
-                              "  }\n"
-                              "}\n";
+#define PRODUCT(TYPE, UNITS, STEP) "kernel product(a: " TYPE "[21, 37], b: " TYPE "[37, 19], y: f32[32, 32] out) {\n" \
+    "  reg acc: f32x32[2, 2, 8]\n"                                                                                    \
+    "  buf as: " TYPE "[1, 32, 24] stack\n"                                                                           \
+    "  buf bs: " TYPE "[" STEP ", 40] stack\n"                                                                        \
+    "  for k in 0..37 by " STEP " masked {\n"                                                                         \
+    "    copy q in 0..32 < 21 { as[0, q, 0 : " STEP "] = a[q, k : " STEP " < 37] }\n"                                 \
+    "    copy q in 0.." STEP " < 37 - k { bs[q, 0 : 32] = b[k + q, 0 : 32 < 19] }\n"                                  \
+    "    commit\n"                                                                                                    \
+    "    wait 0\n"                                                                                                    \
+    "    reg f: u32x32[2, 4]\n"                                                                                       \
+    "    unroll r in 0..2 {\n"                                                                                        \
+    "      ldmatrix f[r], as[0, 16 * r, 0]\n"                                                                         \
+    "    }\n"                                                                                                         \
+    "    unroll v in 0..2 {\n"                                                                                        \
+    "      reg g: u32x32[4]\n"                                                                                        \
+    "      ldmatrix g, bs[0, 16 * v] across\n"                                                                        \
+    "      unroll r in 0..2 {\n"                                                                                      \
+    "        mma " UNITS " acc[r, v], f[r], g\n"                                                                      \
+    "      }\n"                                                                                                       \
+    "    }\n"                                                                                                         \
+    "  }\n"                                                                                                           \
+    "  buf ct: f32[32, 40] stack\n"                                                                                   \
+    "  unroll r in 0..2 {\n"                                                                                          \
+    "    unroll v in 0..2 {\n"                                                                                        \
+    "      put ct[16 * r, 16 * v] = acc[r, v]\n"                                                                      \
+    "    }\n"                                                                                                         \
+    "  }\n"                                                                                                           \
+    "  for i in 0..32 {\n"                                                                                            \
+    "    y[i, 0 : 32] = ct[i, 0 : 32]\n"                                                                              \
+    "  }\n"                                                                                                           \
+    "}\n"
+static const char HALVES[] = PRODUCT("f16", "f16", "16"), NUMBERS[] = PRODUCT("f32", "tf32", "8");
 
 static const struct Rule {
     const char *machine, *body, *message; /* message NULL: correct */
@@ -52,13 +54,19 @@ static const struct Rule {
     {"cuda", "copy q in 0..8 < n { s[q, 0 : 16] = x[q, 8 : 8] }", "a copy wants rows, of vectors as long as their places"},
     {"cuda", "copy q in 0..8 < n { s[q, 0 : 8] = x[0 : 8 < n, q] }", "rows of a copy lie side by side"},
     {"cuda", "copy q in 0..8 { s[q, 0 : 16] = s[q, 8 : 16] }",
-     "a copy goes from an argument that is only read to a temporary buffer, of two bytes an element"},
+     "a copy goes from an argument that is only read to a temporary buffer, of f32 or two bytes an element"},
     {"cuda", "ldmatrix f, s[0, 8]", NULL},
     {"cuda", "ldmatrix f, s[0, 9]", "index 1 of s may leave the buffer: 9 + 15"},
     {"cuda", "ldmatrix f, s[1, 8] across", "index 0 of s may leave the buffer: 1 + 15"},
+    {"cuda", "ldmatrix f, c[0, 8]", NULL},
+    {"cuda", "ldmatrix f, c[0, 9]", "index 1 of c may leave the buffer: 9 + 7"},
+    {"cuda", "ldmatrix f, c[1, 0]", "index 0 of c may leave the buffer: 1 + 15"},
+    {"cuda", "ldmatrix f, c[8, 0] across", NULL},
+    {"cuda", "ldmatrix f, c[9, 0] across", "index 0 of c may leave the buffer: 9 + 7"},
     {"cuda", "ldmatrix t, s[0, 0]", "t is not 4 of u32x32"},
-    {"cuda", "ldmatrix f, x[0, 0]", "a matrix lies in a temporary buffer of elements of 2 bytes"},
+    {"cuda", "ldmatrix f, x[0, 0]", "a matrix lies in a temporary buffer, of f32 or two bytes an element"},
     {"cuda", "mma bf16 t, f, f", NULL},
+    {"cuda", "mma tf32 t, f, f", NULL},
     {"cuda", "mma bf16 f, f, f", "f is not 8 of f32x32"},
     {"cuda", "put c[0, 0] = t", NULL},
     {"cuda", "put c[0, 1] = t", "index 1 of c may leave the buffer: 1 + 15"},
@@ -93,37 +101,56 @@ static uint16_t half_of(int x) {
     return (uint16_t)((x < 0 ? 0x8000 : 0) | (e + 15) << 10 | (size << (10 - e) & 1023));
 }
 
-static int product(TileKernel *k) {
-    static uint16_t a[ROWS * DEPTH], b[DEPTH * COLUMNS];
-    static float y[WIDE * WIDE];
-    const char *error;
-    void *args[] = {a, b, y};
-    for (int i = 0; i < ROWS * DEPTH; i++) a[i] = half_of(whole(i / DEPTH, i % DEPTH));
-    for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = half_of(whole(i % COLUMNS + 4, i / COLUMNS));
-    if (!tile_interp(k, args, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
+/* What tf32 has next to x: 11 bits, halves away from 0. */
+static float rounded(float x) {
+    int e;
+    frexpf(x, &e);
+    return ldexpf(roundf(ldexpf(x, 11 - e)), e - 11);
+}
+
+static float number(int i, int j, bool wide) { return (float)whole(i, j) * (wide ? 1 + 0x1p-11f : 1); }
+
+static int sums(const float *y, bool wide) {
     for (int i = 0; i < WIDE; i++)
         for (int j = 0; j < WIDE; j++) {
-            int sum = 0;
-            for (int d = 0; d < DEPTH && i < ROWS && j < COLUMNS; d++) sum += whole(i, d) * whole(j + 4, d);
-            if (y[i * WIDE + j] != (float)sum) return printf("sum %d, %d is %g, not %d\n", i, j, (double)y[i * WIDE + j], sum), 1;
+            float sum = 0;
+            for (int d = 0; d < DEPTH && i < ROWS && j < COLUMNS; d++) sum = fmaf(rounded(number(i, d, wide)), rounded(number(j + 4, d, wide)), sum);
+            if (y[i * WIDE + j] != sum) return printf("sum %d, %d is %.9g, not %.9g\n", i, j, (double)y[i * WIDE + j], (double)sum), 1;
         }
     return 0;
 }
 
-int main(void) {
+static int product(TileKernel *k, bool wide) {
+    static uint16_t half_a[ROWS * DEPTH], half_b[DEPTH * COLUMNS];
+    static float a[ROWS * DEPTH], b[DEPTH * COLUMNS], y[WIDE * WIDE];
+    const char *error;
+    void *halves[] = {half_a, half_b, y}, *numbers[] = {a, b, y};
+    for (int i = 0; i < ROWS * DEPTH; i++) half_a[i] = half_of(whole(i / DEPTH, i % DEPTH)), a[i] = number(i / DEPTH, i % DEPTH, true);
+    for (int i = 0; i < DEPTH * COLUMNS; i++)
+        half_b[i] = half_of(whole(i % COLUMNS + 4, i / COLUMNS)), b[i] = number(i % COLUMNS + 4, i / COLUMNS, true);
+    if (!tile_interp(k, wide ? numbers : halves, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
+    return sums(y, wide);
+}
+
+/* A kernel's text is what is printed of it, and it computes what it should. */
+static int kernel(const char *source, bool wide) {
     Arena *a = arena_new();
     const char *error;
     char *text = NULL;
     size_t n;
-    int wrong = rules();
-    TileKernel *k = tile_parse(a, PRODUCT, NULL, NULL, 0, &error);
+    int wrong = 0;
+    TileKernel *k = tile_parse(a, source, NULL, NULL, 0, &error);
     if (!k || !tile_verify(k, tile_target("cuda"), NULL, &error)) return printf("%s\n", error), 1;
     FILE *f = open_memstream(&text, &n);
     tile_print(f, k);
     fclose(f);
-    if (strcmp(text, PRODUCT)) wrong++, printf("printed:\n%s", text);
+    if (strcmp(text, source)) wrong++, printf("printed:\n%s", text);
     free(text);
-    wrong += product(k);
+    wrong += product(k, wide);
     arena_free(a);
-    return wrong != 0;
+    return wrong;
+}
+
+int main(void) {
+    return rules() + kernel(HALVES, false) + kernel(NUMBERS, true) != 0;
 }
