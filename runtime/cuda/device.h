@@ -17,8 +17,7 @@ typedef struct Constant { /* of the artifact, and its copy */
 enum { CU_PARTS = 8 }; /* of a call, that may be graphs */
 typedef struct Graph { /* of a part of an entry's calls (steps.c) */
     CuHandle graph;   /* NULL: none */
-    int64_t *words, n_words; /* the steps that it does */
-    int64_t given;    /* RtDeviceState.given when it was made */
+    int64_t *words, n_words; /* the steps that it does: all addresses that it knows */
     uint64_t last;    /* the checksum of what the last call asked for that had another graph, or none */
 } Graph;
 
@@ -35,7 +34,6 @@ struct RtDeviceState {
     int n_blocks, cap_blocks;
     Constant *constants;
     int n_constants, cap_constants;
-    int64_t given;        /* how many of them went back: a graph knows none of these */
     Block arena, io, shared, scratch, cells, ring;
     char *small;          /* small values on their way to the ring, each in its place */
     int64_t small_bytes, small_at, small_sent, small_all; /* room, taken, sent; taken by the call, more than there may be room */

@@ -55,7 +55,6 @@ void cu_block_give(RtDeviceState *d, Block *b) {
     if (!b->at) return;
     int i = block_above(d, b->at) - 1;
     d->driver->memory_give(b->at);
-    d->given++;
     d->n_blocks--;
     memmove(d->blocks + i, d->blocks + i + 1, sizeof *d->blocks * (size_t)(d->n_blocks - i));
     *b = (Block){0, 0};
