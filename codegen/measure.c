@@ -27,8 +27,10 @@ static void keep(Program *p, const Observation *o, const Observed *told) {
 }
 
 static const Slot *slot_observed(const Program *p, const char *path) {
-    for (int i = 0; i < p->slots.n; i++)
-        if (!strcmp(observed_path(p->arena, p->slots.at[i]->path), path)) return p->slots.at[i];
+    for (int i = 0; i < p->slots.n; i++) {
+        const char *weight = p->slots.at[i]->path;
+        if (!strcmp(observed_path(p->arena, weight), path) || !strcmp(pooled_path(p->arena, weight), path)) return p->slots.at[i];
+    }
     return NULL;
 }
 

@@ -351,10 +351,14 @@ const Observed *program_observed(const Program *p, const char *path) {
     return NULL;
 }
 
-const char *observed_path(Arena *arena, const char *weight) {
+static const char *path_beside(Arena *arena, const char *weight, const char *name) {
     const char *dot = strrchr(weight, '.');
     size_t n = dot && !strcmp(dot, ".weight") ? (size_t)(dot - weight) : strlen(weight);
-    return arena_printf(arena, "%.*s.input", (int)n, weight);
+    return arena_printf(arena, "%.*s.%s", (int)n, weight, name);
 }
+
+const char *observed_path(Arena *arena, const char *weight) { return path_beside(arena, weight, "input"); }
+
+const char *pooled_path(Arena *arena, const char *weight) { return path_beside(arena, weight, "pooled"); }
 
 const char *range_path(Arena *arena, const char *weight) { return arena_printf(arena, "%s.range", observed_path(arena, weight)); }

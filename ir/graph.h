@@ -233,7 +233,7 @@ typedef struct Accuracy {
 
 /* What flows into products with a weight that `quantize` marks, over samples. */
 typedef struct Observed {
-    const char *path;       /* of the weight, ".input" for its ".weight" or behind another name: "net.0.input" */
+    const char *path;       /* of the weight, ".input" for its ".weight" or behind another name: "net.0.input"; or ".pooled" */
     double lo, hi;          /* the range that codes are to cover: lo <= 0 <= hi */
     const char *method;     /* how that follows from what was seen: one of range_names */
     double clipped;         /* share of the elements seen that lie beyond it */
@@ -279,6 +279,7 @@ struct Program {
 };
 const Observed *program_observed(const Program *p, const char *path); /* NULL: not seen */
 const char *observed_path(Arena *arena, const char *weight);          /* "net.0.input" of "net.0.weight" */
+const char *pooled_path(Arena *arena, const char *weight);           /* "net.0.pooled": what sums and means in front of it are taken of */
 const char *range_path(Arena *arena, const char *weight);            /* "net.0.input.range": the state f32[2] that training for codes moves */
 void program_file(Program *p, const char *path); /* adds to files */
 

@@ -7,7 +7,7 @@
  *       %bins: i32[OBSERVE_BINS] = scatter_add of ones at the bin of each element of %x
  *       %gram: f32[k, k] = contract %x[m k], %x[m A] -> [k A]     of those that GPTQ is to change
  *
- * What flows into a product of a loop's body leaves the loop as one more sequence. */
+ * What sums in front of such a product are taken of is told under a name of its own. What flows into a product of a loop's body leaves the loop as one more sequence. */
 #include "passes/quantize.h"
 
 #include "runtime/observe.h"
@@ -15,9 +15,10 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct Seen { /* a product with a marked weight */
+typedef struct Seen { /* a product with a marked weight, or a sum in front of it */
     const QuantPlan *plan;
-    Node *x;                  /* its other operand, in the new graph */
+    Node *x;                  /* its other operand, or what the sum is taken of, in the new graph */
+    bool pooled;
     char label[MAX_RANK + 1]; /* of the axes of x */
     char letter[MAX_RANK];    /* of the axes of the weight */
     bool shared;              /* channels of the weight are axes of x: rows of x belong to some of its channels alone */
@@ -27,6 +28,7 @@ typedef LIST(Seen) SeenList;
 typedef struct Observe {
     Rewrite r;
     const QuantScope *scope;
+    QuantPlan **pools; /* by id: quantize_pool.c */
     SeenList seen;
 } Observe;
 
@@ -51,6 +53,11 @@ static void see_product(Observe *o, const Node *n) {
         }
         PUSH(o->r.c->scratch, o->seen, s);
     }
+}
+
+static void see_pool(Observe *o, const Node *n) {
+    Seen s = {.plan = o->pools[n->id], .x = o->r.map[quantize_pooled(n)->id], .pooled = true};
+    if (s.plan) PUSH(o->r.c->scratch, o->seen, s);
 }
 
 static void walk(Observe *o);
@@ -89,12 +96,14 @@ static Node *observed_scan(Observe *o, const Node *n) {
 }
 
 static void walk(Observe *o) {
+    o->pools = quantize_pools(o->r.c, o->r.from, o->scope);
     for (int i = 0; i < o->r.from->nodes.n; i++) {
         const Node *n = o->r.from->nodes.at[i];
         if (!o->r.live[i]) continue;
         rewrite_at(o->r.to, n);
         o->r.map[i] = n->op == OP_SCAN ? observed_scan(o, n) : quantize_copy(&o->r, n);
         if (n->op == OP_CONTRACT) see_product(o, n);
+        see_pool(o, n);
     }
 }
 
@@ -160,9 +169,9 @@ static void tell(Graph *g, const SeenList *seen) {
     for (int i = 0; i < seen->n; i++) {
         const Seen *s = &seen->at[i];
         const Slot *slot = s->plan->slot;
-        Node *x = behind_views(s->x), *gram = s->plan->gptq ? gram_of(g, s) : NULL;
+        Node *x = behind_views(s->x), *gram = s->plan->gptq && !s->pooled ? gram_of(g, s) : NULL;
         if (x->type.dtype != DT_F32) x = node_cast(g, x, DT_F32);
-        const char *path = observed_path(p->arena, slot->path);
+        const char *path = s->pooled ? pooled_path(p->arena, slot->path) : observed_path(p->arena, slot->path);
         graph_result(g, arena_printf(p->arena, "%s least", path), node_reduce(g, REDUCE_MIN, x, x->type.rank, axes));
         graph_result(g, arena_printf(p->arena, "%s most", path), node_reduce(g, REDUCE_MAX, x, x->type.rank, axes));
         graph_result(g, arena_printf(p->arena, "%s bins", path), counts_of(g, x));

@@ -25,6 +25,7 @@ typedef struct Quantize {
     QuantPlan **plan;        /* by slot */
     const QuantScope *scope; /* where this graph is the body of a scan .. */
     CodedValues *coded;        /* values that have codes already */
+    QuantPlan **pools;       /* by id of the graph: quantize_pool.c */
     Stored *stored;          /* .. the arguments that bring weights in, by slot; NULL: slots are read */
 } Quantize;
 
@@ -359,6 +360,16 @@ static bool has_quantized_invariant(const Quantize *z, const Node *n) {
     return false;
 }
 
+/* A sum in front of products of codes; NULL: n is none, or one of floats. */
+static Node *pool_of_codes(const Quantize *z, const Node *n) {
+    const QuantPlan *q = z->pools[n->id];
+    int known = z->coded->codes.n;
+    if (!q || !q->is_pooled) return NULL;
+    Node *y = quantize_pool(z->r.c, z->r.to, z->coded, q->pooled, n, z->r.map);
+    if (y) read_as_codes(z, known);
+    return y;
+}
+
 /* n in the new graph; NULL: a view of codes, which its readers make for themselves. */
 static Node *rewritten(Quantize *z, const Node *n) {
     QuantPlan *q;
@@ -374,10 +385,13 @@ static Node *rewritten(Quantize *z, const Node *n) {
     }
     q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;
     if (q) return gathered(z, q, n, z->r.map[n->in[1]->id]);
+    Node *pool = pool_of_codes(z, n);
+    if (pool) return pool;
     return quantize_copy(&z->r, n);
 }
 
 static Graph *walk(Quantize *z) {
+    z->pools = quantize_pools(z->r.c, z->r.from, z->scope);
     for (int i = 0; i < z->r.from->nodes.n; i++) {
         const Node *n = z->r.from->nodes.at[i];
         if (!z->r.live[i]) continue;

@@ -36,6 +36,8 @@ typedef struct QuantPlan {
     Activations activations;
     bool is_static;        /* `input` is known: products take its codes */
     QuantStep input;
+    bool is_pooled;        /* `pooled` is known: poolings in front of these products are sums of its codes */
+    QuantStep pooled;
     int n_channels, channel[MAX_RANK]; /* axes of the weight */
     int n_summed, summed[MAX_RANK];    /* of several elements, if there are groups: exactly one */
     int64_t channels, length;          /* products of their sizes */
@@ -97,12 +99,12 @@ typedef struct Coded {
     Node *codes;
     bool fixed; /* made in fixed point */
 } Coded;
-/* A product of codes with codes: x is (sums - corrections) * scales * factor, along one axis of it. */
+/* A product of codes with codes, or a sum of codes: x is (sums - corrections) * scales * factor, along one axis of it. */
 typedef struct CodedSums {
     Node *x;    /* f32 */
     Node *sums; /* i32 of its shape */
     int axis;
-    Node *scales, *corrections; /* f32[channels]; corrections NULL: 0 */
+    Node *scales, *corrections; /* f32[channels]; NULL: 1 and 0 */
     double factor;
     Node *later; /* f32 of rank 0 in its place, or NULL */
 } CodedSums;
@@ -113,6 +115,19 @@ typedef struct CodedValues {
 } CodedValues;
 /* f32 x as codes i8 of its shape; what lies beyond their range gets the last code there. */
 Node *quantize_static(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x);
+/* The same of what has codes or is made of sums of codes; NULL: floats would be rounded. */
+Node *quantize_static_known(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x);
+/* What x shows, in part, in another order, framed. */
+const Node *quantize_behind_views(const Node *x);
+/* The constant that n shows; NULL: it is none. */
+const Node *quantize_constant(const Node *n);
+/* By id of g's nodes: sums in front of products with quantized weights, through maps that codes follow; a sum goes with the first product
+ * that reads it. Weights of a body are known by its scope. */
+QuantPlan **quantize_pools(PassContext *c, const Graph *g, const QuantScope *scope);
+/* What sum n of these is taken of; where that is windows, one of them. */
+const Node *quantize_pooled(const Node *n);
+/* Such a sum as the sum of codes, of operands that map has by id; NULL: it stays one of floats. */
+Node *quantize_pool(PassContext *c, Graph *g, CodedValues *made, QuantStep step, const Node *n, Node *const *map);
 /* Codes of x computed from whole numbers alone; NULL: x is not made of sums of codes and of codes by additions, factors of channels, limits. */
 Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantStep step, Node *x);
 /* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of

@@ -129,6 +129,9 @@ static bool factor_add(Graph *g, Factor *a, Factor b) {
 
 static bool channels_of(Work *w, Node *n, Factor *f);
 
+/* How many elements a mean is of, where they are counted when it runs. */
+static bool is_count(const Node *n) { return n->op == OP_CAST && n->in[0]->op == OP_SIZE; }
+
 /* A map of such values, computed once a channel. */
 static bool map_of_channels(Work *w, Node *n, Factor *f) {
     Factor in[3];
@@ -154,6 +157,10 @@ static bool channels_of(Work *w, Node *n, Factor *f) {
     if (n->op == OP_CONST) {
         *f = factor_of(n->attrs.number);
         return isfinite(n->attrs.number);
+    }
+    if (is_count(n)) {
+        *f = factor_later(w->g, n);
+        return true;
     }
     if (long_axes(n, &axis) == 1) {
         if (!w->steady[n->id]) return false;
@@ -215,23 +222,23 @@ static Node *closed(Work *w, Fixed *v) {
 }
 
 /* sums: i32, times a factor, as which m was taken. */
-static Node *times(Work *w, Node *sums, Factor by, int64_t channels, Node **m) {
+static Node *times(Work *w, Node *sums, Factor by, Node **m) {
     Graph *g = w->g;
-    Node *f = limited(g, node_cast(g, factor_node(g, by, whole_size(g, channels)), DT_F32), 1e30);
+    Node *f = by.v ? factor_node(g, by, by.v->type.dim[0]) : number_node(g, by);
+    f = limited(g, node_cast(g, f, DT_F32), 1e30);
     *m = in_f64(g, f);
-    return node_map2(g, OP_RESCALE, sums, stretched(g, f, by.axis, sums));
+    return node_map2(g, OP_RESCALE, sums, by.v ? stretched(g, f, by.axis, sums) : quantize_spread(g, f, sums));
 }
 
 static bool from_sums(Work *w, const CodedSums *s, Factor scale, Factor base, Fixed *v) {
     Graph *g = w->g;
-    int64_t channels;
     Node *m;
-    Size n = s->x->type.dim[s->axis];
+    Size n = s->scales ? s->x->type.dim[s->axis] : NULL;
     Factor by = s->later ? factor_later(g, s->later) : factor_of(s->factor);
-    by.v = in_f64(g, node_reshape(g, s->scales, 1, &n));
+    if (s->scales) by.v = in_f64(g, node_reshape(g, s->scales, 1, &n));
     by.axis = s->axis;
-    if (!size_is_const(n, &channels) || !factor_mul(g, &by, scale)) return false;
-    *v = (Fixed){times(w, s->sums, by, channels, &m), HALF, base};
+    if (!factor_mul(g, &by, scale)) return false;
+    *v = (Fixed){times(w, s->sums, by, &m), HALF, base};
     if (!s->corrections) return true;
     Node *zeros = node_map2(g, OP_MUL, m, in_f64(g, node_reshape(g, s->corrections, 1, &n)));
     return factor_add(g, &v->offset, (Factor){.number = -1, .v = zeros, .axis = s->axis});
@@ -247,13 +254,11 @@ static Factor whole_multiplier(Graph *g, Factor k) {
 static bool from_codes(Work *w, const Coded *c, Factor scale, Factor base, Fixed *v) {
     Graph *g = w->g;
     Node *u = node_cast(g, c->codes, DT_I32), *m;
-    int64_t channels;
     bool later = c->step.scale_later != NULL;
     number_mul(g, &scale, later ? factor_later(g, c->step.scale_later) : factor_of(c->step.scale));
     Factor minus_zero = later ? negative(g, factor_later(g, c->step.zero_later)) : factor_of(-c->step.zero);
     if (scale.v) {
-        if (!size_is_const(scale.v->type.dim[0], &channels)) return false;
-        *v = (Fixed){times(w, u, scale, channels, &m), HALF, base};
+        *v = (Fixed){times(w, u, scale, &m), HALF, base};
         minus_zero.v = m;
         minus_zero.axis = scale.axis;
         return factor_add(g, &v->offset, minus_zero);
@@ -295,6 +300,7 @@ static bool fixed_product(Work *w, Node *x, Factor scale, Factor base, Fixed *v)
         if (!channels_of(w, x->in[!k], &other)) continue;
         if (x->op == OP_DIV) {
             if (other.v) other.v = node_map2(w->g, OP_DIV, filled(w->g, other.v, 1), other.v);
+            if (other.later) other.later = node_map2(w->g, OP_DIV, filled(w->g, other.later, 1), other.later);
             other.number = 1 / other.number;
         }
         return factor_mul(w->g, &scale, other) && fixed(w, x->in[k], scale, base, v);
@@ -302,9 +308,8 @@ static bool fixed_product(Work *w, Node *x, Factor scale, Factor base, Fixed *v)
     return false;
 }
 
-/* The constant that n shows; NULL: it is none. */
-static const Node *constant(const Node *n) {
-    while (n->op == OP_PERMUTE || n->op == OP_RESHAPE || n->op == OP_EXPAND) n = n->in[0];
+const Node *quantize_constant(const Node *n) {
+    while (n->op == OP_PERMUTE || n->op == OP_RESHAPE || n->op == OP_EXPAND || n->op == OP_SLICE) n = n->in[0];
     return n->op == OP_CONST ? n : NULL;
 }
 
@@ -331,9 +336,9 @@ static bool fixed_limits(Work *w, Node *x, Factor scale, Factor base, Fixed *v) 
     Node *in[3];
     const Node *limit[3];
     if (scale.v || !(scale.number > 0)) return false;
-    int from = constant(x->in[0]) != NULL;
+    int from = quantize_constant(x->in[0]) != NULL;
     for (int k = 0; k < x->n_in; k++) {
-        limit[k] = constant(x->in[k]);
+        limit[k] = quantize_constant(x->in[k]);
         if (!limit[k] != (k == from)) return false;
     }
     if (from && x->op == OP_CLAMP) return false;

@@ -285,8 +285,10 @@ static void find_input(PassContext *c, const Program *p, QuantPlan *q) {
     const char *path = observed_path(p->arena, q->slot->path);
     bool calibrated = q->slot->quant.calibrate != NULL;
     if (q->activations != ACTIVATIONS_STATIC || p->observe || (calibrated && !p->observed.n)) return;
-    const Observed *seen = program_observed(p, path);
+    const Observed *seen = program_observed(p, path), *pooled = program_observed(p, pooled_path(p->arena, q->slot->path));
     q->is_static = seen != NULL;
+    q->is_pooled = seen && pooled;
+    if (q->is_pooled) q->pooled = quantize_step(pooled);
     if (seen) {
         q->input = quantize_step(seen);
         return;

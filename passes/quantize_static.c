@@ -2,7 +2,7 @@
  *
  *   u = clamp(round(x * (1 / t)) + z, -128, 127)      t = (hi - lo) / 255, z = round(-lo / t) - 128, so that 0 has a code
  *
- * or from whole numbers alone where x is made of sums of codes (quantize_fixed.c).
+ * or from whole numbers alone where x is made of sums of codes (quantize_fixed.c), those of poolings among them (quantize_pool.c).
  *
  * Codes are made as early as they can be: below views, in front of frames (whose zeros become z) and of the maps of a pooling by the
  * largest element and of concatenations, since a larger x never has a smaller code. There they join the kernel that makes x, and everything from there
@@ -17,6 +17,7 @@ typedef struct Codes {
     CodedValues *made;
     double per_step; /* 1 / t */
     QuantStep step;
+    bool *floats; /* there are codes of what was nothing but floats */
 } Codes;
 
 QuantStep quantize_step(const Observed *o) {
@@ -37,6 +38,7 @@ static Node *encoded(const Codes *c, Node *x, bool *is_fixed) {
     Node *u = quantize_fixed(c->c->scratch, c->g, c->made, c->step, x);
     *is_fixed = u != NULL;
     if (u) return u;
+    *c->floats = true;
     u = node_map1(c->g, OP_ROUND, node_map2(c->g, OP_MUL, x, filled(c, x, c->per_step)));
     u = node_map2(c->g, OP_ADD, u, filled(c, x, c->step.zero));
     return node_cast(c->g, node_map3(c->g, OP_CLAMP, u, filled(c, x, -128), filled(c, x, 127)), DT_I8);
@@ -46,15 +48,14 @@ static bool is_view(Op op) {
     return op == OP_RESHAPE || op == OP_PERMUTE || op == OP_EXPAND || op == OP_SLICE || op == OP_WINDOW || op == OP_REV;
 }
 
-/* What x shows, in part, in another order, framed. */
-static const Node *behind_views(const Node *x) {
+const Node *quantize_behind_views(const Node *x) {
     while (is_view(x->op) || x->op == OP_PAD) x = x->in[0];
     return x;
 }
 
 /* The value that x is the largest elements of; NULL: x is no such pooling, or one of more than *left values. */
 static const Node *behind_pool(const Node *x, int *left) {
-    if (x->op != OP_MAX) return --*left < 0 ? NULL : behind_views(x);
+    if (x->op != OP_MAX) return --*left < 0 ? NULL : quantize_behind_views(x);
     const Node *a = behind_pool(x->in[0], left), *b = a ? behind_pool(x->in[1], left) : NULL;
     return a == b && a && a->op != OP_CONST ? a : NULL;
 }
@@ -102,5 +103,15 @@ static Node *codes_of(const Codes *c, Node *x) {
 }
 
 Node *quantize_static(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x) {
-    return codes_of(&(Codes){c, g, made, (double)(1.0f / (float)step.scale), step}, x);
+    bool floats = false;
+    return codes_of(&(Codes){c, g, made, (double)(1.0f / (float)step.scale), step, &floats}, x);
+}
+
+Node *quantize_static_known(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x) {
+    bool floats = false;
+    int known = made->codes.n;
+    Node *u = codes_of(&(Codes){c, g, made, (double)(1.0f / (float)step.scale), step, &floats}, x);
+    if (!floats) return u;
+    made->codes.n = known;
+    return NULL;
 }
