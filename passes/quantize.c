@@ -195,7 +195,8 @@ static Node *product_of_static_codes(const Quantize *z, const QuantPlan *q, cons
     if (q->input.zero) y = node_map2(g, OP_SUB, y, stretched(g, sum, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, stretched(g, s, l.channels, result, &n->type));
     y = node_map2(g, OP_MUL, y, node_const(g, y->type, q->input.scale));
-    CodedSums made = {y, p, single_axis(g, s, l.channels, result), s, q->input.zero ? sum : NULL, q->input.scale, NULL};
+    int axis = q->apart ? (int)(strchr(result, l.channels[0]) - result) : single_axis(g, s, l.channels, result);
+    CodedSums made = {y, p, axis, q->apart, s, q->input.zero ? sum : NULL, q->input.scale, NULL};
     if (made.axis >= 0) PUSH(z->r.c->scratch, z->coded->sums, made);
     return y;
 }
@@ -360,6 +361,20 @@ static bool has_quantized_invariant(const Quantize *z, const Node *n) {
     return false;
 }
 
+/* Reshape n joins the axes that a convolution of groups takes apart: its sums have their channels along one. */
+static void join_sums(Quantize *z, const Node *n, Node *y) {
+    for (int i = 0; i < z->coded->sums.n; i++) {
+        CodedSums m = z->coded->sums.at[i];
+        if (!m.apart || m.x != z->r.map[n->in[0]->id] || y->type.rank != m.x->type.rank - 1) continue;
+        if (y->type.dim[m.axis] != size_mul(m.x->type.dim[m.axis], m.x->type.dim[m.axis + 1])) continue;
+        m.x = y;
+        m.sums = node_reshape(z->r.to, m.sums, y->type.rank, y->type.dim);
+        m.apart = false;
+        PUSH(z->r.c->scratch, z->coded->sums, m);
+        return;
+    }
+}
+
 /* A sum in front of products of codes; NULL: n is none, or one of floats. */
 static Node *pool_of_codes(const Quantize *z, const Node *n) {
     const QuantPlan *q = z->pools[n->id];
@@ -385,9 +400,10 @@ static Node *rewritten(Quantize *z, const Node *n) {
     }
     q = n->op == OP_GATHER ? plan_behind(z, n->in[0]) : NULL;
     if (q) return gathered(z, q, n, z->r.map[n->in[1]->id]);
-    Node *pool = pool_of_codes(z, n);
-    if (pool) return pool;
-    return quantize_copy(&z->r, n);
+    Node *y = pool_of_codes(z, n);
+    if (!y) y = quantize_copy(&z->r, n);
+    if (n->op == OP_RESHAPE) join_sums(z, n, y);
+    return y;
 }
 
 static Graph *walk(Quantize *z) {

@@ -8,6 +8,8 @@
  *     int4 in groups   codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = (code - 8) * scale
  *     nf4 in groups    codes u8[channels..., G, g/2]           scales f16[channels..., G]    w = table[code] * scale
  *
+ * The channels of a convolution of groups are two axes: its groups, the outputs of one.
+ *
  * G groups of g elements along the one axis summed over, the last filled up with zeros. Byte j of a group of 4-bit codes holds element
  * j in its lower half, element j + g/2 in its upper one. With zero points, which groups alone have, there are zeros u8[channels..., G]
  * too, codes of int8 are u8, and w = (code - zero) * scale: the codes span the group from its least (or 0) to its largest (or 0). Where
@@ -28,7 +30,8 @@ typedef struct QuantPlan {
     Slot *zero;         /* NULL: there are none */
     Slot *sum;          /* f32[channels...], sums of a channel's codes, of groups its values: where products take codes on both sides;
                            times the zero point of those, where that is known; else NULL */
-    Type declared;      /* of the weight */
+    Type declared;      /* of the weight, as its products take it: .. */
+    bool apart;         /* .. [g o/g c u v] where the slot is [o c u v] */
     QuantScheme scheme;
     int group;          /* 0: one scale a channel */
     bool one_scale, zero_point, gptq;
@@ -104,6 +107,7 @@ typedef struct CodedSums {
     Node *x;    /* f32 */
     Node *sums; /* i32 of its shape */
     int axis;
+    bool apart; /* along that and the next, which a reshape is going to join */
     Node *scales, *corrections; /* f32[channels]; NULL: 1 and 0 */
     double factor;
     Node *later; /* f32 of rank 0 in its place, or NULL */

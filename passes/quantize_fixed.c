@@ -233,6 +233,7 @@ static Node *times(Work *w, Node *sums, Factor by, Node **m) {
 static bool from_sums(Work *w, const CodedSums *s, Factor scale, Factor base, Fixed *v) {
     Graph *g = w->g;
     Node *m;
+    if (s->apart) return false;
     Size n = s->scales ? s->x->type.dim[s->axis] : NULL;
     Factor by = s->later ? factor_later(g, s->later) : factor_of(s->factor);
     if (s->scales) by.v = in_f64(g, node_reshape(g, s->scales, 1, &n));

@@ -1,7 +1,8 @@
 /* quantize_slots.c -- which of the weights that `quantize` marks can be stored in fewer bits.
  *
  * A weight is quantized if all that reads it, in all entries, are products that sum over the same axes of it, and gathers of whole
- * channels (an embedding). The axes that are not summed over are its channels. */
+ * channels (an embedding). The axes that are not summed over are its channels. A convolution of groups takes the first axis of w[o c u v] apart:
+ * its weight is quantized, and stored, as [g o/g c u v]. */
 #include "passes/quantize.h"
 
 #include <string.h>
@@ -10,10 +11,29 @@ enum { TRAINED = 711, NOTHING = 712, LEFT = 713, PADDED = 714, NO_RANGE = 715, N
 
 typedef struct Use { /* of a slot, by all entries */
     bool marked, product;
+    bool deep; /* one has no letters left for groups of codes */
+    Type apart; /* what products take it for, if that is not what is declared: its first axis as two; else of rank 0 */
     bool seen[MAX_RANK], summed[MAX_RANK]; /* axes, by products */
     int gathered; /* axis, -1: none */
     const Node *spoiler; /* reads it in another way */
 } Use;
+
+/* Is n[g o/g c u v] a slot w[o c u v] for a convolution of groups? One of a channel for each output has axes enough as it is. */
+static bool takes_apart(const Node *n) {
+    const Node *w = n->in[0];
+    if (n->op != OP_RESHAPE || (w->op != OP_SLOT && w->op != OP_ARG) || w->type.rank != 4 || n->type.rank != 5) return false;
+    for (int i = 1; i < 4; i++)
+        if (w->type.dim[i] != n->type.dim[i + 1]) return false;
+    bool single = size_is(n->type.dim[1], 1) && size_is(n->type.dim[2], 1);
+    return !single && !size_is(n->type.dim[0], 1) && size_mul(n->type.dim[0], n->type.dim[1]) == w->type.dim[0];
+}
+
+/* Of a view of a slot: its type once its first axis is taken apart; rank 0: it is not. */
+static Type type_apart(const Node *n) {
+    for (; n->op == OP_PERMUTE || n->op == OP_RESHAPE; n = n->in[0])
+        if (takes_apart(n)) return n->type;
+    return (Type){.rank = 0};
+}
 
 int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
     int inner[MAX_RANK];
@@ -27,6 +47,10 @@ int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
     const Node *x = n->in[0];
     int slot = quantize_trace(scope, x, inner), at = 0;
     if (slot < 0) return -1;
+    if (takes_apart(n)) {
+        for (int i = 0; i < n->type.rank; i++) axis[i] = i;
+        return slot;
+    }
     if (n->op == OP_PERMUTE) {
         for (int i = 0; i < n->type.rank; i++) axis[i] = inner[n->attrs.axes[i]];
         return slot;
@@ -41,21 +65,28 @@ int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
     return slot;
 }
 
-/* Is every axis of the slot among those of a view of it, but for some of size 1, and no other? */
-static bool all_axes(const Slot *s, int rank, const int *axis) {
+/* Is every axis of type t among those of a view of it, but for some of size 1, and no other? */
+static bool all_axes(const Type *t, int rank, const int *axis) {
     bool there[MAX_RANK] = {false};
     for (int i = 0; i < rank; i++) {
         if (axis[i] < 0) return false;
         there[axis[i]] = true;
     }
-    for (int i = 0; i < s->type.rank; i++)
-        if (!there[i] && !size_is(s->type.dim[i], 1)) return false;
+    for (int i = 0; i < t->rank; i++)
+        if (!there[i] && !size_is(t->dim[i], 1)) return false;
     return true;
 }
 
 static bool is_view_of_slot(const QuantScope *scope, const Node *n) {
     int axis[MAX_RANK];
     return quantize_trace(scope, n, axis) >= 0;
+}
+
+/* All products take the weight for the same. */
+static bool use_as(Use *u, const Type *apart) {
+    if (u->product) return u->apart.rank == apart->rank && (!apart->rank || type_equal(&u->apart, apart));
+    u->apart = *apart;
+    return true;
 }
 
 static bool use_product(Use *u, const Node *n, int k, const int *axis) {
@@ -70,17 +101,26 @@ static bool use_product(Use *u, const Node *n, int k, const int *axis) {
         some |= summed;
     }
     u->product = true;
-    return some && n->in[!k]->type.rank + 2 <= MAX_RANK && n->type.rank + 2 <= MAX_RANK;
+    u->deep |= n->in[!k]->type.rank + 2 > MAX_RANK || n->type.rank + 2 > MAX_RANK;
+    return some;
 }
 
-/* Before the pass layout: w[o c u v] has a channel each o. That takes the axes of other groups apart, which codes do not follow. */
-static bool use_convolution(Use *u, const Node *n, int k, const int *axis) {
+/* Before the pass layout: w[o c u v] has a channel each o. */
+static bool use_convolution(const Program *p, Use *u, const Node *n, int k, const int *axis) {
     const Type *w = &n->in[1]->type;
+    int groups = n->attrs.window.groups;
+    bool apart = groups > 1 && !(size_is(w->dim[1], 1) && size_is(w->dim[0], groups));
+    Type t = {.rank = 0};
     if (n->attrs.fn != CONV_Y || k != 1) return false;
-    if (n->attrs.window.groups > 1 && !(size_is(w->dim[1], 1) && size_is(w->dim[0], n->attrs.window.groups))) return false;
-    for (int i = 0; i < 4; i++) {
-        u->seen[axis[i]] = true;
-        u->summed[axis[i]] = i > 0;
+    if (apart) {
+        t = type_of(w->dtype, 5, (Size[]){size_const(p->sizes, groups), NULL, w->dim[1], w->dim[2], w->dim[3]});
+        if (!size_divides(w->dim[0], t.dim[0], &t.dim[1]) || n->in[1]->op != OP_SLOT) return false;
+    }
+    if (!use_as(u, &t)) return false;
+    for (int i = 0; i < 4 + apart; i++) {
+        int at = apart ? i : axis[i];
+        u->seen[at] = true;
+        u->summed[at] = i > apart;
     }
     return u->product = true;
 }
@@ -105,9 +145,10 @@ static void look_at_operands(const Program *p, const QuantScope *scope, const No
         bool inside = n->op == OP_SCAN && k < n->attrs.counts[0]; /* what reads it stands in the body */
         if (slot < 0 || !uses[slot].marked || inside || is_view_of_slot(scope, n)) continue;
         Use *u = &uses[slot];
-        bool fits = all_axes(p->slots.at[slot], n->in[k]->type.rank, axis);
-        if (n->op == OP_CONV) fits = fits && use_convolution(u, n, k, axis);
-        else if (n->op == OP_CONTRACT) fits = fits && !is_marked(scope, n->in[!k], uses) && use_product(u, n, k, axis);
+        Type apart = type_apart(n->in[k]);
+        bool fits = all_axes(apart.rank ? &apart : &p->slots.at[slot]->type, n->in[k]->type.rank, axis);
+        if (n->op == OP_CONV) fits = fits && use_convolution(p, u, n, k, axis);
+        else if (n->op == OP_CONTRACT) fits = fits && !is_marked(scope, n->in[!k], uses) && use_as(u, &apart) && use_product(u, n, k, axis);
         else fits = fits && n->op == OP_GATHER && k == 0 && use_gather(u, n, axis);
         if (!fits && !u->spoiler) u->spoiler = n;
     }
@@ -175,9 +216,11 @@ static QuantPlan *plan_slot(PassContext *c, Program *p, Slot *s, const Use *u, c
     else if (u->spoiler) *why = arena_printf(p->arena, "it is read by %s", op_row(u->spoiler->op)->name);
     else if (s->type.dtype != DT_F32) *why = arena_printf(p->arena, "it is %s", dtype_name(s->type.dtype));
     else if (u->product && u->gathered >= 0 && u->summed[u->gathered]) *why = "a product sums over the axis that is gathered from";
+    else if (u->gathered >= 0 && u->apart.rank) *why = "a convolution of groups takes the axis apart that is gathered from";
+    else if (u->deep && (s->quant.group || s->quant.zero_point)) *why = "its products have too many axes for groups";
     if (*why || (!u->product && u->gathered < 0)) return NULL; /* nobody reads it: no reason */
     QuantPlan *q = NEW(c->scratch, QuantPlan);
-    *q = (QuantPlan){.slot = s, .declared = s->type, .scheme = s->quant.scheme, .group = s->quant.group,
+    *q = (QuantPlan){.slot = s, .declared = u->apart.rank ? u->apart : s->type, .apart = u->apart.rank > 0, .scheme = s->quant.scheme, .group = s->quant.group,
                      .one_scale = s->quant.one_scale, .zero_point = s->quant.zero_point, .gptq = s->quant.gptq,
                      .activations = u->product ? s->quant.activations : ACTIVATIONS_FLOAT};
     if (plan_axes(q, u)) return q;
@@ -199,7 +242,7 @@ QuantPlan *quantize_plan(PassContext *c, const Graph *g, Slot *s, const Quant *q
     u->spoiler = NULL; /* an optimizer, a penalty: they see the weight itself */
     QuantPlan *q = plan_slot(c, p, &marked, u, why);
     if (q) q->slot = s;
-    if (!q && spoiler && spoiler->op == OP_CONV) *why = "it is read by a convolution of groups";
+    if (!q && spoiler && spoiler->op == OP_CONV) *why = "it is read by a transposed convolution";
     if (!q && !*why) *why = "no product reads it";
     return q;
 }

@@ -243,6 +243,7 @@ static Node *in_rows(Graph *g, const QuantPlan *q, Node *w) {
     for (int i = 0; i < q->n_channels; i++) order[n++] = q->channel[i];
     for (int i = 0; i < q->n_summed; i++) order[n++] = q->summed[i];
     Size dim[2] = {whole(g, q->channels), whole(g, q->length)};
+    w = node_reshape(g, w, q->declared.rank, q->declared.dim);
     return node_reshape(g, node_permute(g, w, order), 2, dim);
 }
 
@@ -261,13 +262,13 @@ Node *quantize_spread(Graph *g, Node *number, const Node *x) {
     return node_expand(g, node_reshape(g, number, x->type.rank, ones), x->type.rank, x->type.dim);
 }
 
-/* f32[channels, length], or codes of that shape, with the axes of the weight. */
+/* f32[channels, length], or codes of that shape, with the axes of the slot, which stays what it is. */
 static Node *as_declared(Graph *g, const QuantPlan *q, Node *x) {
     Size dim[MAX_RANK];
     int place[MAX_RANK], n = 0;
     for (int i = 0; i < q->n_channels; i++, n++) place[q->channel[i]] = n, dim[n] = q->declared.dim[q->channel[i]];
     for (int i = 0; i < q->n_summed; i++, n++) place[q->summed[i]] = n, dim[n] = q->declared.dim[q->summed[i]];
-    return node_permute(g, node_reshape(g, x, n, dim), place);
+    return node_reshape(g, node_permute(g, node_reshape(g, x, n, dim), place), q->slot->type.rank, q->slot->type.dim);
 }
 
 Node *quantize_fake(Graph *g, const QuantPlan *q, Node *w) {
