@@ -27,9 +27,12 @@ NT_DEVICE double nt_fma_f64(double a, double b, double c) { return __fma_rn(a, b
 NT_DEVICE float nt_root_f32(float x) { return __fsqrt_rn(x); }
 NT_DEVICE double nt_root_f64(double x) { return __dsqrt_rn(x); }
 NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return __umulhi(a, b); }
-/* 16 bytes to shared memory, of which `bytes` are copied and the others are zero; some time before nt_wait has seen its group */
+/* 16 bytes (or 4) to shared memory, of which `bytes` are copied and the others are zero; some time before nt_wait has seen its group */
 NT_DEVICE void nt_copy_16(void *to, const void *from, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(bytes) : "memory");
+}
+NT_DEVICE void nt_copy_4(void *to, const void *from, int bytes) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(bytes) : "memory");
 }
 NT_DEVICE void nt_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 #define nt_wait(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
@@ -528,6 +531,9 @@ NT_DEVICE float nt_normal(unsigned word) {
 
 /* ---- what a warp does as one (tile.h has the meanings) */
 
+/* An element; zero where there is none. Of f32 behind the back, too: there are copies of four bytes, and none of two. */
+NT_DEVICE void nt_copy_one_u16(nt_u16 *to, const nt_u16 *from, int there) { *to = there ? *from : (nt_u16)0; }
+NT_DEVICE void nt_copy_one_f32(float *to, const float *from, int there) { nt_copy_4(to, from, there ? 4 : 0); }
 /* Rows of `columns` elements, those from `rows_left` on and elements from `columns_left` on zero. By 16 bytes where all addresses are
  * multiples of that. */
 #define NT_COPY(s, T, size)                                                                                                    \
@@ -545,8 +551,8 @@ NT_DEVICE float nt_normal(unsigned word) {
             }                                                                                                                  \
         } else {                                                                                                               \
             for (int i = lane; i < rows * columns; i += 32) {                                                                  \
-                const int row = i / columns, column = i % columns;                                                             \
-                to[row * pitch + column] = row < rows_left && column < columns_left ? from[row * step + column] : (T)0;        \
+                const int row = i / columns, column = i % columns, there = row < rows_left && column < columns_left;           \
+                nt_copy_one_##s(to + row * pitch + column, there ? from + row * step + column : from, there);                  \
             }                                                                                                                  \
         }                                                                                                                      \
     }

@@ -136,7 +136,7 @@ static void gather(const char *what, unsigned x, unsigned *all) {
 typedef struct Copy {
     void *to;
     const void *from;
-    int bytes, group;
+    int size, bytes, group; /* bytes: of the source; zeros behind them */
     int waited; /* this thread knows that it is there; others do from the next meeting on */
 } Copy;
 enum { COPIES = 256 };
@@ -144,7 +144,7 @@ static Copy pending[THREADS][COPIES];
 static int n_pending[THREADS], group_of[THREADS];
 
 static void copy_now(const Copy *c) {
-    memset(c->to, 0, 16);
+    memset(c->to, 0, (size_t)c->size);
     memcpy(c->to, c->from, (size_t)c->bytes);
 }
 
@@ -152,17 +152,20 @@ static void complain(const char *what) {
     if (!*problem) snprintf(problem, sizeof problem, "block %u: thread %d: %s", nt_block_index.x, running, what);
 }
 
-void nt_copy_16(void *to, const void *from, int bytes) {
-    Copy c = {to, from, bytes, group_of[running], 0};
+static void copy(void *to, const void *from, int size, int bytes) {
+    Copy c = {to, from, size, bytes, group_of[running], 0};
     char *at = to;
-    if (((size_t)to | (bytes ? (size_t)from : 0)) % 16) complain("a copy of 16 bytes at an odd place");
-    if (at < nt_shared_memory || at + 16 > nt_shared_memory + shared_bytes) complain("a copy beside shared memory");
+    if (((size_t)to | (bytes ? (size_t)from : 0)) % (size_t)size) complain("a copy at an odd place");
+    if (at < nt_shared_memory || at + size > nt_shared_memory + shared_bytes) complain("a copy beside shared memory");
     if (n_pending[running] == COPIES) complain("too many copies under way");
     if (*problem) return;
-    if (order_now % 2) memset(to, 0xff, 16);
+    if (order_now % 2) memset(to, 0xff, (size_t)size);
     else copy_now(&c);
     pending[running][n_pending[running]++] = c;
 }
+
+void nt_copy_16(void *to, const void *from, int bytes) { copy(to, from, 16, bytes); }
+void nt_copy_4(void *to, const void *from, int bytes) { copy(to, from, 4, bytes); }
 
 void nt_commit(void) { group_of[running]++; }
 

@@ -25,6 +25,7 @@ void nt_sync(void);
 /* Copies happen at once, or as late as they may (under odd orders): when the thread that has waited for them meets others. What is there
  * until then is NaN. */
 void nt_copy_16(void *to, const void *from, int bytes);
+void nt_copy_4(void *to, const void *from, int bytes);
 void nt_commit(void);
 void nt_wait(int n);
 void nt_matrices(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row);
