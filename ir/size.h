@@ -75,6 +75,8 @@ int64_t size_value(Size a);                 /* of a constant; bug() otherwise */
 const SizeName *size_bare_name(Size a);     /* what it is, by itself; NULL: it is more, or less */
 /* Least and greatest value over the ranges of the names; *high is SIZE_NO_LIMIT if unbounded. Sound, not always tight. */
 void size_range(Size a, int64_t *low, int64_t *high);
+/* Is it 0 or less, as can be seen where (x - c + 1) / c <= floor(x / c) <= x / c? False: not provable so. */
+bool size_at_most_zero(Size a);
 bool size_uses(Size a, const SizeName *name);
 void size_collect(Size a, bool *used);      /* used[name->index] = true for each name in a, nested ones too */
 

@@ -197,3 +197,46 @@ void size_range(Size a, int64_t *low, int64_t *high) {
     *low = s.low;
     *high = s.high;
 }
+
+/* ---- without floors ------------------------------------------------------------------------------------------------------ */
+
+enum { MULTIPLE_MOST = 1 << 16 };
+
+/* The divisor of a term that is floor(x / c) times a number; 0: it is another. */
+static int64_t quotient_by(const Monomial *m) {
+    int64_t c;
+    bool quotient = m->n == 1 && m->factor[0]->kind == ATOM_FLOORDIV && size_is_const(m->factor[0]->b, &c);
+    return quotient && c > 0 ? c : 0;
+}
+
+/* The least number that the divisors of all such terms divide; 0: it is large. */
+static int64_t common_multiple(Size s) {
+    int64_t all = 1;
+    for (int i = 0; i < s->n; i++) {
+        int64_t c = quotient_by(&s->term[i]), a = all, b = c;
+        if (!c) continue;
+        while (b) {
+            int64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        if (c / a > MULTIPLE_MOST / all) return 0;
+        all *= c / a;
+    }
+    return all;
+}
+
+bool size_at_most_zero(Size s) {
+    int64_t all = common_multiple(s);
+    if (!all) return false;
+    Size sum = size_scale(s, all);
+    for (int i = 0; i < s->n; i++) {
+        const Monomial *m = &s->term[i];
+        int64_t c = quotient_by(m);
+        if (!c) continue;
+        Size x = m->factor[0]->a, floor = size_floordiv(x, m->factor[0]->b);
+        if (m->coefficient < 0) x = size_sub(x, size_const(s->table, c - 1));
+        sum = size_add(sum, size_scale(size_sub(size_scale(x, all / c), size_scale(floor, all)), m->coefficient));
+    }
+    return !sum->overflow && span_of(sum).high < all;
+}

@@ -14,11 +14,11 @@ Size frame_reach(Size out, int taps, int stride, int dilation) {
     return size_add(size_scale(size_sub(out, one), stride), size_const(out->table, (int64_t)(taps - 1) * dilation + 1));
 }
 
-/* max(s, 0), without an atom where the sign is known. */
+/* max(s, 0), without an atom where the sign is known. Windows of one element reach nowhere, however far they lie apart. */
 static Size not_negative(Size s) {
     int64_t low, high;
     size_range(s, &low, &high);
-    return low >= 0 ? s : high <= 0 ? size_const(s->table, 0) : size_max(s, size_const(s->table, 0));
+    return low >= 0 ? s : high <= 0 || size_at_most_zero(s) ? size_const(s->table, 0) : size_max(s, size_const(s->table, 0));
 }
 
 Node *frame(Graph *g, Node *x, const int64_t *from, const Size *n, double fill) {

@@ -97,6 +97,14 @@ static void ranges(void) { /* h in 1..100, t in 0.., small in 0..7 */
     range("(small - 4)**2", -40, 65);
 }
 
+static void at_most_zero(void) {
+    kit_check(size_at_most_zero(size_parse(table, "2*floor((h + 7)/8) - floor((h + 3)/4) - 1", NULL)), "windows of one element, 2 apart, in a row");
+    kit_check(!size_at_most_zero(size_parse(table, "2*floor((h + 7)/8) - floor((h + 3)/4)", NULL)), "windows of two");
+    kit_check(size_at_most_zero(size_parse(table, "floor(t/3) - floor(t/2)", NULL)), "a third, and a half");
+    kit_check(!size_at_most_zero(size_parse(table, "floor(t/65537) - floor(t/2)", NULL)), "divisors without a small multiple");
+    kit_check(size_at_most_zero(size_parse(table, "1 - h", NULL)) && !size_at_most_zero(size_parse(table, "2 - h", NULL)), "no floors");
+}
+
 static void values(void) {
     int64_t x = 0, at[] = {9, 5, 3};
     kit_check(size_eval(size_parse(table, "h**2 - 2*t + floor(h/2) + h % 4 + min(h, t)", NULL), at, &x) &&
@@ -147,6 +155,7 @@ static void random_values(void) {
             size_range(stack[k], &low, &high);
             kit_check(low <= x && x <= high, "%s is %lld, outside of its range %lld to %lld", text, (long long)x,
                       (long long)low, (long long)high);
+            kit_check(x <= 0 || !size_at_most_zero(stack[k]), "%s is %lld, so it is not at most 0", text, (long long)x);
             kit_check(size_parse(table, text, NULL) == stack[k], "%s does not read back", text);
         }
     }
@@ -161,6 +170,7 @@ int main(void) {
     normal_forms();
     divisions();
     ranges();
+    at_most_zero();
     values();
     random_values();
     refused("");
