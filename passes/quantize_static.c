@@ -6,7 +6,7 @@
  *
  * Codes are made as early as they can be: below views, in front of frames (whose zeros become z) and of the maps of a pooling by the
  * largest element and of concatenations, since a larger x never has a smaller code. There they join the kernel that makes x, and everything from there
- * to the product moves bytes. */
+ * to the product moves bytes. What a call is given is made by no kernel: its codes are made where they are put into their frame. */
 #include "passes/quantize.h"
 
 #include <math.h>
@@ -66,6 +66,11 @@ static bool is_pool(const Node *x) {
     return x->op == OP_MAX && behind_pool(x, &left);
 }
 
+/* What a call is given, in a frame of zeros, which are code z either way. */
+static bool is_framed_input(const Node *x) {
+    return x->op == OP_PAD && x->attrs.number == 0 && quantize_behind_views(x->in[0])->op == OP_INPUT;
+}
+
 static Node *codes_of(const Codes *c, Node *x);
 
 static Node *codes_made(const Codes *c, Node *x, bool *is_fixed) {
@@ -75,7 +80,7 @@ static Node *codes_made(const Codes *c, Node *x, bool *is_fixed) {
         in[0] = codes_of(c, x->in[0]);
         return graph_add(c->g, x->op, &x->attrs, 1, in);
     }
-    if (x->op == OP_PAD) {
+    if (x->op == OP_PAD && !is_framed_input(x)) {
         Attrs attrs = x->attrs;
         attrs.number = code_of(c, attrs.number);
         in[0] = codes_of(c, x->in[0]);
