@@ -56,9 +56,10 @@ int quantize_trace(const QuantScope *scope, const Node *n, int *axis) {
         return slot;
     }
     for (int i = 0; i < n->type.rank; i++) { /* axes of size 1 come and go, the others stay in order */
+        bool added = n->type.rank - i > x->type.rank - at && size_is(n->type.dim[i], 1); /* of several the first */
         while (x->type.rank - at > n->type.rank - i && size_is(x->type.dim[at], 1) && inner[at] < 0) at++; /* one that was added goes */
         while (at < x->type.rank && x->type.dim[at] != n->type.dim[i] && size_is(x->type.dim[at], 1)) at++;
-        if (at < x->type.rank && x->type.dim[at] == n->type.dim[i]) axis[i] = inner[at++];
+        if (!added && at < x->type.rank && x->type.dim[at] == n->type.dim[i]) axis[i] = inner[at++];
         else if (size_is(n->type.dim[i], 1)) axis[i] = -1;
         else return -1;
     }
