@@ -2,24 +2,8 @@
 # f32, times an f32, rounded to the nearest multiple of 2^-16 of a code, halves to even; then a code, halves up. Prints how many codes agree.
 use strict;
 use warnings;
-use POSIX qw(floor);
-
-sub array { # the f32 of FILE.npy
-    open my $file, '<:raw', $_[0] or die "$_[0]: $!";
-    local $/;
-    my $bytes = <$file>;
-    return unpack 'f<*', substr $bytes, 10 + unpack 'v', substr $bytes, 8, 2;
-}
-
-sub f32 { return unpack 'f', pack 'f', $_[0] }
-sub within { my ($x, $low, $high) = @_; return $x < $low ? $low : $x > $high ? $high : $x }
-
-sub round_even {
-    my $x = shift;
-    my $floor = floor($x);
-    my $rest = $x - $floor;
-    return $floor + ($rest > 0.5 || ($rest == 0.5 && $floor % 2) ? 1 : 0);
-}
+use FindBin;
+require "$FindBin::Bin/codes.pl";
 
 sub step { # scale and zero point of a range of the file
     my ($text, $name) = @_;
@@ -27,14 +11,6 @@ sub step { # scale and zero point of a range of the file
     my $t = f32(f32(f32($hi) - f32($lo)) / 255);
     return ($t, within(round_even(f32(-f32($lo) / $t)) - 128, -128, 127));
 }
-
-sub code { # of sum * m, m an f32
-    my ($sum, $m, $zero) = @_;
-    my $v = round_even(within(f32(f32($sum) * $m), -2 ** 30 + 64, 2 ** 30 - 64));
-    return within(floor(($v + $zero * 2 ** 16 + 2 ** 15) / 2 ** 16), -128, 127);
-}
-
-sub multiplier { return f32(within(f32($_[0]), -1e30, 1e30)) }
 
 my ($folder, $mean, $windows, $ranges) = @ARGV;
 open my $file, '<', $ranges or die;
@@ -46,7 +22,7 @@ sub check {
     my ($got, $sum, $share, $layer) = @_;
     my ($t2, $z2) = step($text, "exact.$layer.pooled");
     my ($t3, $z3) = step($text, "exact.$layer.input");
-    my $u = code($sum, multiplier($t2 * $share * (65536 / $t3)), $z3);
+    my $u = code(scaled($sum, multiplier($t2 * $share * (65536 / $t3))), $z3);
     my $y = f32(f32(127 * ($u - $z3)) * $t3); # 127 * u less its zero, times 1, times the scale
     $all++;
     $same++ if $got == $y;
@@ -58,7 +34,7 @@ for my $layer ('whole', 'taps') {
     my ($t1, $z1) = step($text, "exact.one.input");
     my ($t2, $z2) = step($text, "exact.$layer.pooled");
     my $m = multiplier($t1 * (65536 / $t2));
-    my @u = map { code(127 * (within(round_even(f32($_ * f32(1 / $t1))) + $z1, -128, 127) - $z1), $m, $z2) - $z2 } @x;
+    my @u = map { code(scaled(127 * (within(round_even(f32($_ * f32(1 / $t1))) + $z1, -128, 127) - $z1), $m), $z2) - $z2 } @x;
     my @got = array($layer eq 'whole' ? $mean : $windows);
     for my $plane (0 .. 20) {
         my $at = sub { my ($i, $j) = @_; return $i < 0 || $i > 4 || $j < 0 || $j > 5 ? 0 : $u[30 * $plane + 6 * $i + $j] };
