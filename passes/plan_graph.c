@@ -93,6 +93,7 @@ typedef struct Prepare {
     Node **masks;  /* .. and what compares the same where it is read */
     int cap;
     bool *claimed; /* by id of the new graph: has a place already */
+    bool *stored;  /* .. is the new value of a slot */
 } Prepare;
 
 static void prepare_grow(Prepare *q, int id) {
@@ -102,6 +103,7 @@ static void prepare_grow(Prepare *q, int id) {
         q->masks = arena_grow(q->p->scratch, q->masks, sizeof *q->masks * (size_t)q->cap, sizeof *q->masks * (size_t)cap);
         q->claimed =
             arena_grow(q->p->scratch, q->claimed, sizeof *q->claimed * (size_t)q->cap, sizeof *q->claimed * (size_t)cap);
+        q->stored = arena_grow(q->p->scratch, q->stored, sizeof *q->stored * (size_t)q->cap, sizeof *q->stored * (size_t)cap);
         q->cap = cap;
     }
 }
@@ -132,14 +134,15 @@ static Node *want_memory(Prepare *q, Node *x) {
 static Node *want_contiguous(Prepare *q, Node *x) {
     return node_is_contiguous(x) ? x : copy_shared(q, x);
 }
-/* Operand k of a contract. A weight that changes and is walked in another order than it has, by several axes of the sum (that
- * of a convolution), is copied once, rather than gathered by every block of rows. */
+/* Operand k of a contract. A weight that changes, or its new value, which is walked in another order than it has, by several axes
+ * of the sum (that of a convolution), is copied once, rather than gathered by every block of rows. */
 static Node *want_product(Prepare *q, const Node *n, Node *x, int k) {
     const Node *base = plan_base(x);
     const char *letters = n->attrs.labels[k], *result = n->attrs.labels[2];
     int summed = 0;
-    if (base->op != OP_SLOT || !q->p->plain || !q->p->plain[base->attrs.index] || node_is_contiguous(x))
-        return want_memory(q, x);
+    prepare_grow(q, base->id);
+    bool changes = base->op == OP_SLOT ? q->p->plain && q->p->plain[base->attrs.index] : q->stored[base->id];
+    if (!changes || node_is_contiguous(x)) return want_memory(q, x);
     for (int i = 0; letters[i]; i++) summed += !strchr(result, letters[i]) && !size_is(x->type.dim[i], 1);
     return summed > 1 ? copy_shared(q, x) : x;
 }
@@ -339,6 +342,10 @@ void plan_prepare(Planner *p, const Graph *from) {
     q.copies = NEW_ARRAY(p->scratch, Node *, q.cap);
     q.masks = NEW_ARRAY(p->scratch, Node *, q.cap);
     q.claimed = NEW_ARRAY(p->scratch, bool, q.cap);
+    q.stored = NEW_ARRAY(p->scratch, bool, q.cap);
+    bool *stored = NEW_ARRAY(p->scratch, bool, from->nodes.n); /* by id of the old graph */
+    for (int i = 0; i < from->effects.n; i++)
+        if (from->effects.at[i].kind == EFFECT_STORE) stored[from->effects.at[i].value->id] = true;
     for (int i = 0; i < from->nodes.n; i++) {
         const Node *n = from->nodes.at[i];
         if (!r.live[i]) continue;
@@ -351,6 +358,7 @@ void plan_prepare(Planner *p, const Graph *from) {
         prepare_operands(&q, n, in);
         r.map[i] = graph_copy_node(r.to, n, in);
         prepare_grow(&q, r.map[i]->id);
+        q.stored[r.map[i]->id] = stored[i];
         if (n->op == OP_SCAN) prepare_scan_gets(&q, r.map[i]);
         if (op_row(n->op)->class == CLASS_MARK || n->op == OP_CALL) bug("%s reached planning", op_row(n->op)->name);
     }
