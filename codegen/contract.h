@@ -38,6 +38,7 @@ typedef struct Contract {
     int64_t mc, kc;                             /* longest part of that one in a block (mq: if it is not the last) */
     int64_t k_inner;                            /* elements of the symbols of k after it */
     bool k_whole;                               /* symbol kq is not cut */
+    int asks;                                   /* steps of k for each of which what the maps read of a row is asked for */
     int n_runs, run[MAX_SYMBOLS];               /* loops of the product over a block of k, as a sees them */
     const char *m_first;                        /* where a block begins along symbol mq */
     const char *k_text;                         /* index along the last of them */
@@ -104,6 +105,7 @@ bool contract_epilogue_indirect(const Contract *c);    /* does a map behind the 
 DType contract_copy_type(const Contract *c);
 /* Starts the template, with the parameters of every form. Lanes, width and the choices of the form are set. */
 void contract_begin(Contract *c);
+bool contract_wants(const Contract *c); /* do the maps behind the product read memory of each row? */
 const char *contract_fill_scalars(void *context, const char *const *args);
 const char *contract_fill_epilogue(void *context, const char *const *args); /* row, column, sums */
 int64_t contract_symbol_size(const Contract *c, int s);                     /* of a static one */

@@ -156,6 +156,7 @@ static const char *fill_k_loops(void *context, const char *const *args) {
         const char *count = i == 0 && s == c->symbol[GROUP_K][c->kq] ? args[0] : work_size(c->w, c->sp->symbol[s].n);
         const char *name = arena_printf(c->w->arena, i == c->n_runs - 1 ? "k" : "k_%d", i);
         open_line(c, "%s %s in 0..%s", is_short(c, i) ? "unroll" : "for", name, count);
+        if (c->asks) name = "kq + k";
         c->p.text[s] = first ? text_plus(c->w, template_get(c->t, "k0"), name) : name;
         row = contract_flat(c, row, s, name);
     }
@@ -536,6 +537,17 @@ static const char *fill_column_ahead(void *context, const char *const *args) {
     return "";
 }
 
+static bool wants(const Contract *c, const Item *item, int k) {
+    return !item->outer && item->level == LEVEL_FULL && item->n != c->k->anchor && is_wanted(c, &item->in[k]);
+}
+
+bool contract_wants(const Contract *c) {
+    for (int i = 0; i < c->items->at.n && c->sm >= 0 && c->sn >= 0; i++)
+        for (int k = 0; k < c->items->at.at[i]->n->n_in; k++)
+            if (wants(c, c->items->at.at[i], k)) return true;
+    return false;
+}
+
 /* Asks for what the maps behind the product will read at a row: it comes while others are under way. */
 static const char *fill_wanted(void *context, const char *const *args) {
     Contract *c = context;
@@ -547,8 +559,8 @@ static const char *fill_wanted(void *context, const char *const *args) {
     set_row(c, &p, args[0]);
     for (int i = 0; i < c->items->at.n; i++) {
         const Item *item = c->items->at.at[i];
-        for (int k = 0; k < item->n->n_in && !item->outer && item->level == LEVEL_FULL && item->n != c->k->anchor; k++) {
-            if (!is_wanted(c, &item->in[k])) continue;
+        for (int k = 0; k < item->n->n_in; k++) {
+            if (!wants(c, item, k)) continue;
             int64_t line = CACHE_LINE / dtype_bytes(item->in[k].access->base->type.dtype);
             for (int64_t v = 0; v < c->width; v += line) {
                 p.text[c->sn] = wanted_column(c, v, &columns[v]);

@@ -291,6 +291,7 @@ static void emit(Contract *c, bool few) {
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "one_block", true);
     template_number(c->t, "ends", false);
+    template_number(c->t, "asks", 0);
     template_number(c->t, "adds", false);
     contract_set_ahead(c, steps_of(c), c->width * c->group, code_bytes(c));
     template_number(c->t, "MR2", c->mr / 2);

@@ -22,6 +22,7 @@
 #define ENOUGH     6          /* .. so many parallel iterations; else half of them */
 #define FAR        256        /* elements from one step of k to the next that no prefetcher guesses */
 #define PACK_COST  3          /* multiplications that packing the rows of a tile takes as long as, a step of k */
+#define ASKS       8          /* steps of k, most that pass between two rows that are asked for */
 #define PIECE      512        /* bytes of a row of B that are packed at once, at most */
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
 #define STAYS      (512 << 10) /* bytes of a copy that may stay in a cache from one call to the next */
@@ -486,9 +487,11 @@ static void choose_panels(Contract *c) {
     int64_t panels = tiles(contract_estimate(c->size_n, 64), c->width), beside = tiles(contract_estimate(c->size_m, 512), c->mb), columns;
     if (!(c->pack_a || is_in_pieces(c)) || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
     for (int i = 0; i < c->n[GROUP_BATCH]; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 64);
+    for (int i = 0; i < c->mq; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 64);
     int64_t most = c->pack_a ? PANELS : tiles(PIECE / 4, c->width);
     int n = (int)(panels < most ? panels : most);
     while (n > 1 && (beside * tiles(panels, n) < ENOUGH || n * c->mb * c->width > 3 * SUMS)) n--;
+    n = (int)tiles(panels, tiles(panels, n)); /* as many in each iteration */
     if (!c->w->machine->avx512 && size_is_const(c->size_n, &columns)) /* all panels of the last iteration are masked: let that be one */
         while (n > 1 && columns / c->width % n != 0) n--;
     c->panels = n > 1 ? n : 0;
@@ -503,6 +506,14 @@ void contract_set_ahead(Contract *c, int64_t rows, int64_t row, int bytes) {
     template_number(c->t, "COPY_LINE", c->copy_line);
     template_number(c->t, "COPY_LINES", tiles(row, c->copy_line));
     template_number(c->t, "COPY_LAST", last);
+}
+
+/* While a tile's rows are multiplied, the maps behind it read memory that only these rows have (an optimizer's moments): asked for
+ * a row at a time, since a core waits for two dozen lines at most. Where there are few steps of k, all at once. */
+static int asked_steps(const Contract *c) {
+    int64_t steps = contract_estimate(c->size_k, 64) / c->mr;
+    if (c->kq > 0 || c->n_runs != 1 || steps < ASKS / 2 || !contract_wants(c)) return 0;
+    return steps < ASKS ? (int)steps : ASKS;
 }
 
 static void emit_panels(Contract *c) {
@@ -551,6 +562,8 @@ static void emit_panels(Contract *c) {
     template_number(c->t, "one_block", c->kq == 0 && c->k_whole);
     template_number(c->t, "ends", c->kq == 0 && !c->k_whole);
     template_number(c->t, "adds", c->kq > 0);
+    c->asks = asked_steps(c);
+    template_number(c->t, "asks", c->asks);
     template_number(c->t, "k_whole", c->k_whole);
     template_number(c->t, "at_once", stores_at_once(c));
     template_number(c->t, "packed", c->pack != NULL || c->direct);

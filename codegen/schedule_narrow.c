@@ -248,6 +248,7 @@ void schedule_group_panels(Contract *c) {
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "one_block", true);
     template_number(c->t, "ends", false);
+    template_number(c->t, "asks", 0);
     template_number(c->t, "adds", false);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "rows_divide", size_is_const(c->size_m, &whole) && whole % c->mb == 0);
