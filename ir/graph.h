@@ -58,6 +58,9 @@ typedef struct Type {
     Size dim[MAX_RANK];
 } Type;
 
+/* Node.recompute beyond it: marked by the pass remake; the gradients of weights see the copies, its own gradient does not. */
+enum { NODE_REMADE = 1 << 21 };
+
 typedef struct Node Node;
 typedef struct Graph Graph;
 typedef struct Slot Slot;

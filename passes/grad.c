@@ -91,7 +91,7 @@ static void sweep_node(Sweep *s, Node *n) {
     bool any = false;
     for (int i = 0; i < n->n_in; i++) any |= want[i] = s->depends[n->in[i]->id];
     if (!any) return;
-    Node *y = n->op == OP_GET ? n : again(s, n);
+    Node *y = n->op == OP_GET || (n->recompute < -NODE_REMADE && !n->kept) ? n : again(s, n);
     rewrite_at(s->g, n);
     s->g->recompute = 0;
     if (n->op == OP_SCAN) {
