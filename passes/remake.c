@@ -22,6 +22,7 @@ typedef struct Remake {
     const Graph *g;
     bool *wanted;    /* by id: a loss depends on it */
     bool *active;    /* .. and has a gradient */
+    bool *varies;    /* by id: depends on what an entry is called with; else it is a weight, or made of weights */
     Reader **readers; /* by id of what is no view: who reads it, through views or not */
     int *part, parts; /* by id: number of its part, or 0 */
     bool *kept;      /* .. is a product that sees it */
@@ -44,10 +45,13 @@ static const Node *base_of(const Node *n) {
     return n;
 }
 
-static bool is_weight(const Node *n) { return base_of(n)->op == OP_SLOT; }
-
 static void find_active(Remake *m) {
     const Graph *g = m->g;
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *x = g->nodes.at[i];
+        m->varies[i] = x->op == OP_INPUT || x->op == OP_ARG;
+        for (int k = 0; k < x->n_in; k++) m->varies[i] |= m->varies[x->in[k]->id];
+    }
     for (int i = g->nodes.n - 1; i >= 0; i--) {
         const Node *x = g->nodes.at[i];
         if (x->op == OP_GRAD) {
@@ -126,7 +130,7 @@ static int products_of(const Remake *m, const Node *v, const Node **product) {
     for (const Reader *r = m->readers[v->id]; r; r = r->next) {
         const Node *x = m->g->nodes.at[r->node];
         if (!m->wanted[r->node] || is_linear(x)) continue;
-        if (!is_product(x) || r->operand > 1 || !is_weight(x->in[1 - r->operand])) return 0;
+        if (!is_product(x) || r->operand > 1 || m->varies[x->in[1 - r->operand]->id]) return 0;
         if (!m->active[x->in[1 - r->operand]->id]) continue; /* a frozen one */
         if (x->recompute || m->part[x->id] || n == READERS_MOST) return 0;
         product[n++] = x;
@@ -166,6 +170,7 @@ Graph *pass_remake(PassContext *c, const Graph *g) {
     Remake m = {.c = c, .g = g};
     m.wanted = NEW_ARRAY(c->scratch, bool, n);
     m.active = NEW_ARRAY(c->scratch, bool, n);
+    m.varies = NEW_ARRAY(c->scratch, bool, n);
     m.readers = NEW_ARRAY(c->scratch, Reader *, n);
     m.part = NEW_ARRAY(c->scratch, int, n);
     m.kept = NEW_ARRAY(c->scratch, bool, n);
