@@ -11,10 +11,10 @@ struct timespec {
 void *rt_host_take(int64_t bytes) {
     if (bytes < 0 || bytes > (sizeof(size_t) == 8 ? (int64_t)1 << 46 : (int64_t)1 << 31)) return NULL;
     size_t n = ((size_t)(bytes ? bytes : 1) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN, huge = (size_t)2 << 20;
-    size_t align = n >= huge ? huge : RT_ALIGN, rounded = (n + align - 1) / align * align;
-    void *p = aligned_alloc(align, rounded);
+    size_t align = n >= huge ? huge : RT_ALIGN;
+    void *p = aligned_alloc(align, (n + align - 1) / align * align);
     if (!p) return NULL;
-    if (align > RT_ALIGN) madvise(p, rounded, MADV_HUGEPAGE);
+    if (n >= huge) madvise(p, n / huge * huge, MADV_HUGEPAGE); /* a last one, used in part, would be there as a whole */
     return memset(p, 0, n);
 }
 
