@@ -58,6 +58,7 @@ typedef struct Contract {
     bool k_divides;
     int square;                       /* side of the squares that packing transposes */
     const char *pack;                 /* argument that holds B in panels; NULL: they are made in scratch */
+    const char *less_sums;            /* .. what sums of codes begin with, a column each; NULL: made beside the panels, or 0 */
     bool streams;                     /* few rows stream it */
     bool copies;                      /* this is the kernel that makes that copy */
     int64_t pack_stride[MAX_SYMBOLS]; /* of B's outer symbols, in elements */
@@ -146,6 +147,7 @@ const char *codes_fill_panel(void *context, const char *const *args);
 const char *codes_fill_behind(void *context, const char *const *args);
 const char *codes_fill_ahead(void *context, const char *const *args);
 const char *codes_fill_put(void *context, const char *const *args);
+const char *codes_fill_less(void *context, const char *const *args);
 const char *codes_fill_a(void *context, const char *const *args);
 const char *codes_fill_b(void *context, const char *const *args);
 const char *codes_fill_left(void *context, const char *const *args);

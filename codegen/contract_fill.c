@@ -611,6 +611,7 @@ static const Hole HOLES[] = {
     {"codes_behind", 1, codes_fill_behind},
     {"codes_ahead", 0, codes_fill_ahead},
     {"codes_put", 1, codes_fill_put},
+    {"codes_less", 2, codes_fill_less},
     {"codes_a", 2, codes_fill_a},
     {"codes_b", 1, codes_fill_b},
     {"codes_left", 1, codes_fill_left},

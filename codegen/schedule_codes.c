@@ -1,10 +1,10 @@
 /* schedule_codes.c -- products of i8 by i8 with sums in i32, and of bf16 by bf16 with sums in f32, on machines with an instruction
  * that adds up several of them.
  *
- * Steps of k are G neighbours: four where the machine multiplies i8 by i8, or u8 by i8 (B becomes u8 by 128 more, and 128 times the
- * sum of A's row is what the sums begin with, negative), two where it multiplies i16, eight where it multiplies two rows by two columns. The panel
- * holds the G codes of a column side by side; k need not be a multiple of G: A's codes beyond the end read 0. For few rows no panel is made:
- * columns are summed up as they lie, and it is the row's codes that are 128 more. Sums wrap as those of the interpreter do, so all orders give the
+ * Steps of k are G neighbours: four where the machine multiplies i8 by i8, or u8 by i8 (A becomes u8 by 128 more, and 128 times the
+ * sum of B's column is what the sums begin with, negative), two where it multiplies i16, eight where it multiplies two rows by two columns. The panel
+ * holds the G codes of a column side by side; k need not be a multiple of G: B's codes beyond the end read 0. For few rows no panel is made:
+ * columns are summed up as they lie, and it is their codes that are 128 more. Sums wrap as those of the interpreter do, so all orders give the
  * same bits, and k is not cut into blocks: a panel has a byte an element, or two of bf16.
  *
  * Of bf16 a step is two neighbours, and nothing is widened. Machines without the instruction do the same by shifts where B is a
@@ -12,6 +12,7 @@
 #include "codegen/contract.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     PANEL_MOST = 1 << 20, /* codes of a panel that is made in scratch */
@@ -47,7 +48,7 @@ static bool is_blocks(const Contract *c) { return c->w->machine->blocks && !is_p
 
 static int group_of(const Contract *c) { return is_pairs(c) ? 2 : is_blocks(c) ? 8 : c->w->machine->dots; }
 
-/* Is the panel of codes 128 more than they are? */
+/* Are codes 128 more than they are beside others? */
 static bool is_biased(const Contract *c) { return c->group == 4 && !c->w->machine->signed_dots; }
 
 static bool is_code(const Access *x) { return x->base->type.dtype == DT_I8; }
@@ -161,8 +162,18 @@ const char *codes_fill_ahead(void *context, const char *const *args) {
 
 const char *codes_fill_put(void *context, const char *const *args) {
     const Contract *c = context;
-    if (is_pairs(c) && c->prologue) return arena_printf(c->w->arena, "bf16(%s)", args[0]); /* it is rounded already */
-    return is_biased(c) ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
+    return is_pairs(c) && c->prologue ? arena_printf(c->w->arena, "bf16(%s)", args[0]) : args[0]; /* it is rounded already */
+}
+
+/* What the sums of columns from args[0] on, of the panel, begin with. */
+const char *codes_fill_less(void *context, const char *const *args) {
+    Contract *c = context;
+    Arena *a = c->w->arena;
+    const char *lanes = strcmp(args[1], "1") ? arena_printf(a, " : %s", args[1]) : "", *at = "";
+    if (!c->less_sums) return arena_printf(a, "bs[%s%s]", args[0], lanes);
+    for (int s = 0; s < c->sp->n; s++)
+        if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)(c->pack_stride[s] / c->pack_rows), c->p.text[s]);
+    return arena_printf(a, "%s[%s%s + %s%s]", c->less_sums, at, c->p.text[c->sn], args[0], lanes);
 }
 
 const char *codes_fill_a(void *context, const char *const *args) {
@@ -179,7 +190,7 @@ const char *codes_fill_b(void *context, const char *const *args) {
 
 const char *codes_fill_left(void *context, const char *const *args) {
     const Contract *c = context;
-    return c->group == 2 ? arena_printf(c->w->arena, "i16(%s)", args[0]) : is_biased(c) ? arena_printf(c->w->arena, "u8(i16(%s) + 128)", args[0]) : args[0];
+    return is_biased(c) ? arena_printf(c->w->arena, "lift(%s)", args[0]) : args[0];
 }
 
 const char *codes_fill_column(void *context, const char *const *args) {
@@ -191,7 +202,7 @@ const char *codes_fill_column(void *context, const char *const *args) {
 
 /* ---- one variant */
 
-static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : is_biased(c) ? "u8" : "i8"; }
+static const char *panel_type(const Contract *c) { return is_pairs(c) ? "bf16" : "i8"; }
 
 static void set_parameters(Contract *c) {
     int64_t whole = codes_at_once(c), k = size_value(c->size_k);
@@ -225,7 +236,7 @@ static void emit_code_rows(Contract *c) {
     c->columns_first = true;
     contract_begin(c);
     set_parameters(c);
-    template_set(c->t, "AT", c->group == 2 ? "i16" : is_biased(c) ? "u8" : "i8");
+    template_set(c->t, "AT", c->group == 2 ? "i16" : "i8");
     template_run(c->t, "code_rows");
 }
 
@@ -242,31 +253,40 @@ static int64_t copy_layout(Contract *c) {
     return count;
 }
 
-static const char *copy_argument(Contract *c, const Pack *pack, int64_t count, const char *suffix) {
-    return work_arg(c->w, (KernelArg){.kind = ARG_PACK, .pack = pack},
-                    arena_printf(c->w->arena, "%s[%lld]%s", panel_type(c), (long long)count, suffix));
+static const char *copy_argument(Contract *c, const Pack *pack, const char *type, int64_t count, const char *suffix) {
+    return work_arg(c->w, (KernelArg){.kind = ARG_PACK, .pack = pack}, arena_printf(c->w->arena, "%s[%lld]%s", type, (long long)count, suffix));
 }
 
-/* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps. */
+/* The kernel that makes a copy for c, whose tile is chosen: *count elements in panels. */
+static void start_copy(const Contract *c, Contract *made, int64_t *count) {
+    start(made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
+    made->w->text = "pack";
+    made->group = c->group;
+    made->width = c->width;
+    made->nv = c->nv;
+    made->size_m = size_const(c->w->table, 1);
+    contract_begin(made);
+    set_parameters(made);
+    *count = copy_layout(made);
+}
+
+/* Makes the product, whose tile is chosen, read B from a copy in panels, which the session keeps, and what its sums begin with from another. */
 static void use_copy(Contract *c, bool few) {
     Contract made;
-    int64_t low, high;
-    start(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k, c->swap);
-    made.w->text = "pack";
-    made.group = c->group;
-    made.width = c->width;
-    made.nv = c->nv;
-    made.size_m = size_const(c->w->table, 1);
-    contract_begin(&made);
-    set_parameters(&made);
-    int64_t count = copy_layout(&made);
-    made.pack = copy_argument(&made, NULL, count, " out");
+    int64_t count, low, high;
+    start_copy(c, &made, &count);
+    made.pack = copy_argument(&made, NULL, panel_type(c), count, " out");
     template_run(made.t, "codes_copy");
     copy_layout(c);
     size_range(c->size_m, &low, &high);
     c->streams = few || high <= SMALL;
-    const Pack *pack = work_pack(made.w, contract_packed_slot(c), count * code_bytes(c));
-    c->pack = copy_argument(c, pack, count, "");
+    c->pack = copy_argument(c, work_pack(made.w, contract_packed_slot(c), count * code_bytes(c)), panel_type(c), count, "");
+    if (!is_biased(c)) return;
+    start_copy(c, &made, &count);
+    int64_t sums = count / made.pack_rows;
+    made.less_sums = copy_argument(&made, NULL, "i32", sums, " out");
+    template_run(made.t, "codes_less");
+    c->less_sums = copy_argument(c, work_pack(made.w, contract_packed_slot(c), sums * dtype_bytes(DT_I32)), "i32", sums, "");
 }
 
 static void emit(Contract *c, bool few) {

@@ -338,6 +338,7 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
     case TO_SPLAT: return lower_as(L, x[0], t);
     case TO_REPEAT: return repeat_lanes(L, x[0].v, t.n);
     case TO_STRETCH: return stretch_lanes(L, x[0].v, t.n);
+    case TO_LIFT: return LLVMBuildXor(L->b, x[0].v, lower_int(L, x[0].v, -128), "");
     case TO_IOTA: return ramp(L, t.n);
     case TO_HADD:
     case TO_HMAX:

@@ -152,6 +152,7 @@ int main(void) {
         }
         both(t, "fma_exact(x, y, z)", DT_F32, DT_F32);
         both(t, "mulhi(x, y)", DT_U32, DT_U32);
+        both(t, "lift(x)", DT_I8, DT_U8);
         both(t, "rescale(i32(x), y)", DT_F32, DT_I32);
         both(t, "rescale(x, f32(y) * 0.000001)", DT_I32, DT_I32);
         both(t, "and(x, not(or(y, xor(x, z))))", DT_BOOL, DT_BOOL);
