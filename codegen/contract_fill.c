@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-enum { UNROLLED = 96 }; /* UNROLLED: multiplications of a loop body, at most */
+enum {
+    UNROLLED = 96, /* multiplications of a loop body, at most */
+    ASKED = 4      /* of so many lines that a stream will want it asks for one */
+};
 
 /* ---- the nest */
 
@@ -511,7 +514,8 @@ static Access *streamed(const Contract *c) {
     return NULL;
 }
 
-/* Asks for a column of B that is read some pages on, where a column lies in one piece. */
+/* Asks for a column of B that is read some pages on, where a column lies in one piece: for as many lines as show the processor that more of
+ * them are wanted, which it brings by itself; to ask for all takes the places that lines on their way have in the first cache. */
 static const char *fill_column_ahead(void *context, const char *const *args) {
     Contract *c = context;
     Work *w = c->w;
@@ -530,10 +534,9 @@ static const char *fill_column_ahead(void *context, const char *const *args) {
               work_size(w, c->size_n), work_size(w, c->size_n));
     Point p = point_inside(&c->p);
     p.text[c->sn] = "next";
-    p.text[s] = "line";
-    int64_t line = CACHE_LINE / size;
-    text_line(&w->body, "for line in 0..%lld by %lld { prefetch %s }", (long long)(contract_symbol_size(c, s) / line * line), (long long)line,
-              point_place(&p, x, ""));
+    int64_t step = ASKED * CACHE_LINE / size;
+    p.text[s] = arena_printf(w->arena, "%lld*line", (long long)step);
+    text_line(&w->body, "for line in 0..%lld { prefetch %s second }", (long long)((contract_symbol_size(c, s) + step - 1) / step), point_place(&p, x, ""));
     return "";
 }
 
