@@ -17,6 +17,8 @@
 enum {
     PANEL_MOST = 1 << 20, /* codes of a panel that is made in scratch */
     CODES_ROWS = 8,       /* most rows of a register tile */
+    ROWS_UNKNOWN = 96,    /* of a block, of so many as a call says, where they have to be shared out evenly: .. */
+    PANELS_SHARED = 12,   /* .. fewer panels than this do not suffice for that */
     STEPS_UNROLLED = 2    /* steps along a symbol so short that most are cut at its end: by masks that are known then */
 };
 
@@ -302,6 +304,7 @@ static void emit(Contract *c, bool few) {
     contract_pick_tile(c, m, n, c->nv, c->nv, CODES_ROWS);
     if (is_blocks(c)) c->mr = c->mr < 2 ? 2 : c->mr / 2 * 2; /* one row costs half of what it computes: what a dot product takes for it */
     c->width = (int64_t)c->nv * c->lanes;
+    if (!few && contract_can_pack(c) && !size_is_static(c->size_m) && tiles(n, c->width) < PANELS_SHARED) c->rows = ROWS_UNKNOWN;
     contract_pick_block(c, few ? SMALL : m, n);
     if (!few) contract_flatten(c);
     if (contract_can_pack(c)) use_copy(c, few);

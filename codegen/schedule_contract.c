@@ -282,6 +282,7 @@ void contract_flatten(Contract *c) {
     int64_t m = known ? lines * line : 512, n = contract_estimate(c->size_n, 64);
     int mr = c->mr;
     int64_t wish = panels * tiles(m, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
+    if (c->rows) wish = c->rows;
     if (panels * tiles(m, wish) < ENOUGH) return;
     double by_lines = known ? (double)lines * tiles_cost(c, line, n, mr, c->nv) : 1e30;
     if (!c->w->tuning) contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST);
