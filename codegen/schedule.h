@@ -105,6 +105,8 @@ struct Item {
     const char *part[SLICES_MOST]; /* of a product in parts, LEVEL_FULL: in each slice */
     bool vector;
     bool needed;
+    struct Taps *taps; /* a sum of products of codes, which one instruction adds up several of (schedule_taps.c); NULL: none */
+    bool inside;       /* part of such a sum: not computed by itself */
     const char *kept; /* row buffer that keeps its elements from one pass to the next; NULL: computed again */
     int kept_since;   /* the pass that filled it, -1: none so far */
 };
@@ -154,6 +156,12 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
 
 /* How many values of symbol s a map should compute one after another: more than 1 where their windows overlap (schedule_windows.c). */
 int64_t windows_steps(const Items *items, int s, int vector);
+
+/* ---- sums of codes times weights of their channels (schedule_taps.c) */
+typedef struct Taps Taps;
+/* Marks such sums: Item.taps, Item.inside. The symbol and the number of lanes are chosen. */
+void taps_find(Work *w, Items *items, int vector, int lanes);
+void taps_value(Point *p, Item *sum); /* like point_value */
 
 /* ---- values in a frame (schedule_frame.c): a pad of level LEVEL_FRAME */
 /* Where it holds the value of the place index[] of a space with shape dim[]. */

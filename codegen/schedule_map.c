@@ -624,7 +624,9 @@ static void elements(Map *m) {
     bool dead = m->q.limit && !m->columns, live = false;
     for (int i = 0; i < m->items->at.n; i++) {
         Item *item = m->items->at.at[i];
-        if (item->needed && item->kept) kept_value(m, &m->q, item, m->pass);
+        if (item->inside) continue;
+        if (item->needed && item->taps) taps_value(&m->q, item);
+        else if (item->needed && item->kept) kept_value(m, &m->q, item, m->pass);
         else if (item->needed) point_value(&m->q, item);
         if (!is_reduce(item) || item->phase != m->pass) continue;
         if (dead && !live)
@@ -717,6 +719,7 @@ static void emit(Map *m) {
         if (high > 2 * grain(m) / others) m->chunk = part_of(sp->symbol[m->vector].n, grain(m) / others, m->lanes);
     }
     bool blocks = !rows && !m->chunk && m->n_outer && m->n_inner == 1 && m->lanes > 1 && m->inner_elements < grain(m);
+    if (!w->device && !m->columns && m->lanes > 1) taps_find(w, m->items, m->vector, m->lanes);
     m->steps = blocks && !w->device ? windows_steps(m->items, m->outer[m->n_outer - 1], m->vector) : 1;
     m->t = template_new(&w->body, "rows.tile", HOLES, m);
     template_number(m->t, "PASSES", m->passes + 1);

@@ -73,6 +73,7 @@
  *   over vectors keeps such pairs by
  *     let c = or(v > best, and(v != v, best == best))   best = select(c, v, best)   at = select(c, i32(k) + iota(VL), at)
  *   iota(n): i32 lanes 0 .. n-1. splat(x, n). repeat(x4, n): the lanes of x n times. stretch(x4, n): each lane n times.
+ *   braid(a, b, c, d): lane 0 of each, lane 1 of each ..
  *   lift(x): u8, 128 more than x, an i8.
  *   dots(s, x, y): s + x * y of small integers (u8 i8 i16), 2 or 4 lanes of x and y to one of s (i32): their products are added up,
  *   wrapping as i32 does. Of bf16 two lanes to one of f32: fma(x0, y0, fma(x1, y1, s)), where subnormal numbers may count as 0.
@@ -123,6 +124,7 @@ typedef struct TileType {
     X(TO_I64, "i64", 1, 'T', 0) X(TO_I32, "i32", 1, 'T', 0) X(TO_I16, "i16", 1, 'T', 0) X(TO_I8, "i8", 1, 'T', 0)             \
     X(TO_U32, "u32", 1, 'T', 0) X(TO_U8, "u8", 1, 'T', 0) X(TO_BOOL, "bool", 1, 'T', 0) X(SPLAT, "splat", 2, '*', 0)          \
     X(REPEAT, "repeat", 2, '*', 0) X(STRETCH, "stretch", 2, '*', 0) X(IOTA, "iota", 1, '*', 0) X(LIFT, "lift", 1, '*', 1)    \
+    X(BRAID, "braid", 4, '*', 0)                                                                                              \
     X(HADD, "hadd", 1, '*', 1) X(HMAX, "hmax", 1, '*', 1)                                                                     \
     X(HMIN, "hmin", 1, '*', 1) X(HARGMAX, "hargmax", 2, '*', 1) X(HARGMIN, "hargmin", 2, '*', 1)                              \
     X(TILE_ADD, "tile_add", 1, '*', 1) X(TILE_MAX, "tile_max", 1, '*', 1) X(TILE_MIN, "tile_min", 1, '*', 1)                  \

@@ -350,6 +350,9 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
     case TO_STRETCH:
         for (int l = 0; l < result.n; l++) out->v[l] = x[0].v[l * x[0].t.n / result.n];
         break;
+    case TO_BRAID:
+        for (int l = 0; l < result.n; l++) out->v[l] = x[l % 4].v[l / 4];
+        break;
     case TO_LIFT:
         for (int l = 0; l < result.n; l++) out->v[l].i = x[0].v[l].i + 128;
         break;

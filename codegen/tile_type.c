@@ -85,6 +85,12 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
     case TO_STRETCH:
         want(w, x[0].d != TILE_LITERAL && x[0].d != DT_BOOL, e, x[0], "a number with a type");
         return (TileType){x[0].d, count_of(w, e->x[1], x[0].n)};
+    case TO_BRAID:
+        for (int i = 0; i < 4; i++) {
+            want(w, x[i].d != TILE_LITERAL && x[i].d == x[0].d && x[i].n == x[0].n, e, x[i], "four of a type");
+            want(w, 4 * x[i].n <= TILE_LANES, e, x[i], "a quarter of the most lanes");
+        }
+        return (TileType){x[0].d, 4 * x[0].n};
     case TO_LIFT: want(w, x[0].d == DT_I8, e, x[0], "i8"); return (TileType){DT_U8, x[0].n};
     case TO_IOTA: return (TileType){DT_I32, count_of(w, e->x[0], 1)};
     case TO_HADD:

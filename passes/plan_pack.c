@@ -8,7 +8,9 @@
  *   - the graph is an entry's, or the body of a loop in one: initial values are computed once, from slots that still change
  *   - the slot is a parameter or a state of fixed sizes, and no entry stores it; a product may round it to bf16
  *   - no entry gathers from it or takes slices at run-time places: such a weight (an embedding that is tied to the last
- * product) is needed row by row anyway, and is not worth two copies. */
+ * product) is needed row by row anyway, and is not worth two copies.
+ *
+ * A map that sums up products of codes (codegen/schedule_taps.c) reads codes of a weight that were widened before: these stand for the weight. */
 #include "passes/planner.h"
 
 /* What stands for the arguments of a body, outside of it: NULL outside of loops. */
@@ -104,9 +106,21 @@ static void pack_operands(Planner *p, Kernel *k) {
     }
 }
 
+static void pack_codes(Planner *p, Kernel *k) {
+    for (int i = 0; i < k->reads.n; i++) {
+        Node *x = k->reads.at[i];
+        if (x->op != OP_CAST || x->type.dtype != DT_I32 || x->in[0]->type.dtype != DT_I8) continue;
+        int slot = plan_packed_slot(p, x->in[0]);
+        if (slot < 0) continue;
+        PUSH(p->arena, k->packed, x);
+        PUSH(p->arena, k->packed_slots, slot);
+    }
+}
+
 void plan_packs(Planner *p, Plan *plan) {
     for (int i = 0; p->plain && i < plan->kernels.n; i++) {
         Kernel *k = plan->kernels.at[i];
         if (k->kind == KERNEL_CONTRACT) pack_operands(p, k);
+        if (k->kind == KERNEL_MAP) pack_codes(p, k);
     }
 }

@@ -190,6 +190,37 @@ static V best_lane(Lower *L, TileOp op, DType d, V v, V place) {
     return place;
 }
 
+static V shuffled(Lower *L, V x, V y, V *at, int n) { return LLVMBuildShuffleVector(L->b, x, y, LLVMConstVector(at, (unsigned)n), ""); }
+
+/* Four values beside each other, each of fours of bytes: the fours of equal places one after the other, then the bytes of these. An instruction
+ * for each of the two, by name: LLVM makes one step of them, and five instructions of that. */
+static V braid_bytes(Lower *L, V all, int n) {
+    V at[TILE_LANES];
+    T words = LLVMVectorType(L->i32, (unsigned)n / 4), bytes = LLVMTypeOf(all);
+    for (int i = 0; i < n / 4; i++) at[i] = lower_i32(L, i % 4 * (n / 16) + i / 4);
+    V order = LLVMConstVector(at, (unsigned)n / 4), fours = l_bits(L, all, words);
+    fours = lower_intrinsic(L, n == 64 ? "llvm.x86.avx512.permvar.si.512" : "llvm.x86.avx2.permd", NULL, 0, (V[]){fours, order}, 2);
+    for (int i = 0; i < n; i++) at[i] = LLVMConstInt(L->i8, (unsigned)(i % 4 * 4 + i % 16 / 4), 0);
+    V place = LLVMConstVector(at, (unsigned)n);
+    return lower_intrinsic(L, n == 64 ? "llvm.x86.avx512.pshuf.b.512" : "llvm.x86.avx2.pshuf.b", NULL, 0, (V[]){l_bits(L, fours, bytes), place}, 2);
+}
+
+static V braid(Lower *L, const Value *x) {
+    V at[TILE_LANES];
+    int m = x[0].t.n, n = 4 * m;
+    if (m == 1) {
+        V all = LLVMGetPoison(LLVMVectorType(LLVMTypeOf(x[0].v), 4));
+        for (int i = 0; i < 4; i++) all = LLVMBuildInsertElement(L->b, all, x[i].v, lower_i32(L, i), "");
+        return all;
+    }
+    for (int i = 0; i < n; i++) at[i] = lower_i32(L, i);
+    V all = shuffled(L, shuffled(L, x[0].v, x[1].v, at, n / 2), shuffled(L, x[2].v, x[3].v, at, n / 2), at, n);
+    bool bytes = dtype_bytes(x[0].t.d) == 1 && x[0].t.d != DT_BOOL;
+    if (bytes && ((n == 64 && L->t->avx512) || (n == 32 && L->t->dots == 4 && !L->t->signed_dots))) return braid_bytes(L, all, n);
+    for (int i = 0; i < n; i++) at[i] = lower_i32(L, i % 4 * m + i / 4);
+    return shuffled(L, all, LLVMGetPoison(LLVMTypeOf(all)), at, n);
+}
+
 static V repeat_lanes(Lower *L, V x, int n) {
     V at[TILE_LANES];
     int m = lower_lanes(x);
@@ -338,6 +369,7 @@ static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileTy
     case TO_SPLAT: return lower_as(L, x[0], t);
     case TO_REPEAT: return repeat_lanes(L, x[0].v, t.n);
     case TO_STRETCH: return stretch_lanes(L, x[0].v, t.n);
+    case TO_BRAID: return braid(L, x);
     case TO_LIFT: return LLVMBuildXor(L->b, x[0].v, lower_int(L, x[0].v, -128), "");
     case TO_IOTA: return ramp(L, t.n);
     case TO_HADD:

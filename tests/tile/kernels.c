@@ -209,6 +209,14 @@ static const Case CASES[] = {
      {{1}, {5}, {12}, {-1}},
      200,
      9},
+    {"braid, of bytes in order and of others",
+     "kernel k<n>(x: u8[n, 64], y: u8[n, 64] out, z: i8[n, 32], w: i8[n, 32] out, u: i32[n, 16], v: i32[n, 16] out, s: u8[n, 16] out) {\n"
+     "  parallel i in 0..n { y[i, 0 : 64] = braid(x[i, 0 : 16], x[i, 16 : 16], x[i, 32 : 16], x[i, 48 : 16])\n"
+     "    w[i, 0 : 32] = braid(z[i, 0 : 8], z[i, 8 : 8], z[i, 16 : 8], z[i, 24 : 8])   v[i, 0 : 16] = braid(u[i, 0 : 4], u[i, 4 : 4], u[i, 8 : 4], u[i, 12 : 4])\n"
+     "    s[i, 0 : 16] = braid(x[i, 3 : 4], x[i, 7 : 4], x[i, 0 : 4], x[i, 4 : 4]) } }",
+     {{1}, {5}, {12}, {-1}},
+     800,
+     9},
     {"an index range below zero",
      "kernel k<h in 1..>(x: f32[-1..h + 1, 8], y: f32[h, 8] out) {\n"
      "  parallel i in 0..h { y[i, 0 : 8] = x[i - 1, 0 : 8] + x[i + 1, 0 : 8] } }",
