@@ -336,18 +336,30 @@ static SizeCode *kernel_sizes(EntryCode *c, const EntryMemory *mem, const Kernel
     return s;
 }
 
-/* The size arguments as an array: a constant where all are. */
-static LLVMValueRef size_array(EntryCode *c, SizeCode *sizes, const KernelCall *call) {
-    if (call->n_sizes == 0) return module_null(c->m);
-    LLVMValueRef *values = NEW_ARRAY(c->m->arena, LLVMValueRef, call->n_sizes);
+LLVMValueRef entry_i64s(EntryCode *c, int n, LLVMValueRef *values, LLVMValueRef room) {
     bool constant = true;
-    for (int i = 0; i < call->n_sizes; i++) {
-        values[i] = size_code(sizes, call->sizes[i]);
-        constant = constant && LLVMIsConstant(values[i]);
-    }
-    if (constant) return module_array(c->m, c->m->i64, call->n_sizes, values);
-    LLVMValueRef array = call->n_sizes <= ARGUMENTS ? c->counts : entry_stack(c, c->m->i64, call->n_sizes);
-    for (int i = 0; i < call->n_sizes; i++) LLVMBuildStore(c->b, values[i], element_at(c, c->b, c->m->i64, array, i));
+    if (n == 0) return module_null(c->m);
+    for (int i = 0; i < n; i++) constant = constant && LLVMIsConstant(values[i]);
+    if (constant) return module_array(c->m, c->m->i64, n, values);
+    LLVMValueRef array = room && n <= ARGUMENTS ? room : entry_stack(c, c->m->i64, n);
+    for (int i = 0; i < n; i++) LLVMBuildStore(c->b, values[i], element_at(c, c->b, c->m->i64, array, i));
+    return array;
+}
+
+/* Size arguments of n calls. */
+static LLVMValueRef size_array(EntryCode *c, SizeCode *sizes, int n, const KernelCall *const *call) {
+    int each = call[0]->n_sizes;
+    LLVMValueRef *values = NEW_ARRAY(c->m->arena, LLVMValueRef, n * each + 1);
+    for (int i = 0; i < n * each; i++) values[i] = size_code(sizes, call[i / each]->sizes[i % each]);
+    return entry_i64s(c, n * each, values, c->counts);
+}
+
+/* Pointers of the arguments of n calls. */
+static LLVMValueRef pointer_array(EntryCode *c, const EntryMemory *mem, int n, const KernelCall *const *call, int module) {
+    int each = call[0]->n_args;
+    LLVMValueRef array = n * each <= ARGUMENTS ? c->args : entry_stack(c, c->m->ptr, n * each);
+    for (int i = 0; i < n * each; i++)
+        LLVMBuildStore(c->b, argument_pointer(c, mem, call[i / each], &call[i / each]->args[i % each], module), element_at(c, c->b, c->m->ptr, array, i));
     return array;
 }
 
@@ -373,14 +385,12 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     const char *name = kernel_name(c->unit, call->function, module);
     const Node *n = kernel_place(k);
     if (!c->unit->device) kernel_note(c->unit, name, call->text, n ? n->path : NULL, n ? n->loc : (Loc){NULL, 0, 0});
-    LLVMValueRef array = call->n_args <= ARGUMENTS ? c->args : entry_stack(c, m->ptr, call->n_args);
-    for (int i = 0; i < call->n_args; i++) {
-        LLVMBuildStore(c->b, argument_pointer(c, mem, call, &call->args[i], module), element_at(c, c->b, m->ptr, array, i));
-    }
     LLVMTypeRef types[] = {m->ptr, m->ptr, m->ptr, m->ptr, m->ptr, m->i64}, thunk = module_type(m, m->nothing, 5, thunk_types);
-    LLVMValueRef info = kernel_info(c, mem, k, call, last), counts = size_array(c, sizes, call), count = size_code(sizes, call->count);
+    LLVMValueRef array = pointer_array(c, mem, 1, &call, module);
+    LLVMValueRef info = kernel_info(c, mem, k, call, last), counts = size_array(c, sizes, 1, &call), count = size_code(sizes, call->count);
     if (c->unit->device) {
-        entry_device_call(c, call, scheduler_device_kernel(c->unit->modules[module].scheduler, call->function), info, array, counts, count, thunk);
+        EntryCalls one = {1, &call, array, counts, entry_i64s(c, 1, &count, NULL)};
+        entry_device_calls(c, &one, false, scheduler_device_kernel(c->unit->modules[module].scheduler, call->function), info, thunk);
     } else {
         LLVMValueRef arguments[] = {c->frame, info, module_function(m, name, thunk), array, counts, count};
         module_call(m, c->b, entry_runtime(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
@@ -404,6 +414,30 @@ static void kernel_calls(EntryCode *c, const EntryMemory *mem, const Kernel *k) 
     int number = module_of(c->unit, k);
     KernelCode *code = scheduler_kernel(c->unit->modules[number].scheduler, mem->plan, k);
     for (int i = 0; i < code->n; i++) kernel_call(c, mem, k, &code->calls[i], i == code->n - 1, number);
+}
+
+/* Kernels that run at once on a device: call i of all of them is one launch. */
+static void kernels_at_once(EntryCode *c, const EntryMemory *mem, const Kernel *first) {
+    Module *m = c->m;
+    int n = first->together, number = module_of(c->unit, first);
+    Scheduler *scheduler = c->unit->modules[number].scheduler;
+    KernelCode **code = NEW_ARRAY(m->arena, KernelCode *, n);
+    for (int i = 0; i < n; i++) code[i] = scheduler_kernel(scheduler, mem->plan, mem->plan->kernels.at[first->index + i]);
+    const KernelCall **call = NEW_ARRAY(m->arena, const KernelCall *, n);
+    LLVMValueRef *counts = NEW_ARRAY(m->arena, LLVMValueRef, n);
+    LLVMTypeRef thunk = module_type(m, m->nothing, 5, (LLVMTypeRef[]){m->ptr, m->ptr, m->ptr, m->i64, m->i64});
+    for (int q = 0; q < code[0]->n; q++) {
+        for (int i = 0; i < n; i++) {
+            call[i] = &code[i]->calls[q];
+            if (code[i]->n != code[0]->n || strcmp(call[i]->function, call[0]->function) || call[i]->when)
+                bug("kernels %d and %d run at once, and are not the same: %s, %s", first->index, first->index + i, call[0]->function, call[i]->function);
+            counts[i] = size_code(c->sizes, call[i]->count);
+        }
+        EntryCalls calls = {n, call, pointer_array(c, mem, n, call, number), size_array(c, c->sizes, n, call), entry_i64s(c, n, counts, NULL)};
+        LLVMValueRef info = kernel_info(c, mem, first, call[0], q == code[0]->n - 1);
+        entry_device_calls(c, &calls, true, scheduler_device_kernel(scheduler, call[0]->function), info, thunk);
+        c->unit->kernels++;
+    }
 }
 
 /* ---- checks and prints --------------------------------------------------------------------------------------------------- */
@@ -496,7 +530,12 @@ void entry_plan(EntryCode *c, EntryMemory *mem) {
     const Plan *plan = mem->plan;
     for (int i = 0; i < plan->kernels.n; i++) {
         const Kernel *k = plan->kernels.at[i];
-        if (kernel_changes(plan, k)) note_change(c);
+        for (int j = i; j < i + k->together - k->turn; j++)
+            if (kernel_changes(plan, plan->kernels.at[j])) note_change(c);
+        if (c->unit->device && k->together > 1) {
+            if (k->turn == 0) kernels_at_once(c, mem, k);
+            continue;
+        }
         switch (k->kind) {
         case KERNEL_MAP:
         case KERNEL_REDUCE:

@@ -115,9 +115,16 @@ LLVMValueRef entry_advance(EntryCode *c, LLVMValueRef pointer, LLVMValueRef byte
 void entry_copy(EntryCode *c, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes); /* rt_copy */
 void entry_clear(EntryCode *c, LLVMValueRef to, LLVMValueRef bytes);                   /* rt_clear */
 LLVMBasicBlockRef entry_block(EntryCode *c, const char *name);
-/* The call of a kernel's function: args are pointers, counts its sizes. */
-void entry_device_call(EntryCode *c, const KernelCall *call, int kernel, LLVMValueRef info, LLVMValueRef args, LLVMValueRef sizes, LLVMValueRef count,
-                       LLVMTypeRef thunk);
+/* Calls of a function, one behind the other in the arrays: pointers of their arguments, their sizes, their numbers of iterations. More than one:
+ * they run at once. */
+typedef struct EntryCalls {
+    int n;
+    const KernelCall *const *call;
+    LLVMValueRef args, sizes, counts; /* pointers; i64; i64 */
+} EntryCalls;
+LLVMValueRef entry_i64s(EntryCode *c, int n, LLVMValueRef *values, LLVMValueRef room); /* an array of them: a constant where all are; room: NULL: it gets its own */
+/* at_once: the function takes a table of calls. */
+void entry_device_calls(EntryCode *c, const EntryCalls *calls, bool at_once, int kernel, LLVMValueRef info, LLVMTypeRef thunk);
 LLVMValueRef entry_runtime(EntryCode *c, const char *name, LLVMTypeRef result, int n, LLVMTypeRef *arguments); /* a function of the runtime */
 EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena); /* offsets, in the prologue */
 void entry_plan(EntryCode *c, EntryMemory *mem);                               /* all kernels and copies */

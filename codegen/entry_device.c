@@ -29,36 +29,23 @@ static LLVMValueRef argument_bytes(EntryCode *c, const KernelArg *a) {
     return module_i64(c->m, 0);
 }
 
-/* An array of i64: a constant where all are. */
-static LLVMValueRef bytes_array(EntryCode *c, const KernelCall *call) {
+void entry_device_calls(EntryCode *c, const EntryCalls *calls, bool at_once, int kernel, LLVMValueRef info, LLVMTypeRef thunk) {
     Module *m = c->m;
-    LLVMValueRef *values = NEW_ARRAY(m->arena, LLVMValueRef, call->n_args + 1);
-    bool constant = true;
-    for (int i = 0; i < call->n_args; i++) {
-        values[i] = argument_bytes(c, &call->args[i]);
-        constant = constant && LLVMIsConstant(values[i]);
-    }
-    if (constant) return module_array(m, m->i64, call->n_args, values);
-    LLVMValueRef array = entry_stack(c, m->i64, call->n_args);
-    for (int i = 0; i < call->n_args; i++) {
-        LLVMValueRef at = module_i64(m, i);
-        LLVMBuildStore(c->b, values[i], LLVMBuildInBoundsGEP2(c->b, m->i64, array, &at, 1, ""));
-    }
-    return array;
-}
-
-void entry_device_call(EntryCode *c, const KernelCall *call, int kernel, LLVMValueRef info, LLVMValueRef args, LLVMValueRef sizes, LLVMValueRef count,
-                       LLVMTypeRef thunk) {
-    Module *m = c->m;
-    LLVMTypeRef P = m->ptr, I = m->i32, L = m->i64;
-    LLVMValueRef bytes = bytes_array(c, call), n_args = module_i32(m, call->n_args);
+    LLVMTypeRef P = m->ptr, I = m->i32;
+    const KernelCall *first = calls->call[0];
+    int n_args = first->n_args;
+    LLVMValueRef *sizes = NEW_ARRAY(m->arena, LLVMValueRef, calls->n * n_args + 1);
+    for (int i = 0; i < calls->n * n_args; i++) sizes[i] = argument_bytes(c, &calls->call[i / n_args]->args[i % n_args]);
+    LLVMValueRef bytes = entry_i64s(c, calls->n * n_args, sizes, NULL);
     if (kernel < 0) {
-        LLVMTypeRef types[] = {P, P, P, I, P, P, P, L};
-        LLVMValueRef x[] = {c->frame, info, module_function(m, call->function, thunk), n_args, args, bytes, sizes, count};
+        LLVMTypeRef types[] = {P, P, P, I, P, P, P, m->i64};
+        LLVMValueRef count = LLVMBuildLoad2(c->b, m->i64, calls->counts, "");
+        LLVMValueRef x[] = {c->frame, info, module_function(m, first->function, thunk), module_i32(m, n_args), calls->args, bytes, calls->sizes, count};
         module_call(m, c->b, entry_runtime(c, "rt_device_routine", m->nothing, 8, types), 8, x);
         return;
     }
-    LLVMTypeRef types[] = {P, P, I, I, P, P, I, P, L};
-    LLVMValueRef x[] = {c->frame, info, module_i32(m, kernel), n_args, args, bytes, module_i32(m, call->n_sizes), sizes, count};
-    module_call(m, c->b, entry_runtime(c, "rt_device_run", m->nothing, 9, types), 9, x);
+    LLVMTypeRef types[] = {P, P, I, I, I, P, P, I, P, P};
+    LLVMValueRef x[] = {c->frame, info, module_i32(m, kernel), module_i32(m, at_once ? calls->n : 0), module_i32(m, n_args), calls->args,
+                        bytes, module_i32(m, first->n_sizes), calls->sizes, calls->counts};
+    module_call(m, c->b, entry_runtime(c, "rt_device_run", m->nothing, 10, types), 10, x);
 }

@@ -107,12 +107,12 @@ KernelCode *scheduler_kernel(Scheduler *s, const Plan *plan, const Kernel *k) {
 
 /* ---- work */
 
-/* "contract [batch, 256] + add tanh mul": the anchor or kind, over what, then the ops, at most eight. */
-static const char *kernel_label(Arena *a, const Kernel *k, const char *kind) {
+/* "contract [batch, 256] + add tanh mul": the anchor or kind, over what ("..": any shape), then the ops, at most eight. */
+static const char *kernel_label(Arena *a, const Kernel *k, const char *kind, bool flat) {
     Text t = {.arena = a};
     text_add(&t, "%s [", k->anchor && !k->attention && !k->gradient ? op_row(k->anchor->op)->name : kind);
-    for (int i = 0; i < k->space.rank; i++) text_add(&t, "%s%s", i ? ", " : "", size_text(a, k->space.dim[i]));
-    text_add(&t, "]");
+    for (int i = 0; i < k->space.rank && !flat; i++) text_add(&t, "%s%s", i ? ", " : "", size_text(a, k->space.dim[i]));
+    text_add(&t, "%s]", flat ? ".." : "");
     int shown = 0;
     for (int i = 0; i < k->nodes.n && shown < 8; i++) {
         if (k->nodes.at[i] == k->anchor) continue;
@@ -132,13 +132,14 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
     w->machine = s->machine;
     w->optimize = s->target.optimize > 0;
     w->device = s->device;
+    w->at_once = s->device && k->together > 1;
     w->tf32 = s->device && plan->graph->program->tf32;
     w->small = s->target.small && !s->device;
     w->by_tiles = s->target.optimize > 1 && !w->small && !s->device;
     w->blas = s->target.blas && !s->device;
     w->tuning = s->device ? NULL : s->target.tuning;
     w->kind = kind;
-    w->text = kernel_label(w->arena, k, kind);
+    w->text = kernel_label(w->arena, k, kind, w->at_once && k->flat);
     w->body.arena = w->arena;
     w->body.indent = 1;
     w->count = size_const(w->table, 1);
@@ -295,13 +296,13 @@ static void lower_to_cuda(Work *w, TileKernel *k, const char *name, const char *
     const char *error;
     bool large = w->k->kind == KERNEL_ATTENTION || w->k->kind == KERNEL_ATTENTION_GRADIENT;
     text_add(&s->cuda, "\n/* %s */\n", w->text);
-    if (!cuda_lower(k, name, large, &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
+    if (!cuda_lower(k, name, large, w->at_once, &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
     PUSH(s->arena, s->kernels, made);
 }
 
 static const char *make_function(Work *w) {
     Scheduler *s = w->s;
-    const char *key = whole_text(w, "k");
+    const char *key = whole_text(w, w->at_once ? "at once" : "k");
     for (int i = 0; i < s->made.n; i++)
         if (strcmp(s->made.at[i].text, key) == 0) return s->made.at[i].thunk;
     const char *name = arena_printf(w->arena, "k%d_%s", s->made.n, w->kind), *error = NULL;
@@ -334,7 +335,17 @@ static const char *make_blas(Work *w, const BlasForm *form) {
     return m.thunk;
 }
 
+/* What a kernel of any shape is given for the number of its elements. */
+static void flat_given(Work *w) {
+    if (!w->k->flat || !w->at_once) return;
+    const SizeName *name = size_bare_name(w->k->flat);
+    Size count = type_count(w->plan->graph, &w->k->space);
+    for (int i = 0; i < w->sizes.n; i++) w->sizes.at[i] = size_substitute(w->sizes.at[i], name, count);
+    w->count = size_substitute(w->count, name, count);
+}
+
 static void call_add(Work *w, const char *function, KernelCode *code) {
+    flat_given(w);
     KernelCall call = {
         .function = function,
         .n_args = w->args.n,

@@ -26,6 +26,7 @@ typedef struct Work {
     const TileTarget *machine;
     bool optimize;
     bool device;      /* for a device */
+    bool at_once;     /* .. where calls of it run at once */
     bool tf32;        /* .. on whose matrix units products of f32 may be in tf32 */
     bool small;       /* code of few bytes */
     struct Tuning *tuning; /* tiles by timing; NULL */

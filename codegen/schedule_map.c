@@ -46,6 +46,7 @@ typedef struct Map {
     int64_t chunk;          /* of the vector symbol, of a part; 0: all */
     int64_t steps;          /* of the last outer symbol, computed one after another */
     int64_t beside;         /* vectors of columns whose sums are made at once */
+    bool flat;              /* the space is one axis, of a length that the call says (Kernel.flat) */
 } Map;
 
 static bool is_reduce(const Item *item) {
@@ -93,8 +94,41 @@ static Level node_level(const Map *m, int i) {
     return level == LEVEL_FULL || level == LEVEL_SCALAR ? level : LEVEL_ROW;
 }
 
+/* Of a kernel of any shape: operands are elements at the node's own place, or have rank 0. */
+static Item *flat_item(Map *m, Node *n, Level level) {
+    Item *item = NEW(m->w->arena, Item);
+    item->n = n;
+    item->level = level;
+    item->in = NEW_ARRAY(m->w->arena, Operand, n->n_in);
+    for (int i = 0; i < n->n_in; i++) {
+        Node *x = plan_base(n->in[i]);
+        item->in[i].item = items_find(m->items, x);
+        if (!item->in[i].item) item->in[i].access = access_linear(m->sp, x, level_linear(m, x->type.rank ? LEVEL_FULL : LEVEL_SCALAR));
+    }
+    PUSH(m->w->arena, m->items->at, item);
+    return item;
+}
+
+static void make_flat_items(Map *m) {
+    const Kernel *k = m->k;
+    space_begin(m->sp);
+    m->items = items_new(m->w, m->sp);
+    for (int i = 0; i < k->nodes.n; i++) {
+        Item *item = flat_item(m, k->nodes.at[i], node_level(m, i));
+        item->outer = item->level != LEVEL_FULL;
+    }
+    for (int i = 0; i < k->writes.n; i++) {
+        Node *n = k->writes.at[i];
+        PUSH(m->w->arena, m->stores, access_linear(m->sp, n, level_linear(m, items_find(m->items, n)->level)));
+    }
+}
+
 static void make_items(Map *m) {
     const Kernel *k = m->k;
+    if (m->flat) {
+        make_flat_items(m);
+        return;
+    }
     do {
         space_begin(m->sp);
         m->items = items_new(m->w, m->sp);
@@ -800,8 +834,21 @@ static int find_cuts(const Kernel *k, Space *sp, Size *cuts, int *n) {
     return axis;
 }
 
+static void flat_map(Work *w, KernelCode *code) {
+    Map m = {.w = w, .k = w->k, .flat = true};
+    m.sp = space_new(w->arena, w->table, 1, &w->k->flat);
+    m.class[0] = w->k->row > 0;
+    make_items(&m);
+    emit(&m);
+    work_finish(w, code);
+}
+
 void schedule_map(Work *w, KernelCode *code) {
     const Kernel *k = w->k;
+    if (w->at_once && k->flat) {
+        flat_map(w, code);
+        return;
+    }
     Space *whole = space_new(w->arena, w->table, k->space.rank, k->space.dim);
     Size cuts[64];
     int n_cuts, axis = find_cuts(k, whole, cuts, &n_cuts);

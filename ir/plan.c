@@ -154,6 +154,7 @@ static void write_kernel(Writer *w, const Kernel *k) {
         fputs(" packed ", w->f);
         write_values(w, k->packed.at, k->packed.n);
     }
+    if (k->together > 1) fprintf(w->f, " at once %d of %d%s", k->turn + 1, k->together, k->flat ? ", of any shape" : "");
     const Node *named = k->anchor ? k->anchor : k->nodes.n ? k->nodes.at[0] : NULL;
     if (named && named->path) fprintf(w->f, "  // %s", named->path);
     fputc('\n', w->f);

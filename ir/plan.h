@@ -94,6 +94,11 @@ typedef struct Kernel {
     Plan *body;                 /* KERNEL_SCAN */
     int body_buffer;            /* KERNEL_SCAN: outer buffer that holds the body's arena; -1: none */
     LIST(SizeName *) sizes;     /* run-time size names in its shapes and attributes, in order of first use: its size arguments */
+    int together;               /* kernels that may run at once, this one among them: they stand one behind the other, have equal keys (or, with
+                                   `flat`, keys that differ in shapes alone), and none reads or stores what another one stores. 1: it alone */
+    int turn;                   /* its place among them, from 0 */
+    Size flat;                  /* of kernels of several shapes that run at once: a name that stands for the number of elements, a run-time size of
+                                   the one function that serves them all; NULL: it is written for its shape */
     const char *key;            /* equal keys: one function serves both. Operands and size names are numbered by first use; slots, inputs,
                                    random sites, user names, source places are not part of it */
 } Kernel;
@@ -114,6 +119,9 @@ typedef struct Kernel {
  * - UPDATE: operand x is stored and contiguous (reshape at most); v is a view over a stored value. ROUTINE, SCAN, CHECK (range), PRINT: all
  *   tensors are stored and contiguous. SCAN: writes are its GET nodes (all of them, in order).
  * - Rank 0 operands of `random` are like operands of any map.
+ * - Kernels that run at once are of kind MAP or REDUCE, without a limit, and write over no value in the arena. `flat`: a MAP of a static
+ *   number of elements, without rows or with one row that is all of them; its nodes are maps and reductions whose operands are elements of
+ *   stored values or its own nodes at the same place in row-major order, or have rank 0.
  * - A value written into the memory of a value that the same kernel reads: only elementwise (equal position) in MAP kernels without
  *   rows, in epilogues of CONTRACT, among FINAL nodes of REDUCE; and operand x of UPDATE. */
 

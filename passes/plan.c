@@ -127,6 +127,7 @@ static Kernel *kernel_make(Planner *p, Group *g, int index, const bool *stored, 
     k->attention = g->attention;
     k->gradient = g->gradient;
     k->body_buffer = -1;
+    k->together = 1;
     kernel_nodes(p, k, g, stored);
     kernel_reads(p, k, g);
     group_members(p, g);
@@ -178,6 +179,7 @@ Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *o
         PUSH(arena, plan->kernels, k);
     }
     for (int i = 0; i < p.copies.n; i++) PUSH(arena, plan->copies, p.copies.at[i]);
+    if (o->device && o->level > 0) plan_together(&p, plan);
     plan_memory(&p, plan);
     plan_packs(&p, plan);
     plan_keys(&p, plan);

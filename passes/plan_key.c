@@ -11,7 +11,8 @@ typedef struct Key {
     FILE *f;
     Planner *p;
     Kernel *k;
-    Plan *plan;
+    const Plan *plan;
+    bool shapes; /* false: the key is that of the kernel at any shape */
     int *number; /* by node id: of an operand or node of the kernel, from 1; 0 between kernels */
     int operands;
     LIST(int) numbered; /* ids that have one */
@@ -61,7 +62,8 @@ static void key_sizes(Key *key, const Size *s, int n) {
 
 static void key_type(Key *key, const Type *t) {
     fputs(dtype_name(t->dtype), key->f);
-    if (t->rank >= 0) key_sizes(key, t->dim, t->rank);
+    if (!key->shapes) fputs(t->rank == 0 ? "" : "[..]", key->f);
+    else if (t->rank >= 0) key_sizes(key, t->dim, t->rank);
 }
 
 static void key_attrs(Key *key, const Node *n) {
@@ -69,7 +71,7 @@ static void key_attrs(Key *key, const Node *n) {
     unsigned has = op_row(n->op)->attrs;
     if (has & A_NUMBER) fprintf(key->f, " %a:%" PRId64, a->number, a->whole);
     if (has & A_AXIS) fprintf(key->f, " axis%d", a->axis);
-    if (has & A_AXES) {
+    if (has & A_AXES && key->shapes) {
         fputs(" axes", key->f);
         for (int i = 0; i < a->n_axes; i++) fprintf(key->f, ".%d", a->axes[i]);
     }
@@ -93,7 +95,8 @@ static void key_attrs(Key *key, const Node *n) {
 }
 
 /* An operand: the kernel's own node, a stored value, or the leaf or view written out. */
-static void key_operand(Key *key, const Node *n) {
+static void key_operand(Key *key, Node *n) {
+    if (!key->shapes) n = plan_base(n); /* its elements, or one for all */
     if (key->number[n->id] > 0) {
         fprintf(key->f, " %%%d", key->number[n->id]);
     } else if (node_is_free(n) || node_is_view(n)) {
@@ -115,46 +118,53 @@ static bool same_memory(const Plan *plan, const Node *a, const Node *b) {
     return x.index == y.index;
 }
 
-static void key_make(Planner *p, Plan *plan, Kernel *k, int *number) {
-    char *text = NULL;
-    size_t length = 0;
-    Key key = {.f = open_memstream(&text, &length), .p = p, .k = k, .plan = plan, .number = number};
-    if (!key.f) bug("out of memory");
-    fprintf(key.f, "%d space", (int)k->kind);
-    if (k->space.rank >= 0) key_sizes(&key, k->space.dim, k->space.rank);
-    fprintf(key.f, " row%d", k->row);
+static void key_write(Key *key) {
+    const Kernel *k = key->k;
+    fprintf(key->f, "%d space", (int)k->kind);
+    if (key->shapes && k->space.rank >= 0) key_sizes(key, k->space.dim, k->space.rank);
+    fprintf(key->f, " row%d", key->shapes ? k->row : k->row > 0);
     for (int i = 0; i < k->nodes.n; i++) {
         const Node *n = k->nodes.at[i];
-        fprintf(key.f, "; %s %d ", op_row(n->op)->name, (int)k->levels.at[i]);
-        key_type(&key, &n->type);
-        key_attrs(&key, n);
-        for (int j = 0; j < n->n_in; j++) key_operand(&key, n->in[j]);
-        give_number(&key, n);
+        fprintf(key->f, "; %s %d ", op_row(n->op)->name, (int)k->levels.at[i]);
+        key_type(key, &n->type);
+        key_attrs(key, n);
+        for (int j = 0; j < n->n_in; j++) key_operand(key, n->in[j]);
+        give_number(key, n);
     }
-    if (k->effect) fprintf(key.f, "; effect %d", k->index);
-    if (k->kind == KERNEL_SCAN) fprintf(key.f, "; scan %d", k->index);
+    if (k->effect) fprintf(key->f, "; effect %d", k->index);
+    if (k->kind == KERNEL_SCAN) fprintf(key->f, "; scan %d", k->index);
     for (int i = 0; i < k->writes.n; i++) {
         const Node *w = k->writes.at[i];
-        fprintf(key.f, "; store %%%d", key.number[w->id]);
+        fprintf(key->f, "; store %%%d", key->number[w->id]);
         for (int j = 0; j < k->reads.n; j++)
-            if (same_memory(plan, w, k->reads.at[j])) fprintf(key.f, " over in%d", key.number[k->reads.at[j]->id]);
+            if (same_memory(key->plan, w, k->reads.at[j])) fprintf(key->f, " over in%d", key->number[k->reads.at[j]->id]);
     }
     if (k->limit.seen) {
-        fprintf(key.f, "; limit %d ", k->limit.axis);
-        key_size(&key, k->limit.seen);
-        if (k->limit.offset) fprintf(key.f, " of in%d + ", key.number[k->limit.offset->id]);
-        if (k->limit.offset) key_size(&key, k->limit.plus);
+        fprintf(key->f, "; limit %d ", k->limit.axis);
+        key_size(key, k->limit.seen);
+        if (k->limit.offset) fprintf(key->f, " of in%d + ", key->number[k->limit.offset->id]);
+        if (k->limit.offset) key_size(key, k->limit.plus);
     }
-    for (int i = 0; i < k->packed.n; i++) fprintf(key.f, "; packed in%d", key.number[k->packed.at[i]->id]);
+    for (int i = 0; i < k->packed.n; i++) fprintf(key->f, "; packed in%d", key->number[k->packed.at[i]->id]);
     for (int i = 0; i < k->sizes.n; i++)
-        fprintf(key.f, "; n%d %" PRId64 "..%" PRId64, i, k->sizes.at[i]->low, k->sizes.at[i]->high);
+        fprintf(key->f, "; n%d %" PRId64 "..%" PRId64, i, k->sizes.at[i]->low, k->sizes.at[i]->high);
+}
+
+const char *plan_key(Planner *p, const Plan *plan, Kernel *k, bool shapes, int *number) {
+    char *text = NULL;
+    size_t length = 0;
+    Key key = {.f = open_memstream(&text, &length), .p = p, .k = k, .plan = plan, .shapes = shapes, .number = number};
+    if (!key.f) bug("out of memory");
+    k->sizes.n = 0;
+    key_write(&key);
     fclose(key.f);
-    k->key = arena_copy(p->arena, text, length);
+    const char *made = arena_copy(p->arena, text, length);
     free(text);
     for (int i = 0; i < key.numbered.n; i++) number[key.numbered.at[i]] = 0;
+    return made;
 }
 
 void plan_keys(Planner *p, Plan *plan) {
     int *number = NEW_ARRAY(p->scratch, int, p->g->nodes.n);
-    for (int i = 0; i < plan->kernels.n; i++) key_make(p, plan, plan->kernels.at[i], number);
+    for (int i = 0; i < plan->kernels.n; i++) plan->kernels.at[i]->key = plan_key(p, plan, plan->kernels.at[i], true, number);
 }

@@ -1,7 +1,7 @@
 /* plan_memory.c -- the arena: which values share memory, for every value of the run-time sizes.
  *
- * A value lives from the kernel that makes it to the last that reads it. A kernel may write over an operand that dies in it
- * (same bytes, same positions). The plan is no list of offsets but an *orientation*: for each two buffers alive together, which
+ * A value lives from the kernel that makes it to the last that reads it, and to those that run at once with these. A kernel may write over an operand that dies in it
+ * (same bytes, same positions), unless it runs at once with others. The plan is no list of offsets but an *orientation*: for each two buffers alive together, which
  * lies below. Offsets are longest paths, so they are right for any sizes. The orientation comes from placing the buffers at
  * usual sizes: largest first, each into the smallest gap that fits; then in other orders, if that is not the best there can be.
  * Relations that follow from others are left out. */
@@ -21,12 +21,16 @@ typedef struct Memory {
     int *taken_at; /* by buffer: 1 + the kernel in which it was written over last */
 } Memory;
 
+/* The first and the last of the kernels that run at once with k. */
+static int first_of(const Kernel *k) { return k->index - k->turn; }
+static int last_of(const Kernel *k) { return first_of(k) + k->together - 1; }
+
 static void last_uses(Memory *m) {
     Plan *plan = m->plan;
     for (int i = 0; i < plan->kernels.n; i++) {
         const Kernel *k = plan->kernels.at[i];
-        for (int j = 0; j < k->writes.n; j++) m->last[k->writes.at[j]->id] = i;
-        for (int j = 0; j < k->reads.n; j++) m->last[k->reads.at[j]->id] = i;
+        for (int j = 0; j < k->writes.n; j++) m->last[k->writes.at[j]->id] = last_of(k);
+        for (int j = 0; j < k->reads.n; j++) m->last[k->reads.at[j]->id] = last_of(k);
     }
     for (int i = 0; i < plan->copies.n; i++) m->last[plan->copies.at[i].value->id] = plan->kernels.n - 1;
 }
@@ -64,12 +68,12 @@ static void buffers_make(Memory *m) {
         for (int j = 0; j < k->writes.n; j++) {
             Node *v = k->writes.at[j];
             if (p->places[v->id].kind != PLACE_NONE) continue;
-            int b = p->options->level > 0 ? reusable(m, g, k, v) : -1;
+            int b = p->options->level > 0 && k->together == 1 ? reusable(m, g, k, v) : -1;
             if (b >= 0) {
                 m->taken_at[b] = i + 1;
                 if (plan->buffers.at[b].last < m->last[v->id]) plan->buffers.at[b].last = m->last[v->id];
             } else {
-                b = buffer_new(m, node_bytes(p->g, v), i, m->last[v->id]);
+                b = buffer_new(m, node_bytes(p->g, v), first_of(k), m->last[v->id]);
             }
             p->places[v->id] = (Place){PLACE_ARENA, b};
         }

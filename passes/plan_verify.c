@@ -4,7 +4,8 @@
  *   forms     levels, spaces, anchors, contiguity, as the comment in ir/plan.h says
  *   places    every stored value has one; results and stores reach theirs
  *   memory    buffers alive together do not overlap, at several values of the sizes; old contents of shared memory are not
- *             read too late */
+ *             read too late
+ *   at once   kernels that run at once need nothing of each other */
 #include "passes/planner.h"
 
 #include <stdarg.h>
@@ -363,9 +364,10 @@ static bool check_buffer(Verify *v, const Uses *u, int i) {
     Place at = v->p->places[i];
     if (!v->written[i] || at.kind != PLACE_ARENA) return true;
     const Buffer *b = &v->p->buffers.at[at.index];
-    if (b->first > v->written[i] - 1) return wrong(v, "the buffer of node %d begins too late", i);
-    bool read = u->first[i] < u->first[i + 1];
-    if (read && u->kernel[u->first[i + 1] - 1]->index > b->last) return wrong(v, "the buffer of node %d ends too early", i);
+    const Kernel *maker = v->p->kernels.at[v->written[i] - 1];
+    if (b->first > maker->index - maker->turn) return wrong(v, "the buffer of node %d begins too late", i);
+    const Kernel *last = u->first[i] < u->first[i + 1] ? u->kernel[u->first[i + 1] - 1] : maker;
+    if (last->index - last->turn + last->together - 1 > b->last) return wrong(v, "the buffer of node %d ends too early", i);
     if (u->copied[i] && b->last < v->p->kernels.n - 1) return wrong(v, "the buffer of node %d ends before its copy", i);
     return true;
 }
@@ -380,6 +382,61 @@ static bool check_places(Verify *v) {
                 if (i != j && !check_sharing(v, &u, u.placed[i].node, u.placed[j].node)) return false;
             if (!check_buffer(v, &u, u.placed[i].node)) return false;
         }
+    }
+    return true;
+}
+
+/* ---- kernels that run at once */
+
+/* Is `at` the place of a value that k reads? */
+static bool reads_place(const Plan *p, const Kernel *k, Place at) {
+    for (int i = 0; i < k->reads.n; i++)
+        if (same_place(p->places[k->reads.at[i]->id], at)) return true;
+    return false;
+}
+
+static bool stores_place(const Plan *p, const Kernel *k, Place at) {
+    for (int i = 0; i < k->writes.n; i++)
+        if (same_place(p->places[k->writes.at[i]->id], at)) return true;
+    return false;
+}
+
+static bool check_flat(Verify *v, const Kernel *k) {
+    const Graph *g = v->p->graph;
+    Size count = type_count(g, &k->space);
+    if (!size_is_static(count) || (k->row && k->row != k->space.rank)) return wrong(v, "it is of no shape");
+    for (int i = 0; i < k->nodes.n; i++) {
+        const Node *n = k->nodes.at[i];
+        if (op_row(n->op)->class != CLASS_MAP && n->op != OP_REDUCE) return wrong(v, "node %d (%s) of a kernel of any shape", n->id, op_row(n->op)->name);
+        for (int j = 0; j < n->n_in; j++) {
+            Edge e = edge_of(n->in[j]);
+            if (e.kind != EDGE_SAME && e.kind != EDGE_SCALAR) return wrong(v, "node %d of a kernel of any shape reads node %d through a view", n->id, e.base->id);
+        }
+    }
+    return true;
+}
+
+static bool check_together(Verify *v, int i) {
+    const Plan *p = v->p;
+    const Kernel *k = p->kernels.at[i];
+    v->k = k;
+    int first = k->index - k->turn;
+    if (k->together == 1 && k->turn == 0) return !k->flat || wrong(v, "it is alone, and of no shape");
+    if (k->together < 1 || k->turn < 0 || k->turn >= k->together || first < 0 || first + k->together > p->kernels.n) return wrong(v, "it runs at once with others that are not there");
+    if ((k->kind != KERNEL_MAP && k->kind != KERNEL_REDUCE) || k->limit.seen) return wrong(v, "it is no kernel to run at once with others");
+    if (k->flat && !check_flat(v, k)) return false;
+    for (int j = first; j < first + k->together; j++) {
+        const Kernel *other = p->kernels.at[j];
+        if (other->together != k->together || other->turn != j - first || other->flat != k->flat) return wrong(v, "it runs at once with kernel %d, which does not", j);
+        if (!k->flat && strcmp(k->key, other->key)) return wrong(v, "it runs at once with kernel %d, which is another one", j);
+        for (int w = 0; w < other->writes.n && j != i; w++) {
+            Place at = p->places[other->writes.at[w]->id];
+            if (reads_place(p, k, at) || stores_place(p, k, at)) return wrong(v, "it runs at once with kernel %d, whose node %d it reads or overwrites", j, other->writes.at[w]->id);
+        }
+    }
+    for (int w = 0; w < k->writes.n; w++) {
+        Place at = p->places[k->writes.at[w]->id];
+        if (at.kind == PLACE_ARENA && reads_place(p, k, at)) return wrong(v, "it runs at once with others and writes over what it reads");
     }
     return true;
 }
@@ -469,6 +526,7 @@ static bool verify(const Plan *p, const Node *scan, Arena *arena, const char **m
         ok = ok && check_kernel(&v);
         if (ok && v.k->kind == KERNEL_SCAN && !verify(v.k->body, v.k->anchor, arena, message)) return false;
     }
+    for (int i = 0; i < p->kernels.n && ok; i++) ok = check_together(&v, i);
     v.k = NULL;
     ok = ok && check_delivery(&v, scan) && check_places(&v);
     uint64_t random = 0x9e3779b97f4a7c15ull;

@@ -5,6 +5,7 @@
  *   plan_limits    rows that are looked at in part
  *   plan_attention softmax-weighted products as one kernel
  *   plan_place     which stores happen in place; order of the kernels
+ *   plan_together  (for a device) kernels that may run at once
  *   plan_memory    buffers of the arena
  *   plan_packs     weights that products may read from packed copies
  *   plan_key       structural keys */
@@ -112,7 +113,10 @@ void plan_memory(Planner *p, Plan *plan);
 void plan_plain(Planner *p, const Graph *from); /* sets p->plain; from: the graph as it was before plan_prepare */
 void plan_packs(Planner *p, Plan *plan);
 int plan_packed_slot(const Planner *p, const Node *x); /* the weight that x is, or rounds to bf16, if it may be packed; else -1 */
+void plan_together(Planner *p, Plan *plan); /* plan: kernels, in the order of p->order, which it changes, too */
 void plan_keys(Planner *p, Plan *plan);
+/* The key of a kernel as far as its memory is known. shapes: false: of a flat kernel (ir/plan.h) without its shape. number: by node id, all 0. */
+const char *plan_key(Planner *p, const Plan *plan, Kernel *k, bool shapes, int *number);
 Place plan_result_place(const Node *scan, int index); /* where result `index` goes, of an entry or (scan) of a body, carries excepted */
 /* scan, outer: of a body; NULL of an entry. */
 Plan *plan_make(Arena *arena, const Graph *g, const Node *scan, const Planner *outer, const PlanOptions *o, Diag *d);

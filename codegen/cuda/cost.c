@@ -31,7 +31,7 @@ enum {
 
 typedef struct Row {
     const char *function, *text;
-    double calls, bytes, flops, matrix, tf32, seconds, least;
+    double calls, launches, bytes, flops, matrix, tf32, seconds, least;
     double occupancy;
     const char *bound;
 } Row;
@@ -88,7 +88,8 @@ static void row_add(Costs *c, const Row *r, double times) {
         to = &c->rows.at[c->rows.n - 1];
     }
     if (r->seconds * times > to->seconds) to->bound = r->bound, to->occupancy = r->occupancy;
-    to->calls += times;
+    to->calls += times * r->calls;
+    to->launches += times;
     to->bytes += times * r->bytes;
     to->flops += times * r->flops;
     to->matrix += times * r->matrix;
@@ -101,20 +102,40 @@ static int64_t value_of(const Costs *c, Size s) {
     return size_eval(s, c->sizes, &v) ? v : 0;
 }
 
-static void call_cost(Costs *c, const KernelCall *call, double times) {
-    int64_t sizes[64], count = value_of(c, call->count);
+static void cost_add(TileCost *to, const TileCost *c) {
+    to->in_bytes += c->in_bytes;
+    to->out_bytes += c->out_bytes;
+    to->flops += c->flops;
+    to->matrix += c->matrix;
+    to->tf32 += c->tf32;
+    to->instructions += c->instructions;
+    to->load_bytes += c->load_bytes;
+    to->store_bytes += c->store_bytes;
+}
+
+/* Call q of each of n kernels: one launch. */
+static void launch_cost(Costs *c, KernelCode *const *code, int n, int q, double times) {
+    const KernelCall *call = &code[0]->calls[q];
     if (call->when && (value_of(c, call->when) < call->low || value_of(c, call->when) >= call->high)) return;
     TileKernel *tile = scheduler_tile(c->s, call->function);
+    int64_t sizes[64], warps = 0;
     if (!tile || call->n_sizes > 64) {
         c->routines += times;
         return;
     }
-    for (int i = 0; i < call->n_sizes; i++) sizes[i] = value_of(c, call->sizes[i]);
-    if (count <= 0) return;
-    TileCost cost = tile_cost(tile, tile_target("cuda"), sizes);
+    TileCost cost = {.in_bytes = 0};
+    for (int i = 0; i < n; i++) {
+        int64_t count = value_of(c, code[i]->calls[q].count);
+        for (int k = 0; k < call->n_sizes; k++) sizes[k] = value_of(c, code[i]->calls[q].sizes[k]);
+        if (count <= 0) continue;
+        TileCost one = tile_cost(tile, tile_target("cuda"), sizes);
+        cost_add(&cost, &one);
+        warps += count;
+    }
+    if (!warps) return;
     const CudaKernel *k = scheduler_cuda_kernel(c->s, call->function);
-    Row r = {.function = k->name, .text = call->text, .bytes = cost.in_bytes + cost.out_bytes, .flops = cost.flops, .matrix = cost.matrix, .tf32 = cost.tf32};
-    time_of(&r, &cost, (double)count, room(tile, k));
+    Row r = {.function = k->name, .text = call->text, .bytes = cost.in_bytes + cost.out_bytes, .flops = cost.flops, .matrix = cost.matrix, .tf32 = cost.tf32, .calls = n};
+    time_of(&r, &cost, (double)warps, room(tile, k));
     row_add(c, &r, times);
 }
 
@@ -122,9 +143,10 @@ static void plan_cost(Costs *c, const Plan *plan, double times) {
     for (int i = 0; i < plan->kernels.n; i++) {
         const Kernel *k = plan->kernels.at[i];
         if (k->kind == KERNEL_SCAN) plan_cost(c, k->body, times * (double)value_of(c, k->anchor->attrs.extent));
-        if (k->kind > KERNEL_ROUTINE) continue;
-        const KernelCode *code = scheduler_kernel(c->s, plan, k);
-        for (int q = 0; q < code->n; q++) call_cost(c, &code->calls[q], times);
+        if (k->kind > KERNEL_ROUTINE || k->turn) continue;
+        KernelCode **code = NEW_ARRAY(c->arena, KernelCode *, k->together);
+        for (int n = 0; n < k->together; n++) code[n] = scheduler_kernel(c->s, plan, plan->kernels.at[i + n]);
+        for (int q = 0; q < code[0]->n; q++) launch_cost(c, code, k->together, q, times);
     }
 }
 
@@ -135,22 +157,23 @@ static int by_seconds(const void *a, const void *b) {
 
 static void entry_print(FILE *f, Costs *c, const Entry *e) {
     Row all = {.calls = 0};
-    fprintf(f, "\n%s %s\n%-18s %6s %11s %9s %9s %10s %6s  %-12s %s\n", e->train ? "train" : "entry", e->name, "kernel", "calls", "bytes", "GFLOP",
+    fprintf(f, "\n%s %s\n%-18s %8s %6s %11s %9s %9s %10s %6s  %-12s %s\n", e->train ? "train" : "entry", e->name, "kernel", "launches", "calls", "bytes", "GFLOP",
             "occupancy", "us", "share", "bound by", "what");
     if (c->rows.n) qsort(c->rows.at, (size_t)c->rows.n, sizeof *c->rows.at, by_seconds);
     for (int i = 0; i < c->rows.n; i++) {
         const Row *r = &c->rows.at[i];
-        fprintf(f, "%-18s %6.0f %11.0f %9.3f %8.0f%% %10.2f %5.0f%%  %-12s %s\n", r->function, r->calls, r->bytes, 1e-9 * r->flops,
+        fprintf(f, "%-18s %8.0f %6.0f %11.0f %9.3f %8.0f%% %10.2f %5.0f%%  %-12s %s\n", r->function, r->launches, r->calls, r->bytes, 1e-9 * r->flops,
                 100 * r->occupancy, 1e6 * r->seconds, r->seconds > 0 ? 100 * r->least / r->seconds : 0, r->bound, r->text);
         all.calls += r->calls;
+        all.launches += r->launches;
         all.bytes += r->bytes;
         all.flops += r->flops;
         all.matrix += r->matrix;
         all.seconds += r->seconds;
         all.least += r->least;
     }
-    fprintf(f, "%-18s %6.0f %11.0f %9.3f %9s %10.2f %5.0f%%  and %.0f us of launches; %.0f%% of the FLOPs on matrix units", "total", all.calls,
-            all.bytes, 1e-9 * all.flops, "", 1e6 * all.seconds, all.seconds > 0 ? 100 * all.least / all.seconds : 0, 1e6 * LAUNCH * all.calls,
+    fprintf(f, "%-18s %8.0f %6.0f %11.0f %9.3f %9s %10.2f %5.0f%%  and %.0f us of launches; %.0f%% of the FLOPs on matrix units", "total", all.launches,
+            all.calls, all.bytes, 1e-9 * all.flops, "", 1e6 * all.seconds, all.seconds > 0 ? 100 * all.least / all.seconds : 0, 1e6 * LAUNCH * all.launches,
             all.flops > 0 ? 100 * all.matrix / all.flops : 0);
     if (c->routines > 0) fprintf(f, "; beside it %.0f calls that the processor computes", c->routines);
     fputc('\n', f);

@@ -399,18 +399,35 @@ static void shared_find(Cuda *c) {
     }
 }
 
+/* "const float *NT_RESTRICT a0": the type of an argument, and its name. */
+static const char *argument_text(Cuda *c, const TileSym *s, bool within) {
+    bool writes = s->out || s->inout;
+    return arena_printf(c->w.arena, "%s%s *%s%s%s%s", writes ? "" : "const ", cuda_memory(s->d), within ? "const " : "", s->alias ? "" : "NT_RESTRICT ", c->name[s->id],
+                        s->k == TS_SCALAR ? "_at" : "");
+}
+
 static void signature(Cuda *c, const char *name, Text *out) {
     const TileKernel *k = c->k;
     text_add(out, "NT_%sKERNEL(%s)(", c->large ? "LARGE_" : "", name);
-    for (int i = 0; i < k->args.n; i++) {
-        const TileSym *s = k->args.at[i];
-        bool writes = s->out || s->inout;
-        text_add(out, "%s%s *%s%s%s", writes ? "" : "const ", cuda_memory(s->d), s->alias ? "" : "NT_RESTRICT ", c->name[s->id],
-                 s->k == TS_SCALAR ? "_at, " : ", ");
-    }
+    for (int i = 0; i < k->args.n; i++) text_add(out, "%s, ", argument_text(c, k->args.at[i], false));
     for (int i = 0; i < k->params.n; i++)
         if (k->params.at[i]->k == TS_SIZE) text_add(out, "const nt_i64 %s, ", c->name[k->params.at[i]->id]);
-    text_add(out, "char *nt_device) {\n");
+    text_add(out, "char *nt_device) {\n  NT_WARP_OF(nt_lane, nt_warp, nt_warps);\n");
+}
+
+/* The same of calls that run at once: this block's row of the table. */
+static void signature_table(Cuda *c, const char *name, Text *out) {
+    const TileKernel *k = c->k;
+    int words = 1 + k->args.n, at = 1;
+    for (int i = 0; i < k->params.n; i++) words += k->params.at[i]->k == TS_SIZE;
+    text_add(out, "NT_%sKERNEL(%s)(const nt_i64 *nt_table, const nt_i64 nt_rows, char *nt_device) {\n", c->large ? "LARGE_" : "", name);
+    text_add(out, "  NT_WARP_OF(nt_lane, nt_all, nt_all_warps);\n  NT_ROW_OF(nt_row, nt_warp, nt_warps, nt_table, nt_rows, %d);\n", words);
+    for (int i = 0; i < k->args.n; i++, at++) {
+        const TileSym *s = k->args.at[i];
+        text_add(out, "  %s = (%s%s *)nt_row[%d];\n", argument_text(c, s, true), s->out || s->inout ? "" : "const ", cuda_memory(s->d), at);
+    }
+    for (int i = 0; i < k->params.n; i++)
+        if (k->params.at[i]->k == TS_SIZE) text_add(out, "  const nt_i64 %s = nt_row[%d];\n", c->name[k->params.at[i]->id], at++);
 }
 
 static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
@@ -427,19 +444,19 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     bool fits = c->most * CUDA_WARPS <= CUDA_SHARED_MOST;
     if (c->collective && !fits) walk_fail(&c->w, "%lld bytes of buffers a warp are too many to be shared", (long long)c->most);
     *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * CUDA_WARPS : 0};
-    signature(c, name, out);
-    text_add(out, "  NT_WARP_OF(nt_lane, nt_warp, nt_warps);\n");
+    if (c->table) signature_table(c, name, out);
+    else signature(c, name, out);
     if (made->shared) {
         text_add(out, "  NT_SHARED(nt_block, %lld);\n", (long long)made->shared);
         text_add(out, "  char *const nt_memory = nt_block + (threadIdx.x >> 5) * %lld;\n", (long long)c->most);
     } else if (made->memory) {
-        text_add(out, "  char *const nt_memory = nt_device + (nt_i64)nt_warp * %lld;\n", (long long)c->most);
+        text_add(out, "  char *const nt_memory = nt_device + (nt_i64)%s * %lld;\n", c->table ? "nt_all" : "nt_warp", (long long)c->most);
     }
     text_add(out, "%s}\n", c->body.at);
 }
 
-bool cuda_lower(TileKernel *k, const char *name, bool large, Text *text, CudaKernel *made, const char **error) {
-    Cuda state = {.k = k, .large = large}, *c = &state;
+bool cuda_lower(TileKernel *k, const char *name, bool large, bool table, Text *text, CudaKernel *made, const char **error) {
+    Cuda state = {.k = k, .large = large, .table = table}, *c = &state;
     *error = NULL;
     walk_begin(&c->w, k);
     if (setjmp(c->w.trap)) {

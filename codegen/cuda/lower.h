@@ -9,7 +9,12 @@
  *   NAME(buffers and scalars, by pointer, in the order of declaration; sizes, as i64; memory)
  *
  * with a block of CUDA_THREADS threads and any number of blocks; memory: CudaKernel.memory bytes a warp, of all warps of the
- * grid one after another. */
+ * grid one after another. Of calls that run at once (Kernel.together):
+ *
+ *   NAME(table; rows, as i64; memory)
+ *
+ * A row of the table is a call: the number of its first block, then what it would be given above but for memory, each a word of 8 bytes. Behind
+ * the last row stands the number of all blocks. */
 #ifndef CODEGEN_CUDA_LOWER_H
 #define CODEGEN_CUDA_LOWER_H
 #include "codegen/text.h"
@@ -24,9 +29,10 @@ typedef struct CudaKernel {
 } CudaKernel;
 
 /* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". large: it has
- * several products, one after another, and the compiler makes no copies of its loops, for which there are no registers. false and *error (in
+ * several products, one after another, and the compiler makes no copies of its loops, for which there are no registers. table: it takes
+ * calls that run at once. false and *error (in
  * its arena) when something has no lowering. */
-bool cuda_lower(TileKernel *k, const char *name, bool large, Text *text, CudaKernel *made, const char **error);
+bool cuda_lower(TileKernel *k, const char *name, bool large, bool table, Text *text, CudaKernel *made, const char **error);
 
 const char *cuda_prelude(void); /* what every file of kernels begins with */
 

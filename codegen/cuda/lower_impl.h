@@ -13,7 +13,7 @@ typedef struct Cuda {
     int temporaries;
     int levels;         /* loops and indices around the place under way */
     int64_t used, most; /* bytes of buffers: here, and at most */
-    bool large;         /* as cuda_lower says */
+    bool large, table;  /* as cuda_lower says */
     bool collective;    /* it has statements of a warp: its buffers must lie in shared memory */
 } Cuda;
 

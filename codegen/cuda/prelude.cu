@@ -76,6 +76,19 @@ typedef unsigned short nt_u16;
 #define NT_WARP_OF(lane, warp, warps)                                                                                          \
     const int lane = (int)(threadIdx.x & 31);                                                                                  \
     const unsigned warp = blockIdx.x * NT_WARPS + (threadIdx.x >> 5), warps = gridDim.x * NT_WARPS
+/* Of calls that run at once (codegen/cuda/lower.h): the row of the block, the warp's number among those that have this row, and how many they are */
+NT_DEVICE const nt_i64 *nt_row_of(const nt_i64 *table, nt_i64 rows, int words) {
+    nt_i64 row = 0;
+    for (nt_i64 end = rows; end - row > 1;) {
+        const nt_i64 middle = (row + end) / 2;
+        if (table[middle * words] <= (nt_i64)blockIdx.x) row = middle;
+        else end = middle;
+    }
+    return table + row * words;
+}
+#define NT_ROW_OF(row, warp, warps, table, rows, words)                                                                        \
+    const nt_i64 *const row = nt_row_of(table, rows, words);                                                                   \
+    const unsigned warp = (blockIdx.x - (unsigned)row[0]) * NT_WARPS + (threadIdx.x >> 5), warps = (unsigned)(row[words] - row[0]) * NT_WARPS
 #define NT_INF_F32 nt_float_bits(0x7f800000u)
 #define NT_NAN_F32 nt_float_bits(0x7fc00000u)
 #define NT_INF_F64 nt_double_bits(0x7ff0000000000000LL)

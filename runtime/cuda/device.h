@@ -65,6 +65,7 @@ bool cu_holds(const RtDeviceState *d, const void *p); /* does it lie in the devi
 void cu_to(RtDeviceState *d, CuAddress to, const void *from, int64_t bytes);
 void cu_from(RtDeviceState *d, void *to, CuAddress from, int64_t bytes); /* and waits */
 CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes); /* where the device finds it: there already, a constant, a small value */
+CuAddress cu_small(RtDeviceState *d, const void *p, int64_t bytes); /* there until the next flush: a small value, which may change from call to call */
 void cu_small_begin(RtDeviceState *d); /* of a call: room for its small values */
 void cu_small_send(RtDeviceState *d);  /* those that were brought since */
 

@@ -133,18 +133,23 @@ void cu_small_send(RtDeviceState *d) {
     d->small_sent = d->small_at;
 }
 
-CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes) {
-    if (!p || cu_holds(d, p)) return (CuAddress)(uintptr_t)p;
-    if (bytes > SMALL) return constant(d, p, bytes);
-    if (!d->small_bytes) small_room(d, RING);
-    if (d->error) return 0;
-    d->small_all += SMALL;
-    if (d->small_at + SMALL > d->small_bytes) { /* the next call gets room for all */
+CuAddress cu_small(RtDeviceState *d, const void *p, int64_t bytes) {
+    int64_t room = (bytes + SMALL - 1) / SMALL * SMALL, wanted = d->small_bytes ? d->small_bytes : RING;
+    while (wanted < room) wanted *= 2;
+    d->small_all += room;
+    if (d->small_at + room > d->small_bytes) { /* the next call gets room for all */
         cu_flush(d);
         d->small_at = d->small_sent = 0;
+        if (wanted > d->small_bytes) small_room(d, wanted);
     }
+    if (d->error) return 0;
     int64_t at = d->small_at;
-    d->small_at += SMALL;
+    d->small_at += room;
     memcpy(d->small + at, p, (size_t)bytes);
     return d->ring.at + (CuAddress)at;
+}
+
+CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes) {
+    if (!p || cu_holds(d, p)) return (CuAddress)(uintptr_t)p;
+    return bytes > SMALL ? constant(d, p, bytes) : cu_small(d, p, bytes);
 }

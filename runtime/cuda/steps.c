@@ -138,24 +138,71 @@ void cu_graphs_free(RtDeviceState *d) {
 
 /* ---- what the code of entries calls */
 
-void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
-                   const int64_t *sizes, int64_t count) {
+/* A call's parameters but for the device's scratch, in words: arguments where the device finds them, sizes. */
+static void call_words(RtDeviceState *d, int64_t *word, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes, const int64_t *sizes) {
+    for (int i = 0; i < n_args; i++) word[i] = (int64_t)cu_bring(d, args[i], bytes[i]);
+    for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
+}
+
+static int64_t blocks_of(int64_t count) { return count > 0 ? (count + WARPS - 1) / WARPS : 0; }
+
+/* Calls that run at once: blocks for each in proportion to what it has to do, and each call's first one. The table of them is a small value on
+ * its way, so what differs from call to call is no part of a graph. What it is in words: codegen/cuda/lower.h. Returns all blocks. */
+static int64_t table_fill(RtDeviceState *d, int64_t *table, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+                          const int64_t *sizes, const int64_t *counts, int64_t most) {
+    int64_t wanted = 0, first = 0;
+    int words = 1 + n_args + n_sizes;
+    for (int i = 0; i < rows; i++) wanted += blocks_of(counts[i]);
+    for (int i = 0; i < rows; i++) {
+        int64_t blocks = blocks_of(counts[i]);
+        table[i * words] = first;
+        call_words(d, table + i * words + 1, n_args, args + i * n_args, bytes + i * n_args, n_sizes, sizes + i * n_sizes);
+        if (wanted > most && blocks > 1) blocks = blocks * most / wanted > 1 ? blocks * most / wanted : 1;
+        first += blocks;
+    }
+    return table[rows * words] = first;
+}
+
+/* word: table, rows; returns all blocks. */
+static int64_t table_bring(RtDeviceState *d, int64_t *word, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+                           const int64_t *sizes, const int64_t *counts, int64_t most) {
+    int64_t size = ((1 + n_args + n_sizes) * (int64_t)rows + 1) * (int64_t)sizeof *word;
+    int64_t *table = rt_host_take(size);
+    if (!table) {
+        cu_check(d, CU_OUT_OF_MEMORY, "the processor's memory");
+        return 0;
+    }
+    int64_t blocks = table_fill(d, table, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
+    word[0] = blocks && !d->error ? (int64_t)cu_small(d, table, size) : 0;
+    word[1] = rows;
+    rt_host_give(table);
+    return blocks;
+}
+
+void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+                   const int64_t *sizes, const int64_t *counts) {
     RtDeviceState *d = f->session->device;
     const RtDeviceKernel *row = &f->session->program->device->kernels[kernel];
-    int64_t word[PARAMETERS], blocks = (count + WARPS - 1) / WARPS, most = (int64_t)d->processors * (row->memory ? 2 : 16);
-    int n = n_args + n_sizes + 1;
+    int64_t word[PARAMETERS], blocks, most = (int64_t)d->processors * (row->memory ? 2 : 16);
+    int n = (rows ? 2 : n_args + n_sizes) + 1;
+    bool fits = n <= PARAMETERS;
     (void)k;
-    if (count <= 0 || d->error) return;
-    if (n > PARAMETERS || count > INT32_MAX) {
+    if (d->error) return;
+    for (int i = 0; i < (rows ? rows : 1); i++) fits = fits && counts[i] <= INT32_MAX;
+    if (!fits) {
         cu_check(d, 1, row->name);
         return;
     }
-    if (blocks > most) blocks = most;
+    if (rows) {
+        blocks = table_bring(d, word, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
+    } else {
+        blocks = blocks_of(counts[0]) < most ? blocks_of(counts[0]) : most;
+        if (blocks) call_words(d, word, n_args, args, bytes, n_sizes, sizes);
+    }
+    if (!blocks || d->error) return;
     if (row->memory && !cu_block_need(d, &d->scratch, row->memory * WARPS * blocks)) return;
-    for (int i = 0; i < n_args; i++) word[i] = (int64_t)cu_bring(d, args[i], bytes[i]);
-    for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
     word[n - 1] = (int64_t)d->scratch.at;
-    int64_t *step = d->error ? NULL : step_add(d, STEP_RUN, kernel, blocks, n, n);
+    int64_t *step = step_add(d, STEP_RUN, kernel, blocks, n, n);
     if (step) memcpy(step, word, (size_t)n * sizeof *word);
 }
 

@@ -1,6 +1,7 @@
 /* texts.c -- graphs before and after one pass, plans as text: every file tests/passes/NAME.graph.
  *
- *   line 1    `pass NAME`: that pass alone runs; `plan LEVEL`: all passes of that level, then the plans are printed;
+ *   line 1    `pass NAME`: that pass alone runs; `plan LEVEL`: all passes of that level, then the plans are printed; `device LEVEL`: plans
+ *             for a device;
  *             `fail NAME`: passes up to NAME end in errors, which are printed
  *   then      a program, in the text of --emit=graph
  *   ----
@@ -48,10 +49,10 @@ static void run_pass(Program *p, const char *name, Diag *d, FILE *out) {
     arena_free(c.scratch);
 }
 
-static void run_plan(Program *p, int level, Arena *a, Diag *d, FILE *out) {
+static void run_plan(Program *p, int level, bool device, Arena *a, Diag *d, FILE *out) {
     if (!passes_run(p, &(PassOptions){.level = level}, d)) return;
     for (int i = 0; i < p->entries.n; i++) {
-        Plan *plan = plan_entry(a, p->entries.at[i]->graph, &(PlanOptions){.level = level}, d);
+        Plan *plan = plan_entry(a, p->entries.at[i]->graph, &(PlanOptions){.level = level, .device = device}, d);
         fprintf(out, "plan of %s\n", p->entries.at[i]->name);
         plan_print(out, plan);
     }
@@ -69,7 +70,8 @@ static char *output_of(const char *path, const char *heading, const char *text) 
     Program *p = program_parse(a, &source, d);
     sscanf(heading, "%31s %31s", word, name);
     if (p && strcmp(word, "pass") == 0) run_pass(p, name, d, out);
-    else if (p && strcmp(word, "plan") == 0) run_plan(p, atoi(name), a, d, out);
+    else if (p && strcmp(word, "plan") == 0) run_plan(p, atoi(name), false, a, d, out);
+    else if (p && strcmp(word, "device") == 0) run_plan(p, atoi(name), true, a, d, out);
     else if (p && strcmp(word, "fail") == 0)
         fprintf(out, "%s\n", passes_run(p, &(PassOptions){.level = 2, .after = name}, d) ? "no error" : "refused");
     diag_print(d, out, false);

@@ -98,6 +98,38 @@ static bool wrong_level(Plan *p, Arena *a) {
     return false;
 }
 
+static bool not_at_once(Plan *p, Arena *a) { /* a kernel and the one that it waits for */
+    (void)a;
+    for (int i = 0; i + 1 < p->kernels.n; i++) {
+        Kernel *x = p->kernels.at[i], *y = p->kernels.at[i + 1];
+        if (x->kind != KERNEL_MAP || y->kind != KERNEL_MAP || x->limit.seen || y->limit.seen) continue;
+        for (int r = 0; r < y->reads.n; r++)
+            for (int w = 0; w < x->writes.n; w++) {
+                if (y->reads.at[r] != x->writes.at[w]) continue;
+                x->together = y->together = 2;
+                y->turn = 1;
+                x->key = y->key; /* as if they were one */
+                for (int b = 0; b < p->buffers.n; b++) {
+                    if (p->buffers.at[b].first == i + 1) p->buffers.at[b].first = i;
+                    if (p->buffers.at[b].last == i) p->buffers.at[b].last = i + 1;
+                }
+                return true;
+            }
+    }
+    return false;
+}
+
+static bool of_one_shape(Plan *p, Arena *a) { /* is called flat */
+    (void)a;
+    for (int i = 0; i < p->kernels.n; i++) {
+        Kernel *k = p->kernels.at[i];
+        if (k->effect || k->anchor) continue;
+        k->flat = size_const(p->graph->program->sizes, 1);
+        return true;
+    }
+    return false;
+}
+
 static const struct {
     const char *name;
     Breaker *breaker;
@@ -111,6 +143,8 @@ static const struct {
     {"two results in one buffer", one_place, ""},
     {"a copy is lost", lose_copy, ""},
     {"a row is called full", wrong_level, ""},
+    {"kernels run at once, one of which waits for the other", not_at_once, "it runs at once with"},
+    {"a kernel that is alone is of any shape", of_one_shape, "it is alone"},
 };
 enum { BREAKERS = sizeof BREAKER / sizeof *BREAKER };
 

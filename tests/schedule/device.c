@@ -43,6 +43,10 @@ static const Fault faults[] = {
     {"round", "*f0 = nt_tf32(nt_float_bits(*f0));", "", NULL, NULL},
     {"round-across", "*f0 = nt_tf32(p[0]);", "*(float *)f0 = p[0];", NULL, NULL},
     {"columns-odd", "column < columns_left", "column >-columns_left", NULL, NULL},
+    {"row", "return table + row * words;", "return table;", NULL, NULL},               /* of a table: all blocks have the first */
+    {"row-first", "<= (nt_i64)blockIdx.x", "< (nt_i64)blockIdx.x", NULL, NULL},        /* a row begins a block too late */
+    {"row-block", "blockIdx.x - (unsigned)row[0]", "blockIdx.x", NULL, NULL},          /* .. its warps are counted from the grid's beginning */
+    {"row-blocks", "(row[words] - row[0])", "(row[words])", NULL, NULL},               /* .. and it is said to have more of them */
 };
 
 static const char *line_before(const char *text, const char *line) {
@@ -131,41 +135,61 @@ static int grid_of(int64_t count, unsigned order) {
     return (int)(blocks < 1 ? 1 : blocks > most ? most : blocks);
 }
 
-bool device_run(Device *d, const KernelCall *call, void *const *args, const size_t *bytes, const int64_t *sizes, int64_t count) {
+/* Calls that run at once, as codegen/cuda/lower.h says; returns the blocks. Under odd orders each has a block alone, or the one with the most
+ * to do has MOST_BLOCKS. */
+static int table_fill(long long *table, const KernelCall *call, int rows, void *const *args, const int64_t *sizes, const int64_t *counts, unsigned order) {
+    int words = 1 + call->n_args + call->n_sizes, first = 0, largest = 0;
+    for (int i = 1; i < rows; i++)
+        if (counts[i] > counts[largest]) largest = i;
+    for (int i = 0; i < rows; i++) {
+        long long *row = table + i * words;
+        *row++ = first;
+        for (int k = 0; k < call->n_args; k++) *row++ = (long long)(intptr_t)args[i * call->n_args + k];
+        for (int k = 0; k < call->n_sizes; k++) *row++ = sizes[i * call->n_sizes + k];
+        first += counts[i] <= 0 ? 0 : order % 2 && i != largest ? 1 : grid_of(counts[i], order);
+    }
+    return (int)(table[rows * words] = first);
+}
+
+bool device_run(Device *d, const KernelCall *call, int rows, void *const *args, const size_t *bytes, const int64_t *sizes, const int64_t *counts) {
     const CudaKernel *k = scheduler_cuda_kernel(d->s, call->function);
     void *kernel = dlsym(d->library, k->name);
     if (!kernel) bug("no kernel %s", k->name);
-    char **before = calloc((size_t)call->n_args + 1, sizeof *before), **first = calloc((size_t)call->n_args + 1, sizeof *first);
-    long long word[128];
-    int n = call->n_args + call->n_sizes + 1;
+    int n_args = rows ? rows * call->n_args : call->n_args, n = rows ? 3 : n_args + call->n_sizes + 1;
+    char **before = calloc((size_t)n_args + 1, sizeof *before), **first = calloc((size_t)n_args + 1, sizeof *first);
+    long long word[128], *table = calloc((size_t)((1 + call->n_args + call->n_sizes) * rows + 1), sizeof *table);
     if (n > 128) bug("%s has %d parameters", k->name, n);
-    for (int i = 0; i < call->n_args; i++) {
-        word[i] = (long long)(intptr_t)args[i];
+    for (int i = 0; i < n_args; i++) {
+        if (!rows) word[i] = (long long)(intptr_t)args[i];
         if (bytes[i]) memcpy(before[i] = malloc(bytes[i]), args[i], bytes[i]);
         if (bytes[i]) first[i] = malloc(bytes[i]);
     }
-    for (int i = 0; i < call->n_sizes; i++) word[call->n_args + i] = sizes[i];
-    size_t memory_bytes = (size_t)(k->memory * CUDA_WARPS * 64 + 64);
+    for (int i = 0; i < call->n_sizes && !rows; i++) word[n_args + i] = sizes[i];
+    size_t memory_bytes = (size_t)(k->memory * CUDA_WARPS * 64 * (rows ? rows : 1) + 64);
     char *memory = aligned_alloc(64, memory_bytes / 64 * 64);
     word[n - 1] = (long long)(intptr_t)memory;
     bool ok = true;
     for (unsigned order = 0; order < ORDERS && ok; order++) {
-        for (int i = 0; i < call->n_args; i++)
+        int blocks = rows ? table_fill(table, call, rows, args, sizes, counts, order) : grid_of(counts[0], order);
+        if (rows) word[0] = (long long)(intptr_t)table, word[1] = rows;
+        if (rows && !blocks) break;
+        for (int i = 0; i < n_args; i++)
             if (bytes[i]) memcpy(args[i], before[i], bytes[i]);
         memset(memory, 0xff, memory_bytes / 64 * 64);
-        const char *problem = d->emulate(kernel, word, n, grid_of(count, order), CUDA_THREADS, (int)k->shared, order);
+        const char *problem = d->emulate(kernel, word, n, blocks, CUDA_THREADS, (int)k->shared, order);
         if (problem) printf("%s, order %u: %s\n", k->name, order, problem);
         ok = !problem;
-        for (int i = 0; i < call->n_args && ok; i++) {
+        for (int i = 0; i < n_args && ok; i++) {
             if (!bytes[i]) continue;
             if (order == 0) memcpy(first[i], args[i], bytes[i]);
             ok = memcmp(first[i], args[i], bytes[i]) == 0;
             if (!ok) printf("%s: argument %d has other bits in order %u\n", k->name, i, order);
         }
     }
-    for (int i = 0; i < call->n_args; i++) free(before[i]), free(first[i]);
+    for (int i = 0; i < n_args; i++) free(before[i]), free(first[i]);
     free(before);
     free(first);
+    free(table);
     free(memory);
     return ok;
 }

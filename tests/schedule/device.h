@@ -8,6 +8,6 @@ typedef struct Device Device;
 Device *device_new(Arena *arena, const Scheduler *s); /* its kernels so far */
 void device_free(Device *d);
 /* One call under all orders, each on the same bytes; false, and said: they differ, or a thread is lost. bytes: of each
- * argument, 0 where it is not written. */
-bool device_run(Device *d, const KernelCall *call, void *const *args, const size_t *bytes, const int64_t *sizes, int64_t count);
+ * argument, 0 where it is not written. rows: 0, or so many calls that run at once: args[rows][call->n_args], bytes and sizes alike, counts[rows]. */
+bool device_run(Device *d, const KernelCall *call, int rows, void *const *args, const size_t *bytes, const int64_t *sizes, const int64_t *counts);
 #endif

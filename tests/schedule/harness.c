@@ -245,7 +245,7 @@ static bool run_on_device(Run *r, const KernelCall *c, void *const *args, const 
     size_t *bytes = NEW_ARRAY(r->arena, size_t, c->n_args + 1);
     for (int i = 0; i < c->n_args; i++) bytes[i] = argument_bytes(r, &c->args[i]);
     r->h->launches++;
-    return device_run(r->device, c, args, bytes, sizes, count);
+    return device_run(r->device, c, 0, args, bytes, sizes, &count);
 }
 
 static bool run_call(Run *r, const KernelCall *c) {
@@ -376,20 +376,12 @@ static void forgive(Run *r, const Kernel *k, Tensor *got, const Tensor *want) {
         if (i % all >= seen) got->f[i] = want->f[i];
 }
 
-static bool run_kernel(Run *r, const Kernel *k) {
-    Arena *a = arena_new();
-    Expected x = expect(r, a, k);
-    const KernelCode *code = r->code[k->index];
-    const int64_t *sizes = r->e.sizes;
-    int32_t offset = 0;
-    if (k->limit.offset) memcpy(&offset, memory_of(r, k->limit.offset), sizeof offset);
-    r->e.sizes = kernel_size_values(a, k, sizes, offset);
+/* Does each value that k stores agree with what is expected? Then that is there: errors do not add up. */
+static bool check_kernel(Run *r, Arena *a, const Kernel *k, const Expected *x) {
     bool ok = true;
-    r->like = false;
-    for (int i = 0; i < code->n && ok; i++) ok = run_call(r, &code->calls[i]);
     for (int i = 0; i < k->writes.n && ok; i++) {
         const Node *n = k->writes.at[i];
-        const Tensor *want = x.value[n->id];
+        const Tensor *want = x->value[n->id];
         Tensor *got = tensor_of(r, a, n);
         int64_t worst;
         forgive(r, k, got, want);
@@ -404,8 +396,13 @@ static bool run_kernel(Run *r, const Kernel *k) {
                    (long long)worst, (long long)got->i[worst], (long long)want->i[worst]);
     }
     for (int i = 0; i < k->writes.n; i++)
-        tensor_to_bytes(x.value[k->writes.at[i]->id], memory_of(r, k->writes.at[i])); /* errors do not add up */
-    r->e.sizes = sizes;
+        tensor_to_bytes(x->value[k->writes.at[i]->id], memory_of(r, k->writes.at[i]));
+    return ok;
+}
+
+/* What is counted of a kernel that ran; it failed: what it is. */
+static void kernel_ran(Run *r, const Kernel *k, bool ok) {
+    const KernelCode *code = r->code[k->index];
     if (!ok && r->h->show) {
         for (int i = 0; i < code->n; i++) {
             TileKernel *t = scheduler_tile(r->s, code->calls[i].function);
@@ -421,6 +418,60 @@ static bool run_kernel(Run *r, const Kernel *k) {
             r->h->prologues++;
             break;
         }
+}
+
+static bool run_kernel(Run *r, const Kernel *k) {
+    Arena *a = arena_new();
+    Expected x = expect(r, a, k);
+    const KernelCode *code = r->code[k->index];
+    const int64_t *sizes = r->e.sizes;
+    int32_t offset = 0;
+    if (k->limit.offset) memcpy(&offset, memory_of(r, k->limit.offset), sizeof offset);
+    r->e.sizes = kernel_size_values(a, k, sizes, offset);
+    bool ok = true;
+    r->like = false;
+    for (int i = 0; i < code->n && ok; i++) ok = run_call(r, &code->calls[i]);
+    ok = check_kernel(r, a, k, &x) && ok;
+    r->e.sizes = sizes;
+    kernel_ran(r, k, ok);
+    arena_free(a);
+    return ok;
+}
+
+/* Call q of each of the kernels that run at once with `first`, as one launch. */
+static bool run_launch(Run *r, Arena *a, const Kernel *first, int q, uint32_t *rng) {
+    const KernelCall *c = &r->code[first->index]->calls[q];
+    int n = first->together;
+    void **args = NEW_ARRAY(a, void *, n * c->n_args + 1);
+    size_t *bytes = NEW_ARRAY(a, size_t, n * c->n_args + 1);
+    int64_t *sizes = NEW_ARRAY(a, int64_t, n * c->n_sizes + 1), *counts = NEW_ARRAY(a, int64_t, n);
+    for (int i = 0; i < n; i++) {
+        const KernelCall *call = &r->code[first->index + i]->calls[q];
+        if (strcmp(call->function, c->function)) bug("kernels %d and %d run at once, by other functions", first->index, first->index + i);
+        for (int k = 0; k < c->n_args; k++) args[i * c->n_args + k] = argument(r, &call->args[k], rng);
+        for (int k = 0; k < c->n_args; k++) bytes[i * c->n_args + k] = argument_bytes(r, &call->args[k]);
+        for (int k = 0; k < c->n_sizes; k++) sizes[i * c->n_sizes + k] = size_of(r, call->sizes[k]);
+        counts[i] = size_of(r, call->count);
+    }
+    r->h->launches++;
+    r->h->at_once++;
+    r->h->flat += first->flat != NULL;
+    return device_run(r->device, c, n, args, bytes, sizes, counts);
+}
+
+static bool run_at_once(Run *r, const Kernel *first) {
+    Arena *a = arena_new();
+    Expected *x = NEW_ARRAY(a, Expected, first->together);
+    uint32_t rng[4] = {(uint32_t)r->e.seed, (uint32_t)(r->e.seed >> 32), (uint32_t)r->e.step, (uint32_t)(r->e.step >> 32)};
+    bool ok = true;
+    r->like = false;
+    for (int i = 0; i < first->together; i++) x[i] = expect(r, a, r->p->kernels.at[first->index + i]);
+    for (int q = 0; q < r->code[first->index]->n && ok; q++) ok = run_launch(r, a, first, q, rng);
+    for (int i = 0; i < first->together && ok; i++) {
+        const Kernel *k = r->p->kernels.at[first->index + i];
+        ok = check_kernel(r, a, k, &x[i]);
+        kernel_ran(r, k, ok);
+    }
     arena_free(a);
     return ok;
 }
@@ -520,8 +571,10 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
     int launches = h->launches;
     for (int i = 0; i < r.p->kernels.n && ok; i++)
         if (r.p->kernels.at[i]->kind <= KERNEL_ROUTINE) {
-            ok = run_kernel(&r, r.p->kernels.at[i]);
-            if (h->time) time_kernel(&r, r.p->kernels.at[i]);
+            const Kernel *k = r.p->kernels.at[i];
+            if (k->together == 1) ok = run_kernel(&r, k);
+            else if (!k->turn) ok = run_at_once(&r, k);
+            if (h->time && k->together == 1) time_kernel(&r, k);
         }
     h->programs += ok && h->launches > launches;
     device_free(r.device);

@@ -20,6 +20,7 @@ typedef struct Harness {
     bool show;              /* print kernels and tiles of what fails */
     bool time;              /* print what each kernel takes, one thread */
     int kernels, kinds[16]; /* run so far */
+    int at_once, flat;      /* launches of a device that were several kernels, of those such of any shape */
     int launches, programs; /* of a device so far; programs with one, which agree */
     int packs;              /* weights read from packed copies so far */
     int parts;              /* products with maps of slices so far */

@@ -1,0 +1,106 @@
+/* at_once.c -- random updates of several tensors, as an optimizer's: of few shapes, so that some are equal; sums of squares of all, whose root
+ * scales what is added; a moment and a parameter that are stored in place; a scalar for each; sums of columns; one tensor of run-time size. With
+ * DEVICE=1 what may be one launch is one (passes/plan_together.c), and each tensor is compared: by the emulator, under all orders. Else each is a
+ * kernel by itself, by the tile interpreter.
+ *
+ *     at_once [FROM [TO]]     SHOW=1 prints what fails */
+#include "tests/schedule/harness.h"
+#include "tests/schedule/letters.h"
+#include "ir/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MOST = 9, SHAPES = 8 };
+
+static const int SHAPE[SHAPES][3] = {{128, 0, 0}, {33, 7, 0}, {5, 0, 0}, {64, 40, 0}, {3, 17, 9}, {1030, 0, 0}, {70, 130, 0}, {1, 0, 0}};
+
+static Node *number(Case *c, Node *x, double value) { return node_like(c->g, x, value); }
+
+static Node *store(Case *c, const Node *slot, Node *value) {
+    graph_effect(c->g, (Effect){.kind = EFFECT_STORE, .index = slot->attrs.index, .value = value});
+    return value;
+}
+
+static Node *sum_all(Case *c, Node *x) {
+    int axes[MAX_RANK];
+    for (int i = 0; i < x->type.rank; i++) axes[i] = i;
+    return node_reduce(c->g, REDUCE_SUM, x, x->type.rank, axes);
+}
+
+/* The moment and the parameter behind a step along gradient dx. */
+static void update(Case *c, int i, Node *w, Node *m, Node *dx, Node *scale, bool stored) {
+    Graph *g = c->g;
+    Node *t = case_input(c, w->type.dtype, 0, NULL);
+    Node *rate = node_map1(g, OP_EXP, node_map2(g, OP_MUL, number(c, t, 0.5), t));
+    dx = node_map2(g, OP_MUL, dx, node_expand_like(g, scale, dx));
+    Node *moment = node_map2(g, OP_ADD, node_map2(g, OP_MUL, number(c, m, 0.9), m), node_map2(g, OP_MUL, number(c, dx, 0.25), dx));
+    Node *by = node_map2(g, OP_MUL, node_expand_like(g, rate, moment), moment);
+    Node *value = node_map2(g, OP_SUB, i % 4 == 3 ? node_map2(g, OP_MUL, number(c, w, 0.5), w) : w, by); /* some by another rule */
+    if (stored) {
+        store(c, m, moment);
+        store(c, w, value);
+    } else {
+        graph_result(g, arena_printf(c->p->arena, "m%d", i), moment);
+        graph_result(g, arena_printf(c->p->arena, "w%d", i), value);
+    }
+}
+
+static void program(Case *c, DType d, int n, Size named) {
+    Node *w[MOST], *m[MOST], *dx[MOST], *norm = NULL;
+    for (int i = 0; i < n; i++) {
+        const int *shape = SHAPE[rng_below(&c->r, 1 + rng_below(&c->r, SHAPES))];
+        Size dim[3];
+        int rank = 0;
+        for (; rank < 3 && shape[rank]; rank++) dim[rank] = size_const(c->p->sizes, shape[rank]);
+        bool any = i == n - 1 && rng_below(&c->r, 2);
+        if (any) dim[rng_below(&c->r, rank)] = named;
+        dx[i] = case_input(c, d, rank, dim);
+        w[i] = any ? case_input(c, d, rank, dim) : case_weight(c, d, rank, dim);
+        m[i] = any ? case_input(c, d, rank, dim) : case_weight(c, d, rank, dim);
+        Node *square = sum_all(c, node_map2(c->g, OP_MUL, dx[i], dx[i]));
+        norm = norm ? node_map2(c->g, OP_ADD, norm, square) : square;
+        if (rank == 2) graph_result(c->g, arena_printf(c->p->arena, "columns%d", i), node_reduce(c->g, REDUCE_SUM, dx[i], 1, (int[]){0}));
+    }
+    Node *scale = node_map1(c->g, OP_RSQRT, node_map2(c->g, OP_ADD, norm, number(c, norm, 1)));
+    for (int i = 0; i < n; i++) update(c, i, w[i], m[i], dx[i], scale, w[i]->op == OP_SLOT);
+    graph_result(c->g, "norm", norm);
+}
+
+static bool agrees(Harness *h, uint64_t seed) {
+    static const DType TYPES[] = {DT_F32, DT_F32, DT_F64, DT_BF16};
+    Arena *a = arena_new();
+    Diag *d = diag_new();
+    Case c = {.p = NEW(a, Program), .r = {seed}};
+    DType t = TYPES[seed % 4];
+    int64_t sizes[8] = {1 + rng_below(&c.r, 200)};
+    c.p->arena = a;
+    c.p->name = "at_once";
+    c.p->sizes = size_table_new(a);
+    Size named = size_named(c.p->sizes, size_declare(c.p->sizes, "n", 1, 200));
+    c.g = graph_new(a, c.p);
+    c.e = NEW(a, Entry);
+    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 4 * MOST)};
+    PUSH(a, c.p->entries, c.e);
+    program(&c, t, 3 + rng_below(&c.r, MOST - 2), named);
+    Eval values = {.arena = a, .program = c.p, .sizes = sizes, .slots = NEW_ARRAY(a, Tensor *, c.p->slots.n), .inputs = NEW_ARRAY(a, Tensor *, c.e->n_inputs)};
+    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
+    for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = case_tensor(&c, &c.p->slots.at[i]->type, sizes);
+    h->tolerance = t == DT_F64 ? 1e-10 : 1e-4;
+    h->of_largest = t == DT_BF16 ? 0x1p-6 : 0;
+    const char *name = arena_printf(a, "seed %llu, %s", (unsigned long long)seed, dtype_name(t));
+    bool ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
+    diag_free(d);
+    arena_free(a);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    Seeds s = seeds_of(argc, argv, 12);
+    Harness h = {.show = getenv("SHOW") != NULL, .target = harness_device(2), .mode = BY_TILE};
+    int failures = 0, cases = (int)(s.to - s.from);
+    for (uint64_t seed = s.from; seed < s.to && failures < 8; seed++) failures += !agrees(&h, seed);
+    if (getenv("DEVICE") && (h.at_once < 3 * cases || h.flat < cases)) failures++, printf("only %d launches of several, %d of any shape\n", h.at_once, h.flat);
+    if (!failures) harness_count(&h);
+    return failures != 0;
+}
