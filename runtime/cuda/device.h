@@ -37,6 +37,8 @@ struct RtDeviceState {
     Block arena, io, shared, scratch, cells, ring;
     char *small;          /* small values on their way to the ring, each in its place */
     int64_t small_bytes, small_at, small_sent, small_all; /* room, taken, sent; taken by the call, more than there may be room */
+    int64_t small_there;  /* so far from its beginning the ring has what stands here, but for what is not sent yet */
+    bool small_new;       /* .. of which something is not what the ring has */
     int64_t *words, n_words, cap_words; /* steps not sent yet */
     int64_t n_steps;
     int entry, part;      /* of the call under way */
