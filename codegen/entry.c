@@ -316,7 +316,7 @@ static LLVMValueRef argument_pointer(EntryCode *c, const EntryMemory *mem, const
     case ARG_SITE: return module_constant(c->m, module_i32(c->m, (int32_t)a->site));
     case ARG_NULL: return module_null(c->m);
     case ARG_PACK: return pack_pointer(c, call, a->pack, module);
-    case ARG_SHARED: return c->shared;
+    case ARG_SHARED: return a->offset ? entry_advance(c, c->shared, module_i64(c->m, a->offset)) : c->shared;
     }
     bug("argument of kind %d", (int)a->kind);
 }

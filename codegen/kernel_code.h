@@ -28,6 +28,7 @@ typedef struct KernelArg {
     Node *node;
     uint32_t site;
     const Pack *pack;
+    int64_t offset; /* ARG_SHARED: bytes from its beginning */
 } KernelArg;
 
 /* One call: rt_parallel(frame, info, function, args, sizes, count). A kernel is one or several, run one after another. */

@@ -247,9 +247,9 @@ static bool same_place(Place a, Place b) {
     return a.kind != PLACE_NONE && a.kind == b.kind && a.index == b.index;
 }
 
-const char *work_shared(Work *w, int64_t bytes, const char *type) {
-    if (bytes > w->s->shared) w->s->shared = bytes;
-    return work_arg(w, (KernelArg){.kind = ARG_SHARED}, type);
+const char *work_shared(Work *w, int64_t offset, int64_t bytes, const char *type) {
+    if (offset + bytes > w->s->shared) w->s->shared = offset + bytes;
+    return work_arg(w, (KernelArg){.kind = ARG_SHARED, .offset = offset}, type);
 }
 
 bool work_aliased(const Work *w, const Node *n) {

@@ -50,8 +50,8 @@ Work *work_new(Scheduler *s, const Plan *plan, const Kernel *k, const char *kind
 const char *work_size(Work *w, Size s);
 /* Declares an argument: type is what follows the name. Returns its name. */
 const char *work_arg(Work *w, KernelArg arg, const char *type);
-/* Declares memory that this call and the others of the kernel share. */
-const char *work_shared(Work *w, int64_t bytes, const char *type);
+/* Declares memory that this call and the others of the kernel share: so many bytes from `offset` on. */
+const char *work_shared(Work *w, int64_t offset, int64_t bytes, const char *type);
 /* Lowers the kernel, or finds the function of an equal text, and appends the call. */
 void work_finish(Work *w, KernelCode *code);
 /* The same for a product by a library: arguments and sizes are those of codegen/cpu/blas.h. */

@@ -15,6 +15,9 @@
  *
  * Where windows overlap along the last outer symbol, several of its values are computed one after another (schedule_windows.c).
  *
+ * On a device one long row, which is all that a kernel has, is walked in parts by warps of their own; a second call adds up what they found, in
+ * their order, and has the values behind.
+ *
  * A concat or pad of a kernel without rows is cut into segments along its axis, each a call of its own, so that no element
  * tests where it comes from; of several axes of a pad the last, if that one is padded. */
 #include "codegen/schedule.h"
@@ -24,6 +27,9 @@
 
 #define BESIDE 8      /* vectors of columns that are added up at once: so many sums are in registers, and so many lines of a row are read together */
 #define STRIPS 4      /* .. as long as threads have so many of these to share */
+#define PART   1024   /* elements of a part of a long row .. */
+#define PARTS_MOST  64 /* .. whose length is at most ROW_MOST of passes/lower.c */
+#define PARTS_WORTH 4096 /* elements of a row: fewer take one warp no longer than another launch */
 #define GRAIN  4096   /* TileTarget.grain where it is 0: elements an iteration of the parallel nest should have: some microseconds */
 
 typedef struct Map {
@@ -47,6 +53,7 @@ typedef struct Map {
     int64_t steps;          /* of the last outer symbol, computed one after another */
     int64_t beside;         /* vectors of columns whose sums are made at once */
     bool flat;              /* the space is one axis, of a length that the call says (Kernel.flat) */
+    Size parts;             /* of the one row, which the call walks; NULL: it is walked as a whole */
 } Map;
 
 static bool is_reduce(const Item *item) {
@@ -415,6 +422,13 @@ static void reduce_begin(Map *m, Item *item, int i) {
                   m->lanes > 1 ? arena_printf(w->arena, "iota(%d)", m->lanes) : "i32(0)");
 }
 
+/* r = r + x, or the larger or the smaller of them. */
+static void reduce_join(Work *w, const Node *n, const char *r, const char *x) {
+    const char *fn = n->attrs.fn == REDUCE_MAX || n->attrs.fn == REDUCE_ANY ? "max" : "min";
+    if (n->attrs.fn == REDUCE_SUM) text_line(&w->body, "%s = %s + %s", r, r, x);
+    else text_line(&w->body, "%s = %s(%s, %s)", r, fn, r, x);
+}
+
 static void reduce_step(Map *m, Point *p, Item *item, int i, bool dead_lanes) {
     Work *w = m->w;
     const Node *n = item->n;
@@ -425,11 +439,11 @@ static void reduce_step(Map *m, Point *p, Item *item, int i, bool dead_lanes) {
     if (dead_lanes) x = arena_printf(w->arena, "select(live, %s, %s)", x, reduce_neutral(w, n));
     const char *r = sum_name(m, i);
     switch ((ReduceFn)n->attrs.fn) {
-    case REDUCE_SUM: text_line(&w->body, "%s = %s + %s", r, r, x); break;
+    case REDUCE_SUM:
     case REDUCE_MAX:
-    case REDUCE_ANY: text_line(&w->body, "%s = max(%s, %s)", r, r, x); break;
+    case REDUCE_ANY:
     case REDUCE_MIN:
-    case REDUCE_ALL: text_line(&w->body, "%s = min(%s, %s)", r, r, x); break;
+    case REDUCE_ALL: reduce_join(w, n, r, x); break;
     case REDUCE_VAR: bug("a variance in kernel %d", m->k->index);
     case REDUCE_ARGMAX:
     case REDUCE_ARGMIN: {
@@ -470,6 +484,75 @@ static void reduce_end(Map *m, Item *item, int i) {
     item->value = arena_printf(w->arena, "v%d", ++w->names);
     item->vector = m->columns && m->lanes > 1;
     text_line(&w->body, "let %s = %s", item->value, e);
+}
+
+/* ---- a long row in parts */
+
+/* The most elements of the kernel, or of those that run at once with it; 0: that is not known. */
+static int64_t longest_row(const Map *m) {
+    int64_t most = 0, n;
+    int first = m->w->at_once ? m->k->index - m->k->turn : m->k->index;
+    for (int i = first; i < first + (m->w->at_once ? m->k->together : 1); i++) {
+        const Kernel *k = m->w->plan->kernels.at[i];
+        if (!size_is_const(type_count(m->w->plan->graph, &k->space), &n)) return 0;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+static bool goes_by_parts(const Map *m) {
+    const Kernel *k = m->k;
+    if (!m->w->device || k->kind != KERNEL_MAP || !k->row || k->row < k->space.rank || k->limit.seen) return false;
+    int64_t n = longest_row(m);
+    if (n < PARTS_WORTH || n > PART * PARTS_MOST || m->n_outer || m->n_inner != 1 || m->vector < 0 || m->lanes == 1) return false;
+    for (int i = 0; i < m->items->at.n; i++)
+        if (is_reduce(m->items->at.at[i]) && (m->items->at.at[i]->phase || is_arg(m->items->at.at[i]->n))) return false;
+    return store_pass(m) <= 0;
+}
+
+/* Where the parts leave the result of the i-th item, a reduction. */
+static const char *part_sums(Map *m, int i, const char *suffix) {
+    int sums = 0, before = 0;
+    for (int k = 0; k < m->items->at.n; k++) {
+        before += k < i && is_reduce(m->items->at.at[k]);
+        sums += is_reduce(m->items->at.at[k]);
+    }
+    DType d = reduce_type(m->items->at.at[i]->n);
+    const int64_t each = PARTS_MOST * 8; /* bytes; the widest type has 8 */
+    const char *type = arena_printf(m->w->arena, "%s[%s]%s", dtype_name(d), work_size(m->w, m->parts), suffix);
+    return work_shared(m->w, (m->w->at_once ? m->k->turn : 0) * sums * each + before * each, each, type);
+}
+
+static void part_end(Map *m, Item *item, int i) {
+    const char *fn = item->n->attrs.fn == REDUCE_SUM ? "hadd" : item->n->attrs.fn == REDUCE_MAX || item->n->attrs.fn == REDUCE_ANY ? "hmax" : "hmin";
+    text_line(&m->w->body, "%s[part] = %s(%s)", part_sums(m, i, " out"), fn, sum_name(m, i));
+}
+
+/* The second call. */
+static void parts_join(Map *m) {
+    Work *w = m->w;
+    for (int i = 0; i < m->items->at.n; i++) {
+        Item *item = m->items->at.at[i];
+        if (item->outer && !is_reduce(item) && !item->phase) point_value(&m->p, item);
+        if (is_reduce(item)) reduce_begin(m, item, i);
+    }
+    const char *n = work_size(w, m->parts), *at = open_lanes(w, "part", m->parts, m->lanes);
+    text_line(&w->body, "let live = iota(%d) < i32(%s - (%s))", m->lanes, n, at);
+    for (int i = 0; i < m->items->at.n; i++) {
+        const Item *item = m->items->at.at[i];
+        if (!is_reduce(item)) continue;
+        const char *sum = arena_printf(w->arena, "%s[%s : %d < %s]", part_sums(m, i, ""), at, m->lanes, n);
+        reduce_join(w, item->n, sum_name(m, i), arena_printf(w->arena, "select(live, %s, %s)", sum, reduce_neutral(w, item->n)));
+    }
+    text_close(&w->body, 1);
+    for (int i = 0; i < m->items->at.n; i++)
+        if (is_reduce(m->items->at.at[i])) reduce_end(m, m->items->at.at[i], i);
+    for (int i = 0; i < m->items->at.n; i++)
+        if (m->items->at.at[i]->outer && !is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase) point_value(&m->p, m->items->at.at[i]);
+    for (int i = 0; i < m->k->writes.n; i++) {
+        const Item *item = items_find(m->items, m->k->writes.at[i]);
+        if (item->outer) point_store(&m->p, m->stores.at[i], item->value);
+    }
 }
 
 /* ---- a pass */
@@ -567,6 +650,11 @@ static const char *fill_nest(void *context, const char *const *args) {
     Space *sp = m->sp;
     int blocked = -1;
     int64_t block = 1;
+    if (m->parts) {
+        text_line(&m->w->body, "parallel part in 0..%s {", work_size(m->w, m->parts));
+        m->w->count = m->parts;
+        m->p.text[m->vector] = arena_printf(m->w->arena, "%d*part + j", PART);
+    }
     for (int i = 0; i < m->n_outer; i++) {
         int s = m->outer[i];
         if (m->columns && s == m->vector) {
@@ -598,6 +686,7 @@ static const char *fill_buffers(void *context, const char *const *args) {
 static const char *fill_row_values(void *context, const char *const *args) {
     Map *m = context;
     m->pass = atoi(args[0]);
+    if (m->parts && m->pass) return ""; /* the second call has them */
     for (int i = 0; i < m->items->at.n; i++) {
         Item *item = m->items->at.at[i];
         if (item->outer && !is_reduce(item) && item->phase == m->pass) point_value(&m->p, item);
@@ -641,8 +730,8 @@ static const char *fill_walk(void *context, const char *const *args) {
     for (int i = 0; i < m->n_inner; i++) {
         int s = m->inner[i];
         Size n = m->sp->symbol[s].n;
-        if (s == m->vector && m->chunk) {
-            open_inside(m, &m->q, s, m->chunk, "j", m->lanes);
+        if (s == m->vector && (m->chunk || m->parts)) {
+            open_inside(m, &m->q, s, m->parts ? PART : m->chunk, "j", m->lanes);
             continue;
         }
         m->q.text[s] = symbol_name(m, s);
@@ -664,7 +753,7 @@ static void elements(Map *m) {
         else if (item->needed) point_value(&m->q, item);
         if (!is_reduce(item) || item->phase != m->pass) continue;
         if (dead && !live)
-            text_line(&m->w->body, "let live = iota(%d) < i32(%s - %s)", m->lanes, m->q.limit, m->q.text[m->vector]);
+            text_line(&m->w->body, "let live = iota(%d) < i32(%s - (%s))", m->lanes, m->q.limit, m->q.text[m->vector]);
         live = true;
         reduce_step(m, &m->q, item, i, dead);
     }
@@ -692,7 +781,7 @@ static const char *fill_finish(void *context, const char *const *args) {
     Map *m = context;
     open_sums(m);
     for (int i = 0; i < m->items->at.n; i++)
-        if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == m->pass) reduce_end(m, m->items->at.at[i], i);
+        if (is_reduce(m->items->at.at[i]) && m->items->at.at[i]->phase == m->pass) (m->parts ? part_end : reduce_end)(m, m->items->at.at[i], i);
     return "";
 }
 
@@ -701,7 +790,7 @@ static const char *fill_stores(void *context, const char *const *args) {
     Map *m = context;
     for (int i = 0; i < m->k->writes.n; i++) {
         Item *item = items_find(m->items, m->k->writes.at[i]);
-        if (item->outer) point_store(&m->p, m->stores.at[i], item->value);
+        if (item->outer && !m->parts) point_store(&m->p, m->stores.at[i], item->value);
     }
     return "";
 }
@@ -734,15 +823,23 @@ static void limit_row(Map *m) {
     }
 }
 
-static void emit(Map *m) {
+/* The loops: symbols merged, one along the lanes, passes. */
+static void begin(Map *m) {
     Work *w = m->w;
-    Space *sp = m->sp;
-    space_merge(sp, m->class, m->k->row || m->k->kind == KERNEL_REDUCE ? 0 : w->machine->lanes);
+    space_merge(m->sp, m->class, m->k->row || m->k->kind == KERNEL_REDUCE ? 0 : w->machine->lanes);
     limit_row(m);
     choose_vector(m);
     set_phases(m);
     m->beside = choose_beside(m);
     m->p = point_new(w, m->items, m->lanes, m->columns ? m->vector : -1);
+    m->steps = 1;
+    m->parts = goes_by_parts(m) ? size_ceildiv(m->sp->symbol[m->vector].n, size_const(w->table, PART)) : NULL;
+}
+
+static void emit(Map *m) {
+    Work *w = m->w;
+    Space *sp = m->sp;
+    begin(m);
     m->inner_elements = 1;
     bool rows = m->k->row > 0 || m->k->kind == KERNEL_REDUCE;
     if (!rows && m->lanes > 1) turn_inside(m);
@@ -834,19 +931,32 @@ static int find_cuts(const Kernel *k, Space *sp, Size *cuts, int *n) {
     return axis;
 }
 
-static void flat_map(Work *w, KernelCode *code) {
-    Map m = {.w = w, .k = w->k, .flat = true};
-    m.sp = space_new(w->arena, w->table, 1, &w->k->flat);
-    m.class[0] = w->k->row > 0;
-    make_items(&m);
-    emit(&m);
-    work_finish(w, code);
+/* The map of a work for a part of the space, or (dim NULL) for all of it as one axis. */
+static Map map_new(Work *w, const Size *dim) {
+    Map m = {.w = w, .k = w->k, .flat = !dim};
+    m.sp = dim ? space_new(w->arena, w->table, w->k->space.rank, dim) : space_new(w->arena, w->table, 1, &w->k->flat);
+    if (dim) set_classes(&m);
+    else m.class[0] = w->k->row > 0;
+    return m;
+}
+
+static void finish(Map *m, const Size *dim, KernelCode *code) {
+    make_items(m);
+    emit(m);
+    work_finish(m->w, code);
+    if (!m->parts) return;
+    Map sums = map_new(work_new(m->w->s, m->w->plan, m->k, "sums"), dim);
+    make_items(&sums);
+    begin(&sums);
+    parts_join(&sums);
+    work_finish(sums.w, code);
 }
 
 void schedule_map(Work *w, KernelCode *code) {
     const Kernel *k = w->k;
     if (w->at_once && k->flat) {
-        flat_map(w, code);
+        Map m = map_new(w, NULL);
+        finish(&m, NULL, code);
         return;
     }
     Space *whole = space_new(w->arena, w->table, k->space.rank, k->space.dim);
@@ -854,16 +964,12 @@ void schedule_map(Work *w, KernelCode *code) {
     int n_cuts, axis = find_cuts(k, whole, cuts, &n_cuts);
     if (axis < 0) n_cuts = 0;
     for (int c = 0; c <= n_cuts; c++) {
-        Map m = {.w = c ? work_new(w->s, w->plan, k, w->kind) : w, .k = k};
         Size dim[MAX_RANK];
         memcpy(dim, k->space.dim, sizeof dim);
         Size begin = c ? cuts[c - 1] : size_const(w->table, 0);
         if (n_cuts) dim[axis] = size_sub(c < n_cuts ? cuts[c] : k->space.dim[axis], begin);
-        m.sp = space_new(w->arena, w->table, k->space.rank, dim);
+        Map m = map_new(c ? work_new(w->s, w->plan, k, w->kind) : w, dim);
         if (n_cuts && c) m.sp->origin[axis] = begin;
-        set_classes(&m);
-        make_items(&m);
-        emit(&m);
-        work_finish(m.w, code);
+        finish(&m, dim, code);
     }
 }

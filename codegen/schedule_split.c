@@ -79,7 +79,7 @@ const char *split_place(Contract *c, const char *part, const char *i, const char
         }
     if (!c->split_sums) {
         const char *type = arena_printf(w->arena, "%s[%s, %lld]%s", c->type_name, dim, (long long)columns, c->split ? " out" : "");
-        c->split_sums = work_shared(w, sums * dtype_bytes(c->type), type);
+        c->split_sums = work_shared(w, 0, sums * dtype_bytes(c->type), type);
     }
     const char *limit = columns % c->lanes ? arena_printf(w->arena, " < %lld", (long long)columns) : "";
     return arena_printf(w->arena, "%s[%s, %s : %d%s]", c->split_sums, at, j, c->lanes, limit);

@@ -223,7 +223,7 @@ static const char *weights_argument(Winograd *g, const Pack *pack, const char *s
     const char *type = arena_printf(w->arena, "f32[%lld, %d, %lld, %lld]%s", (long long)g->panels, g->points,
                                     (long long)g->channels, (long long)g->c.width, suffix);
     if (g->kept) return work_arg(w, (KernelArg){.kind = ARG_PACK, .pack = pack}, type);
-    return work_shared(w, weight_bytes(g), type);
+    return work_shared(w, 0, weight_bytes(g), type);
 }
 
 /* The kernel that transforms the weights. */

@@ -216,7 +216,7 @@ static void *argument(Run *r, const KernelArg *a, uint32_t *rng) {
     case ARG_SITE: return (void *)&a->site;
     case ARG_NULL: return NULL;
     case ARG_PACK: return pack_memory(r, a->pack);
-    case ARG_SHARED: return r->shared;
+    case ARG_SHARED: return r->shared + a->offset;
     }
     return NULL;
 }
@@ -235,7 +235,7 @@ static RtThunk *routine(const char *name) {
 /* What the argument has in memory, 0: it is not written. */
 static size_t argument_bytes(const Run *r, const KernelArg *a) {
     if (a->kind == ARG_PACK && !a->pack) return (size_t)r->making->pack->bytes;
-    if (a->kind == ARG_SHARED) return (size_t)scheduler_shared(r->s);
+    if (a->kind == ARG_SHARED) return (size_t)(scheduler_shared(r->s) - a->offset);
     if (a->kind != ARG_VALUE) return 0;
     Place p = r->p->places[a->node->id];
     return p.kind == PLACE_DATA || p.kind == PLACE_NONE ? 0 : r->memory[p.kind][p.index].bytes;
@@ -248,16 +248,20 @@ static bool run_on_device(Run *r, const KernelCall *c, void *const *args, const 
     return device_run(r->device, c, 0, args, bytes, sizes, &count);
 }
 
-static bool run_call(Run *r, const KernelCall *c) {
-    if (c->when) {
-        int64_t v = size_of(r, c->when);
-        if (v < c->low || v >= c->high) return true;
-    }
+static void count_like(Run *r, const KernelCall *c) {
     for (int i = 0; i < 4 && r->h->like[i]; i++) {
         if (!strstr(c->function, r->h->like[i])) continue;
         r->h->calls_like[i]++;
         r->like = true;
     }
+}
+
+static bool run_call(Run *r, const KernelCall *c) {
+    if (c->when) {
+        int64_t v = size_of(r, c->when);
+        if (v < c->low || v >= c->high) return true;
+    }
+    count_like(r, c);
     uint32_t rng[4] = {(uint32_t)r->e.seed, (uint32_t)(r->e.seed >> 32), (uint32_t)r->e.step, (uint32_t)(r->e.step >> 32)};
     void **args = NEW_ARRAY(r->arena, void *, c->n_args + 1);
     int64_t *sizes = NEW_ARRAY(r->arena, int64_t, c->n_sizes + 1), count = size_of(r, c->count);
@@ -453,6 +457,7 @@ static bool run_launch(Run *r, Arena *a, const Kernel *first, int q, uint32_t *r
         for (int k = 0; k < c->n_sizes; k++) sizes[i * c->n_sizes + k] = size_of(r, call->sizes[k]);
         counts[i] = size_of(r, call->count);
     }
+    count_like(r, c);
     r->h->launches++;
     r->h->at_once++;
     r->h->flat += first->flat != NULL;
