@@ -824,7 +824,7 @@ static void limit_row(Map *m) {
 }
 
 /* The loops: symbols merged, one along the lanes, passes. */
-static void begin(Map *m) {
+static void map_begin(Map *m) {
     Work *w = m->w;
     space_merge(m->sp, m->class, m->k->row || m->k->kind == KERNEL_REDUCE ? 0 : w->machine->lanes);
     limit_row(m);
@@ -839,7 +839,7 @@ static void begin(Map *m) {
 static void emit(Map *m) {
     Work *w = m->w;
     Space *sp = m->sp;
-    begin(m);
+    map_begin(m);
     m->inner_elements = 1;
     bool rows = m->k->row > 0 || m->k->kind == KERNEL_REDUCE;
     if (!rows && m->lanes > 1) turn_inside(m);
@@ -940,14 +940,14 @@ static Map map_new(Work *w, const Size *dim) {
     return m;
 }
 
-static void finish(Map *m, const Size *dim, KernelCode *code) {
+static void map_finish(Map *m, const Size *dim, KernelCode *code) {
     make_items(m);
     emit(m);
     work_finish(m->w, code);
     if (!m->parts) return;
     Map sums = map_new(work_new(m->w->s, m->w->plan, m->k, "sums"), dim);
     make_items(&sums);
-    begin(&sums);
+    map_begin(&sums);
     parts_join(&sums);
     work_finish(sums.w, code);
 }
@@ -956,7 +956,7 @@ void schedule_map(Work *w, KernelCode *code) {
     const Kernel *k = w->k;
     if (w->at_once && k->flat) {
         Map m = map_new(w, NULL);
-        finish(&m, NULL, code);
+        map_finish(&m, NULL, code);
         return;
     }
     Space *whole = space_new(w->arena, w->table, k->space.rank, k->space.dim);
@@ -970,6 +970,6 @@ void schedule_map(Work *w, KernelCode *code) {
         if (n_cuts) dim[axis] = size_sub(c < n_cuts ? cuts[c] : k->space.dim[axis], begin);
         Map m = map_new(c ? work_new(w->s, w->plan, k, w->kind) : w, dim);
         if (n_cuts && c) m.sp->origin[axis] = begin;
-        finish(&m, dim, code);
+        map_finish(&m, dim, code);
     }
 }
