@@ -390,7 +390,7 @@ static void kernel_call(EntryCode *c, const EntryMemory *mem, const Kernel *k, c
     LLVMValueRef info = kernel_info(c, mem, k, call, last), counts = size_array(c, sizes, 1, &call), count = size_code(sizes, call->count);
     if (c->unit->device) {
         EntryCalls one = {1, &call, array, counts, entry_i64s(c, 1, &count, NULL)};
-        entry_device_calls(c, &one, false, scheduler_device_kernel(c->unit->modules[module].scheduler, call->function), info, thunk);
+        entry_device_calls(c, &one, c->unit->modules[module].scheduler, info, thunk);
     } else {
         LLVMValueRef arguments[] = {c->frame, info, module_function(m, name, thunk), array, counts, count};
         module_call(m, c->b, entry_runtime(c, "rt_parallel", m->nothing, 6, types), 6, arguments);
@@ -435,7 +435,7 @@ static void kernels_at_once(EntryCode *c, const EntryMemory *mem, const Kernel *
         }
         EntryCalls calls = {n, call, pointer_array(c, mem, n, call, number), size_array(c, c->sizes, n, call), entry_i64s(c, n, counts, NULL)};
         LLVMValueRef info = kernel_info(c, mem, first, call[0], q == code[0]->n - 1);
-        entry_device_calls(c, &calls, true, scheduler_device_kernel(scheduler, call[0]->function), info, thunk);
+        entry_device_calls(c, &calls, scheduler, info, thunk);
         c->unit->kernels++;
     }
 }

@@ -123,8 +123,8 @@ typedef struct EntryCalls {
     LLVMValueRef args, sizes, counts; /* pointers; i64; i64 */
 } EntryCalls;
 LLVMValueRef entry_i64s(EntryCode *c, int n, LLVMValueRef *values, LLVMValueRef room); /* an array of them: a constant where all are; room: NULL: it gets its own */
-/* at_once: the function takes a table of calls. */
-void entry_device_calls(EntryCode *c, const EntryCalls *calls, bool at_once, int kernel, LLVMValueRef info, LLVMTypeRef thunk);
+/* scheduler: of the function. */
+void entry_device_calls(EntryCode *c, const EntryCalls *calls, const Scheduler *scheduler, LLVMValueRef info, LLVMTypeRef thunk);
 LLVMValueRef entry_runtime(EntryCode *c, const char *name, LLVMTypeRef result, int n, LLVMTypeRef *arguments); /* a function of the runtime */
 EntryMemory *entry_memory(EntryCode *c, const Plan *plan, LLVMValueRef arena); /* offsets, in the prologue */
 void entry_plan(EntryCode *c, EntryMemory *mem);                               /* all kernels and copies */

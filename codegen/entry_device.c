@@ -1,5 +1,6 @@
 /* entry_device.c -- what the code of an entry does otherwise where kernels run on a device (runtime.h, RtDevice): it calls kernels by their
  * numbers, says how large each argument is, and asks for what it must look at itself. */
+#include "codegen/cuda/lower.h"
 #include "codegen/entry.h"
 
 LLVMValueRef entry_host(EntryCode *c, LLVMValueRef p, LLVMValueRef bytes) {
@@ -29,11 +30,11 @@ static LLVMValueRef argument_bytes(EntryCode *c, const KernelArg *a) {
     return module_i64(c->m, 0);
 }
 
-void entry_device_calls(EntryCode *c, const EntryCalls *calls, bool at_once, int kernel, LLVMValueRef info, LLVMTypeRef thunk) {
+void entry_device_calls(EntryCode *c, const EntryCalls *calls, const Scheduler *scheduler, LLVMValueRef info, LLVMTypeRef thunk) {
     Module *m = c->m;
     LLVMTypeRef P = m->ptr, I = m->i32;
     const KernelCall *first = calls->call[0];
-    int n_args = first->n_args;
+    int n_args = first->n_args, kernel = scheduler_device_kernel(scheduler, first->function);
     LLVMValueRef *sizes = NEW_ARRAY(m->arena, LLVMValueRef, calls->n * n_args + 1);
     for (int i = 0; i < calls->n * n_args; i++) sizes[i] = argument_bytes(c, &calls->call[i / n_args]->args[i % n_args]);
     LLVMValueRef bytes = entry_i64s(c, calls->n * n_args, sizes, NULL);
@@ -45,7 +46,7 @@ void entry_device_calls(EntryCode *c, const EntryCalls *calls, bool at_once, int
         return;
     }
     LLVMTypeRef types[] = {P, P, I, I, I, P, P, I, P, P};
-    LLVMValueRef x[] = {c->frame, info, module_i32(m, kernel), module_i32(m, at_once ? calls->n : 0), module_i32(m, n_args), calls->args,
+    LLVMValueRef x[] = {c->frame, info, module_i32(m, kernel), module_i32(m, scheduler_cuda_kernel(scheduler, first->function)->table ? calls->n : 0), module_i32(m, n_args), calls->args,
                         bytes, module_i32(m, first->n_sizes), calls->sizes, calls->counts};
     module_call(m, c->b, entry_runtime(c, "rt_device_run", m->nothing, 10, types), 10, x);
 }

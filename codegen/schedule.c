@@ -290,19 +290,22 @@ static const char *printed(const Work *w, const TileKernel *k) {
     return copy;
 }
 
+/* Are its calls rows of a table? */
+static bool takes_table(const Work *w) { return w->at_once || (w->device && w->args.n + w->sizes.n > CUDA_PARAMETERS); }
+
 static void lower_to_cuda(Work *w, TileKernel *k, const char *name, const char *text) {
     Scheduler *s = w->s;
     CudaKernel made;
     const char *error;
     bool large = w->k->kind == KERNEL_ATTENTION || w->k->kind == KERNEL_ATTENTION_GRADIENT;
     text_add(&s->cuda, "\n/* %s */\n", w->text);
-    if (!cuda_lower(k, name, large, w->at_once, &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
+    if (!cuda_lower(k, name, large, takes_table(w), &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
     PUSH(s->arena, s->kernels, made);
 }
 
 static const char *make_function(Work *w) {
     Scheduler *s = w->s;
-    const char *key = whole_text(w, w->at_once ? "at once" : "k");
+    const char *key = whole_text(w, takes_table(w) ? "of a table" : "k");
     for (int i = 0; i < s->made.n; i++)
         if (strcmp(s->made.at[i].text, key) == 0) return s->made.at[i].thunk;
     const char *name = arena_printf(w->arena, "k%d_%s", s->made.n, w->kind), *error = NULL;

@@ -115,7 +115,7 @@ typedef struct RtDevice {
 
 extern const struct RtDeviceRuntime rt_cuda;
 /* bytes: of each argument, which is where it lies; kernel: its number in RtDevice.kernels; count: iterations. rows: 0: one call; else so many
- * that run at once, of a kernel that takes a table of them: args[rows][n_args], bytes and sizes alike, counts[rows]. */
+ * that run at once (or one), of a kernel that takes a table of them: args[rows][n_args], bytes and sizes alike, counts[rows]. */
 void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
                    const int64_t *sizes, const int64_t *counts);
 /* A routine of the runtime: on the processor, with what it reads brought there, and its last argument back. */

@@ -415,7 +415,7 @@ static void signature(Cuda *c, const char *name, Text *out) {
     text_add(out, "char *nt_device) {\n  NT_WARP_OF(nt_lane, nt_warp, nt_warps);\n");
 }
 
-/* The same of calls that run at once: this block's row of the table. */
+/* The same of a table of calls: this block's row of it. */
 static void signature_table(Cuda *c, const char *name, Text *out) {
     const TileKernel *k = c->k;
     int words = 1 + k->args.n, at = 1;
@@ -443,7 +443,7 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     nest(c);
     bool fits = c->most * CUDA_WARPS <= CUDA_SHARED_MOST;
     if (c->collective && !fits) walk_fail(&c->w, "%lld bytes of buffers a warp are too many to be shared", (long long)c->most);
-    *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * CUDA_WARPS : 0};
+    *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * CUDA_WARPS : 0, c->table};
     if (c->table) signature_table(c, name, out);
     else signature(c, name, out);
     if (made->shared) {

@@ -9,7 +9,8 @@
  *   NAME(buffers and scalars, by pointer, in the order of declaration; sizes, as i64; memory)
  *
  * with a block of CUDA_THREADS threads and any number of blocks; memory: CudaKernel.memory bytes a warp, of all warps of the
- * grid one after another. Of calls that run at once (Kernel.together):
+ * grid one after another. Of calls that run at once (Kernel.together), and of one with more than
+ * CUDA_PARAMETERS arguments and sizes:
  *
  *   NAME(table; rows, as i64; memory)
  *
@@ -20,17 +21,18 @@
 #include "codegen/text.h"
 #include "codegen/tile.h"
 
-enum { CUDA_THREADS = 128, CUDA_WARPS = CUDA_THREADS / 32, CUDA_SHARED_MOST = 48 << 10 /* without asking for more */ };
+enum { CUDA_THREADS = 128, CUDA_WARPS = CUDA_THREADS / 32, CUDA_SHARED_MOST = 48 << 10 /* without asking for more */, CUDA_PARAMETERS = 100 /* a launch takes 4 KB of them */ };
 
 typedef struct CudaKernel {
     const char *name;
     int64_t memory; /* bytes a warp, of device memory: what the kernel's buffers take, where they are too large to be shared */
     int64_t shared; /* bytes of a block's shared memory; one of the two is 0 */
+    bool table;     /* it takes a table of calls */
 } CudaKernel;
 
 /* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". large: it has
  * several products, one after another, and the compiler makes no copies of its loops, for which there are no registers. table: it takes
- * calls that run at once. false and *error (in
+ * a table of calls. false and *error (in
  * its arena) when something has no lowering. */
 bool cuda_lower(TileKernel *k, const char *name, bool large, bool table, Text *text, CudaKernel *made, const char **error);
 

@@ -6,6 +6,7 @@
 #include "tests/schedule/guard.h"
 #include "tests/seen.h"
 #include "codegen/cpu/lower.h"
+#include "codegen/cuda/lower.h"
 #include "codegen/schedule.h"
 #include "ir/op.h"
 #include "passes/pass.h"
@@ -245,7 +246,7 @@ static bool run_on_device(Run *r, const KernelCall *c, void *const *args, const 
     size_t *bytes = NEW_ARRAY(r->arena, size_t, c->n_args + 1);
     for (int i = 0; i < c->n_args; i++) bytes[i] = argument_bytes(r, &c->args[i]);
     r->h->launches++;
-    return device_run(r->device, c, 0, args, bytes, sizes, &count);
+    return device_run(r->device, c, scheduler_cuda_kernel(r->s, c->function)->table, args, bytes, sizes, &count);
 }
 
 static void count_like(Run *r, const KernelCall *c) {
