@@ -36,7 +36,8 @@ struct RtDeviceState {
     int n_constants, cap_constants;
     Block arena, io, shared, scratch, cells, ring;
     char *small;          /* small values on their way to the ring, each in its place */
-    int64_t small_bytes, small_at, small_sent, small_all; /* room, taken, sent; taken by the call, more than there may be room */
+    int64_t small_bytes, small_at, small_sent; /* room, taken, sent */
+    int64_t small_all, small_most; /* taken by the call, more than there may be room; the most that a launch of it wanted behind that */
     int64_t small_there;  /* so far from its beginning the ring has what stands here, but for what is not sent yet */
     bool small_new;       /* .. of which something is not what the ring has */
     int64_t *words, n_words, cap_words; /* steps not sent yet */
@@ -69,6 +70,8 @@ void cu_from(RtDeviceState *d, void *to, CuAddress from, int64_t bytes); /* and 
 CuAddress cu_bring(RtDeviceState *d, const void *p, int64_t bytes); /* where the device finds it: there already, a constant, a small value */
 CuAddress cu_small(RtDeviceState *d, const void *p, int64_t bytes); /* there until the next flush: a small value, which may change from call to call */
 void cu_small_begin(RtDeviceState *d); /* of a call: room for its small values */
+/* Of a launch: room for those among n arguments and for a table of so many bytes, so that none takes the place of another. */
+void cu_small_launch(RtDeviceState *d, int n, void *const *args, const int64_t *bytes, int64_t table);
 void cu_small_send(RtDeviceState *d);  /* those that were brought since */
 
 /* device.c */

@@ -123,9 +123,9 @@ static void small_room(RtDeviceState *d, int64_t wanted) {
 
 void cu_small_begin(RtDeviceState *d) {
     int64_t wanted = d->small_bytes;
-    while (wanted < d->small_all) wanted *= 2;
+    while (wanted < d->small_most) wanted *= 2;
     if (d->small_new) d->small_there = 0; /* the last call failed before it sent them */
-    d->small_all = d->small_at = d->small_sent = 0;
+    d->small_most = d->small_all = d->small_at = d->small_sent = 0;
     d->small_new = false;
     if (wanted > d->small_bytes) small_room(d, wanted);
 }
@@ -151,15 +151,29 @@ static bool same_bytes(const char *x, const char *y, int64_t n) {
     return true;
 }
 
+static int64_t small_size(int64_t bytes) { return (bytes + SMALL - 1) / SMALL * SMALL; }
+
+/* Room for so much without a new beginning of the ring; the next call gets room for all. */
+static void small_need(RtDeviceState *d, int64_t bytes) {
+    int64_t wanted = d->small_bytes ? d->small_bytes : RING;
+    while (wanted < bytes) wanted *= 2;
+    if (d->small_all + bytes > d->small_most) d->small_most = d->small_all + bytes;
+    if (d->small_at + bytes <= d->small_bytes || d->error) return;
+    cu_flush(d);
+    d->small_at = d->small_sent = 0;
+    if (wanted > d->small_bytes) small_room(d, wanted);
+}
+
+void cu_small_launch(RtDeviceState *d, int n, void *const *args, const int64_t *bytes, int64_t table) {
+    int64_t all = small_size(table);
+    for (int i = 0; i < n; i++) all += args[i] && bytes[i] <= SMALL && !cu_holds(d, args[i]) ? SMALL : 0;
+    if (all) small_need(d, all);
+}
+
 CuAddress cu_small(RtDeviceState *d, const void *p, int64_t bytes) {
-    int64_t room = (bytes + SMALL - 1) / SMALL * SMALL, wanted = d->small_bytes ? d->small_bytes : RING;
-    while (wanted < room) wanted *= 2;
+    int64_t room = small_size(bytes);
+    small_need(d, room);
     d->small_all += room;
-    if (d->small_at + room > d->small_bytes) { /* the next call gets room for all */
-        cu_flush(d);
-        d->small_at = d->small_sent = 0;
-        if (wanted > d->small_bytes) small_room(d, wanted);
-    }
     if (d->error) return 0;
     int64_t at = d->small_at;
     d->small_at += room;

@@ -172,6 +172,7 @@ static int64_t table_bring(RtDeviceState *d, int64_t *word, int32_t rows, int32_
         cu_check(d, CU_OUT_OF_MEMORY, "the processor's memory");
         return 0;
     }
+    cu_small_launch(d, rows * n_args, args, bytes, size);
     int64_t blocks = table_fill(d, table, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
     word[0] = blocks && !d->error ? (int64_t)cu_small(d, table, size) : 0;
     word[1] = rows;
@@ -197,6 +198,7 @@ void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t rows, 
         blocks = table_bring(d, word, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
     } else {
         blocks = blocks_of(counts[0]) < most ? blocks_of(counts[0]) : most;
+        cu_small_launch(d, n_args, args, bytes, 0);
         if (blocks) call_words(d, word, n_args, args, bytes, n_sizes, sizes);
     }
     if (!blocks || d->error) return;
