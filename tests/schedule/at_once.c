@@ -84,30 +84,15 @@ static void program(Case *c, DType d, int n, Size named) {
 
 static bool agrees(Harness *h, uint64_t seed) {
     static const DType TYPES[] = {DT_F32, DT_F32, DT_F64, DT_BF16};
-    Arena *a = arena_new();
-    Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed}};
+    Case c = {.r = {seed}};
     DType t = TYPES[seed % 4];
     int64_t sizes[8] = {1 + rng_below(&c.r, 200)};
-    c.p->arena = a;
-    c.p->name = "at_once";
-    c.p->sizes = size_table_new(a);
+    case_begin(&c, "at_once");
     Size named = size_named(c.p->sizes, size_declare(c.p->sizes, "n", 1, 200));
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 4 * MOST)};
-    PUSH(a, c.p->entries, c.e);
     program(&c, t, 3 + rng_below(&c.r, MOST - 2), named);
-    Eval values = {.arena = a, .program = c.p, .sizes = sizes, .slots = NEW_ARRAY(a, Tensor *, c.p->slots.n), .inputs = NEW_ARRAY(a, Tensor *, c.e->n_inputs)};
-    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
-    for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = case_tensor(&c, &c.p->slots.at[i]->type, sizes);
     h->tolerance = t == DT_F64 ? 1e-10 : t == DT_BF16 ? 0x1p-5 : 1e-4; /* rounded on the way, and what is left of a difference */
     h->of_largest = t == DT_BF16 ? 0x1p-6 : 0;
-    const char *name = arena_printf(a, "seed %llu, %s", (unsigned long long)seed, dtype_name(t));
-    bool ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
-    diag_free(d);
-    arena_free(a);
-    return ok;
+    return case_run(&c, h, sizes, arena_printf(c.p->arena, "seed %llu, %s", (unsigned long long)seed, dtype_name(t)));
 }
 
 int main(int argc, char **argv) {

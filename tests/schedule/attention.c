@@ -134,37 +134,21 @@ static void build(Case *c, const Size *named, char *about, double *work) {
 }
 
 static bool agrees(Harness *h, uint64_t seed) {
-    Arena *a = arena_new();
-    Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed * 2654435761u + 1}};
-    c.p->arena = a;
-    c.p->name = "attention";
-    c.p->sizes = size_table_new(a);
+    Case c = {.r = {seed * 2654435761u + 1}};
+    case_begin(&c, "attention");
+    Arena *a = c.p->arena;
     Size named[3];
     static const int HIGH[3] = {3, 70, 700};
     for (int i = 0; i < 3; i++)
         named[i] = size_named(c.p->sizes, size_declare(c.p->sizes, arena_printf(a, "s%d", i), 1, i == 2 ? SIZE_NO_LIMIT : HIGH[i]));
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 12)};
-    PUSH(a, c.p->entries, c.e);
     char about[120];
     double work;
     build(&c, named, about, &work);
-    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8)};
     int64_t *sizes = NEW_ARRAY(a, int64_t, 3);
     for (int i = 0; i < 3; i++) sizes[i] = 1 + rng_below(&c.r, i == 2 ? 300 : HIGH[i]);
-    values.sizes = sizes;
-    values.inputs = NEW_ARRAY(a, Tensor *, 12);
-    bool ok = true;
-    if (work < 3e5) {
-        for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
-        const char *name = arena_printf(a, "seed %llu: %s, v%d", (unsigned long long)seed, about, h->target.level);
-        ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
-    }
-    diag_free(d);
-    arena_free(a);
-    return ok;
+    if (work < 3e5) return case_run(&c, h, sizes, arena_printf(a, "seed %llu: %s, v%d", (unsigned long long)seed, about, h->target.level));
+    case_end(&c);
+    return true;
 }
 
 int main(int argc, char **argv) {

@@ -45,22 +45,15 @@ static Node *maps_behind(Case *c, Node *y) {
 static bool is_of_codes(uint64_t seed) { return seed % 5 == 2; }
 
 static bool agrees(Harness *h, uint64_t seed) {
-    Arena *a = arena_new();
-    Diag *d = diag_new();
     if (is_of_codes(seed) && h->target.level == 4 && seed / 5 % 2 && (h->mode == BY_TILE || harness_can_run(5))) h->target = harness_target(5, 2);
-    Case c = {.p = NEW(a, Program), .r = {seed}, .weights = seed / 4 % 2, .codes = is_of_codes(seed)};
-    c.p->arena = a;
-    c.p->name = "contract";
-    c.p->sizes = size_table_new(a);
+    Case c = {.r = {seed}, .weights = seed / 4 % 2, .codes = is_of_codes(seed)};
+    case_begin(&c, "contract");
+    Arena *a = c.p->arena;
     Size named[4];
     static const int HIGH[4] = {3, 9, 70, 700};
     for (int i = 0; i < 4; i++)
         named[i] =
             size_named(c.p->sizes, size_declare(c.p->sizes, arena_printf(a, "s%d", i), 1, i == 3 ? SIZE_NO_LIMIT : HIGH[i]));
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
-    PUSH(a, c.p->entries, c.e);
     DType t = seed % 5 == 3 ? DT_F64 : seed % 5 == 4 ? DT_I32 : c.codes ? DT_I8 : DT_F32;
     char la[16] = "", lb[16] = "", lo[16] = "";
     int letters = 0;
@@ -82,11 +75,8 @@ static bool agrees(Harness *h, uint64_t seed) {
     Node *y = node_contract(c.g, x, w, la, lb, lo);
     graph_result(c.g, "y", y);
     if (seed % 2 && y->type.rank) graph_result(c.g, "z", maps_behind(&c, y));
-    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8)};
     int64_t *sizes = NEW_ARRAY(a, int64_t, 4);
     for (int i = 0; i < 4; i++) sizes[i] = 1 + rng_below(&c.r, i == 3 && letters > 4 ? 40 : HIGH[i]);
-    values.sizes = sizes;
-    values.inputs = NEW_ARRAY(a, Tensor *, 8);
     double work = 1, terms = 1;
     for (int i = 0; i < letters; i++) {
         int64_t v = 1;
@@ -95,17 +85,10 @@ static bool agrees(Harness *h, uint64_t seed) {
         if (!strchr(lo, 'a' + i)) terms *= (double)v;
     }
     h->tolerance = c.codes ? 0 : fmax(4e-4, 0x1p-21 * terms); /* some ulps for each of the terms, which may nearly cancel: a kernel may add them in any order */
-    bool ok = true;
-    if (work < 4e6) {
-        for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
-        for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = case_tensor(&c, &c.p->slots.at[i]->type, sizes);
-        const char *name = arena_printf(a, "seed %llu: %s %s -> %s, %s, v%d", (unsigned long long)seed, la, lb, lo,
-                                        dtype_name(t), h->target.level);
-        ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
-    }
-    diag_free(d);
-    arena_free(a);
-    return ok;
+    if (work < 4e6)
+        return case_run(&c, h, sizes, arena_printf(a, "seed %llu: %s %s -> %s, %s, v%d", (unsigned long long)seed, la, lb, lo, dtype_name(t), h->target.level));
+    case_end(&c);
+    return true;
 }
 
 int main(int argc, char **argv) {

@@ -63,6 +63,17 @@ Target harness_device(int optimize) {
     return target_variant(&target, target.variants - 1);
 }
 
+Entry *harness_entry(Arena *a, const char *program, int inputs) {
+    Program *p = NEW(a, Program);
+    p->arena = a;
+    p->name = program;
+    p->sizes = size_table_new(a);
+    Entry *e = NEW(a, Entry);
+    *e = (Entry){.name = "run", .graph = graph_new(a, p), .inputs = NEW_ARRAY(a, EntryInput, inputs)};
+    PUSH(a, p->entries, e);
+    return e;
+}
+
 bool harness_can_run(int level) {
     __builtin_cpu_init();
     if (level >= 6 && !__builtin_cpu_supports("avx512bf16")) return false;

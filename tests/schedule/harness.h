@@ -30,6 +30,8 @@ typedef struct Harness {
 Target harness_target(int level, int optimize); /* x86-64-v<level>; 5: x86-64-v4+vnni; 6: x86-64-v4+bf16 */
 Target harness_device(int optimize);            /* an NVIDIA device */
 bool harness_can_run(int level);                /* this machine has the instructions */
+/* The entry `run` of a new program, with an empty graph and room for so many inputs; all in `a`. */
+Entry *harness_entry(Arena *a, const char *program, int inputs);
 /* Plans and runs entry e of a program that went through the passes. False: what differs was printed. */
 bool harness_run(Harness *h, const Program *p, const Entry *e, const Eval *values, int plan_level, const char *name);
 /* Cases of seeds (tests/passes/graphs.h) through `agrees`, until eight fail: x86-64-v2, v3 and v4 in turn, by code where this

@@ -95,3 +95,24 @@ Tensor *case_tensor(Case *c, const Type *type, const int64_t *sizes) {
     }
     return x;
 }
+
+void case_begin(Case *c, const char *program) {
+    enum { INPUTS = 64 };
+    c->e = harness_entry(arena_new(), program, INPUTS);
+    c->g = c->e->graph;
+    c->p = c->g->program;
+}
+
+void case_end(Case *c) { arena_free(c->p->arena); }
+
+bool case_run(Case *c, Harness *h, const int64_t *sizes, const char *name) {
+    Arena *a = c->p->arena;
+    Diag *d = diag_new();
+    Eval values = {.arena = a, .program = c->p, .sizes = sizes, .slots = NEW_ARRAY(a, Tensor *, c->p->slots.n + 1), .inputs = NEW_ARRAY(a, Tensor *, c->e->n_inputs + 1)};
+    for (int i = 0; i < c->e->n_inputs; i++) values.inputs[i] = case_tensor(c, &c->e->inputs[i].type, sizes);
+    for (int i = 0; i < c->p->slots.n; i++) values.slots[i] = case_tensor(c, &c->p->slots.at[i]->type, sizes);
+    bool ok = passes_run(c->p, &(PassOptions){.level = 2}, d) && harness_run(h, c->p, c->e, &values, 2, name);
+    diag_free(d);
+    case_end(c);
+    return ok;
+}

@@ -2,6 +2,7 @@
 #ifndef TESTS_SCHEDULE_LETTERS_H
 #define TESTS_SCHEDULE_LETTERS_H
 #include "tests/passes/graphs.h"
+#include "tests/schedule/harness.h"
 
 typedef struct Case {
     Program *p;
@@ -13,6 +14,10 @@ typedef struct Case {
     bool codes;    /* products of i8 by i8 */
 } Case;
 
+void case_begin(Case *c, const char *program); /* p, g and e, in an arena of their own */
+/* Runs it on random values; frees all but h, and the Case is over. False: what differs was printed. */
+bool case_run(Case *c, Harness *h, const int64_t *sizes, const char *name);
+void case_end(Case *c); /* without a run */
 Node *case_weight(Case *c, DType d, int rank, const Size *dim);
 Node *case_input(Case *c, DType d, int rank, const Size *dim); /* a parameter, where weights are wanted and it is of fixed sizes */
 void case_shuffle(Rng *r, char *s);

@@ -74,15 +74,10 @@ static bool agrees(Harness *h, uint64_t seed, bool tf32) {
     static const int MATRIX[] = {8, 16, 17, 31, 40, 48, 70, 96, 130, 160, 72}; /* odd ones, and ones whose rows begin at multiples of 16 bytes */
     Case c = {.a = arena_new(), .r = {seed}, .half = half_of(h, seed, tf32), .exact = tf32 && seed % 2};
     Diag *d = diag_new();
-    c.p = NEW(c.a, Program);
-    c.p->arena = c.a;
-    c.p->name = "pairs";
+    c.e = harness_entry(c.a, "pairs", 4);
+    c.g = c.e->graph;
+    c.p = c.g->program;
     c.p->tf32 = tf32;
-    c.p->sizes = size_table_new(c.a);
-    c.g = graph_new(c.a, c.p);
-    c.e = NEW(c.a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(c.a, EntryInput, 4)};
-    PUSH(c.a, c.p->entries, c.e);
     for (int i = 0; i < LETTERS; i++) c.size[i] = size_const(c.p->sizes, (h->target.device && i % 4 ? MATRIX : SIZES)[rng_below(&c.r, i % 4 ? 11 : 4)]);
     if (rng_below(&c.r, 2)) c.size[1] = size_named(c.p->sizes, size_declare(c.p->sizes, "rows", 1, 300));
     bool batch = rng_below(&c.r, 3) == 0, two = rng_below(&c.r, 4) == 0, slot = rng_below(&c.r, 2);

@@ -49,17 +49,9 @@ static Node *cell(Case *c, Node *y, int parts, Size width) {
 
 static bool agrees(Harness *h, uint64_t seed) {
     static const int WIDTHS[] = {8, 13, 16, 17, 31, 32, 40, 48, 64, 70}, SIZES[] = {1, 2, 3, 4, 5, 8, 13, 33, 100};
-    Arena *a = arena_new();
-    Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed}, .weights = seed / 3 % 2};
-    c.p->arena = a;
-    c.p->name = "parts";
-    c.p->sizes = size_table_new(a);
+    Case c = {.r = {seed}, .weights = seed / 3 % 2};
+    case_begin(&c, "parts");
     Size rows = size_named(c.p->sizes, size_declare(c.p->sizes, "rows", 1, 70));
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
-    PUSH(a, c.p->entries, c.e);
     int parts = 2 + rng_below(&c.r, rng_below(&c.r, 4) ? 3 : 7), more = rng_below(&c.r, 3);
     Size width = size_const(c.p->sizes, WIDTHS[rng_below(&c.r, 10)]);
     for (int i = 0; i < 26; i++) c.size[i] = size_const(c.p->sizes, SIZES[rng_below(&c.r, 9)]);
@@ -83,15 +75,9 @@ static bool agrees(Harness *h, uint64_t seed) {
     Node *y = swap ? node_contract(c.g, w, x, lb, la, lo) : node_contract(c.g, x, w, la, lb, lo);
     graph_result(c.g, "z", cell(&c, y, parts, width));
     int64_t sizes[] = {1 + rng_below(&c.r, rng_below(&c.r, 3) ? 70 : 4)};
-    Eval values = {.arena = a, .program = c.p, .sizes = sizes, .slots = NEW_ARRAY(a, Tensor *, 8), .inputs = NEW_ARRAY(a, Tensor *, 8)};
-    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
-    for (int i = 0; i < c.p->slots.n; i++) values.slots[i] = case_tensor(&c, &c.p->slots.at[i]->type, sizes);
     h->tolerance = 1e-3;
-    const char *name = arena_printf(a, "seed %llu: %s %s -> %s in %d, %s, v%d", (unsigned long long)seed, la, lb, lo, parts, dtype_name(t), h->target.level);
-    bool ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
-    diag_free(d);
-    arena_free(a);
-    return ok;
+    const char *name = arena_printf(c.p->arena, "seed %llu: %s %s -> %s in %d, %s, v%d", (unsigned long long)seed, la, lb, lo, parts, dtype_name(t), h->target.level);
+    return case_run(&c, h, sizes, name);
 }
 
 int main(int argc, char **argv) {

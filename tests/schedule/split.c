@@ -37,19 +37,11 @@ static Node *product(Case *c, DType t) {
 }
 
 static bool agrees(Harness *h, uint64_t seed, bool tf32) {
-    Arena *a = arena_new();
-    Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed}};
+    Case c = {.r = {seed}};
     DType t = type_of_case(seed, tf32);
-    c.p->arena = a;
-    c.p->name = "split";
+    case_begin(&c, "split");
     c.p->tf32 = tf32;
-    c.p->sizes = size_table_new(a);
     choose_sizes(&c, size_named(c.p->sizes, size_declare(c.p->sizes, "terms", 1, 700)));
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
-    PUSH(a, c.p->entries, c.e);
     Node *y = product(&c, t);
     graph_result(c.g, "y", y);
     if (seed % 3 == 0) {
@@ -57,15 +49,9 @@ static bool agrees(Harness *h, uint64_t seed, bool tf32) {
         graph_result(c.g, "z", node_map2(c.g, OP_MAX, node_map2(c.g, OP_ADD, y, bias), node_const(c.g, y->type, 0)));
     }
     int64_t sizes[] = {rng_below(&c.r, 3) ? 1 + rng_below(&c.r, 700) : 1 + rng_below(&c.r, 20)};
-    Eval values = {.arena = a, .program = c.p, .slots = NEW_ARRAY(a, Tensor *, 8), .sizes = sizes, .inputs = NEW_ARRAY(a, Tensor *, 8)};
-    for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = case_tensor(&c, &c.e->inputs[i].type, sizes);
     h->tolerance = dtype_bytes(t) == 2 ? 0x1p-7 : t == DT_F64 ? 1e-10 : 2e-3; /* up to 7,000 terms, in any order; 16 bits: a sum may round to the other side */
     h->of_largest = dtype_bytes(t) == 2 ? 0x1p-7 : tf32 ? 0x1p-9 : 0;
-    const char *name = arena_printf(a, "seed %llu, %s", (unsigned long long)seed, dtype_name(t));
-    bool ok = passes_run(c.p, &(PassOptions){.level = 2}, d) && harness_run(h, c.p, c.e, &values, 2, name);
-    diag_free(d);
-    arena_free(a);
-    return ok;
+    return case_run(&c, h, sizes, arena_printf(c.p->arena, "seed %llu, %s", (unsigned long long)seed, dtype_name(t)));
 }
 
 int main(int argc, char **argv) {

@@ -146,14 +146,9 @@ static bool same_results(const Eval *e, Tensor **before, const Graph *g, const c
 static bool agrees(Harness *h, uint64_t seed) {
     Arena *a = arena_new();
     Diag *d = diag_new();
-    Case c = {.p = NEW(a, Program), .r = {seed * 77 + 5}};
-    c.p->arena = a;
-    c.p->name = "windows";
-    c.p->sizes = size_table_new(a);
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
-    PUSH(a, c.p->entries, c.e);
+    Case c = {.e = harness_entry(a, "windows", 8), .r = {seed * 77 + 5}};
+    c.g = c.e->graph;
+    c.p = c.g->program;
     bool is_pool = seed % 4 == 3;
     draw_windows(&c, is_pool);
     c.codes = !is_pool && c.w.groups == 1 && seed % 3 == 1;

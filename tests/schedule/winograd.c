@@ -109,18 +109,12 @@ static bool agrees(Harness *h, uint64_t seed) {
     Arena *a = arena_new();
     Diag *d = diag_new();
     Case c = {.a = a,
-              .p = NEW(a, Program),
-              .g = NULL,
+              .e = harness_entry(a, "winograd", 8),
               .r = {seed * 31 + 7},
               .trained = seed / 3 % 2 && seed % 24 != 11,
               .large = seed % 24 == 11};
-    c.p->arena = a;
-    c.p->name = "winograd";
-    c.p->sizes = size_table_new(a);
-    c.g = graph_new(a, c.p);
-    c.e = NEW(a, Entry);
-    *c.e = (Entry){.name = "run", .graph = c.g, .inputs = NEW_ARRAY(a, EntryInput, 8)};
-    PUSH(a, c.p->entries, c.e);
+    c.g = c.e->graph;
+    c.p = c.g->program;
     int64_t channels = CHANNELS[rng_below(&c.r, 8)], outputs = CHANNELS[rng_below(&c.r, 8)], pictures = 1 + rng_below(&c.r, 3);
     if (c.large) channels = 344, outputs = 350, pictures = 1;
     maps_behind(&c, convolution(&c, channels, outputs, c.large ? number(&c, 1) : size(&c, pictures, 9)));
