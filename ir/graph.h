@@ -58,7 +58,8 @@ typedef struct Type {
     Size dim[MAX_RANK];
 } Type;
 
-/* Node.recompute beyond it: marked by the pass remake; the gradients of weights see the copies, its own gradient does not. */
+/* Numbers of Node.recompute above it are those of the pass remake: a product with a weight that carries one (kept) lets the weight's gradient see
+ * copies of the maps that carry it; the maps' own gradients read the values themselves. */
 enum { NODE_REMADE = 1 << 21 };
 
 typedef struct Node Node;

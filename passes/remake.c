@@ -10,7 +10,7 @@
 #include "passes/fuse.h"
 #include "passes/grad.h"
 
-enum { FIRST = NODE_REMADE, MAPS_MOST = 12, HEAVY_MOST = 1, ELEMENTS_LEAST = 4096, READERS_MOST = 16, LARGE_MOST = 8 };
+enum { MAPS_MOST = 12, HEAVY_MOST = 1, ELEMENTS_LEAST = 4096, READERS_MOST = 16 /* of products that read a value */, LARGE_MOST = 8 };
 
 typedef struct Reader {
     int node, operand; /* of the graph as it was */
@@ -183,7 +183,7 @@ Graph *pass_remake(PassContext *c, const Graph *g) {
         if (!r.live[i]) continue;
         r.map[i] = rewrite_copy(&r, g->nodes.at[i]);
         if (!m.part[i]) continue;
-        r.map[i]->recompute = -(FIRST + m.part[i]);
+        r.map[i]->recompute = -(NODE_REMADE + m.part[i]);
         r.map[i]->kept = m.kept[i];
     }
     return rewrite_end(&r);
