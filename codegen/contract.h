@@ -78,6 +78,7 @@ typedef struct Contract {
     int side;                         /* .. groups that share one, side by side */
     Access *joined;                   /* .. the codes of these, through the symbol join; NULL: there is one */
     int join;
+    int64_t columns_ahead; /* from a column to the one whose codes it asks for */
     Point group_point;                /* where values of a group stand */
     bool split;                       /* of a device: the sums are cut into parts, which this kernel leaves in shared memory, .. */
     int64_t split_parts;              /* .. so many; */
@@ -109,6 +110,7 @@ void contract_begin(Contract *c);
 bool contract_wants(const Contract *c); /* do the maps behind the product read memory of each row? */
 const char *contract_fill_scalars(void *context, const char *const *args);
 const char *contract_fill_epilogue(void *context, const char *const *args); /* row, column, sums */
+const char *contract_loop(int64_t n);                                       /* "unroll" or "for", of a short one's n turns */
 int64_t contract_symbol_size(const Contract *c, int s);                     /* of a static one */
 /* The place `name` along symbol s, for each of the places before ("": there are none). */
 const char *contract_flat(Contract *c, const char *before, int s, const char *name);
@@ -162,6 +164,8 @@ void schedule_narrow(Contract *c); /* writes the kernel */
 bool schedule_is_group_panels(Contract *c);
 void schedule_group_panels(Contract *c);
 const char *narrow_fill_scales(void *context, const char *const *args);
+const char *narrow_fill_next(void *context, const char *const *args);
+const char *narrow_fill_ahead(void *context, const char *const *args);
 const char *narrow_fill_groups(void *context, const char *const *args); /* holes of contract.tile */
 const char *narrow_fill_scale(void *context, const char *const *args);
 const char *narrow_fill_inner(void *context, const char *const *args);

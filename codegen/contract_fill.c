@@ -5,7 +5,8 @@
 
 enum {
     UNROLLED = 96, /* multiplications of a loop body, at most */
-    ASKED = 4      /* of so many lines that a stream will want it asks for one */
+    ASKED = 4,     /* of so many lines that a stream will want it asks for one */
+    TURNS = 4      /* of a short loop that is written out, at most */
 };
 
 /* ---- the nest */
@@ -501,6 +502,8 @@ static const char *fill_b_ahead(void *context, const char *const *args) {
     return "";
 }
 
+const char *contract_loop(int64_t n) { return n <= TURNS ? "unroll" : "for"; }
+
 /* What is read of B along k: B itself, or codes that its maps read. NULL: nothing in one byte. */
 static Access *streamed(const Contract *c) {
     if (!c->prologue) return c->at_b;
@@ -536,7 +539,8 @@ static const char *fill_column_ahead(void *context, const char *const *args) {
     p.text[c->sn] = "next";
     int64_t step = ASKED * CACHE_LINE / size;
     p.text[s] = arena_printf(w->arena, "%lld*line", (long long)step);
-    text_line(&w->body, "for line in 0..%lld { prefetch %s second }", (long long)((contract_symbol_size(c, s) + step - 1) / step), point_place(&p, x, ""));
+    int64_t lines = (contract_symbol_size(c, s) + step - 1) / step;
+    text_line(&w->body, "%s line in 0..%lld { prefetch %s second }", contract_loop(lines), (long long)lines, point_place(&p, x, ""));
     return "";
 }
 
@@ -619,6 +623,8 @@ static const Hole HOLES[] = {
     {"codes_b", 1, codes_fill_b},
     {"codes_left", 1, codes_fill_left},
     {"codes_column", 2, codes_fill_column},
+    {"narrow_next", 1, narrow_fill_next},
+    {"narrow_ahead", 0, narrow_fill_ahead},
     {"narrow_groups", 1, narrow_fill_groups},
     {"narrow_scales", 1, narrow_fill_scales},
     {"narrow_scale", 1, narrow_fill_scale},

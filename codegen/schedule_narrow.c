@@ -21,7 +21,8 @@ enum {
     ROWS_MOST = 8,     /* of a tile */
     ROWS_SHARED = 512, /* of a block: a panel takes long to make */
     PANELS_ENOUGH = 6, /* .. where there are so many panels that threads have work */
-    INNER_MOST = 2     /* symbols inside of a group: halves of bytes, and bytes */
+    INNER_MOST = 2,    /* symbols inside of a group: halves of bytes, and bytes */
+    PACED_BYTES = 8192 /* from a line of codes to the one that is asked for meanwhile */
 };
 
 static bool item_depends(const Contract *c, const Item *item, int symbol);
@@ -167,6 +168,22 @@ static int parts_of(const Contract *c) {
     return parts;
 }
 
+/* Do the codes of a step through the groups fill lines of their own, and columns follow each other? Then each step asks for its like in a column
+ * two pages on: the processor's own prefetchers stop at the end of a page, and see little beside so much arithmetic; and lines that are asked for
+ * in a bunch wait for each other. Where there is less arithmetic, the prefetchers do better alone (schedule_codes.c). */
+static bool is_paced(Contract *c) {
+    Codes codes;
+    if (!find_codes(c, &codes)) return false;
+    Operand from = (codes.nibble ? codes.nibble : codes.cast)->in[0];
+    const Access *x = c->joined ? c->joined : from.item ? NULL : from.access;
+    Size between = x ? contract_stride(x, c->sn) : NULL;
+    int64_t apart;
+    if (!between || !size_is_const(between, &apart) || apart <= 0) return false;
+    int64_t size = dtype_bytes(x->base->type.dtype);
+    c->columns_ahead = (PACED_BYTES + apart * size - 1) / (apart * size);
+    return c->side * size_value(c->size_k) * size % CACHE_LINE == 0;
+}
+
 void schedule_narrow(Contract *c) {
     int64_t low, high;
     c->side = 1;
@@ -199,6 +216,7 @@ void schedule_narrow(Contract *c) {
         template_number(c->t, "GROUPS", groups_of(c));
         template_number(c->t, "HALVES", halves_of(c));
         template_set(c->t, "AT", c->group == 2 ? "i16" : "u8");
+        template_number(c->t, "paced", is_paced(c));
         template_number(c->t, "less", c->less != 0);
         template_set(c->t, "LESS", arena_printf(c->w->arena, "%s(%lld)", c->group == 2 ? "i16" : "i8", (long long)-c->less));
     }
@@ -286,7 +304,8 @@ const char *narrow_fill_scales(void *context, const char *const *args) {
     p.lanes = c->lanes;
     p.vector = s;
     p.limit = groups % c->lanes ? work_size(c->w, c->sp->symbol[s].n) : NULL;
-    text_line(&c->w->body, "for g in 0..%lld { sf[%s : %d] = f32(%s) }", (long long)((groups + c->lanes - 1) / c->lanes), p.text[s], c->lanes,
+    int64_t vectors = (groups + c->lanes - 1) / c->lanes;
+    text_line(&c->w->body, "%s g in 0..%lld { sf[%s : %d] = f32(%s) }", contract_loop(vectors), (long long)vectors, p.text[s], c->lanes,
               point_place(&p, c->scales, ""));
     return "";
 }
@@ -356,25 +375,55 @@ const char *narrow_fill_code(void *context, const char *const *args) {
     return operand_made(c, &p, last_of_prologue(c)->in[!c->scale]);
 }
 
+/* The codes that a group's sum reads, and in *p where they stand: `lanes` of them from place k of the group (of all that are side by side) on. */
+static Operand codes_at(Contract *c, const Codes *codes, const char *k, int lanes, Point *p) {
+    Operand o = (codes->nibble ? codes->nibble : codes->cast)->in[0];
+    *p = element_point(c, k, lanes);
+    if (c->joined) {
+        o.access = c->joined;
+        p->vector = c->join;
+        p->text[c->join] = arena_printf(c->w->arena, "%lld*%s + %s", (long long)size_value(c->size_k), p->text[last_group(c)], k);
+    }
+    return o;
+}
+
 /* n of them as whole numbers, in the type that stands beside a's. Halves are taken of bytes, as they are. */
 const char *narrow_fill_codes(void *context, const char *const *args) {
     Contract *c = context;
     Codes codes;
     Arena *a = c->w->arena;
     if (!find_codes(c, &codes)) bug("kernel %d: no codes", c->k->index);
-    Point p = element_point(c, args[0], atoi(args[1]));
-    Operand from = (codes.nibble ? codes.nibble : codes.cast)->in[0];
-    if (c->joined) {
-        from.access = c->joined;
-        p.vector = c->join;
-        p.text[c->join] = arena_printf(a, "%lld*%s + %s", (long long)size_value(c->size_k), p.text[last_group(c)], args[0]);
-    }
+    Point p;
+    Operand from = codes_at(c, &codes, args[0], atoi(args[1]), &p);
     const char *x = operand_made(c, &p, from);
     if (codes.nibble)
         x = arena_printf(a, "and(shr(%s, shl(and(%s, u8(1)), u8(2))), u8(15))", x, operand_made(c, &p, codes.nibble->in[1]));
     if (!codes.nibble) return c->group == 2 ? arena_printf(a, "i16(%s)", x) : x;
     x = arena_printf(a, "%s(%s)", c->group == 2 ? "i16" : "i8", x);
     return c->less ? x : arena_printf(a, "%s - %lld", x, (long long)codes.offset);
+}
+
+/* The column whose codes the steps of this one ask for; and those of a step. */
+const char *narrow_fill_next(void *context, const char *const *args) {
+    Contract *c = context;
+    const char *n = work_size(c->w, c->size_n);
+    text_line(&c->w->body, "index next = min(%s + %lld, %s - 1) in 0..%s", args[0], (long long)c->columns_ahead, n, n);
+    return "";
+}
+
+const char *narrow_fill_ahead(void *context, const char *const *args) {
+    (void)args;
+    Contract *c = context;
+    Codes codes;
+    Point p;
+    if (!find_codes(c, &codes)) bug("kernel %d: no codes", c->k->index);
+    for (int i = c->n[GROUP_K] - c->inner; i < c->n[GROUP_K] - 1; i++) c->group_point.text[c->symbol[GROUP_K][i]] = "0";
+    Operand from = (codes.nibble ? codes.nibble : codes.cast)->in[0];
+    int64_t line = CACHE_LINE / dtype_bytes(from.access->base->type.dtype), lines = c->side * size_value(c->size_k) / line;
+    Operand asked = codes_at(c, &codes, arena_printf(c->w->arena, "%lld*line", (long long)line), 1, &p);
+    p.text[c->sn] = "next";
+    text_line(&c->w->body, "%s line in 0..%lld { prefetch %s second }", contract_loop(lines), (long long)lines, point_place(&p, asked.access, ""));
+    return "";
 }
 
 /* n codes of row i of a along k, likewise. */
