@@ -22,8 +22,11 @@ class Model(C.Structure):
                 ('tables', C.c_void_p * 4), ('open', C.c_void_p), ('close', C.CFUNCTYPE(None, C.c_void_p))]
 
 
-def session(lib, name, threads, weights=None):
-    s, o = C.c_void_p(), Options(size=C.sizeof(Options), threads=threads, seed=1, weights=weights and weights.encode())
+COPY_WEIGHTS = 1  # MDL_COPY_WEIGHTS: from the file to large pages, as rivals do that keep them in memory of their own
+
+
+def session(lib, name, threads, weights=None, flags=0):
+    s, o = C.c_void_p(), Options(size=C.sizeof(Options), flags=flags, threads=threads, seed=1, weights=weights and weights.encode())
     code = getattr(lib, name + '_open')(C.byref(s), C.byref(o))
     assert code == 0, f'{name}_open: code {code}'
     return s

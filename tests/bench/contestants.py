@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 import quantized
-from common import BUILD, OUT, ROOT, close, inputs_of, pointer, session
+from common import BUILD, COPY_WEIGHTS, OUT, ROOT, close, inputs_of, pointer, session
 from workloads import WORKLOADS
 
 
@@ -58,7 +58,7 @@ class Ours:
         w = self.w
         if self.session:
             close(self.session)
-        self.session = session(self.lib, self.prefix, threads, self.path + '.safetensors' if w.training else None)
+        self.session = session(self.lib, self.prefix, threads, self.path + '.safetensors' if w.training else None, COPY_WEIGHTS if w.streams else 0)
         call, self.results = self.entry(w.entry, w.sizes, w.given or self.inputs, w.results)
         if w.training:
             check, results = self.entry(*w.check)
