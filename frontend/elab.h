@@ -321,6 +321,7 @@ typedef struct LossScale { /* what the loss is multiplied by before gradients ar
 
 typedef struct Precision { /* of weights declared `float`, as they are stored, and of `float` where nothing else goes in */
     DType params, compute;
+    DType caches; /* of caches declared `float`, as they are stored; DT_COUNT: as compute */
 } Precision;
 
 typedef struct Frozen { /* one `freeze`: instances, lists and weights */

@@ -333,7 +333,7 @@ static const char *quoted_text(Elab *el, const Ast *n, Env *env) {
 
 static void check_setting_names(Elab *el, const Ast *it) {
     static const char *const rows[][16] = {
-        {"precision", "params", "compute", "accumulate", "loss_scale"},
+        {"precision", "params", "compute", "caches", "accumulate", "loss_scale"},
         {"target", "device", "arch", "threads", "memory"},
         {"run", "each", "test", "data", "test_data", "batch", "epochs", "steps", "seed", "tokenizer"},
 #define X(name, said, help) said,
@@ -406,6 +406,7 @@ static void declare_precision(Elab *el, const Ast *it, Env *env) {
             fault_throw(el);
         }
         if (!strcmp(q->text, "params")) el->precision.params = d;
+        if (!strcmp(q->text, "caches")) el->precision.caches = d;
         if (compute) el->precision.compute = d;
         if (compute) el->program->tf32 = v.tf32;
     }
@@ -806,7 +807,7 @@ Program *elaborate(Arena *arena, Ast *file, const Source *source, const ElabOpti
     el->arena = arena;
     el->diag = diag;
     el->options = options;
-    el->precision = (Precision){DT_F32, DT_F32};
+    el->precision = (Precision){DT_F32, DT_F32, DT_COUNT};
     el->define_used = NEW_ARRAY(arena, bool, options->n_defines + 1);
     Program *p = el->program = NEW(arena, Program);
     p->arena = arena;

@@ -33,7 +33,8 @@ static TypeV declared_type(Elab *el, Weight *w, const Ast *n) {
             fault_throw(el);
         }
     TypeV t = *ev_type(el, ast_kid(w->decl, 0), w->env).type;
-    if (t.policy && w->kind != SLOT_CACHE) t.type.dtype = el->precision.params;
+    DType kept = w->kind == SLOT_CACHE ? el->precision.caches : el->precision.params;
+    if (t.policy && kept != DT_COUNT) t.type.dtype = kept;
     el->cx = saved;
     if (w->kind != SLOT_CACHE)
         for (int i = 0; i < t.type.rank; i++) {

@@ -145,8 +145,10 @@ static void assign_slice(Elab *el, const Ast *target, Value v, Env *env) {
     if (b.kind == V_WEIGHT) {
         refuse_param(el, base, b.weight);
         Value old = weight_value(el, b.weight, base);
+        SlotInfo *s = weight_slot(el, b.weight, base);
+        if (old.policy) old = value_tensor(slot_get(el, s), true); /* what is stored, not what is read: the rest stays as it is */
         weight_written(el, b.weight);
-        slot_set(el, weight_slot(el, b.weight, base), index_update(el, target, old, v, env));
+        slot_set(el, s, index_update(el, target, old, v, env));
         return;
     }
     Env *e = ast_is(base, AST_NAME) ? env_find(el, env, base->text) : NULL;

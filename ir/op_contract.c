@@ -1,5 +1,6 @@
 /* op_contract.c -- contract: sum over the axis letters of a and b that the result lacks.
  * Operand 1 may be i8 beside a float: a quantized weight, whose elements are numbers of that float type; operand 0 may be u8: a row's codes.
+ * Operand 1 may be f16 or bf16 beside f32: what a cache keeps, read as f32.
  *
  * A letter is batch (in a, b and the result), row (a and result), column (b and result) or inner (a and b). Both operands are
  * packed as row-major matrices [batch, row, inner] and [batch, inner, column] of double; small products are three loops, large
@@ -29,7 +30,8 @@ bool infer_CONTRACT(Infer *i) {
     const char *la = i->attrs->labels[0], *lb = i->attrs->labels[1], *lo = i->attrs->labels[2];
     bool stored = dtype_is_float(a->dtype) && b->dtype == DT_I8; /* a quantized weight: counts as numbers of a's type */
     bool coded = a->dtype == DT_U8 && dtype_is_float(b->dtype);  /* a row in codes: as numbers of b's */
-    if (a->dtype != b->dtype && !stored && !coded) return infer_fail(i, "operands are %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
+    bool halves = a->dtype == DT_F32 && (b->dtype == DT_F16 || b->dtype == DT_BF16);
+    if (a->dtype != b->dtype && !stored && !coded && !halves) return infer_fail(i, "operands are %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
     if (a->dtype == DT_BOOL) return infer_fail(i, "bool");
     if (!letters_ok(i, la, a, "operand 0") || !letters_ok(i, lb, b, "operand 1")) return false;
     if (!lo || strlen(lo) > MAX_RANK) return infer_fail(i, "letters of the result");
@@ -163,5 +165,8 @@ void grad_CONTRACT(GradRule *r) {
     const Node *y = r->y;
     const char *la = y->attrs.labels[0], *lb = y->attrs.labels[1], *lo = y->attrs.labels[2];
     if (r->want[0]) r->dx[0] = node_contract(r->g, r->dy, y->in[1], lo, lb, la);
-    if (r->want[1] && dtype_is_float(y->in[1]->type.dtype)) r->dx[1] = node_contract(r->g, y->in[0], r->dy, la, lo, lb);
+    DType type = y->in[1]->type.dtype;
+    if (!r->want[1] || !dtype_is_float(type)) return;
+    Node *d = node_contract(r->g, y->in[0], r->dy, la, lo, lb);
+    r->dx[1] = d->type.dtype == type ? d : node_cast(r->g, d, type);
 }

@@ -263,7 +263,35 @@ static bool shares_summed(const char *a, const char *b, const char *result) { /*
     return false;
 }
 
+static bool is_kept(const Graph *g, const Node *n) {
+    while (op_row(n->op)->class == CLASS_VIEW) n = n->in[0];
+    return n->op == OP_UPDATE_AT || (n->op == OP_SLOT && g->program->slots.at[n->attrs.index]->kind == SLOT_CACHE);
+}
+
+/* What x makes f32 of, f16 or bf16 that a cache keeps, in the places of x; NULL: something else. */
+static Node *kept_halves(Simplify *s, Node *x) {
+    if (x->op == OP_CAST) {
+        DType d = x->in[0]->type.dtype;
+        return x->type.dtype == DT_F32 && (d == DT_F16 || d == DT_BF16) && is_kept(s->g, x->in[0]) ? x->in[0] : NULL;
+    }
+    if (op_row(x->op)->class != CLASS_VIEW || x->n_in != 1) return NULL;
+    Node *inner = kept_halves(s, x->in[0]);
+    return inner ? like_with(s, x, &x->attrs, 1, &inner) : NULL;
+}
+
+/*   contract %q, (cast %cache)  →  contract %q, %cache        a product reads them as they are: they never stand in memory as f32 */
+static Node *contract_halves(Simplify *s, const Node *n, Node **in) {
+    const Attrs *a = &n->attrs;
+    for (int side = 1; side >= 0; side--) {
+        Node *kept = in[1 - side]->type.dtype == DT_F32 ? kept_halves(s, in[side]) : NULL;
+        if (kept) return node_contract(s->g, in[1 - side], kept, a->labels[1 - side], a->labels[side], a->labels[2]);
+    }
+    return NULL;
+}
+
 Node *simplify_contract(Simplify *s, const Node *n, Node **in) {
+    Node *halves = contract_halves(s, n, in);
+    if (halves) return halves;
     for (int side = 0; side < 2; side++) {
         Node *x = in[side];
         const char *labels = n->attrs.labels[side], *other = n->attrs.labels[1 - side];
