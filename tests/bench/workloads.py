@@ -108,6 +108,9 @@ def decoder(name, program, model, t, options=(), **more):
                     derived=lambda m: lambda n, x: {'past': m.Decoder(*model).past(n, x['ids'])}, before=('prefill', (1, t), ('ids',), ((1, model[4]),)), **more)
 
 
+HALF_CACHE = ('-D', 'kept=f16')                # as llama.cpp keeps keys and values, whatever its weights are
+
+
 def int8(selection, how, *options):
     """Of a row in int8: the rivals' files are of the same kind, but OpenVINO, which has no dynamic one, gets static matrices."""
     ranges = ', calibrate = "{path}.npz"' if how == STATIC else ''
@@ -192,8 +195,8 @@ WORKLOADS = [
     Workload('ResNet-50, int8', 'resnet.mdl', 'classify', (1, 224, 224), picture(1, 224), ((1, 1000),), lambda m: m.resnet(50),
              **int8('net', STATIC, '-D', 'depth=50')),
     Workload('MobileNetV2, int8', 'mobilenet.mdl', 'classify', (1,), picture(1, 224), ((1, 1000),), lambda m: m.mobilenet, **int8('net', STATIC)),
-    decoder('GPT-2, decode at 256, int8', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=8, **int8('gpt', DYNAMIC) | {'rivals': (TORCH, ORT, LLAMA)}),
-    decoder('GPT-2, decode at 256, int4', 'gpt.mdl', GPT2, 256, streams=True, calls=8, **int4('gpt')),
+    decoder('GPT-2, decode at 256, int8', 'gpt.mdl', GPT2, 256, streams=True, calls=8, bits=8, **int8('gpt', DYNAMIC, *HALF_CACHE) | {'rivals': (TORCH, ORT, LLAMA)}),
+    decoder('GPT-2, decode at 256, int4', 'gpt.mdl', GPT2, 256, streams=True, calls=8, **int4('gpt', *HALF_CACHE)),
     Workload('GPT-2, prefill 256, int4', 'gpt.mdl', 'prefill', (1, 256), ids(1, 256, 50257), ((1, 50257),), lambda m: m.Decoder(*GPT2).prefill,
              **int4('gpt', '--entries=prefill,decode')),
 ]
