@@ -28,6 +28,11 @@ typedef struct RtPart { /* of a parallel region: how many of its chunks have bee
     int64_t begin, end;     /* of the thread, where a trace is wanted; begin 0: it took no part */
 } RtPart;
 
+typedef struct RtBlock { /* RT_ALIGN bytes; what lies in the block follows */
+    _Alignas(RT_ALIGN) struct RtBlock *next;
+    int64_t bytes;
+} RtBlock;
+
 struct mdl_session {
     const mdl_model *model; /* first: mdl_of */
     const RtProgram *program;
@@ -40,9 +45,10 @@ struct mdl_session {
     char **spare;           /* in the caller's memory: a place of spare_bytes that a cache had before it was reset by an entry, or NULL */
     int64_t *spare_bytes;
     const char *external;   /* RtProgram.external, mapped; NULL: none, or not wanted */
-    bool *owned;            /* slots[i] may be written: it was allocated here (not the artifact's own data), or lies in `copies` */
-    char *copies;           /* MDL_COPY_WEIGHTS: one block with the artifact's weights; NULL: none */
-    int64_t copies_bytes;
+    bool *owned;            /* slots[i] may be written: it was allocated here, and is not the artifact's own data */
+    RtBlock *blocks;        /* that many slots and packs lie in together; none in the caller's memory */
+    char *room;             /* of the latest: what nobody has yet */
+    int64_t room_bytes;
     char **packs;           /* memory of each pack; NULL: not used so far */
     bool *pack_made;        /* packs[i] agrees with its slot */
     int64_t (*dims)[RT_MAX_RANK]; /* sizes of each slot, once it has memory */
@@ -88,6 +94,12 @@ size_t rt_text_length(const char *text);
 /* Zeroed, aligned to RT_ALIGN; NULL when there is no more: the caller says MDL_MEMORY. */
 void *rt_alloc(mdl_session *s, int64_t bytes);
 void rt_release(mdl_session *s, void *p);
+/* Memory of slots and packs, zeroed, that stays until the session closes. Those that are needed at one time share a block (rt_room, with the
+ * bytes of all of them, comes before): large pages, where each by itself might not fill one. Without room, by themselves. */
+void rt_room(mdl_session *s, int64_t bytes);
+void *rt_place(mdl_session *s, int64_t bytes);
+void rt_displace(mdl_session *s, void *p); /* frees what stood by itself */
+static inline int64_t rt_aligned(int64_t bytes) { return ((bytes ? bytes : 1) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN; }
 /* Memory for the time of one call, not zeroed. rt_call returns it: rt_release, and the caller's memory is as long as it was. */
 void *rt_borrow(mdl_session *s, int64_t bytes);
 int rt_arena_need(mdl_session *s, int64_t bytes);
@@ -147,7 +159,7 @@ static inline const int32_t *rt_reset_slots(const RtEntry *e) { return e->slots 
 int rt_slot_find(const mdl_session *s, const char *path); /* -1: none */
 int64_t rt_slot_bytes(const mdl_session *s, int slot); /* of a slot that has memory */
 int rt_slot_own(mdl_session *s, int slot); /* before it is written: its memory becomes the session's own, packs of it are old */
-bool rt_slot_copied(const mdl_session *s, int slot); /* it lies in the block of copies */
+int64_t rt_slot_missing(const mdl_session *s, int slot); /* the memory that rt_slot_own will take */
 int rt_slots_copy(mdl_session *s); /* weights that lie in the artifact, or the file beside it, move into one block; or MDL_MEMORY */
 int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes); /* memory and initial value */
 int rt_slots_open(mdl_session *s); /* all parameters and states */

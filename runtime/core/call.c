@@ -29,6 +29,9 @@ static int run_entry(mdl_session *s, int32_t index, const int64_t *sizes, char *
     const RtDeviceRuntime *device = rt_device(s->program) ? rt_device(s->program)->runtime : NULL;
     int code = rt_packs_need(s, e, sizes);
     if (!code) code = rt_slots_touch(s, e, name, sizes);
+    int64_t missing = 0;
+    for (int i = 0; i < e->n_stored; i++) missing += rt_slot_missing(s, rt_stored(e)[i]);
+    rt_room(s, missing);
     for (int i = 0; i < e->n_stored && !code; i++) code = rt_slot_own(s, rt_stored(e)[i]);
     if (!code && !device) code = rt_arena_need(s, s->program->measure(e->arena, sizes));
     if (code) return code;

@@ -15,7 +15,7 @@ static int make(mdl_session *s, int index, const int64_t *sizes) {
     const RtPack *p = &s->program->packs[index];
     if (!s->packs[index]) {
         if (s->memory) s->arena_bytes = 0; /* it lay where the pack goes */
-        s->packs[index] = rt_alloc(s, p->bytes);
+        s->packs[index] = rt_place(s, p->bytes);
         if (!s->packs[index])
             return rt_fail(s, MDL_MEMORY, "no memory for a packed copy of %s: %lld bytes", rt_slot_value(s, p->slot)->name, (long long)p->bytes);
     }
@@ -23,16 +23,6 @@ static int make(mdl_session *s, int index, const int64_t *sizes) {
     void *args[] = {s->packs[index], s->slots[p->slot]};
     rt_parallel(&f, p->kernel, p->thunk, args, NULL, p->count);
     s->pack_made[index] = true;
-    return MDL_OK;
-}
-
-int rt_packs_need(mdl_session *s, const RtEntry *e, const int64_t *sizes) {
-    for (int i = 0; i < e->n_packs; i++) {
-        int index = e->packs[i].pack;
-        if (s->pack_made[index] || !used(s->program, &e->packs[i], sizes)) continue;
-        int code = make(s, index, sizes);
-        if (code) return code;
-    }
     return MDL_OK;
 }
 
@@ -49,12 +39,27 @@ void rt_packs_forget(mdl_session *s) {
     }
 }
 
-int64_t rt_packs_bytes(const RtProgram *p, const RtEntry *e, const int64_t *sizes) {
+/* Of the packs that such a call uses, those that s, if there is one, has no memory for. */
+static int64_t packs_bytes(const RtProgram *p, const mdl_session *s, const RtEntry *e, const int64_t *sizes) {
     int64_t total = 0;
     for (int i = 0; i < e->n_packs; i++) {
-        bool counted = false;
-        for (int k = 0; k < i && !counted; k++) counted = e->packs[k].pack == e->packs[i].pack && used(p, &e->packs[k], sizes);
-        if (!counted && used(p, &e->packs[i], sizes)) total += (p->packs[e->packs[i].pack].bytes + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
+        int index = e->packs[i].pack;
+        bool counted = s && s->packs[index];
+        for (int k = 0; k < i && !counted; k++) counted = e->packs[k].pack == index && used(p, &e->packs[k], sizes);
+        if (!counted && used(p, &e->packs[i], sizes)) total += rt_aligned(p->packs[index].bytes);
     }
     return total;
+}
+
+int64_t rt_packs_bytes(const RtProgram *p, const RtEntry *e, const int64_t *sizes) { return packs_bytes(p, NULL, e, sizes); }
+
+int rt_packs_need(mdl_session *s, const RtEntry *e, const int64_t *sizes) {
+    for (int i = 0; i < e->n_packs; i++) {
+        int index = e->packs[i].pack;
+        if (s->pack_made[index] || !used(s->program, &e->packs[i], sizes)) continue;
+        if (!s->packs[index]) rt_room(s, packs_bytes(s->program, s, e, sizes));
+        int code = make(s, index, sizes);
+        if (code) return code;
+    }
+    return MDL_OK;
 }

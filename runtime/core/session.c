@@ -22,9 +22,7 @@ const char *rt_error(const mdl_session *s) { return s ? s->error : rt_host_open_
 
 /* ---- memory */
 
-static size_t aligned(int64_t bytes) {
-    return ((size_t)(bytes ? bytes : 1) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
-}
+static size_t aligned(int64_t bytes) { return (size_t)rt_aligned(bytes); }
 
 static bool fits(const mdl_session *s, int64_t bytes) {
     return bytes >= 0 && bytes < PTRDIFF_MAX - 2 * RT_ALIGN && aligned(bytes) <= s->memory_bytes - s->memory_used;
@@ -40,6 +38,31 @@ void *rt_alloc(mdl_session *s, int64_t bytes) {
 
 void rt_release(mdl_session *s, void *p) {
     if (!s->memory) rt_host_give(p);
+}
+
+void rt_room(mdl_session *s, int64_t bytes) {
+    if (s->memory || bytes <= s->room_bytes) return; /* the caller's memory is one block */
+    RtBlock *b = rt_host_take(bytes + (int64_t)sizeof *b);
+    if (!b) return;
+    *b = (RtBlock){.next = s->blocks, .bytes = bytes};
+    s->blocks = b;
+    s->room = (char *)(b + 1);
+    s->room_bytes = bytes;
+}
+
+void *rt_place(mdl_session *s, int64_t bytes) {
+    if (bytes < 0 || bytes > s->room_bytes) return rt_alloc(s, bytes);
+    void *p = s->room;
+    s->room += rt_aligned(bytes);
+    s->room_bytes -= rt_aligned(bytes);
+    return p;
+}
+
+void rt_displace(mdl_session *s, void *p) {
+    char *at = p;
+    for (RtBlock *b = s->blocks; b; b = b->next)
+        if (at > (char *)b && at - (char *)(b + 1) < b->bytes) return;
+    rt_release(s, p);
 }
 
 /* From the end of the caller's memory, since what a call makes at the rising mark is there to stay. */
@@ -188,9 +211,12 @@ void rt_close(mdl_session *s) {
     if (rt_device(s->program) && s->device) s->program->device->runtime->close(s);
     rt_host_pool_free(s->pool);
     for (int i = 0; i < s->program->n_slots; i++)
-        if (s->owned[i] && !rt_slot_copied(s, i)) rt_release(s, s->slots[i]);
-    rt_release(s, s->copies);
-    for (int i = 0; i < s->program->n_packs; i++) rt_release(s, s->packs[i]);
+        if (s->owned[i]) rt_displace(s, s->slots[i]);
+    for (int i = 0; i < s->program->n_packs; i++) rt_displace(s, s->packs[i]);
+    for (RtBlock *b = s->blocks, *next; b; b = next) {
+        next = b->next;
+        rt_host_give(b);
+    }
     rt_release(s, s->parts);
     rt_release(s, s->arena);
     for (RtNote *n = s->notes, *next; n; n = next) {

@@ -28,21 +28,20 @@ static int no_memory(mdl_session *s, int slot, int64_t bytes) {
     return rt_fail(s, MDL_MEMORY, "no memory for %s: %lld bytes", rt_slot_value(s, slot)->name, (long long)bytes);
 }
 
-/* Zeroed memory of a slot: what it had before, if that is still at hand. */
+/* Zeroed memory of a slot: what it had before, if that is still at hand. Caches go again, the others stay. */
 static char *slot_alloc(mdl_session *s, int slot, int64_t bytes) {
     char *old = s->spare[slot];
-    if (!old || bytes > s->spare_bytes[slot]) return rt_alloc(s, bytes);
+    if (!old || bytes > s->spare_bytes[slot]) return rt_slot_value(s, slot)->kind == MDL_CACHE ? rt_alloc(s, bytes) : rt_place(s, bytes);
     s->spare[slot] = NULL;
     return memset(old, 0, (size_t)bytes);
 }
 
-bool rt_slot_copied(const mdl_session *s, int slot) {
-    return s->copies && s->slots[slot] >= s->copies && s->slots[slot] < s->copies + s->copies_bytes;
+int64_t rt_slot_missing(const mdl_session *s, int slot) {
+    return s->owned[slot] || !s->slots[slot] ? 0 : rt_aligned(rt_slot_bytes(s, slot));
 }
 
 int rt_slot_own(mdl_session *s, int slot) {
     rt_packs_old(s, slot);
-    if (rt_slot_copied(s, slot)) s->owned[slot] = true;
     if (s->owned[slot] || !s->slots[slot]) return MDL_OK;
     int64_t bytes = rt_slot_bytes(s, slot);
     char *copy = slot_alloc(s, slot, bytes);
@@ -86,8 +85,15 @@ int rt_slot_init(mdl_session *s, int slot, const int64_t *sizes) {
 }
 
 int rt_slots_open(mdl_session *s) {
-    int64_t none[s->program->n_names + 1];
+    int64_t none[s->program->n_names + 1], total = 0;
     memset(none, 0, sizeof none);
+    for (int i = 0; i < s->program->n_slots; i++) {
+        const mdl_value *v = rt_slot_value(s, i);
+        if (v->kind == MDL_CACHE || slot_data(s, i)) continue;
+        rt_dims(s->program, v, none, s->dims[i]);
+        total += rt_aligned(rt_slot_bytes(s, i));
+    }
+    rt_room(s, total);
     for (int i = 0; i < s->program->n_slots; i++) {
         if (rt_slot_value(s, i)->kind == MDL_CACHE) continue;
         int code = rt_slot_init(s, i, none);
@@ -96,26 +102,20 @@ int rt_slots_open(mdl_session *s) {
     return MDL_OK;
 }
 
-/* The bytes that a slot takes of the block of copies; 0: it is no weight that lies in the artifact or the file beside it. */
-static int64_t copied_bytes(const mdl_session *s, int slot) {
-    if (rt_slot_value(s, slot)->kind == MDL_CACHE || s->owned[slot] || !s->slots[slot]) return 0;
-    return (rt_slot_bytes(s, slot) + RT_ALIGN - 1) / RT_ALIGN * RT_ALIGN;
-}
+/* The bytes that a copy of a slot takes; 0: it is no weight that lies in the artifact or the file beside it. */
+static int64_t copied_bytes(const mdl_session *s, int slot) { return rt_slot_value(s, slot)->kind == MDL_CACHE ? 0 : rt_slot_missing(s, slot); }
 
 int rt_slots_copy(mdl_session *s) {
-    int64_t total = 0, at = 0;
+    int64_t total = 0;
     for (int i = 0; i < s->program->n_slots; i++) total += copied_bytes(s, i);
-    if (!total) return MDL_OK;
-    char *copies = rt_alloc(s, total);
-    if (!copies) return rt_fail(s, MDL_MEMORY, "no memory for a copy of the weights: %lld bytes", (long long)total);
+    rt_room(s, total);
     for (int i = 0; i < s->program->n_slots; i++) {
-        int64_t bytes = copied_bytes(s, i);
-        if (!bytes) continue;
-        s->slots[i] = memcpy(copies + at, s->slots[i], (size_t)rt_slot_bytes(s, i));
-        at += bytes;
+        if (!copied_bytes(s, i)) continue;
+        char *copy = rt_place(s, rt_slot_bytes(s, i));
+        if (!copy) return rt_fail(s, MDL_MEMORY, "no memory for a copy of the weights: %lld bytes", (long long)total);
+        s->slots[i] = memcpy(copy, s->slots[i], (size_t)rt_slot_bytes(s, i));
+        s->owned[i] = true;
     }
-    s->copies = copies;
-    s->copies_bytes = total;
     return MDL_OK;
 }
 

@@ -166,6 +166,9 @@ int rt_load(mdl_session *s, const char *path) {
     if (!code && !found) code = rt_fail(s, MDL_MEMORY, "no memory to load %s", path);
     if (!code) code = match_all(s, &f, path, found);
     if (!code && !is_whole(&f, (const char *)bytes + f.data)) code = rt_fail(s, MDL_FORMAT, "%s is damaged: its data is not what was saved", path);
+    int64_t missing = 0;
+    for (int i = 0; i < s->program->n_slots && !code; i++) missing += found[i] ? rt_slot_missing(s, i) : 0;
+    rt_room(s, missing);
     for (int i = 0; i < s->program->n_slots && !code; i++)
         if (found[i]) code = rt_slot_own(s, i);
     for (int i = 0; i < s->program->n_slots && !code; i++)
