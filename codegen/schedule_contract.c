@@ -27,7 +27,7 @@
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
 #define STAYS      (512 << 10) /* bytes of a copy that may stay in a cache from one call to the next */
 #define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
-#define FEW_TILES  2          /* of rows, that read B where it lies */
+#define FEW_TILES  2          /* of rows, that read B where it lies: a line of each row, of one block of k; of several lines more */
 #define FEW_TERMS  512        /* or, with maps behind the sums, .. */
 #define FEW_TERMS_OF_MAPS 1024 /* .. this many of all lanes: narrow vectors are added up twice as fast, and mapped no faster */
 #define FEW_MAPS   5
@@ -366,16 +366,18 @@ static int64_t choose_columns(Contract *c, int64_t rows) {
     return rows;
 }
 
-/* Do so few rows use a panel that packing it does not pay? If more than one tile reads it, it must stay in the nearest cache: rows of B that
- * are a large power of two apart would push each other out. */
+/* Do so few rows use a panel that packing it does not pay? Where more than one tile reads a block of k, it must stay in a cache meanwhile: rows
+ * of B that are a large power of two apart would push each other out. */
 static bool is_used_once(const Contract *c, int64_t step) {
     int64_t rows = 1, n;
     for (int i = 0; i < c->n[GROUP_M]; i++) {
         if (!size_is_const(c->sp->symbol[c->symbol[GROUP_M][i]].n, &n)) return false;
         rows *= n;
     }
-    int64_t tile = c->mr ? c->mr : SMALL; /* not chosen yet */
-    return rows <= tile || (rows <= FEW_TILES * tile && step % (PAGE / 4) && c->k_whole && c->kq == 0);
+    int64_t tile = c->mr ? c->mr : SMALL, few = FEW_TILES; /* 0: not chosen yet */
+    if (c->width * dtype_bytes(c->type) >= 2 * CACHE_LINE) few *= is_far(c) ? 4 : 8; /* what is read of a row of B is worth the way to it */
+    else if (!c->k_whole || c->kq > 0) return rows <= tile;
+    return rows <= tile || (rows <= few * tile && step % (PAGE / 4));
 }
 
 /* Are the last columns whole vectors, or masks that cost nothing? */

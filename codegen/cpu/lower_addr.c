@@ -174,7 +174,7 @@ static V link_of(Lower *L, V base, int level, TilePoly p) {
     }
     Block save = LLVMGetInsertBlock(L->b);
     go_to_level(L, level);
-    Link made = {base, byte_offset(L, base, poly_value(L, p)), level, p};
+    Link made = {.base = base, .result = byte_offset(L, base, poly_value(L, p)), .level = level, .p = p};
     note_at_level(L, level, made.result);
     LLVMPositionBuilderAtEnd(L->b, save);
     PUSH(L->w.arena, L->links, made);
@@ -196,16 +196,44 @@ static V address(Lower *L, const TileAccess *a) {
 
 /* ------------------------------------------------------------------ loads and stores */
 
+/* So many of n lanes as there is room for. */
+static V lanes_below(Lower *L, TilePoly room, int n) {
+    V count = poly_value(L, room), most = lower_i64(L, n), least = lower_i64(L, 0);
+    count = l_select(L, l_icmp(L, LLVMIntSLT, count, most), count, most);
+    return l_select(L, l_icmp(L, LLVMIntSGT, count, least), count, least);
+}
+
+/* A mask as a number, a bit for a lane, made where the last of what it depends on is known: registers for masks want no vector on the way, and
+ * no loop makes it again. */
+static V bits_below(Lower *L, TilePoly room, int n) {
+    int level = 0;
+    for (int i = 0; i < room.n; i++)
+        if (term_level(&room.t[i]) > level) level = term_level(&room.t[i]);
+    for (int i = L->links.n - 1; i >= 0; i--) {
+        const Link *l = &L->links.at[i];
+        if (!l->base && l->lanes == n && l->level == level && poly_equal(l->p, room)) return l->result;
+    }
+    Block save = LLVMGetInsertBlock(L->b);
+    go_to_level(L, level);
+    V one = lower_i64(L, 1), bits = l_sub(L, l_shl(L, one, lanes_below(L, room, n)), one);
+    bits = LLVMBuildTrunc(L->b, bits, LLVMIntTypeInContext(L->c, (unsigned)n), "");
+    note_at_level(L, level, bits);
+    LLVMPositionBuilderAtEnd(L->b, save);
+    Link made = {.level = level, .p = room, .result = bits, .lanes = n};
+    PUSH(L->w.arena, L->links, made);
+    return bits;
+}
+
 /* Lanes below the limit: limit - index, brought into 0..n so that 32 bits hold it, against 0 1 2 .. */
 static V mask_of(Lower *L, const TileAccess *a, int n) {
     V lane[TILE_LANES];
     TilePoly room = poly_add(&L->w, poly_of(&L->w, a->limit), poly_of(&L->w, a->ix[a->lane_dim]), -1);
+    if (room.n && L->t->avx512 && (n == 8 || n == 16 || n == 32))
+        return LLVMBuildBitCast(L->b, bits_below(L, room, n), LLVMVectorType(L->i1, (unsigned)n), "");
     for (int i = 0; i < n; i++) lane[i] = room.n ? lower_i32(L, i) : LLVMConstInt(L->i1, i < room.c, 0);
     V ramp = LLVMConstVector(lane, (unsigned)n);
     if (!room.n) return ramp;
-    V count = poly_value(L, room), most = lower_i64(L, n), least = lower_i64(L, 0);
-    count = l_select(L, l_icmp(L, LLVMIntSLT, count, most), count, most);
-    count = l_select(L, l_icmp(L, LLVMIntSGT, count, least), count, least);
+    V count = lanes_below(L, room, n);
     return l_icmp(L, LLVMIntSGT, lower_splat(L, LLVMBuildTrunc(L->b, count, L->i32, ""), n), ramp);
 }
 

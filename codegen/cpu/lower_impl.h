@@ -18,9 +18,9 @@ typedef struct Level {
 } Level;
 
 /* base + the terms of an address that belong to a level, computed once. */
-typedef struct Link {
+typedef struct Link { /* base plus p bytes; or, without a base, the bits of a mask of so many lanes, as far as p has room */
     V base, result;
-    int level;
+    int level, lanes;
     TilePoly p;
 } Link;
 
