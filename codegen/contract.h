@@ -78,6 +78,7 @@ typedef struct Contract {
     int side;                         /* .. groups that share one, side by side */
     Access *joined;                   /* .. the codes of these, through the symbol join; NULL: there is one */
     int join;
+    int64_t summed; /* terms of a column that several accumulators have taken before the loop over k */
     int64_t columns_ahead; /* from a column to the one whose codes it asks for */
     Point group_point;                /* where values of a group stand */
     bool split;                       /* of a device: the sums are cut into parts, which this kernel leaves in shared memory, .. */

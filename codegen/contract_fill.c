@@ -175,7 +175,7 @@ static const char *fill_k_lanes(void *context, const char *const *args) {
     Contract *c = context;
     const char *k = "0";
     if (c->sk >= 0 && c->dot_lanes > 1) {
-        k = open_lanes(c->w, "k", c->size_k, c->dot_lanes);
+        k = open_lanes(c->w, "k", c->summed, c->size_k, c->dot_lanes);
     } else if (c->sk >= 0) {
         k = "k";
         open_line(c, "for k in 0..%s", work_size(c->w, c->size_k));
@@ -392,6 +392,18 @@ static const char *fill_b_dot(void *context, const char *const *args) {
     return element(c, c->at_b, NULL, args[1], args[0], c->dot_lanes, c->sk, c->split ? INT64_MAX : c->dot_lanes); /* pieces end anywhere */
 }
 
+/* The same of whole vectors. */
+static const char *fill_a_whole(void *context, const char *const *args) {
+    Contract *c = context;
+    if (c->copied) return fill_a_dot(context, args);
+    return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, 1);
+}
+
+static const char *fill_b_whole(void *context, const char *const *args) {
+    Contract *c = context;
+    return element(c, c->at_b, NULL, args[1], args[0], c->dot_lanes, c->sk, 1);
+}
+
 static const char *fill_fma(void *context, const char *const *args) {
     Contract *c = context;
     if (dtype_is_float(c->type)) return arena_printf(c->w->arena, "fma(%s, %s, %s)", args[0], args[1], args[2]);
@@ -604,6 +616,8 @@ static const Hole HOLES[] = {
     {"copy_at", 1, fill_copy_at},
     {"a_dot", 1, fill_a_dot},
     {"b_dot", 2, fill_b_dot},
+    {"a_whole", 1, fill_a_whole},
+    {"b_whole", 2, fill_b_whole},
     {"fma", 3, fill_fma},
     {"total", 1, fill_total},
     {"epilogue", 3, contract_fill_epilogue},

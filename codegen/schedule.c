@@ -225,14 +225,14 @@ const char *open_parts(Work *w, const char *name, Size n, int64_t by, bool rest,
     return arena_printf(w->arena, "%lld*%s", (long long)by, name);
 }
 
-const char *open_lanes(Work *w, const char *name, Size n, int lanes) {
+const char *open_lanes(Work *w, const char *name, int64_t from, Size n, int lanes) {
     int64_t whole;
     bool divides = size_is_const(n, &whole) && whole % lanes == 0;
     if (divides || !w->machine->avx512) {
-        text_line(&w->body, "for %s in 0..%s by %d%s {", name, work_size(w, n), lanes, divides ? "" : " masked");
+        text_line(&w->body, "for %s in %lld..%s by %d%s {", name, (long long)from, work_size(w, n), lanes, divides ? "" : " masked");
         return name;
     }
-    text_line(&w->body, "for %s in 0..%s {", name, work_size(w, size_ceildiv(n, size_const(w->table, lanes))));
+    text_line(&w->body, "for %s in %lld..%s {", name, (long long)(from / lanes), work_size(w, size_ceildiv(n, size_const(w->table, lanes))));
     return arena_printf(w->arena, "%d*%s", lanes, name);
 }
 

@@ -69,7 +69,7 @@ const char *text_plus(Work *w, const char *x, const char *y);
  * it does get one. No loop is opened if there is one part: *opened says. */
 const char *open_parts(Work *w, const char *name, Size n, int64_t by, bool rest, bool *opened);
 /* The same for a loop along the lanes inside the body. */
-const char *open_lanes(Work *w, const char *name, Size n, int lanes);
+const char *open_lanes(Work *w, const char *name, int64_t from, Size n, int lanes); /* from: a multiple of lanes */
 
 /* ---- values */
 typedef struct Item Item;

@@ -13,6 +13,7 @@
 #include "codegen/tuning.h"
 
 #define DOTS       4          /* columns of one round of dot products, at least */
+#define COLUMN_SUMS 4         /* accumulators of a column that is a round by itself */
 #define RUNS       8          /* rows of B that are read at once where it comes from memory */
 #define RUN_COLUMNS 512       /* most elements of each */
 #define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
@@ -60,6 +61,13 @@ static int dots_of(const Contract *c) {
     return c->dot_lanes == 1 || !is_far(c) ? DOTS : 1;
 }
 
+/* Terms of a column that go to several accumulators in turn, where it is a round by itself: the rest, less than all of them take, goes to one. */
+static int64_t summed_of(const Contract *c) {
+    int64_t k;
+    if (dots_of(c) != 1 || c->sn < 0 || c->n[GROUP_K] != 1 || !size_is_const(c->size_k, &k)) return 0;
+    return k / (COLUMN_SUMS * c->dot_lanes) * (COLUMN_SUMS * c->dot_lanes);
+}
+
 /* Columns of a panel of which whole runs are read: of some pages' part, and enough panels for threads. */
 static int64_t run_width(const Contract *c) {
     int64_t part = tiles(contract_estimate(c->size_n, 64), ENOUGH), width = RUN_COLUMNS;
@@ -99,7 +107,12 @@ static void emit_rows(Contract *c) {
     c->dot_lanes = along_k ? c->lanes : 1;
     c->columns_first = c->sk >= 0; /* an outer product's B is one row, in a cache anyway: its results are written side by side */
     c->part_rows = 1;
+    c->summed = along_k && !w->device ? summed_of(c) : 0;
     contract_begin(c);
+    template_number(c->t, "sums", c->summed != 0);
+    template_number(c->t, "SUMS", COLUMN_SUMS);
+    template_number(c->t, "SUMMED", c->summed);
+    template_number(c->t, "SUMS_LANES", COLUMN_SUMS * c->lanes);
     template_number(c->t, "CT", c->n_parts ? c->k->parts : 1);
     template_number(c->t, "copied", c->copied);
     template_number(c->t, "KR", copied);

@@ -37,7 +37,7 @@ static void strip(Work *w, const char *y, const char *outer, Size middle, const 
     while (lanes > 1 && high <= lanes / 2) lanes /= 2;
     text_line(&w->body, "for i in 0..%s {", work_size(w, middle));
     text_line(&w->body, "for r in %s..%s {", from, to);
-    const char *j = lanes > 1 ? open_lanes(w, "j", inner, lanes) : "j";
+    const char *j = lanes > 1 ? open_lanes(w, "j", 0, inner, lanes) : "j";
     if (lanes == 1) text_line(&w->body, "for j in 0..%s {", work_size(w, inner));
     bool whole = lanes == 1 || (low == high && low % lanes == 0);
     const char *limit = whole ? "" : arena_printf(w->arena, " < %s", work_size(w, inner));

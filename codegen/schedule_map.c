@@ -536,7 +536,7 @@ static void parts_join(Map *m) {
         if (item->outer && !is_reduce(item) && !item->phase) point_value(&m->p, item);
         if (is_reduce(item)) reduce_begin(m, item, i);
     }
-    const char *n = work_size(w, m->parts), *at = open_lanes(w, "part", m->parts, m->lanes);
+    const char *n = work_size(w, m->parts), *at = open_lanes(w, "part", 0, m->parts, m->lanes);
     text_line(&w->body, "let live = iota(%d) < i32(%s - (%s))", m->lanes, n, at);
     for (int i = 0; i < m->items->at.n; i++) {
         const Item *item = m->items->at.at[i];
@@ -735,7 +735,7 @@ static const char *fill_walk(void *context, const char *const *args) {
             continue;
         }
         m->q.text[s] = symbol_name(m, s);
-        if (s == m->vector && m->lanes > 1) m->q.text[s] = open_lanes(w, m->q.text[s], n, m->lanes);
+        if (s == m->vector && m->lanes > 1) m->q.text[s] = open_lanes(w, m->q.text[s], 0, n, m->lanes);
         else open_line(m, arena_printf(w->arena, "for %s in 0..%s", m->q.text[s], work_size(w, n)));
     }
     if (m->vector >= 0) m->q.limit = vector_limit(m);

@@ -34,7 +34,7 @@ static void open_loops(Work *w, Point *p, const int *class, int which) {
         if (y->axis < 0 || y->gone || class[y->axis] != which) continue;
         bool vector = s == p->vector && p->lanes > 1;
         p->text[s] = symbol_name(w, s);
-        if (vector) p->text[s] = open_lanes(w, p->text[s], y->n, p->lanes);
+        if (vector) p->text[s] = open_lanes(w, p->text[s], 0, y->n, p->lanes);
         else text_line(&w->body, "for %s in 0..%s {", p->text[s], work_size(w, y->n));
     }
 }

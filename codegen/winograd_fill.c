@@ -158,7 +158,7 @@ const char *winograd_fill_edges(void *context, const char *const *args) {
 const char *winograd_fill_channels(void *context, const char *const *args) {
     (void)args;
     Winograd *g = context;
-    template_set(g->c.t, "c", open_lanes(g->c.w, "c", g->c.sp->symbol[g->sc].n, g->c.lanes));
+    template_set(g->c.t, "c", open_lanes(g->c.w, "c", 0, g->c.sp->symbol[g->sc].n, g->c.lanes));
     return "";
 }
 
