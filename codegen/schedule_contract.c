@@ -61,10 +61,12 @@ static int dots_of(const Contract *c) {
     return c->dot_lanes == 1 || !is_far(c) ? DOTS : 1;
 }
 
-/* Terms of a column that go to several accumulators in turn, where it is a round by itself: the rest, less than all of them take, goes to one. */
+/* Terms of a column that go to several accumulators in turn, where it is a round by itself: the rest, less than all of them take, goes to one.
+ * What a call has made or was given lies in a cache of all cores, faster than one accumulator; weights come from memory, which is slower, and
+ * is read a little faster the less the loads bunch. */
 static int64_t summed_of(const Contract *c) {
     int64_t k;
-    if (dots_of(c) != 1 || c->sn < 0 || c->n[GROUP_K] != 1 || !size_is_const(c->size_k, &k)) return 0;
+    if (dots_of(c) != 1 || c->at_b->base->op == OP_SLOT || c->sn < 0 || c->n[GROUP_K] != 1 || !size_is_const(c->size_k, &k)) return 0;
     return k / (COLUMN_SUMS * c->dot_lanes) * (COLUMN_SUMS * c->dot_lanes);
 }
 
