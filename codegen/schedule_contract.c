@@ -39,7 +39,8 @@
 #define LINE_FLAT  128        /* .. and lines are no longer, .. */
 #define WORTH_FLAT 0.94       /* .. if that costs so much less */
 #define SLICE_VECTORS 2      /* of a tile, where all slices of the columns go past it in turn: of narrow ones it takes more rows along */
-#define ROWS_TUNED 14         /* .. that is tried by timing */
+#define ROWS_FEW   64         /* .. and where there are so few, of which tiles of 8 may leave many out, .. */
+#define ROWS_LONG  14         /* .. most of one; such a one is tried by timing, too */
 #define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
 /* (Squares of 16 would pack a third faster, but LLVM needs 8 ms for their 64 shuffles.) */
@@ -320,7 +321,7 @@ static void offer_tiles(Contract *c, int64_t m, int64_t n, bool any_width) {
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = LONG_BLOCK / 2});
     tuning_offer(c->w->tuning, (TileChoice){.mr = c->mr, .nv = c->nv, .rows = 2 * LONG_BLOCK});
     for (int nv = any_width ? 1 : c->nv; nv <= (any_width ? 5 : c->nv); nv++)
-        for (int mr = ROWS_TUNED; mr >= 1; mr--) {
+        for (int mr = ROWS_LONG; mr >= 1; mr--) {
             double cost = tiles_cost(c, m, n, mr, nv);
             if (registers_of(c, mr, nv) > registers || cost > TUNED_WORSE * best || mr * 100 + nv == picked) continue;
             tuning_offer(c->w->tuning, (TileChoice){.mr = mr, .nv = nv});
@@ -354,7 +355,8 @@ bool contract_is_far_apart(const Contract *c) { return lies_apart(c, c->at_a, c-
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     if (contract_is_far_apart(c) && !contract_can_pack(c) && m >= ROWS_MOST) c->pack_cost = PACK_COST;
-    contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, ROWS_MOST);
+    bool few = m <= ROWS_FEW && !contract_can_pack(c);
+    contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, few ? ROWS_LONG : ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
     tune_tile(c, m, n);
