@@ -265,6 +265,9 @@ static int registers_of(const Contract *c, int mr, int nv) {
     return mr * nv + (halves ? 2 * nv + 2 : nv + 1) + (pairs && c->type == DT_I32);
 }
 
+/* Is a panel of nv vectors some lines of each row of B, not just one? Then what is read of a row is worth the way to it. */
+static bool is_wide(const Contract *c, int nv) { return nv * c->lanes * dtype_bytes(c->type) >= 2 * CACHE_LINE; }
+
 /* The tile of the least cost for m rows and n columns, of `least` to `most` vectors. */
 void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, int rows) {
     const TileTarget *t = c->w->machine;
@@ -273,6 +276,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
             if (registers_of(c, mr, nv) > registers || (c->pack_cost > 0 && !is_strip(mr))) continue;
+            if (mr > ROWS_MOST && !is_wide(c, nv)) continue;
             double cost = tiles_cost(c, m, n, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
@@ -392,7 +396,7 @@ static bool is_used_once(const Contract *c, int64_t step) {
         rows *= n;
     }
     int64_t tile = c->mr ? c->mr : SMALL, few = FEW_TILES; /* 0: not chosen yet */
-    if (c->width * dtype_bytes(c->type) >= 2 * CACHE_LINE) few *= is_far(c) ? 4 : 8; /* what is read of a row of B is worth the way to it */
+    if (is_wide(c, c->nv)) few *= is_far(c) ? 4 : 8;
     else if (!c->k_whole || c->kq > 0) return rows <= tile;
     return rows <= tile || (rows <= few * tile && step % (PAGE / 4));
 }
