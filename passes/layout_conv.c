@@ -6,7 +6,8 @@
  *     round; where windows do not overlap, sum over o of y[n i j o] w[o c u v] as [n i u j v c]
  *
  * Groups are one more letter, which all three have. A group of one channel for one output (depthwise) is no product: a sum of
- * maps over the taps, along the channels; of a weight that is to be quantized it becomes that in the pass quantize. */
+ * maps over the taps, along the channels; of a weight that is to be quantized it becomes that in the pass quantize. An average of more
+ * taps than such a sum has, or of the one channel there is, is the sum of each window, times one number. */
 #include "passes/layout_frame.h"
 
 #include <string.h>
@@ -106,7 +107,23 @@ Node *conv_frame(Graph *g, Node *x, const Window *win, const Size *dim) {
     return win->groups == 1 ? framed_as_declared(g, x, win, dim + 2) : framed(g, x, win, dim + 2);
 }
 
+/* Is w one number, of channels apart from each other? */
+static bool is_average(const Node *w, const Window *win) {
+    return w->op == OP_CONST && size_is(w->type.dim[1], 1) && size_is(w->type.dim[0], win->groups) && !conv_is_depthwise(w, win);
+}
+
+/* In f32 where the elements are narrower, as products add up. */
+static Node *average(Graph *g, Node *frame, double share, const Window *win, const Size *dim) {
+    DType dtype = frame->type.dtype;
+    bool narrow = dtype_bytes(dtype) < dtype_bytes(DT_F32);
+    Node *x = frame_windows(g, frame, dim + 2, win->taps, win->stride, win->dilation);
+    Node *y = node_reduce(g, REDUCE_SUM, narrow ? node_cast(g, x, DT_F32) : x, 2, (int[]){2, 4});
+    y = node_map2(g, OP_MUL, y, node_const(g, y->type, share));
+    return narrow ? node_cast(g, y, dtype) : y;
+}
+
 Node *conv_y_framed(Graph *g, Node *frame, Node *w, const Window *win, const Size *dim) {
+    if (is_average(w, win)) return average(g, frame, w->attrs.number, win, dim);
     return correlate(g, frame, weights_by_taps(g, w, win->groups, true), dim + 2, win->stride,
                      win->dilation, conv_is_depthwise(w, win));
 }

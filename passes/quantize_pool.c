@@ -5,8 +5,8 @@
  *       %p: i32[b, 8] = (reduce sum %u [1, 2]) - 36 * z
  *       %y: f32[b, 8] = (cast %p) * t                             quantize_fixed.c makes codes of %p, not of %y
  *
- * So is the sum of the taps of windows, each times one number, as the pass layout writes an avg_pool of up to 64 of them. A mean has a far
- * narrower range than what it is taken of, so each has a range. Codes of values that would have to be rounded for it are not made. */
+ * So is the sum of the taps of windows, each times one number, as the pass layout writes an avg_pool of up to 64 of them, and others as
+ * sums over views of windows. A mean has a far narrower range than what it is taken of, so each has a range. Codes of values that would have to be rounded for it are not made. */
 #include "passes/quantize.h"
 
 enum {
