@@ -247,7 +247,7 @@ static bool from_sums(Work *w, const CodedSums *s, Factor scale, Factor base, Fi
 
 /* A multiplier of codes: a whole number. */
 static Factor whole_multiplier(Graph *g, Factor k) {
-    k.number = rint(k.number);
+    if (!k.later) k.number = rint(k.number); /* else its sign alone counts */
     if (k.later) k.later = node_map1(g, OP_ROUND, limited(g, k.later, MULTIPLIER));
     return k;
 }
