@@ -223,7 +223,7 @@ typedef struct SlotInfo {
     SlotKind kind;
     TypeV type;
     double first; /* without a weight: the initial value */
-    const char *range_of; /* the weight whose input's range it is (slot_range), or NULL */
+    const char *range_of; /* what it is the range of (slot_range): "net.0.input", "net.0.pooled"; or NULL */
     bool optimizer;
     bool kept, touched;  /* in an entry that is kept */
     bool stored;         /* by some kept entry */
@@ -455,7 +455,8 @@ const TypeV *weight_type(Elab *el, Weight *w, const Ast *n);
 SlotInfo *weight_slot(Elab *el, Weight *w, const Ast *n);
 Value weight_value(Elab *el, Weight *w, const Ast *n);
 SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type);
-SlotInfo *slot_range(Elab *el, const char *weight, Loc loc); /* f32[2], 0 at first: what flows into products with the weight, kept */
+/* f32[2], 0 at first: what flows into products with the weight, or what sums in front of these are taken of; kept. */
+SlotInfo *slot_range(Elab *el, const char *weight, bool pooled, Loc loc);
 Node *slot_get(Elab *el, SlotInfo *s);
 /* Its value here if it has been read or changed, and what it was when the entry, or the step of the scan around, began; or
  * NULL. */
@@ -468,6 +469,9 @@ void slots_begin_entry(Elab *el);
 /* ---- elaborate_quantize.c */
 void ev_quantize(Elab *el, const Ast *it, Env *env);          /* `quantize SEL with SCHEME`: marks slots */
 void ev_quantize_entry(Elab *el, const EntryQuantize *q);    /* what an entry computes with */
+/* Is what flows into products with the weight in g made of sums or means (passes/quantize_pool.c), by what codes may follow? Where it says so
+ * too often, there is a range that nothing moves. */
+bool stands_behind_pool(const Elab *el, const Graph *g, const Slot *weight);
 bool learns_range(Elab *el, const char *weight); /* does a directive before this place of the entry learn the range of what flows into it? */
 void load_ranges(Elab *el);    /* what `load` found of ranges that training moved becomes the value of their slots */
 void observe_ranges(Elab *el); /* and, with that of --load, stands for calibration where there is none */

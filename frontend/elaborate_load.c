@@ -450,18 +450,29 @@ static void misfit(Elab *el, const Loading *l, const char *name, const FileTenso
 }
 
 static bool is_range(const FileTensor *t) {
-    static const char end[] = ".input.range";
-    size_t n = strlen(t->name), k = sizeof end - 1;
-    return n > k && !strcmp(t->name + n - k, end) && t->dtype == DT_F32 && t->rank == 1 && t->dim[0] == 2;
+    static const char *const end[] = {".input.range", ".pooled.range"};
+    bool named = false;
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(t->name), k = strlen(end[i]);
+        named |= n > k && !strcmp(t->name + n - k, end[i]);
+    }
+    return named && t->dtype == DT_F32 && t->rank == 1 && t->dim[0] == 2;
 }
 
-/* What flowed into products with weight s, which the file calls `name`, when it was trained to be quantized. */
-static void find_range(Elab *el, const Loading *l, const char *name, const SlotInfo *s) {
+/* The range that the file calls `name`, if it is there, as that of `path`. */
+static void find_range(Elab *el, const Loading *l, const char *name, const char *path) {
     float range[2];
     const FileTensor *t = weights_find(&l->file, range_path(el->arena, name));
     if (!t || !is_range(t) || !t->data) return;
     memcpy(range, t->data, sizeof range);
-    PUSH(el->arena, el->ranges, ((Observed){.path = observed_path(el->program->arena, s->path), .lo = range[0], .hi = range[1], .method = "trained"}));
+    PUSH(el->arena, el->ranges, ((Observed){.path = path, .lo = range[0], .hi = range[1], .method = "trained"}));
+}
+
+/* What flowed into products with weight s, which the file calls `name`, and into sums in front of them, when it was trained to be quantized. */
+static void find_ranges(Elab *el, const Loading *l, const char *name, const SlotInfo *s) {
+    Arena *a = el->program->arena;
+    find_range(el, l, observed_path(el->arena, name), observed_path(a, s->path));
+    find_range(el, l, pooled_path(el->arena, name), pooled_path(a, s->path));
 }
 
 static void store(Elab *el, const Loading *l, const char *name, const FileTensor *t, SlotInfo *s) {
@@ -481,7 +492,7 @@ static void store(Elab *el, const Loading *l, const char *name, const FileTensor
     int64_t bad = 0;
     s->data = converted(el, t, want, &bad);
     if (s->data) {
-        find_range(el, l, name, s);
+        find_ranges(el, l, name, s);
         return;
     }
     misfit(el, l, name, t, s);

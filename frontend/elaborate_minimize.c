@@ -97,7 +97,10 @@ static void add_ranges(Elab *el, Updates *u) {
         const SlotInfo *s = u->at[i].slot;
         if (s->type.type.rank < 2 || !learns_range(el, s->path)) continue;
         Update x = u->at[i];
-        x.slot = slot_range(el, s->path, el->cx.user);
+        x.slot = slot_range(el, s->path, false, el->cx.user);
+        PUSH(el->arena, *u, x);
+        if (!stands_behind_pool(el, el->cx.g, s->slot)) continue;
+        x.slot = slot_range(el, s->path, true, el->cx.user);
         PUSH(el->arena, *u, x);
     }
 }

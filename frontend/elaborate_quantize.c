@@ -256,6 +256,54 @@ void ev_quantize(Elab *el, const Ast *it, Env *env) {
     if (q.budget >= 0) declare_budget(el, &q);
 }
 
+static const Node *behind_views(const Node *n) {
+    while (op_row(n->op)->class == CLASS_VIEW || n->op == OP_CAST) n = n->in[0];
+    return n;
+}
+
+/* Is what n is made of, by maps that codes may follow and views, a sum or mean of values? Calls hide what they do. */
+static bool has_pool(const Node *n, bool *seen) {
+    if (seen[n->id] || n->type.dtype != DT_F32) return false;
+    seen[n->id] = true;
+    switch (n->op) {
+    case OP_REDUCE: return n->attrs.fn == REDUCE_SUM && !node_is_statistic(n);
+    case OP_CONV: return n->attrs.fn == CONV_Y && n->in[1]->op == OP_CONST;
+    case OP_GET:
+        if (n->in[0]->op != OP_CALL) return false;
+        n = n->in[0];
+        break;
+    case OP_ADD:
+    case OP_SUB:
+    case OP_MUL:
+    case OP_DIV:
+    case OP_NEG:
+    case OP_MAX:
+    case OP_MIN:
+    case OP_CLAMP:
+    case OP_PAD:
+    case OP_CONCAT:
+    case OP_CAST:
+    case OP_WINDOW_TAKE: break;
+    default:
+        if (op_row(n->op)->class != CLASS_VIEW) return false;
+    }
+    bool has = false;
+    for (int i = 0; i < n->n_in; i++) has = has || has_pool(n->in[i], seen);
+    return has;
+}
+
+bool stands_behind_pool(const Elab *el, const Graph *g, const Slot *weight) {
+    bool has = false;
+    for (int i = 0; i < g->nodes.n; i++) {
+        const Node *n = g->nodes.at[i];
+        for (int k = 0; k < 2 && (n->op == OP_CONTRACT || (n->op == OP_CONV && n->attrs.fn == CONV_Y)); k++) {
+            const Node *w = behind_views(n->in[k]);
+            if (w->op == OP_SLOT && w->attrs.index == weight->index) has = has || has_pool(n->in[!k], NEW_ARRAY(el->arena, bool, g->nodes.n));
+        }
+    }
+    return has;
+}
+
 void ev_quantize_entry(Elab *el, const EntryQuantize *x) {
     SlotList slots = {0};
     const Ast *scheme = ast_kid(x->st, 1);
@@ -272,7 +320,9 @@ void ev_quantize_entry(Elab *el, const EntryQuantize *x) {
     }
     for (int i = 0; i < slots.n; i++) {
         PUSH(el->program->arena, x->entry->fakes, ((Fake){slots.at[i], q}));
-        if (q.activations == ACTIVATIONS_STATIC) slot_range(el, slots.at[i]->path, x->st->loc)->stored |= x->entry->train;
+        if (q.activations != ACTIVATIONS_STATIC) continue;
+        slot_range(el, slots.at[i]->path, false, x->st->loc)->stored |= x->entry->train;
+        if (stands_behind_pool(el, x->entry->graph, slots.at[i])) slot_range(el, slots.at[i]->path, true, x->st->loc)->stored |= x->entry->train;
     }
 }
 
@@ -299,7 +349,7 @@ void load_ranges(Elab *el) {
     for (int i = 0; i < el->slots.n; i++) {
         SlotInfo *s = el->slots.at[i];
         if (!s->range_of || s->data) continue;
-        const Observed *o = loaded_range(el, observed_path(el->arena, s->range_of));
+        const Observed *o = loaded_range(el, s->range_of);
         if (!o) continue;
         float *data = NEW_ARRAY(el->program->arena, float, 2);
         data[0] = (float)o->lo;
@@ -308,17 +358,22 @@ void load_ranges(Elab *el) {
     }
 }
 
-void observe_ranges(Elab *el) {
+static void observe_range(Elab *el, const char *path) {
     Program *p = el->program;
-    for (int i = 0; i < p->slots.n; i++) {
-        const Slot *s = p->slots.at[i];
+    const Observed *o = loaded_range(el, path);
+    if (!o || program_observed(p, o->path)) return;
+    Observed seen = *o;
+    seen.lo = fmin(seen.lo, 0); /* a learned range may have left it */
+    seen.hi = fmax(seen.hi, 0);
+    if (seen.lo < seen.hi) PUSH(p->arena, p->observed, seen);
+}
+
+void observe_ranges(Elab *el) {
+    for (int i = 0; i < el->program->slots.n; i++) {
+        const Slot *s = el->program->slots.at[i];
         if (s->quant.activations != ACTIVATIONS_STATIC || s->quant.calibrate) continue;
-        const Observed *o = loaded_range(el, observed_path(el->arena, s->path));
-        if (!o || program_observed(p, o->path)) continue;
-        Observed seen = *o;
-        seen.lo = fmin(seen.lo, 0); /* a learned range may have left it */
-        seen.hi = fmax(seen.hi, 0);
-        if (seen.lo < seen.hi) PUSH(p->arena, p->observed, seen);
+        observe_range(el, observed_path(el->arena, s->path));
+        observe_range(el, pooled_path(el->arena, s->path));
     }
 }
 

@@ -104,8 +104,9 @@ SlotInfo *slot_extra(Elab *el, const char *path, const char *for_path, Type type
     return s;
 }
 
-SlotInfo *slot_range(Elab *el, const char *weight, Loc loc) {
-    const char *path = range_path(el->program->arena, weight);
+SlotInfo *slot_range(Elab *el, const char *weight, bool pooled, Loc loc) {
+    Arena *a = el->program->arena;
+    const char *of = pooled ? pooled_path(a, weight) : observed_path(a, weight), *path = range_path(a, of);
     for (int i = 0; i < el->slots.n; i++) {
         if (strcmp(el->slots.at[i]->path, path) != 0) continue;
         if (el->slots.at[i]->range_of) return el->slots.at[i];
@@ -114,7 +115,7 @@ SlotInfo *slot_range(Elab *el, const char *weight, Loc loc) {
     }
     Size two = size_const(el->program->sizes, 2);
     SlotInfo *s = slot_new(el, NULL, path, SLOT_STATE, (TypeV){type_of(DT_F32, 1, &two), false}, loc);
-    s->range_of = weight;
+    s->range_of = of;
     s->kept = true;
     return s;
 }

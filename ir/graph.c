@@ -305,6 +305,13 @@ bool node_is_number(const Node *x, double *number) {
     return true;
 }
 
+bool node_is_statistic(const Node *n) {
+    bool first = false;
+    if (n->op != OP_REDUCE || n->attrs.n_axes != n->in[0]->type.rank - 1) return false;
+    for (int i = 0; i < n->attrs.n_axes; i++) first |= n->attrs.axes[i] == 0;
+    return first;
+}
+
 /* Never infinite or NaN? */
 static bool always_finite(const Node *x) {
     double number;
@@ -361,4 +368,4 @@ const char *observed_path(Arena *arena, const char *weight) { return path_beside
 
 const char *pooled_path(Arena *arena, const char *weight) { return path_beside(arena, weight, "pooled"); }
 
-const char *range_path(Arena *arena, const char *weight) { return arena_printf(arena, "%s.range", observed_path(arena, weight)); }
+const char *range_path(Arena *arena, const char *observed) { return arena_printf(arena, "%s.range", observed); }

@@ -284,7 +284,7 @@ struct Program {
 const Observed *program_observed(const Program *p, const char *path); /* NULL: not seen */
 const char *observed_path(Arena *arena, const char *weight);          /* "net.0.input" of "net.0.weight" */
 const char *pooled_path(Arena *arena, const char *weight);           /* "net.0.pooled": what sums and means in front of it are taken of */
-const char *range_path(Arena *arena, const char *weight);            /* "net.0.input.range": the state f32[2] that training for codes moves */
+const char *range_path(Arena *arena, const char *observed);          /* "net.0.input.range" of "net.0.input": the state f32[2] that training for codes moves */
 void program_file(Program *p, const char *path); /* adds to files */
 
 /* ---- the table of operations (ir/op.c) */
@@ -328,6 +328,7 @@ Node *node_expand(Graph *g, Node *x, int rank, const Size *dim);
 Node *node_expand_like(Graph *g, Node *x, Node *like);
 Node *node_slice(Graph *g, Node *x, const Size *lo, const Size *hi);
 Node *node_reduce(Graph *g, ReduceFn fn, Node *x, int n_axes, const int *axes);
+bool node_is_statistic(const Node *n); /* a reduction that leaves one axis, and not the first: what a norm takes of its batch */
 Node *node_contract(Graph *g, Node *a, Node *b, const char *la, const char *lb, const char *lo);
 Node *node_get(Graph *g, Node *x, int index);
 int node_results(const Node *n); /* how many: 1, or those of a scan, call, custom or grad, read by get */

@@ -65,6 +65,8 @@ static void say_float(FakePass *f, const QuantPlan *q) {
 
 static Node *rewritten(FakePass *f, const Node *n) {
     if (n->op == OP_SLOT && f->leaf[n->attrs.index]) return f->leaf[n->attrs.index]; /* what gradients are asked of */
+    Node *pool = f->pools[n->id] ? fake_pool(f, f->pools[n->id], n) : NULL;
+    if (pool) return pool;
     Node **in = rewrite_operands(&f->r, n);
     for (int k = 0; k < n->n_in; k++) {
         const QuantPlan *q = reads_values(n, k) ? plan_of(f, n->in[k]) : NULL;
@@ -104,8 +106,10 @@ Graph *pass_fake(PassContext *c, const Graph *from) {
     f.stored = NEW_ARRAY(c->scratch, Stored, slots + 1);
     f.range = NEW_ARRAY(c->scratch, Node *, slots + 1);
     f.leaf = NEW_ARRAY(c->scratch, Node *, slots + 1);
+    f.seen = NEW_ARRAY(c->scratch, Node *, slots + 1);
     f.said = NEW_ARRAY(c->scratch, bool, slots + 1);
     plans_make(&f);
+    f.pools = quantize_pools(c, from, NULL, f.plan, e->train);
     for (int i = 0; i < from->nodes.n; i++) {
         const Node *n = from->nodes.at[i];
         if (!f.r.live[i]) continue;

@@ -16,8 +16,9 @@ typedef struct FakePass {
     QuantPlan **plan;
     Node **value;   /* what products see of the weight, once made */
     Stored *stored; /* its codes, of its shape, once made */
-    Node **range;   /* f32[2]: of what flows into its products, as the last of them left it */
-    Node **leaf;    /* of slots that are ranges: what they were when the entry began, once read */
+    QuantPlan **pools; /* by id of the old graph: sums in front of these products (quantize_pool.c) */
+    /* by slot that is a range, f32[2]: as the last product left it; what it was when the entry began, once read; what was met of it */
+    Node **range, **leaf, **seen;
     CodedValues coded;
     LIST(Held) held;
     bool *said;     /* that it stays float */
@@ -33,6 +34,8 @@ Node *fake_weight(FakePass *f, const Node *n);
 /* Contract n, whose operand k is a weight that is quantized with static activations; likewise convolution n. */
 Node *fake_product(FakePass *f, const QuantPlan *q, const Node *n, int k);
 Node *fake_convolution(FakePass *f, const QuantPlan *q, const Node *n);
+/* Sum n in front of products of weight q, as one of codes; NULL: it stays one of floats. */
+Node *fake_pool(FakePass *f, const QuantPlan *q, const Node *n);
 /* The new graph stores the ranges that training moved. */
 void fake_store_ranges(FakePass *f);
 

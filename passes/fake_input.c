@@ -16,9 +16,14 @@
  * %u * t - %x is what a larger step would change, times 1 / t. They are divided by the root of 127 times the elements of %x. It begins as others do:
  *
  * The range begins with what the first call sees, and moves by a hundredth of the way with each that follows (as PyTorch's
- * MovingAverageMinMaxObserver); one with a NaN or an infinity does not move it. 0, 0: nothing was seen, which t = 1 stands for. */
+ * MovingAverageMinMaxObserver), to all that products of the weight have met in it; one with a NaN or an infinity does not move it. 0, 0: nothing
+ * was seen, which t = 1 stands for.
+ *
+ * Sums and means in front of products become sums of codes likewise, of `net.pooled.range` (quantize_pool.c). */
 #include "passes/fake.h"
 #include "passes/layout.h"
+
+#include "ir/op.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +41,12 @@ static Node *filled(Graph *g, const Node *like, double x) { return node_const(g,
 
 /* ---- ranges -------------------------------------------------------------------------------------------------------------- */
 
-static Slot *range_slot(const Program *p, const QuantPlan *q) {
-    const char *path = range_path(p->arena, q->slot->path);
+/* NULL: there is none. */
+static const Slot *range_slot(const Program *p, const char *observed) {
+    const char *path = range_path(p->arena, observed);
     for (int i = 0; i < p->slots.n; i++)
         if (!strcmp(p->slots.at[i]->path, path)) return p->slots.at[i];
-    bug("there is no slot %s", path);
+    return NULL;
 }
 
 /* What x spans, with 0: f32[2]. */
@@ -91,21 +97,32 @@ static void learn(Graph *g, Step *s, Node *range, const Node *x) {
     s->last = node_map2(g, OP_MUL, end_of(g, range, 1), part);
 }
 
-static Node *next_range(FakePass *f, Node *range, Node *x, bool learned) {
-    Graph *g = f->r.to;
-    if (!f->entry->train) return range;
-    Node *seen = node_map1(g, OP_STOP, span(g, x));
-    return learned ? followed(g, range, seen, range) : node_map1(g, OP_STOP, moved(g, range, seen));
+/* What two ranges span. */
+static Node *both(Graph *g, Node *a, Node *b) {
+    Node *end[2];
+    for (int i = 0; i < 2; i++) {
+        Size from = whole(g, i), to = whole(g, i + 1);
+        end[i] = node_map2(g, i ? OP_MAX : OP_MIN, node_slice(g, a, &from, &to), node_slice(g, b, &from, &to));
+    }
+    return graph_add(g, OP_CONCAT, &(Attrs){.axis = 0}, 2, end);
 }
 
-/* The step of what flows into q's products, now that x does. */
-static Step step_of(FakePass *f, const QuantPlan *q, Node *x) {
+/* The range of a slot, which was `range` when the entry began: it moves once a call, to all that is seen of it until then. */
+static Node *next_range(FakePass *f, const Slot *slot, Node *range, Node *x, bool learned) {
     Graph *g = f->r.to;
-    const Slot *slot = range_slot(g->program, q);
-    Node **range = &f->range[q->slot->index], **leaf = &f->leaf[slot->index];
+    if (!f->entry->train) return range;
+    Node **seen = &f->seen[slot->index], *now = node_map1(g, OP_STOP, span(g, x));
+    *seen = *seen ? both(g, *seen, now) : now;
+    return learned ? followed(g, range, *seen, range) : node_map1(g, OP_STOP, moved(g, range, *seen));
+}
+
+/* The step of a range that is a slot, now that x is met. */
+static Step step_of(FakePass *f, const Slot *slot, Node *x) {
+    Graph *g = f->r.to;
+    Node **range = &f->range[slot->index], **leaf = &f->leaf[slot->index];
     bool learned = store_of(f->r.from, slot) != NULL;
     if (!*leaf) *leaf = node_leaf(g, OP_SLOT, &(Attrs){.index = slot->index, .name = slot->path}, slot->type);
-    *range = next_range(f, *range ? *range : *leaf, x, learned);
+    *range = next_range(f, slot, *leaf, x, learned);
     Step s = {0};
     if (learned) learn(g, &s, *range, x);
     Node *now = learned ? node_map1(g, OP_STOP, *range) : *range;
@@ -123,6 +140,13 @@ static Step step_of(FakePass *f, const QuantPlan *q, Node *x) {
     return s;
 }
 
+static Step step_of_input(FakePass *f, const QuantPlan *q, Node *x) {
+    const char *path = observed_path(f->r.to->arena, q->slot->path);
+    const Slot *slot = range_slot(f->r.to->program, path);
+    if (!slot) bug("there is no range of %s", path);
+    return step_of(f, slot, x);
+}
+
 static int by_slot(const void *a, const void *b) {
     const Effect *x = a, *y = b;
     bool last_x = x->kind == EFFECT_STORE || x->kind == EFFECT_RESET, last_y = y->kind == EFFECT_STORE || y->kind == EFFECT_RESET;
@@ -133,7 +157,7 @@ void fake_store_ranges(FakePass *f) {
     Graph *g = f->r.to;
     for (int i = 0; i < g->program->slots.n; i++) {
         if (!f->range[i]) continue;
-        const Slot *slot = range_slot(g->program, f->plan[i]);
+        const Slot *slot = g->program->slots.at[i];
         Effect *learned = (Effect *)store_of(g, slot);
         if (learned) { /* where it begins, an optimizer has nothing to change yet */
             learned->value = node_map3(g, OP_WHERE, is_zero(g, f->leaf[slot->index]), node_map1(g, OP_STOP, f->range[i]), learned->value);
@@ -187,7 +211,7 @@ static Held held_leaf(FakePass *f, const Step *s, Node *x) {
     Node *y = decoded(g, s, u, x);
     for (int k = 0; k < f->r.from->nodes.n; k++)
         if (f->r.map[k] == x) f->r.map[k] = y;
-    PUSH(f->r.c->scratch, f->coded.codes, ((Coded){.x = y, .step = later(s), .codes = u}));
+    PUSH(f->r.c->scratch, f->coded.codes, ((Coded){.x = y, .step = later(s), .codes = u, .from = CODES_EXACT}));
     return (Held){x, s->scale, y, u};
 }
 
@@ -243,7 +267,7 @@ static Node *noted(FakePass *f, const Step *s, Node *y, Node *sums, const Stored
     Size n = y->type.dim[axis];
     Node *scales = node_reshape(g, w->scales, 1, &n), *zeros = node_reshape(g, w->sums, 1, &n);
     zeros = node_map2(g, OP_MUL, zeros, quantize_spread(g, s->zero, zeros));
-    CodedSums made = {.x = y, .sums = sums, .axis = axis, .scales = scales, .corrections = zeros, .later = s->scale};
+    CodedSums made = {.x = y, .sums = sums, .axis = axis, .scales = scales, .corrections = zeros, .factor = 1, .later = s->scale};
     PUSH(f->r.c->scratch, f->coded.sums, made);
     return y;
 }
@@ -290,7 +314,7 @@ Node *fake_product(FakePass *f, const QuantPlan *q, const Node *n, int k) {
     const char *const *labels = n->attrs.labels;
     Node *x = f->r.map[n->in[!k]->id], *w = fake_weight(f, n->in[k]);
     const Stored *stored = stored_of(f, q, n->in[k]);
-    Step s = step_of(f, q, x);
+    Step s = step_of_input(f, q, x);
     Held h = held(f, &s, x);
     Node *codes = fake_view(g, n->in[k], stored->codes);
     Node *sums = node_contract(g, h.codes, codes, labels[!k], labels[k], labels[2]);
@@ -307,7 +331,7 @@ Node *fake_convolution(FakePass *f, const QuantPlan *q, const Node *n) {
     const Window *win = &n->attrs.window;
     Node *x = f->r.map[n->in[0]->id], *w = fake_weight(f, n->in[1]);
     const Stored *stored = stored_of(f, q, n->in[1]);
-    Step s = step_of(f, q, x);
+    Step s = step_of_input(f, q, x);
     Held h = held(f, &s, x);
     Node *u = codes_of(g, &s, conv_frame(g, node_permute(g, h.value, last), win, n->type.dim)); /* zeros round it have a code */
     Node *codes = fake_view(g, n->in[1], stored->codes);
@@ -320,4 +344,80 @@ Node *fake_convolution(FakePass *f, const QuantPlan *q, const Node *n) {
     Node *y = result_of(g, &s, sums, of_codes, scales);
     y = fake_through(g, y, graph_copy_node(g, n, (Node *[]){decoded(g, &s, h.codes, h.value), w}));
     return noted(f, &s, y, sums, stored, size_is(n->type.dim[1], 1) ? -1 : 1);
+}
+
+/* ---- sums in front of products, as quantize_pool.c makes them -------------------------------------------------------------- */
+
+/* Will all that x shows be codes without floats being rounded? */
+static bool is_of_codes(FakePass *f, Node *x) {
+    if (x->op == OP_CONST) return true;
+    if (!passes_codes(x->op)) return quantize_is_fixed(f->r.c->scratch, f->r.to, &f->coded, x, f->entry->train);
+    for (int i = 0; i < x->n_in; i++)
+        if (x->in[i]->type.dtype == DT_F32 && !is_of_codes(f, x->in[i])) return false;
+    return true;
+}
+
+/* What is pooled: its codes, what they stand for, of which the pooling's gradients are taken. */
+typedef struct Pooled {
+    Step step;
+    Node *value, *codes, *carrier;
+} Pooled;
+
+static Pooled pooled_of_range(FakePass *f, const Slot *slot, Node *x) {
+    Pooled p = {.step = step_of(f, slot, x)};
+    Held h = held(f, &p.step, x);
+    p.value = h.value;
+    p.codes = h.codes;
+    p.carrier = decoded(f->r.to, &p.step, h.codes, h.value);
+    return p;
+}
+
+static Pooled pooled_as_coded(Graph *g, const QuantStep *step, Node *x) {
+    Step s = {.scale = step->scale_later, .zero = step->zero_later};
+    s.per_step = node_map2(g, OP_DIV, filled(g, s.scale, 1), s.scale);
+    return (Pooled){s, x, codes_of(g, &s, x), x};
+}
+
+/* Sums over the windows of codes u as n's result lies, zeros of the frame among them. */
+static Node *window_sums(Graph *g, const Pooled *p, const Node *n, Node *ones) {
+    static const int last[4] = {0, 2, 3, 1}, second[4] = {0, 3, 1, 2};
+    const Window *win = &n->attrs.window;
+    Node *u = codes_of(g, &p->step, conv_frame(g, node_permute(g, p->value, last), win, n->type.dim));
+    Node *y = conv_y_framed(g, node_cast(g, u, DT_I32), node_cast(g, ones, DT_I32), win, n->type.dim);
+    return node_permute(g, y, second);
+}
+
+static Size terms_of(const Graph *g, const Node *n) {
+    if (n->op == OP_CONV) return whole(g, (int64_t)n->attrs.window.taps[0] * n->attrs.window.taps[1]);
+    Size count = whole(g, 1);
+    for (int i = 0; i < n->attrs.n_axes; i++) count = size_mul(count, n->in[0]->type.dim[n->attrs.axes[i]]);
+    return count;
+}
+
+/* factor * t in f32, as a constant of it would be. */
+static Node *times_step(Graph *g, const Step *s, double factor) {
+    if (factor == 1) return s->scale;
+    Node *t = node_cast(g, s->scale, DT_F64);
+    return node_cast(g, node_map2(g, OP_MUL, t, filled(g, t, factor)), DT_F32);
+}
+
+Node *fake_pool(FakePass *f, const QuantPlan *q, const Node *n) {
+    Graph *g = f->r.to;
+    Node *x = f->r.map[n->in[0]->id];
+    const Coded *exact = quantize_exact(&f->coded, x);
+    const Slot *slot = range_slot(g->program, pooled_path(g->arena, q->slot->path));
+    if (q->activations != ACTIVATIONS_STATIC || (!exact && (!slot || !is_of_codes(f, x)))) return NULL;
+    Pooled p = exact ? pooled_as_coded(g, &exact->step, x) : pooled_of_range(f, slot, x);
+    /* of few taps each is multiplied by its share; of others and of axes the sum is, afterwards */
+    bool is_conv = n->op == OP_CONV, taps = is_conv && conv_is_depthwise(n->in[1], &n->attrs.window);
+    Node *weights = is_conv ? filled(g, n->in[1], taps ? n->in[1]->attrs.number : 1) : NULL;
+    Node *sums = is_conv ? window_sums(g, &p, n, filled(g, n->in[1], 1)) : node_reduce(g, REDUCE_SUM, p.codes, n->attrs.n_axes, n->attrs.axes);
+    Node *zeros = node_map2(g, OP_MUL, node_count(g, terms_of(g, n), DT_I32), node_cast(g, p.step.zero, DT_I32));
+    sums = node_map2(g, OP_SUB, sums, quantize_spread(g, zeros, sums));
+    double share = taps ? weights->attrs.number : 1;
+    Node *y = node_cast(g, sums, DT_F32);
+    y = node_map2(g, OP_MUL, y, quantize_spread(g, times_step(g, &p.step, share), y));
+    y = fake_through(g, y, graph_copy_node(g, n, (Node *[]){p.carrier, weights}));
+    PUSH(f->r.c->scratch, f->coded.sums, ((CodedSums){.x = y, .sums = sums, .factor = share, .later = p.step.scale}));
+    return is_conv && !taps ? node_map2(g, OP_MUL, y, filled(g, y, n->in[1]->attrs.number)) : y;
 }

@@ -96,7 +96,7 @@ static Node *observed_scan(Observe *o, const Node *n) {
 }
 
 static void walk(Observe *o) {
-    o->pools = quantize_pools(o->r.c, o->r.from, o->scope);
+    o->pools = quantize_pools(o->r.c, o->r.from, o->scope, o->r.c->quantized, false);
     for (int i = 0; i < o->r.from->nodes.n; i++) {
         const Node *n = o->r.from->nodes.at[i];
         if (!o->r.live[i]) continue;

@@ -50,6 +50,7 @@ bool const_is(const Node *n, double v);                             /* a const w
 Node *node_filled(Graph *g, const Node *like, const Type *type);    /* the const `like` in another shape */
 bool graph_stores(const Graph *g);                                  /* changes slots: a training, a step over a cache */
 bool *nodes_steady(Arena *a, const Graph *g);                       /* by id: computed from slots and constants alone */
+bool *nodes_steady_but_statistics(Arena *a, const Graph *g);        /* the same, and from statistics of batches (ir/graph.h) */
 Size type_product(const Graph *g, const Type *t, int from, int to); /* product of dims from..to-1 */
 /* Equal ops, attributes and types (not operands). Bodies are compared by address. */
 bool node_same_op(const Node *a, const Node *b);

@@ -167,13 +167,13 @@ static void read_as_codes(const Quantize *z, int from) {
     for (int i = from, n = z->coded->codes.n; i < n; i++) {
         const Coded c = z->coded->codes.at[i];
         Node *x = NULL;
-        for (int k = 0; c.fixed && k < z->r.from->nodes.n; k++) {
+        for (int k = 0; c.from == CODES_FIXED && k < z->r.from->nodes.n; k++) {
             if (z->r.map[k] != c.x) continue;
             if (!x) {
                 x = node_cast(g, c.codes, DT_F32);
                 x = node_map2(g, OP_SUB, x, node_const(g, x->type, c.step.zero));
                 x = node_map2(g, OP_MUL, x, node_const(g, x->type, c.step.scale));
-                PUSH(z->r.c->scratch, z->coded->codes, ((Coded){x, c.step, c.codes, false}));
+                PUSH(z->r.c->scratch, z->coded->codes, ((Coded){x, c.step, c.codes, CODES_EXACT}));
             }
             z->r.map[k] = x;
         }
@@ -379,8 +379,8 @@ static void join_sums(Quantize *z, const Node *n, Node *y) {
 static Node *pool_of_codes(const Quantize *z, const Node *n) {
     const QuantPlan *q = z->pools[n->id];
     int known = z->coded->codes.n;
-    if (!q || !q->is_pooled) return NULL;
-    Node *y = quantize_pool(z->r.c, z->r.to, z->coded, q->pooled, n, z->r.map);
+    if (!q || !q->is_static) return NULL;
+    Node *y = quantize_pool(z->r.c, z->r.to, z->coded, q->is_pooled ? &q->pooled : NULL, n, z->r.map);
     if (y) read_as_codes(z, known);
     return y;
 }
@@ -407,7 +407,7 @@ static Node *rewritten(Quantize *z, const Node *n) {
 }
 
 static Graph *walk(Quantize *z) {
-    z->pools = quantize_pools(z->r.c, z->r.from, z->scope);
+    z->pools = quantize_pools(z->r.c, z->r.from, z->scope, z->plan, false);
     for (int i = 0; i < z->r.from->nodes.n; i++) {
         const Node *n = z->r.from->nodes.at[i];
         if (!z->r.live[i]) continue;

@@ -100,7 +100,12 @@ typedef struct Coded {
     Node *x;
     QuantStep step;
     Node *codes;
-    bool fixed; /* made in fixed point */
+    enum {
+        CODES_ROUNDED, /* of floats, or some of them */
+        CODES_MOVED,   /* bytes of others */
+        CODES_FIXED,   /* made in fixed point */
+        CODES_EXACT    /* x is nothing but what they stand for */
+    } from;
 } Coded;
 /* A product of codes with codes, or a sum of codes: x is (sums - corrections) * scales * factor, along one axis of it. */
 typedef struct CodedSums {
@@ -110,7 +115,7 @@ typedef struct CodedSums {
     bool apart; /* along that and the next, which a reshape is going to join */
     Node *scales, *corrections; /* f32[channels]; NULL: 1 and 0 */
     double factor;
-    Node *later; /* f32 of rank 0 in its place, or NULL */
+    Node *later; /* f32 of rank 0: times this, or NULL */
 } CodedSums;
 /* What passes over a graph have made of codes. */
 typedef struct CodedValues {
@@ -119,21 +124,25 @@ typedef struct CodedValues {
 } CodedValues;
 /* f32 x as codes i8 of its shape; what lies beyond their range gets the last code there. */
 Node *quantize_static(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x);
-/* The same of what has codes or is made of sums of codes; NULL: floats would be rounded. */
+/* The same of what is made of sums of codes; NULL: floats would be rounded. */
 Node *quantize_static_known(PassContext *c, Graph *g, CodedValues *made, QuantStep step, Node *x);
+/* The codes of what x is a view of, if that is what they stand for; NULL: it is not. */
+const Coded *quantize_exact(const CodedValues *made, const Node *x);
 /* What x shows, in part, in another order, framed. */
 const Node *quantize_behind_views(const Node *x);
 /* The constant that n shows; NULL: it is none. */
 const Node *quantize_constant(const Node *n);
-/* By id of g's nodes: sums in front of products with quantized weights, through maps that codes follow; a sum goes with the first product
- * that reads it. Weights of a body are known by its scope. */
-QuantPlan **quantize_pools(PassContext *c, const Graph *g, const QuantScope *scope);
+/* By id of g's nodes: sums in front of products with weights that have a plan (by slot), through maps that codes follow; a sum goes with the
+ * first product that reads it. Weights of a body are known by its scope. While it trains, a norm's statistics stand for those it will have. */
+QuantPlan **quantize_pools(PassContext *c, const Graph *g, const QuantScope *scope, QuantPlan *const *plan, bool trains);
 /* What sum n of these is taken of; where that is windows, one of them. */
 const Node *quantize_pooled(const Node *n);
-/* Such a sum as the sum of codes, of operands that map has by id; NULL: it stays one of floats. */
-Node *quantize_pool(PassContext *c, Graph *g, CodedValues *made, QuantStep step, const Node *n, Node *const *map);
+/* Such a sum as the sum of codes, of operands that map has by id; pooled NULL: of none but codes that there are; NULL: it stays one of floats. */
+Node *quantize_pool(PassContext *c, Graph *g, CodedValues *made, const QuantStep *pooled, const Node *n, Node *const *map);
 /* Codes of x computed from whole numbers alone; NULL: x is not made of sums of codes and of codes by additions, factors of channels, limits. */
 Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantStep step, Node *x);
+/* Would there be such codes? While it trains: once norms take the statistics that they learned. */
+bool quantize_is_fixed(Arena *scratch, Graph *g, const CodedValues *made, Node *x, bool trains);
 /* GPTQ (Frantar et al., 2022): the codes of a row are chosen one element after the other; what the rounding of one does to products of
  * the samples seen, the elements that follow make up for. Scales and zeros stay those of rounding to nearest. */
 typedef struct Gptq Gptq;

@@ -236,6 +236,7 @@ static bool from_sums(Work *w, const CodedSums *s, Factor scale, Factor base, Fi
     if (s->apart) return false;
     Size n = s->scales ? s->x->type.dim[s->axis] : NULL;
     Factor by = s->later ? factor_later(g, s->later) : factor_of(s->factor);
+    if (s->later && s->factor != 1) number_mul(g, &by, factor_of(s->factor));
     if (s->scales) by.v = in_f64(g, node_reshape(g, s->scales, 1, &n));
     by.axis = s->axis;
     if (!factor_mul(g, &by, scale)) return false;
@@ -399,8 +400,8 @@ static bool fixed(Work *w, Node *x, Factor scale, Factor base, Fixed *v) {
     }
 }
 
-Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantStep step, Node *x) {
-    Work w = {g, nodes_steady(scratch, g), made, x, x, NODES_MOST};
+static Node *fixed_codes(Graph *g, const bool *steady, const CodedValues *made, QuantStep step, Node *x) {
+    Work w = {g, steady, made, x, x, NODES_MOST};
     Fixed v = {0};
     double unit = ldexp(1, FRACTION);
     Factor scale = factor_of(unit / step.scale), base = factor_of(step.zero * unit + unit / 2);
@@ -412,4 +413,13 @@ Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantSte
     if (!fixed(&w, x, scale, base, &v)) return NULL;
     Node *y = closed(&w, &v);
     return node_cast(g, node_map2(g, OP_SHR, y, filled(g, y, FRACTION)), DT_I8);
+}
+
+Node *quantize_fixed(Arena *scratch, Graph *g, const CodedValues *made, QuantStep step, Node *x) {
+    return fixed_codes(g, nodes_steady(scratch, g), made, step, x);
+}
+
+bool quantize_is_fixed(Arena *scratch, Graph *g, const CodedValues *made, Node *x, bool trains) {
+    const bool *steady = trains ? nodes_steady_but_statistics(scratch, g) : nodes_steady(scratch, g);
+    return fixed_codes(g, steady, made, (QuantStep){.scale = 1}, x) != NULL;
 }

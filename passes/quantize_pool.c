@@ -6,8 +6,13 @@
  *       %y: f32[b, 8] = (cast %p) * t                             quantize_fixed.c makes codes of %p, not of %y
  *
  * So is the sum of the taps of windows, each times one number, as the pass layout writes an avg_pool of up to 64 of them, and others as
- * sums over views of windows. A mean has a far narrower range than what it is taken of, so each has a range. Codes of values that would have to be rounded for it are not made. */
+ * sums over views of windows. A mean has a far narrower range than what it is taken of, so each has a range. Codes of values that would have
+ * to be rounded for it are not made; values that are nothing but what codes stand for are added up as these, of whatever range. While an
+ * entry is trained for codes, fake_input.c does the same. */
+#include "passes/layout.h"
 #include "passes/quantize.h"
+
+#include "ir/op.h"
 
 enum {
     TERMS_MOST = 64,
@@ -43,17 +48,27 @@ static bool has_at_most(const Node *n, int64_t most) {
     return most > 0;
 }
 
+/* Before the pass layout: n is what that makes sums of. */
+static bool is_average(const Node *n) {
+    const Window *win = &n->attrs.window;
+    const Node *w = n->in[1];
+    if (n->attrs.fn != CONV_Y || w->op != OP_CONST || !size_is(w->type.dim[1], 1) || !size_is(w->type.dim[0], win->groups)) return false;
+    int64_t taps = (int64_t)win->taps[0] * win->taps[1];
+    return n->type.dtype == DT_F32 && taps <= ELEMENTS_MOST && (taps > 1 || !conv_is_depthwise(w, win));
+}
+
 static bool is_pool(const Node *n) {
     if (n->op == OP_ADD) {
         Terms t = {.n = 0};
         return add_terms(&t, n) && t.n > 1;
     }
+    if (n->op == OP_CONV) return is_average(n);
     return n->op == OP_REDUCE && n->attrs.fn == REDUCE_SUM && n->type.dtype == DT_F32 && has_at_most(n, ELEMENTS_MOST);
 }
 
 const Node *quantize_pooled(const Node *n) {
     while (n->op == OP_ADD || n->op == OP_MUL) n = n->in[0];
-    return n->op == OP_REDUCE && n->attrs.fn == REDUCE_SUM ? n->in[0] : n;
+    return n->op == OP_CONV || (n->op == OP_REDUCE && n->attrs.fn == REDUCE_SUM) ? n->in[0] : n;
 }
 
 /* ---- whose */
@@ -76,7 +91,8 @@ static bool passes_codes(const Finder *f, const Node *n) {
     case OP_MIN:
     case OP_CLAMP:
     case OP_PAD:
-    case OP_CONCAT: return true;
+    case OP_CONCAT:
+    case OP_WINDOW_TAKE: return true;
     default: return op_row(n->op)->class == CLASS_VIEW;
     }
 }
@@ -92,13 +108,14 @@ static void find(Finder *f, QuantPlan *q, const Node *n) {
     for (int i = 0; i < n->n_in && passes_codes(f, n); i++) find(f, q, n->in[i]);
 }
 
-QuantPlan **quantize_pools(PassContext *c, const Graph *g, const QuantScope *scope) {
-    Finder f = {NEW_ARRAY(c->scratch, QuantPlan *, g->nodes.n), nodes_steady(c->scratch, g), NEW_ARRAY(c->scratch, bool, g->nodes.n)};
+QuantPlan **quantize_pools(PassContext *c, const Graph *g, const QuantScope *scope, QuantPlan *const *plan, bool trains) {
+    Finder f = {.pools = NEW_ARRAY(c->scratch, QuantPlan *, g->nodes.n), .seen = NEW_ARRAY(c->scratch, bool, g->nodes.n)};
+    f.steady = trains ? nodes_steady_but_statistics(c->scratch, g) : nodes_steady(c->scratch, g);
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
-        for (int k = 0; n->op == OP_CONTRACT && k < 2; k++) {
+        for (int k = 0; (n->op == OP_CONTRACT || n->op == OP_CONV) && k < 2; k++) {
             int axis[MAX_RANK], slot = quantize_trace(scope, n->in[k], axis);
-            if (slot >= 0 && c->quantized[slot]) find(&f, c->quantized[slot], n->in[!k]);
+            if (slot >= 0 && plan[slot]) find(&f, plan[slot], n->in[!k]);
         }
     }
     return f.pools;
@@ -106,46 +123,60 @@ QuantPlan **quantize_pools(PassContext *c, const Graph *g, const QuantScope *sco
 
 /* ---- sums */
 
-static Node *whole_number(Graph *g, Size n) {
-    int64_t value;
-    if (size_is_const(n, &value)) return node_const(g, type_scalar(DT_I32), (double)value);
-    return node_cast(g, node_leaf(g, OP_SIZE, &(Attrs){.extent = n}, type_scalar(DT_I64)), DT_I32);
-}
-
 /* sums - n * zero */
 static Node *without_zeros(Graph *g, Node *sums, Size n, int zero) {
     if (!zero) return sums;
-    Node *count = whole_number(g, n);
+    Node *count = node_count(g, n, DT_I32);
     count = node_map2(g, OP_MUL, count, node_const(g, count->type, zero));
     return node_map2(g, OP_SUB, sums, quantize_spread(g, count, sums));
 }
 
-static Node *sum_of_elements(PassContext *c, Graph *g, CodedValues *made, QuantStep step, const Node *n, Node *const *map) {
-    Node *u = quantize_static_known(c, g, made, step, map[n->in[0]->id]);
+typedef struct Pool {
+    PassContext *c;
+    Graph *g;
+    CodedValues *made;
+    const QuantStep *pooled; /* NULL: what has no codes stays floats */
+    QuantStep step;          /* of the codes that are added up */
+} Pool;
+
+/* Those that x has, or of the range of what is pooled. */
+static Node *codes_of(Pool *p, Node *x) {
+    const Coded *exact = quantize_exact(p->made, x);
+    if (!exact && !p->pooled) return NULL;
+    p->step = exact ? exact->step : *p->pooled;
+    return exact ? quantize_static(p->c, p->g, p->made, p->step, x) : quantize_static_known(p->c, p->g, p->made, p->step, x);
+}
+
+static Node *sum_of_elements(Pool *p, const Node *n, Node *const *map) {
+    Graph *g = p->g;
+    Node *u = codes_of(p, map[n->in[0]->id]);
     if (!u) return NULL;
     Size count = size_const(g->program->sizes, 1);
     for (int i = 0; i < n->attrs.n_axes; i++) count = size_mul(count, reduced_size(n, i));
-    return without_zeros(g, node_reduce(g, REDUCE_SUM, u, n->attrs.n_axes, n->attrs.axes), count, step.zero);
+    return without_zeros(g, node_reduce(g, REDUCE_SUM, u, n->attrs.n_axes, n->attrs.axes), count, p->step.zero);
 }
 
-static Node *sum_of_taps(PassContext *c, Graph *g, CodedValues *made, QuantStep step, const Terms *t, Node *const *map) {
+static Node *sum_of_taps(Pool *p, const Terms *t, Node *const *map) {
+    Graph *g = p->g;
     Node *sums = NULL;
     for (int i = 0; i < t->n; i++) {
-        Node *u = quantize_static_known(c, g, made, step, map[t->tap[i]->id]);
+        Node *u = codes_of(p, map[t->tap[i]->id]);
         if (!u) return NULL;
         u = node_cast(g, u, DT_I32);
         sums = sums ? node_map2(g, OP_ADD, sums, u) : u;
     }
-    return without_zeros(g, sums, size_const(g->program->sizes, t->n), step.zero);
+    return without_zeros(g, sums, size_const(g->program->sizes, t->n), p->step.zero);
 }
 
-Node *quantize_pool(PassContext *c, Graph *g, CodedValues *made, QuantStep step, const Node *n, Node *const *map) {
+Node *quantize_pool(PassContext *c, Graph *g, CodedValues *made, const QuantStep *pooled, const Node *n, Node *const *map) {
     Terms t = {.share = 1};
+    Pool p = {.c = c, .g = g, .made = made, .pooled = pooled};
     bool taps = n->op == OP_ADD && add_terms(&t, n);
-    Node *sums = taps ? sum_of_taps(c, g, made, step, &t, map) : sum_of_elements(c, g, made, step, n, map);
+    Node *sums = taps ? sum_of_taps(&p, &t, map) : sum_of_elements(&p, n, map);
     if (!sums) return NULL;
     Node *y = node_cast(g, sums, DT_F32);
-    y = node_map2(g, OP_MUL, y, node_const(g, y->type, step.scale * t.share));
-    PUSH(c->scratch, made->sums, ((CodedSums){.x = y, .sums = sums, .factor = step.scale * t.share}));
+    double factor = p.step.scale * t.share;
+    y = node_map2(g, OP_MUL, y, node_const(g, y->type, factor));
+    PUSH(c->scratch, made->sums, ((CodedSums){.x = y, .sums = sums, .factor = factor}));
     return y;
 }

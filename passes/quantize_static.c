@@ -17,7 +17,8 @@ typedef struct Codes {
     CodedValues *made;
     double per_step; /* 1 / t */
     QuantStep step;
-    bool *floats; /* there are codes of what was nothing but floats */
+    bool *floats; /* there are codes of what was nothing but floats, or is what others stand for: training knows ranges by their names, not
+                     by their ends, and so makes such codes anew */
 } Codes;
 
 QuantStep quantize_step(const Observed *o) {
@@ -99,11 +100,15 @@ static Node *codes_made(const Codes *c, Node *x, bool *is_fixed) {
 static Node *codes_of(const Codes *c, Node *x) {
     for (int i = 0; i < c->made->codes.n; i++) {
         const Coded *m = &c->made->codes.at[i];
-        if (m->x == x && m->step.scale == c->step.scale && m->step.zero == c->step.zero) return m->codes;
+        if (m->x != x || m->step.scale != c->step.scale || m->step.zero != c->step.zero) continue;
+        *c->floats |= m->from == CODES_ROUNDED || m->from == CODES_EXACT;
+        return m->codes;
     }
-    bool is_fixed = false;
+    bool is_fixed = false, before = *c->floats;
+    *c->floats = false;
     Node *u = codes_made(c, x, &is_fixed);
-    PUSH(c->c->scratch, c->made->codes, ((Coded){x, c->step, u, is_fixed}));
+    PUSH(c->c->scratch, c->made->codes, ((Coded){x, c->step, u, is_fixed ? CODES_FIXED : *c->floats ? CODES_ROUNDED : CODES_MOVED}));
+    *c->floats |= before;
     return u;
 }
 
@@ -118,5 +123,12 @@ Node *quantize_static_known(PassContext *c, Graph *g, CodedValues *made, QuantSt
     Node *u = codes_of(&(Codes){c, g, made, (double)(1.0f / (float)step.scale), step, &floats}, x);
     if (!floats) return u;
     made->codes.n = known;
+    return NULL;
+}
+
+const Coded *quantize_exact(const CodedValues *made, const Node *x) {
+    while (is_view(x->op) || (x->op == OP_PAD && x->attrs.number == 0)) x = x->in[0];
+    for (int i = 0; i < made->codes.n; i++)
+        if (made->codes.at[i].x == x && made->codes.at[i].from == CODES_EXACT) return &made->codes.at[i];
     return NULL;
 }

@@ -190,7 +190,7 @@ bool graph_stores(const Graph *g) {
     return false;
 }
 
-bool *nodes_steady(Arena *a, const Graph *g) {
+static bool *steady_nodes(Arena *a, const Graph *g, bool statistics) {
     bool *steady = NEW_ARRAY(a, bool, g->nodes.n);
     for (int i = 0; i < g->nodes.n; i++) {
         const Node *n = g->nodes.at[i];
@@ -198,6 +198,11 @@ bool *nodes_steady(Arena *a, const Graph *g) {
         bool pure = class == CLASS_MAP || class == CLASS_VIEW || class == CLASS_REDUCE;
         steady[i] = class == CLASS_LEAF ? n->op != OP_INPUT && n->op != OP_ARG : pure && n->op != OP_RANDOM;
         for (int k = 0; k < n->n_in; k++) steady[i] = steady[i] && steady[n->in[k]->id];
+        steady[i] |= statistics && node_is_statistic(n);
     }
     return steady;
 }
+
+bool *nodes_steady(Arena *a, const Graph *g) { return steady_nodes(a, g, false); }
+
+bool *nodes_steady_but_statistics(Arena *a, const Graph *g) { return steady_nodes(a, g, true); }
