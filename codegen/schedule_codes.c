@@ -311,6 +311,8 @@ static void emit(Contract *c, bool few) {
     contract_begin(c);
     set_parameters(c);
     template_number(c->t, "MR", c->mr);
+    template_number(c->t, "few_left", !is_blocks(c) && contract_has_few_left(c));
+    template_number(c->t, "HALF", c->mr / 2);
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "one_block", true);
     template_number(c->t, "ends", false);

@@ -477,7 +477,7 @@ static void use_copy(Contract *c) {
 }
 
 /* May the last tile have so few rows that half of one does? It costs what all its rows cost, those beyond the last included. */
-static bool has_few_left(const Contract *c) {
+bool contract_has_few_left(const Contract *c) {
     int64_t rows;
     if (c->mr < 4) return false;
     return !size_is_const(c->size_m, &rows) || (rows % c->mr > 0 && rows % c->mr <= c->mr / 2);
@@ -560,7 +560,7 @@ static void emit_panels(Contract *c) {
     bool cut = c->kq == c->n[GROUP_K] - 1 && !(c->k_divides && c->kc % c->square == 0);
     bool whole_squares = !cut && size_is_const(c->size_k, &whole) && whole % c->square == 0;
     template_number(c->t, "MR", c->mr);
-    template_number(c->t, "few_left", has_few_left(c));
+    template_number(c->t, "few_left", contract_has_few_left(c));
     template_number(c->t, "HALF", c->mr / 2);
     template_number(c->t, "MB", c->mb);
     int64_t panels = c->panels && !(c->kq == 0 && c->k_whole) ? c->panels : 1; /* sums of one tile at a time, if all of k is a block */
