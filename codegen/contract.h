@@ -131,7 +131,8 @@ int64_t contract_estimate(Size n, int64_t usual);
 int64_t contract_tiles(const Contract *c, int64_t rows, int64_t columns); /* of the results: so many, about */
 /* Counts the last two symbols of m as one where that fills tiles better. The tile is chosen. */
 void contract_flatten(Contract *c);
-bool contract_has_few_left(const Contract *c);
+bool contract_has_few_left(const Contract *c); /* may the last tile have so few rows that half of one does? */
+bool contract_stores_vectors(const Contract *c); /* is there one result, of vectors as they lie in the sums? After contract_begin. */
 /* Vector instructions of one step of k for one tile: multiplications, at least as many as hide their latency, against loads. */
 double contract_step_cost(const TileTarget *t, int rows, int vectors);
 /* The register tile of the least cost for m rows and n columns, of `least` to `most` vectors and at most `rows` rows. */

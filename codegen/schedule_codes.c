@@ -19,6 +19,7 @@ enum {
     CODES_ROWS = 8,       /* most rows of a register tile */
     ROWS_UNKNOWN = 96,    /* of a block, of so many as a call says, where they have to be shared out evenly: .. */
     PANELS_SHARED = 12,   /* .. fewer panels than this do not suffice for that */
+    MAPS_AT_ONCE = 12,
     STEPS_UNROLLED = 2    /* steps along a symbol so short that most are cut at its end: by masks that are known then */
 };
 
@@ -291,6 +292,11 @@ static void use_copy(Contract *c, bool few) {
     c->less_sums = copy_argument(c, work_pack(made.w, contract_packed_slot(c), sums * dtype_bytes(DT_I32)), "i32", sums, "");
 }
 
+/* Maps of codes are so short that the way of the sums through a buffer takes as long. Their code exists once for each vector of a tile. */
+static bool stores_at_once(const Contract *c) {
+    return !is_blocks(c) && !is_pairs(c) && c->k->nodes.n - 1 <= MAPS_AT_ONCE && contract_stores_vectors(c);
+}
+
 static void emit(Contract *c, bool few) {
     int64_t whole, m = few ? 1 : contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     c->w->kind = "codes";
@@ -313,6 +319,7 @@ static void emit(Contract *c, bool few) {
     template_number(c->t, "MR", c->mr);
     template_number(c->t, "few_left", !is_blocks(c) && contract_has_few_left(c));
     template_number(c->t, "HALF", c->mr / 2);
+    template_number(c->t, "at_once", stores_at_once(c));
     template_number(c->t, "MB", c->mb);
     template_number(c->t, "one_block", true);
     template_number(c->t, "ends", false);

@@ -476,7 +476,7 @@ static void use_copy(Contract *c) {
     c->pack = copy_argument(c, pack, elements, "");
 }
 
-/* May the last tile have so few rows that half of one does? It costs what all its rows cost, those beyond the last included. */
+/* A tile costs what all its rows cost, those beyond the last included. */
 bool contract_has_few_left(const Contract *c) {
     int64_t rows;
     if (c->mr < 4) return false;
@@ -487,15 +487,19 @@ static bool is_cheap(const Node *n) {
     return n->op == OP_CONTRACT || n->op == OP_ADD || n->op == OP_SUB || n->op == OP_MUL || n->op == OP_MAX || n->op == OP_MIN || n->op == OP_PAD;
 }
 
+bool contract_stores_vectors(const Contract *c) {
+    return c->stores.n == 1 && ends_whole(c) && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+}
+
 /* Few terms and few maps: then the way of the sums through a buffer is what takes the time. Their code exists once for each vector. */
 static bool stores_at_once(const Contract *c) {
     int64_t k = 1;
     int maps = c->k->nodes.n - 1;
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, FEW_TERMS);
-    if (k > (maps ? FEW_TERMS_OF_MAPS / c->lanes : FEW_TERMS) || maps > FEW_MAPS || c->stores.n != 1) return false;
+    if (k > (maps ? FEW_TERMS_OF_MAPS / c->lanes : FEW_TERMS) || maps > FEW_MAPS) return false;
     for (int i = 0; i <= maps; i++)
         if (!is_cheap(c->k->nodes.at[i])) return false;
-    return c->kq == 0 && c->k_whole && !c->n_parts && ends_whole(c) && c->map_lanes == c->lanes && contract_contiguous(c->stores.at[0], c->sn);
+    return c->kq == 0 && c->k_whole && !c->n_parts && contract_stores_vectors(c);
 }
 
 /* Many rows of B that lie apart, and are packed as they lie: short pieces of each, which no prefetcher guesses and each of which is in a page of
