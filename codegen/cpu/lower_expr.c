@@ -344,11 +344,20 @@ static V blocks(Lower *L, Value *x) {
     return sums_of(L, x[0].v, l_mul(L, a, b), 4, 8);
 }
 
+/* y = x * m between -most and most, NaN: -most. With 512 bits an instruction takes what is nearer to 0, with y's sign. A NaN of m, whose sign nobody
+ * knows, is left out by a mask, which is the same for all rows; that of 0 and an infinity is negative, as x86 makes it. */
+static V limited_product(Lower *L, V y, V m, double most) {
+    V low = lower_float(L, y, -most), high = lower_float(L, y, most);
+    if (L->t->avx512 && lower_lanes(y) == 16) {
+        V known = l_bits(L, l_fcmp(L, LLVMRealORD, m, m), L->i16);
+        return lower_intrinsic(L, "llvm.x86.avx512.mask.range.ps.512", NULL, 0, (V[]){y, high, lower_i32(L, 2), low, known, lower_i32(L, 4)}, 6);
+    }
+    y = l_select(L, l_fcmp(L, LLVMRealOGT, y, low), y, low);
+    return l_select(L, l_fcmp(L, LLVMRealOLT, y, high), y, high);
+}
+
 static V rescaled(Lower *L, V x, V m) {
-    V least = lower_float(L, x, -((1 << 30) - 64)), most = lower_float(L, x, (1 << 30) - 64), y = l_fmul(L, x, m);
-    y = l_select(L, l_fcmp(L, LLVMRealOGT, y, least), y, least);
-    y = l_select(L, l_fcmp(L, LLVMRealOLT, y, most), y, most);
-    return math_nearest(L, y);
+    return math_nearest(L, limited_product(L, l_fmul(L, x, m), m, (1 << 30) - 64));
 }
 
 static V special(Lower *L, const TileExpr *e, Value *x, TileType operand, TileType t) {
