@@ -51,15 +51,17 @@
  *                                zeros where q >= M (if said) and beyond N. It may happen at any time up to the `wait` that covers it:
  *   commit                       the copies since the last one are a group
  *   wait n                       all groups but the last n are there
- *   ldmatrix f[i], b[r, c] [across]    the fragment (reg f: u32x32[.., 4]) of the 16 x 16 elements of two bytes of a temporary buffer from
+ *   ldmatrix f[i], b[r, c] [across] [as bf16]    the fragment (reg f: u32x32[.., 4]) of the 16 x 16 elements of two bytes of a temporary buffer from
  *                                row r and column c on, or of its transpose. Lane l holds rows l / 4 and l / 4 + 8, columns l % 4 * 2, the
  *                                next one, and those 8 behind: element e of the four has the row + e % 2 * 8 and the columns + e / 2 * 8.
  *                                Of f32: 16 x 8 elements, rounded to tf32 (10 bits behind the point, halves away from 0). Lane l holds
- *                                column l % 4 and the one 4 behind: element e the column + e / 2 * 4
+ *                                column l % 4 and the one 4 behind: element e the column + e / 2 * 4. Of f32 `as bf16`, `as f16`: 16 x 16
+ *                                elements, rounded to those, halves to even, and laid out as they are (not across)
  *   mma bf16 t[i], f[j], g[k]    t (reg t: f32x32[.., 8]: 16 x 16 sums) += F G^T, of bf16, f16 or tf32: for each sum fma by fma in the order
  *                                of the columns. (Hardware adds in an order of its own.)
  *   put b[r, c] = t[i]           the sums as 16 x 16 elements of a temporary buffer. Lane l holds row l / 4 and columns l % 4 * 2 and the
  *                                next one: element e of the eight the row + e / 2 % 2 * 8, column + e % 2 + e / 4 * 8
+ *   weigh t[i], b[r]             the sums of each row q times the element r + q (f32) of a temporary buffer
  *   b[i, j : 16 < N else f]      access. A lane range `e : lanes` on one index; `< N` limits it: lanes at N and beyond read f
  *                                (0 without else) and are not written
  * Expressions
@@ -229,15 +231,16 @@ typedef enum TileStmtKind {
     TK_WAIT,
     TK_LDMATRIX,
     TK_MMA,
-    TK_PUT
+    TK_PUT,
+    TK_WEIGH
 } TileStmtKind;
 struct TileStmt {
     TileStmtKind k;
     int line;
     TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
-    TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA: lo and hi are the fragments */
+    TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA: lo and hi are the fragments; TK_WEIGH: e: the weights */
     bool step, rest, masked, across, second;
-    DType d;      /* TK_MMA: what is multiplied; f32: as tf32 */
+    DType d;      /* TK_MMA: what is multiplied; TK_LDMATRIX: what the fragment is of. f32: as tf32 */
     TileAccess a; /* what is written; TK_PREFETCH */
     TileStmt *body, *next;
 };

@@ -55,12 +55,23 @@ static void on_op(void *self, const TileExpr *e, TileType type, double times) {
     c->cost.instructions += times * vectors(c, type) * (flops > 1 && e->op != TO_FMA ? flops : 1);
 }
 
-/* A fragment of f32 is rounded, and across it is loaded number by number. */
+/* A fragment of f32 is rounded, and across it is loaded number by number; to two bytes it is loaded by pairs. */
 static double fragment_instructions(const TileStmt *s) {
+    if (s->d != s->e->a.s->d) return 8;
     return s->e->a.s->d != DT_F32 ? 1 : s->across ? 8 : 5;
 }
 
-/* Of the statements of a warp: mma is two instructions; what 16 bytes a lane copy wants its addresses computed, and a limit looked at. */
+/* Of the statements of a warp: mma is two; what 16 bytes a lane copy wants its addresses computed, and a limit looked at. */
+static double warp_instructions(const TileStmt *s, double bytes) {
+    switch (s->k) {
+    case TK_MMA: return 2;
+    case TK_LDMATRIX: return fragment_instructions(s);
+    case TK_PUT: return 8;
+    case TK_WEIGH: return 2 + 8;
+    default: return 6 * bytes / (32 * 16);
+    }
+}
+
 static void on_warp(void *self, const TileStmt *s, double bytes, double times) {
     Costing *c = self;
     double flops = s->k == TK_MMA ? 2.0 * TILE_BLOCK * TILE_BLOCK * (TILE_ROW / dtype_bytes(s->d)) : 0;
@@ -69,7 +80,8 @@ static void on_warp(void *self, const TileStmt *s, double bytes, double times) {
     if (s->k == TK_MMA && s->d == DT_F32) c->cost.tf32 += times * flops;
     if (s->k == TK_PUT) c->cost.store_bytes += times * bytes;
     else c->cost.load_bytes += times * bytes;
-    c->cost.instructions += times * (s->k == TK_MMA ? 2 : s->k == TK_LDMATRIX ? fragment_instructions(s) : s->k == TK_PUT ? 8 : 6 * bytes / (32 * 16));
+    if (s->k == TK_WEIGH) c->cost.flops += times * TILE_BLOCK * TILE_BLOCK;
+    c->cost.instructions += times * warp_instructions(s, bytes);
 }
 
 TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes) {

@@ -591,17 +591,25 @@ static uint32_t tf32_of(uint32_t bits) {
     return (bits + 0x1000) & ~0x1fffu;
 }
 
+/* An element of a fragment: its bits. */
+static uint32_t fragment_element(Interp *in, const TileStmt *s, int row, int column) {
+    const TileAccess *a = &s->e->a;
+    const char *p = s->across ? matrix_at(in, a, column, row) : matrix_at(in, a, row, column);
+    uint32_t x = 0;
+    if (s->d != a->s->d) return (uint32_t)float_bits(s->d, memory_read(a->s->d, p).f);
+    memcpy(&x, p, (size_t)dtype_bytes(s->d));
+    return s->d == DT_F32 ? tf32_of(x) : x;
+}
+
 /* A register of a fragment: a number of four bytes, or two of two. */
 static void ldmatrix(Interp *in, const TileStmt *s) {
-    int bytes = dtype_bytes(s->e->a.s->d), n = 4 / bytes;
+    int n = 4 / dtype_bytes(s->d);
     for (int e = 0; e < 4; e++)
         for (int l = 0; l < 32; l++) {
             int row = l / 4 + e % 2 * 8, column = l % 4 * n + e / 2 * 4 * n;
             uint32_t x = 0;
-            for (int i = 0; i < n; i++)
-                memcpy((char *)&x + i * bytes, s->across ? matrix_at(in, &s->e->a, column + i, row) : matrix_at(in, &s->e->a, row, column + i),
-                       (size_t)bytes);
-            tile_element(in, &s->a, e)->v[l].i = n == 1 ? tf32_of(x) : x;
+            for (int i = 0; i < n; i++) x |= fragment_element(in, s, row, column + i) << i * 16;
+            tile_element(in, &s->a, e)->v[l].i = x;
         }
 }
 
@@ -637,6 +645,16 @@ static void mma(Interp *in, const TileStmt *s) {
 static void put(Interp *in, const TileStmt *s) {
     for (int i = 0; i < TILE_BLOCK; i++)
         for (int j = 0; j < TILE_BLOCK; j++) memory_write(DT_F32, matrix_at(in, &s->a, i, j), *sum_at(in, &s->e->a, i, j));
+}
+
+static void weigh(Interp *in, const TileStmt *s) {
+    for (int i = 0; i < TILE_BLOCK; i++) {
+        float by = (float)memory_read(DT_F32, matrix_at(in, &s->e->a, 0, i)).f;
+        for (int j = 0; j < TILE_BLOCK; j++) {
+            Lane *sum = sum_at(in, &s->a, i, j);
+            sum->f = (float)sum->f * by;
+        }
+    }
 }
 
 static void statement(Interp *in, const TileStmt *s) {
@@ -684,6 +702,7 @@ static void statement(Interp *in, const TileStmt *s) {
     case TK_LDMATRIX: ldmatrix(in, s); break;
     case TK_MMA: mma(in, s); break;
     case TK_PUT: put(in, s); break;
+    case TK_WEIGH: weigh(in, s); break;
     }
 }
 

@@ -487,6 +487,12 @@ static void copy(Parser *P, TileStmt *s) {
     P->scope = scope;
 }
 
+static DType half_type(Parser *P) {
+    if (accept(P, "f16")) return DT_F16;
+    need(P, "bf16");
+    return DT_BF16;
+}
+
 /* The statements of a warp. false: it is none of them. */
 static bool warp_statement(Parser *P, TileStmt *s) {
     if (accept(P, "copy")) {
@@ -502,10 +508,11 @@ static bool warp_statement(Parser *P, TileStmt *s) {
         need(P, ",");
         s->e = place_expression(P, TS_BUF, "a buffer");
         s->across = accept(P, "across");
+        s->d = s->e->a.s->d;
+        if (accept(P, "as")) s->d = half_type(P);
     } else if (accept(P, "mma")) {
         s->k = TK_MMA;
-        s->d = accept(P, "f16") ? DT_F16 : accept(P, "tf32") ? DT_F32 : DT_BF16;
-        if (s->d == DT_BF16) need(P, "bf16");
+        s->d = accept(P, "tf32") ? DT_F32 : half_type(P);
         place(P, &s->a, TS_REG, "a register tile");
         need(P, ",");
         s->lo = place_expression(P, TS_REG, "a register tile");
@@ -516,6 +523,11 @@ static bool warp_statement(Parser *P, TileStmt *s) {
         place(P, &s->a, TS_BUF, "a buffer");
         need(P, "=");
         s->e = place_expression(P, TS_REG, "a register tile");
+    } else if (accept(P, "weigh")) {
+        s->k = TK_WEIGH;
+        place(P, &s->a, TS_REG, "a register tile");
+        need(P, ",");
+        s->e = place_expression(P, TS_BUF, "a buffer");
     } else {
         return false;
     }

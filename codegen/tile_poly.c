@@ -546,7 +546,7 @@ int tiles_of(TileKernel *k) {
 
 int tiles_set(const TileStmt *body, TileSym **out, int n, int max) {
     for (const TileStmt *s = body; s; s = s->next) {
-        TileSym *y = s->k == TK_SET || s->k == TK_LDMATRIX || s->k == TK_MMA ? s->a.s : s->k == TK_TRANSPOSE ? s->s : NULL;
+        TileSym *y = s->k == TK_SET || s->k == TK_LDMATRIX || s->k == TK_MMA || s->k == TK_WEIGH ? s->a.s : s->k == TK_TRANSPOSE ? s->s : NULL;
         bool seen = !y;
         for (int i = 0; i < n && !seen; i++) seen = out[i] == y;
         if (!seen && n < max) out[n++] = y;

@@ -159,12 +159,13 @@ static void print_warp(FILE *f, const TileStmt *s) {
         fputs(", ", f);
         print_access(f, &s->hi->a);
         break;
-    default: /* ldmatrix, put */
-        fputs(s->k == TK_PUT ? "put " : "ldmatrix ", f);
+    default: /* ldmatrix, put, weigh */
+        fputs(s->k == TK_PUT ? "put " : s->k == TK_WEIGH ? "weigh " : "ldmatrix ", f);
         print_access(f, &s->a);
         fputs(s->k == TK_PUT ? " = " : ", ", f);
         print_access(f, &s->e->a);
         if (s->across) fputs(" across", f);
+        if (s->k == TK_LDMATRIX && s->d != s->e->a.s->d) fprintf(f, " as %s", dtype_name(s->d));
         break;
     }
 }
@@ -219,7 +220,8 @@ static void print_statement(FILE *f, const TileStmt *s, int indent) {
     case TK_WAIT:
     case TK_LDMATRIX:
     case TK_MMA:
-    case TK_PUT: print_warp(f, s); break;
+    case TK_PUT:
+    case TK_WEIGH: print_warp(f, s); break;
     }
 }
 

@@ -573,9 +573,23 @@ static void mma(Verify *v, const TileStmt *s) {
 
 static void ldmatrix(Verify *v, const TileStmt *s) {
     const TileAccess *a = &s->e->a;
-    int columns = TILE_ROW / dtype_bytes(a->s->d);
+    int columns = TILE_ROW / dtype_bytes(s->d);
     warp_tile(v, &s->a, DT_U32, 4);
+    if (s->d != a->s->d && (s->across || a->s->d != DT_F32)) walk_fail(v->w, "a fragment is rounded from rows of f32");
     matrix_inside(v, s, a, s->across ? columns : TILE_BLOCK, s->across ? TILE_BLOCK : columns);
+}
+
+static void weigh(Verify *v, const TileStmt *s) {
+    const TileAccess *a = &s->e->a;
+    warp_tile(v, &s->a, DT_F32, 8);
+    if (!is_temporary(a) || a->lane_dim >= 0 || a->s->d != DT_F32) walk_fail(v->w, "sums are weighed by f32 of a temporary buffer");
+    TileExpr last = {.k = TE_NUMBER, .number = TILE_BLOCK - 1, .whole = TILE_BLOCK - 1};
+    TileExpr sum = {.k = TE_OP, .op = TO_ADD, .x = {a->ix[a->n - 1], &last}};
+    TileAccess end = *a;
+    end.ix[a->n - 1] = &sum;
+    stays_inside(v, a, 1);
+    stays_inside(v, &end, 1);
+    warp_cost(v, s, TILE_BLOCK * dtype_bytes(a->s->d));
 }
 
 static void warp_statement(Verify *v, const TileStmt *s) {
@@ -592,6 +606,7 @@ static void warp_statement(Verify *v, const TileStmt *s) {
         if (s->a.s->d != DT_F32) walk_fail(v->w, "sums are f32");
         matrix_inside(v, s, &s->a, TILE_BLOCK, TILE_BLOCK);
         break;
+    case TK_WEIGH: weigh(v, s); break;
     default: break;
     }
 }
@@ -629,7 +644,8 @@ static void block(Verify *v, const TileStmt *s) {
         case TK_WAIT:
         case TK_LDMATRIX:
         case TK_MMA:
-        case TK_PUT: warp_statement(v, s); break;
+        case TK_PUT:
+        case TK_WEIGH: warp_statement(v, s); break;
         }
     }
     for (s = first; s; s = s->next)

@@ -440,7 +440,8 @@ static void statement(Lower *L, const TileStmt *s) {
     case TK_WAIT:
     case TK_LDMATRIX:
     case TK_MMA:
-    case TK_PUT: walk_fail(&L->w, "a processor has no warps");
+    case TK_PUT:
+    case TK_WEIGH: walk_fail(&L->w, "a processor has no warps");
     }
 }
 

@@ -322,7 +322,8 @@ static void statement(Cuda *c, const TileStmt *s) {
     case TK_WAIT:
     case TK_LDMATRIX:
     case TK_MMA:
-    case TK_PUT: cuda_warp_statement(c, s); break;
+    case TK_PUT:
+    case TK_WEIGH: cuda_warp_statement(c, s); break;
     }
 }
 

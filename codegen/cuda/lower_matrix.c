@@ -67,10 +67,11 @@ void cuda_warp_statement(Cuda *c, const TileStmt *s) {
         text_line(&c->body, "nt_wait(%lld);", (long long)expr_const(&c->w, s->e));
         text_line(&c->body, "nt_sync();");
         break;
-    case TK_LDMATRIX:
-        text_line(&c->body, "nt_fragment%s_%s(%s, %s, nt_lane);", s->across ? "_across" : "", number(s->e->a.s), registers(c, &s->a, "&"),
-                  matrix(c, &s->e->a));
+    case TK_LDMATRIX: {
+        const char *kind = s->d != s->e->a.s->d ? arena_printf(c->w.arena, "%s_of_f32", dtype_name(s->d)) : number(s->e->a.s);
+        text_line(&c->body, "nt_fragment%s_%s(%s, %s, nt_lane);", s->across ? "_across" : "", kind, registers(c, &s->a, "&"), matrix(c, &s->e->a));
         break;
+    }
     case TK_MMA:
         text_line(&c->body, "nt_product_%s(%s, %s, %s);", tile_mma_name(s->d), registers(c, &s->a, "&"), registers(c, &s->lo->a, ""),
                   registers(c, &s->hi->a, ""));
@@ -79,6 +80,9 @@ void cuda_warp_statement(Cuda *c, const TileStmt *s) {
         meet(c);
         text_line(&c->body, "nt_put(%s, %s, nt_lane);", matrix(c, &s->a), registers(c, &s->e->a, ""));
         text_line(&c->body, "nt_sync();");
+        break;
+    case TK_WEIGH:
+        text_line(&c->body, "nt_weigh(%s, %s + %s, nt_lane);", registers(c, &s->a, "&"), c->name[s->e->a.s->id], cuda_poly(c, access_offset(&c->w, &s->e->a)));
         break;
     default: walk_fail(&c->w, "no statement of a warp");
     }

@@ -56,6 +56,17 @@ NT_DEVICE unsigned nt_tf32(float x) {
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
     return y;
 }
+/* Two numbers as halves, to the nearest, halves to even */
+NT_DEVICE unsigned nt_pair_bf16(float low, float high) {
+    unsigned y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+NT_DEVICE unsigned nt_pair_f16(float low, float high) {
+    unsigned y;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
 /* Sums of 16 x 8 += 16 x 16 by 16 x 8 (of tf32: 16 x 8 by 8 x 8), as PTX lays them out over a warp */
 #define NT_MMA(s, shape)                                                                                                              \
     NT_DEVICE void nt_mma_##s(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3,  \
@@ -592,6 +603,16 @@ NT_DEVICE void nt_fragment_across_f32(unsigned *f0, unsigned *f1, unsigned *f2, 
     *f2 = nt_tf32(q[0]);
     *f3 = nt_tf32(q[8]);
 }
+#define NT_FRAGMENT_ROUNDED(s)                                                                                                 \
+    NT_DEVICE void nt_fragment_##s##_of_f32(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const float *at, int pitch, int lane) { \
+        const float *const p = at + (lane >> 2) * pitch + (lane & 3) * 2, *const q = p + 8 * pitch;                            \
+        *f0 = nt_pair_##s(p[0], p[1]);                                                                                         \
+        *f1 = nt_pair_##s(q[0], q[1]);                                                                                         \
+        *f2 = nt_pair_##s(p[8], p[9]);                                                                                         \
+        *f3 = nt_pair_##s(q[8], q[9]);                                                                                         \
+    }
+NT_FRAGMENT_ROUNDED(bf16)
+NT_FRAGMENT_ROUNDED(f16)
 #define NT_PRODUCT(s)                                                                                                          \
     NT_DEVICE void nt_product_##s(float *t0, float *t1, float *t2, float *t3, float *t4, float *t5, float *t6, float *t7,      \
                                   unsigned f0, unsigned f1, unsigned f2, unsigned f3, unsigned g0, unsigned g1, unsigned g2,   \
@@ -612,4 +633,15 @@ NT_DEVICE void nt_put(float *at, int pitch, float t0, float t1, float t2, float 
     p[9] = t5;
     q[8] = t6;
     q[9] = t7;
+}
+NT_DEVICE void nt_weigh(float *t0, float *t1, float *t2, float *t3, float *t4, float *t5, float *t6, float *t7, const float *at, int lane) {
+    const float upper = at[lane >> 2], lower = at[(lane >> 2) + 8];
+    *t0 *= upper;
+    *t1 *= upper;
+    *t2 *= lower;
+    *t3 *= lower;
+    *t4 *= upper;
+    *t5 *= upper;
+    *t6 *= lower;
+    *t7 *= lower;
 }

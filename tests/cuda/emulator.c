@@ -229,6 +229,19 @@ void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, 
 
 typedef enum { BF16, F16, TF32 } Factor;
 
+/* The bits of the number next to x, of two the even one, that has so many places behind the point and exponents from `least` on. */
+static unsigned half_bits(float x, int places, int least) {
+    unsigned sign = signbit(x) ? 0x8000 : 0, infinity = (unsigned)((places == 10 ? 31 : 255) << places);
+    if (x != x) return 0x7fff;
+    if (x == 0 || isinf(x)) return sign | (x == 0 ? 0 : infinity);
+    int e = ilogbf(x) < least ? least : ilogbf(x);
+    unsigned steps = (unsigned)rintf(ldexpf(fabsf(x), places - e)), bits = ((unsigned)(e - least) << places) + steps;
+    return sign | (bits < infinity ? bits : infinity);
+}
+
+unsigned nt_pair_bf16(float low, float high) { return half_bits(low, 7, -126) | half_bits(high, 7, -126) << 16; }
+unsigned nt_pair_f16(float low, float high) { return half_bits(low, 10, -14) | half_bits(high, 10, -14) << 16; }
+
 static float half_number(unsigned short half, Factor kind) {
     if (kind == BF16) return nt_float_bits((unsigned)half << 16);
     int e = half >> 10 & 31, m = half & 1023;

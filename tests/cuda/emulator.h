@@ -30,6 +30,8 @@ void nt_commit(void);
 void nt_wait(int n);
 void nt_matrices(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row);
 void nt_matrices_across(unsigned *r0, unsigned *r1, unsigned *r2, unsigned *r3, const void *row);
+unsigned nt_pair_bf16(float low, float high);
+unsigned nt_pair_f16(float low, float high);
 void nt_mma_bf16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 void nt_mma_f16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 void nt_mma_tf32(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);

@@ -8,9 +8,9 @@
 
 enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
 
-#define PRODUCT(TYPE, UNITS, STEP) "kernel product(a: " TYPE "[21, 37], b: " TYPE "[37, 19], y: f32[32, 32] out) {\n" \
+#define PRODUCT(TYPE_A, AS, TYPE, UNITS, STEP) "kernel product(a: " TYPE_A "[21, 37], b: " TYPE "[37, 19], y: f32[32, 32] out) {\n" \
     "  reg acc: f32x32[2, 2, 8]\n"                                                                                    \
-    "  buf as: " TYPE "[1, 32, 24] stack\n"                                                                           \
+    "  buf as: " TYPE_A "[1, 32, 24] stack\n"                                                                         \
     "  buf bs: " TYPE "[" STEP ", 40] stack\n"                                                                        \
     "  for k in 0..37 by " STEP " masked {\n"                                                                         \
     "    copy q in 0..32 < 21 { as[0, q, 0 : " STEP "] = a[q, k : " STEP " < 37] }\n"                                 \
@@ -19,7 +19,7 @@ enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
     "    wait 0\n"                                                                                                    \
     "    reg f: u32x32[2, 4]\n"                                                                                       \
     "    unroll r in 0..2 {\n"                                                                                        \
-    "      ldmatrix f[r], as[0, 16 * r, 0]\n"                                                                         \
+    "      ldmatrix f[r], as[0, 16 * r, 0]" AS "\n"                                                                   \
     "    }\n"                                                                                                         \
     "    unroll v in 0..2 {\n"                                                                                        \
     "      reg g: u32x32[4]\n"                                                                                        \
@@ -29,9 +29,13 @@ enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
     "      }\n"                                                                                                       \
     "    }\n"                                                                                                         \
     "  }\n"                                                                                                           \
+    "  buf by: f32[36] stack\n"                                                                                       \
+    "  by[0 : 32] = f32(1 + iota(32))\n"                                                                              \
+    "  by[4 : 32] = f32(iota(32) - 7)\n"                                                                              \
     "  buf ct: f32[32, 40] stack\n"                                                                                   \
     "  unroll r in 0..2 {\n"                                                                                          \
     "    unroll v in 0..2 {\n"                                                                                        \
+    "      weigh acc[r, v], by[4 + 16 * r]\n"                                                                          \
     "      put ct[16 * r, 16 * v] = acc[r, v]\n"                                                                      \
     "    }\n"                                                                                                         \
     "  }\n"                                                                                                           \
@@ -39,7 +43,8 @@ enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
     "    y[i, 0 : 32] = ct[i, 0 : 32]\n"                                                                              \
     "  }\n"                                                                                                           \
     "}\n"
-static const char HALVES[] = PRODUCT("f16", "f16", "16"), NUMBERS[] = PRODUCT("f32", "tf32", "8");
+static const char HALVES[] = PRODUCT("f16", "", "f16", "f16", "16"), NUMBERS[] = PRODUCT("f32", "", "f32", "tf32", "8"),
+                  ROUNDED[] = PRODUCT("f32", " as f16", "f16", "f16", "16");
 
 static const struct Rule {
     const char *machine, *body, *message; /* message NULL: correct */
@@ -63,6 +68,10 @@ static const struct Rule {
     {"cuda", "ldmatrix f, c[1, 0]", "index 0 of c may leave the buffer: 1 + 15"},
     {"cuda", "ldmatrix f, c[8, 0] across", NULL},
     {"cuda", "ldmatrix f, c[9, 0] across", "index 0 of c may leave the buffer: 9 + 7"},
+    {"cuda", "ldmatrix f, c[0, 0] as f16", NULL},
+    {"cuda", "ldmatrix f, c[0, 8] as bf16", "index 1 of c may leave the buffer: 8 + 15"},
+    {"cuda", "ldmatrix f, c[0, 0] across as f16", "a fragment is rounded from rows of f32"},
+    {"cuda", "ldmatrix f, s[0, 0] as f16", "a fragment is rounded from rows of f32"},
     {"cuda", "ldmatrix t, s[0, 0]", "t is not 4 of u32x32"},
     {"cuda", "ldmatrix f, x[0, 0]", "a matrix lies in a temporary buffer, of f32 or two bytes an element"},
     {"cuda", "mma bf16 t, f, f", NULL},
@@ -71,6 +80,12 @@ static const struct Rule {
     {"cuda", "put c[0, 0] = t", NULL},
     {"cuda", "put c[0, 1] = t", "index 1 of c may leave the buffer: 1 + 15"},
     {"cuda", "put s[0, 0] = t", "sums are f32"},
+    {"cuda", "weigh t, c[3, 0]", NULL},
+    {"x86-64-v4", "weigh t, c[3, 0]", "x86-64-v4 has no warps"},
+    {"cuda", "weigh t, c[3, 1]", "index 1 of c may leave the buffer: 1 + 15"},
+    {"cuda", "weigh f, c[3, 0]", "f is not 8 of f32x32"},
+    {"cuda", "weigh t, s[3, 0]", "sums are weighed by f32 of a temporary buffer"},
+    {"cuda", "weigh t, y[0]", "sums are weighed by f32 of a temporary buffer"},
 };
 
 static int rules(void) {
@@ -101,39 +116,42 @@ static uint16_t half_of(int x) {
     return (uint16_t)((x < 0 ? 0x8000 : 0) | (e + 15) << 10 | (size << (10 - e) & 1023));
 }
 
-/* What tf32 has next to x: 11 bits, halves away from 0. */
-static float rounded(float x) {
+/* What tf32 or f16 has next to x: 11 bits, halves away from 0 or to even. */
+static float rounded(float x, bool even) {
     int e;
     frexpf(x, &e);
-    return ldexpf(roundf(ldexpf(x, 11 - e)), e - 11);
+    x = ldexpf(x, 11 - e);
+    return ldexpf(even ? rintf(x) : roundf(x), e - 11);
 }
 
 static float number(int i, int j, bool wide) { return (float)whole(i, j) * (wide ? 1 + 0x1p-11f : 1); }
 
-static int sums(const float *y, bool wide) {
+static int sums(const float *y, bool wide_a, bool wide_b) {
     for (int i = 0; i < WIDE; i++)
         for (int j = 0; j < WIDE; j++) {
             float sum = 0;
-            for (int d = 0; d < DEPTH && i < ROWS && j < COLUMNS; d++) sum = fmaf(rounded(number(i, d, wide)), rounded(number(j + 4, d, wide)), sum);
+            for (int d = 0; d < DEPTH && i < ROWS && j < COLUMNS; d++)
+                sum = fmaf(rounded(number(i, d, wide_a), !wide_b), rounded(number(j + 4, d, wide_b), false), sum);
+            sum *= (float)(i - 7);
             if (y[i * WIDE + j] != sum) return printf("sum %d, %d is %.9g, not %.9g\n", i, j, (double)y[i * WIDE + j], (double)sum), 1;
         }
     return 0;
 }
 
-static int product(TileKernel *k, bool wide) {
+static int product(TileKernel *k, bool wide_a, bool wide_b) {
     static uint16_t half_a[ROWS * DEPTH], half_b[DEPTH * COLUMNS];
     static float a[ROWS * DEPTH], b[DEPTH * COLUMNS], y[WIDE * WIDE];
     const char *error;
-    void *halves[] = {half_a, half_b, y}, *numbers[] = {a, b, y};
+    void *args[] = {wide_a ? (void *)a : half_a, wide_b ? (void *)b : half_b, y};
     for (int i = 0; i < ROWS * DEPTH; i++) half_a[i] = half_of(whole(i / DEPTH, i % DEPTH)), a[i] = number(i / DEPTH, i % DEPTH, true);
     for (int i = 0; i < DEPTH * COLUMNS; i++)
         half_b[i] = half_of(whole(i % COLUMNS + 4, i / COLUMNS)), b[i] = number(i % COLUMNS + 4, i / COLUMNS, true);
-    if (!tile_interp(k, wide ? numbers : halves, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
-    return sums(y, wide);
+    if (!tile_interp(k, args, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
+    return sums(y, wide_a, wide_b);
 }
 
 /* A kernel's text is what is printed of it, and it computes what it should. */
-static int kernel(const char *source, bool wide) {
+static int kernel(const char *source, bool wide_a, bool wide_b) {
     Arena *a = arena_new();
     const char *error;
     char *text = NULL;
@@ -146,11 +164,11 @@ static int kernel(const char *source, bool wide) {
     fclose(f);
     if (strcmp(text, source)) wrong++, printf("printed:\n%s", text);
     free(text);
-    wrong += product(k, wide);
+    wrong += product(k, wide_a, wide_b);
     arena_free(a);
     return wrong;
 }
 
 int main(void) {
-    return rules() + kernel(HALVES, false) + kernel(NUMBERS, true) != 0;
+    return rules() + kernel(HALVES, false, false) + kernel(NUMBERS, true, true) + kernel(ROUNDED, true, false) != 0;
 }
