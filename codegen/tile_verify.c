@@ -17,6 +17,7 @@
  * an iteration reads only what no other one writes. */
 #include "codegen/tile_walk.h"
 
+#include <math.h>
 #include <string.h>
 
 #define STACK_LIMIT 65536 /* bytes of stack buffers */
@@ -320,6 +321,14 @@ static void registers_seen(Verify *v) {
     if (v->live + v->lets > v->most) v->most = v->live + v->lets;
 }
 
+/* Of a number of iterations that an index decides, the most; of one that nobody knows, 1. */
+static double trips(const Verify *v, const TilePart *part) {
+    TilePoly most;
+    if (part->trip >= 0) return (double)part->trip;
+    if (!poly_bound(v->w, poly_add(v->w, part->hi, part->lo, -1), 1, -1, &most) || most.n || most.c < part->tile) return 1;
+    return (double)((most.c + part->tile - 1) / part->tile);
+}
+
 static void loop(Verify *v, const TileStmt *s) {
     TileWalk *w = v->w;
     TilePart part[TILE_PARTS];
@@ -334,7 +343,7 @@ static void loop(Verify *v, const TileStmt *s) {
             bool halved = part[i].dynamic && !part[i].masked && !s->step;
             v->parallel[v->n_parallel++] = (Parallel){s->s, step, halved ? step - part[i].tile : 0};
         }
-        v->times = times * (part[i].trip < 0 ? 1 : (double)part[i].trip);
+        v->times = times * (i ? fmax(1, (double)part[i].trip) : trips(v, &part[i]));
         int facts = v->facts.n; /* an iteration of a number known at run time: there is room for it, whatever the sizes may be */
         if (part[i].dynamic) PUSH(w->arena, v->facts, poly_add(w, s->s->highest, poly_sym(w, s->s), -1));
         block(v, s->body);
