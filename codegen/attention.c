@@ -245,6 +245,7 @@ void heads_set(Heads *h, Node *n, const char *value, bool vector) {
     Item *item = items_find(h->items, n);
     item->value = arena_printf(h->w->arena, "v%d", ++h->w->names);
     item->vector = vector;
+    item->unrounded = dtype_is_narrow(n->type.dtype);
     text_line(&h->w->body, "let %s = %s", item->value, value);
 }
 

@@ -44,6 +44,28 @@ typedef struct Heads {
     Point p; /* inside the nest */
 } Heads;
 
+/* An attention itself, not its gradient. */
+typedef struct Forward {
+    Heads h;
+    const Attention *a;
+    Access *at_q, *at_key, *at_value;
+    int nv, vu; /* vectors of a panel of keys, of values */
+    int64_t kb; /* keys of a block */
+    int result_lanes;
+    bool *for_logits, *for_weights, *for_results; /* by place among k->nodes: needed there */
+    bool gated;
+} Forward;
+
+/* ---- schedule_attention_mma.c: on a device's matrix units */
+
+/* Are there such units, do rows lie so that they can be copied, and does a warp have the registers and the shared memory? Accesses are made. */
+bool attention_is_mma(const Forward *f);
+void attention_mma_choose(Forward *f);                                       /* the tile */
+void attention_mma_set(Forward *f);                                          /* parameters of attention_mma.tile */
+const char *attention_mma_fill_q(void *context, const char *const *args);    /* holes of it */
+const char *attention_mma_fill_key(void *context, const char *const *args);
+const char *attention_mma_fill_value(void *context, const char *const *args);
+
 /* ---- axes */
 
 /* Begins with the axes of scores. */

@@ -297,9 +297,8 @@ static void lower_to_cuda(Work *w, TileKernel *k, const char *name, const char *
     Scheduler *s = w->s;
     CudaKernel made;
     const char *error;
-    bool large = w->k->kind == KERNEL_ATTENTION || w->k->kind == KERNEL_ATTENTION_GRADIENT;
     text_add(&s->cuda, "\n/* %s */\n", w->text);
-    if (!cuda_lower(k, name, large, takes_table(w), &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
+    if (!cuda_lower(k, name, w->room, takes_table(w), &s->cuda, &made, &error)) bug("%s cannot be lowered: %s\n%s", name, error, text);
     PUSH(s->arena, s->kernels, made);
 }
 

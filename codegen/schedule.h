@@ -8,6 +8,7 @@
 #ifndef CODEGEN_SCHEDULE_H
 #define CODEGEN_SCHEDULE_H
 #include "codegen/access.h"
+#include "codegen/cuda/lower.h"
 #include "codegen/kernel_code.h"
 #include "codegen/template.h"
 #include "codegen/tile.h"
@@ -28,6 +29,7 @@ typedef struct Work {
     bool device;      /* for a device */
     bool at_once;     /* .. where calls of it run at once */
     bool tf32;        /* .. on whose matrix units products of f32 may be in tf32 */
+    CudaRoom room;    /* .. and what its compiler makes room for */
     bool small;       /* code of few bytes */
     struct Tuning *tuning; /* tiles by timing; NULL */
     bool blas;        /* products by a library, where they are such as it computes (schedule_blas.c) */

@@ -18,17 +18,6 @@ enum {
     DEVICE_ROWS = 32,     /* .. and rows */
 };
 
-typedef struct Forward {
-    Heads h;
-    const Attention *a;
-    Access *at_q, *at_key, *at_value;
-    int nv, vu;
-    int64_t kb;
-    int result_lanes;
-    bool *for_logits, *for_weights, *for_results; /* by place among k->nodes: needed there */
-    bool gated;
-} Forward;
-
 static void make_accesses(Forward *f) {
     Heads *h = &f->h;
     const Node *s = f->a->scores, *y = h->k->anchor;
@@ -55,11 +44,14 @@ static void make_accesses(Forward *f) {
 
 /* ---- which maps are needed where */
 
-/* ---- which maps are needed where */
-
 static bool is_row_gate(const Forward *f, const Node *w) {
     int i = w->op == OP_WHERE ? heads_place(&f->h, plan_base(w->in[0])) : -1;
     return i >= 0 && f->h.k->levels.at[i] == LEVEL_ROW;
+}
+
+/* Does w wait for the end (a row's gate), or happen as the product reads it (a cast)? */
+static bool hands_on(const Forward *f, const Node *w) {
+    return w->op == OP_CAST || is_row_gate(f, w);
 }
 
 static bool leads_to(const Forward *f, const Node *n, const Node *to) {
@@ -83,10 +75,8 @@ static void find_needed(Forward *f) {
     f->for_results = NEW_ARRAY(h->w->arena, bool, n);
     heads_need(h, f->for_logits, f->a->logits);
     for (Node *w = f->a->weights; w != f->a->quotient; w = plan_base(w->in[inner_operand(f, w)])) {
-        if (is_row_gate(f, w)) {
-            heads_need(h, f->for_results, plan_base(w->in[0]));
-            continue;
-        }
+        if (is_row_gate(f, w)) heads_need(h, f->for_results, plan_base(w->in[0]));
+        if (hands_on(f, w)) continue;
         f->gated = true;
         f->for_weights[heads_place(h, w)] = true;
         for (int k = 0; k < w->n_in; k++)
@@ -172,7 +162,6 @@ static const char *fill_logits(void *context, const char *const *args) {
     return heads_score(&f->h, f->a->logits);
 }
 
-/* Row gates wait for the end: here they hand on what is behind them. */
 static const char *fill_weights(void *context, const char *const *args) {
     Forward *f = context;
     Heads *h = &f->h;
@@ -181,8 +170,8 @@ static const char *fill_weights(void *context, const char *const *args) {
     for (int i = 0; i < h->k->nodes.n; i++) {
         Item *item = items_find(h->items, h->k->nodes.at[i]);
         bool between = item->level == LEVEL_A && item->n != f->a->quotient && leads_to(f, item->n, f->a->quotient);
-        if (between && is_row_gate(f, item->n)) {
-            const Item *inner = items_find(h->items, plan_base(item->n->in[1]));
+        if (between && hands_on(f, item->n)) {
+            const Item *inner = items_find(h->items, plan_base(item->n->in[inner_operand(f, item->n)]));
             item->value = inner->value;
             item->vector = inner->vector;
         } else if (f->for_weights[i] && item->level == LEVEL_A) {
@@ -244,6 +233,9 @@ static const Hole HOLES[] = {
     {"weights", 3, fill_weights},
     {"results", 3, fill_results},
     {"epilogue", 3, fill_epilogue},
+    {"copy_q", 1, attention_mma_fill_q},
+    {"copy_key", 2, attention_mma_fill_key},
+    {"copy_value", 2, attention_mma_fill_value},
     {NULL, 0, NULL},
 };
 
@@ -286,6 +278,12 @@ static void choose_blocks(Forward *f, int64_t m) {
     if (h->mb > wish + wish / 2) h->mb = heads_tiles(heads_tiles(m, heads_tiles(h->mb, wish)), h->mr) * h->mr;
 }
 
+static void choose(Forward *f) {
+    int64_t m = contract_estimate(f->h.size_m, 512), n = contract_estimate(f->h.size_n, KEYS_LONG);
+    choose_tile(f, m, n < KEYS_LONG ? n : KEYS_LONG);
+    choose_blocks(f, m);
+}
+
 static void set_parameters(Forward *f) {
     Heads *h = &f->h;
     Work *w = h->w;
@@ -324,12 +322,14 @@ void schedule_attention(Work *w, KernelCode *code) {
     heads_begin(&f.h, w, f.a->scores, f.a->triangle, f.a->reach);
     make_accesses(&f);
     find_needed(&f);
-    int64_t m = contract_estimate(f.h.size_m, 512), n = contract_estimate(f.h.size_n, KEYS_LONG);
-    choose_tile(&f, m, n < KEYS_LONG ? n : KEYS_LONG);
-    choose_blocks(&f, m);
+    bool mma = attention_is_mma(&f);
+    w->room = CUDA_FOUR;
+    if (mma) attention_mma_choose(&f);
+    else choose(&f);
     f.h.p = point_new(w, f.h.items, 1, -1);
-    f.h.t = template_new(&w->body, "attention.tile", HOLES, &f);
+    f.h.t = template_new(&w->body, mma ? "attention_mma.tile" : "attention.tile", HOLES, &f);
     set_parameters(&f);
-    template_run(f.h.t, "attention");
+    if (mma) attention_mma_set(&f);
+    template_run(f.h.t, mma ? "matrices" : "attention");
     work_finish(w, code);
 }

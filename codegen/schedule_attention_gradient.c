@@ -331,6 +331,7 @@ static void set_parameters(Backward *b) {
 
 void schedule_attention_gradient(Work *w, KernelCode *code) {
     Backward b = {.a = w->k->gradient};
+    w->room = CUDA_FOUR;
     heads_begin(&b.h, w, b.a->scores, b.a->triangle, b.a->reach);
     make_accesses(&b);
     find_needed(&b);

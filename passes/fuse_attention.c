@@ -4,6 +4,8 @@
  *   kernel b  %w = exp(%z - max %z) / sum ..            →       one kernel: a, b and c, which stores %y alone
  *   kernel c  %y = contract %w, %v over keys, and maps
  *
+ * For a device that may be in bf16 or f16, but for the softmax: its matrix units multiply what is %z and %w here as it is made.
+ *
  * Nobody else may read %z and %w. Between the quotient and %w may stand what keeps zeros and is linear: a product with something
  * that knows nothing of the maximum and the sum (dropout), a choice between it and 0. Few rows (a step over a cache) stay three
  * kernels: they read each key once as it is. */
@@ -15,6 +17,7 @@
 enum {
     ROWS_FEW = 4,     /* queries up to which three kernels are as good */
     DEPTH_MOST = 512, /* elements of a key, and of a value: a block of keys is packed whole */
+    HALF_MOST = 128,  /* .. of two bytes: beyond that no warp has the registers (schedule_attention_mma.c), and three kernels multiply on matrix units */
 };
 
 typedef struct Finder {
@@ -69,11 +72,14 @@ static bool read_in_place(const Group *g, const Node *n, const Node *except) {
     return true;
 }
 
-bool attention_same_shape(const Node *a, const Node *b) {
-    if (a->type.rank != b->type.rank || a->type.dtype != DT_F32 || b->type.dtype != DT_F32) return false;
+static bool same_dims(const Node *a, const Node *b) {
     for (int i = 0; i < a->type.rank; i++)
-        if (a->type.dim[i] != b->type.dim[i]) return false;
-    return true;
+        if (a->type.rank != b->type.rank || a->type.dim[i] != b->type.dim[i]) return false;
+    return a->type.rank == b->type.rank;
+}
+
+bool attention_same_shape(const Node *a, const Node *b) {
+    return a->type.dtype == DT_F32 && b->type.dtype == DT_F32 && same_dims(a, b);
 }
 
 /* ---- the letters of the products */
@@ -86,7 +92,7 @@ bool attention_depth_fits(const Node *n, int side, const char *but) {
         if (!size_is_const(n->in[side]->type.dim[i], &size)) return false;
         depth *= size;
     }
-    return depth >= 1 && depth <= DEPTH_MOST;
+    return depth >= 1 && depth <= (dtype_bytes(n->in[side]->type.dtype) == 2 ? HALF_MOST : DEPTH_MOST);
 }
 
 bool attention_operands_stored(const Group *g, const Node *n, const Node *except) {
@@ -150,6 +156,7 @@ static Node *quotient_of(Finder *f, Node *w) {
             EdgeKind kind = edge_of(w->in[0]).kind;
             if (kind == EDGE_ROW || (kind == EDGE_SAME && !is_after(f, w->in[0]))) next = w->in[1];
         }
+        if (w->op == OP_CAST && dtype_is_float(w->type.dtype)) next = w->in[0];
         for (int k = 0; k < 2 && w->op == OP_MUL && !next; k++)
             if (is_after(f, w->in[k]) && !is_after(f, w->in[1 - k])) next = w->in[k];
         if (!next || edge_of(next).kind != EDGE_SAME || edge_of(next).base == w) return NULL;
@@ -202,8 +209,8 @@ static bool only_softmax(Finder *f) {
     for (Node *w = a->weights; w != a->quotient;) {
         PUSH(f->p->scratch, chain, w);
         bool second = w->op == OP_WHERE || !is_after(f, w->in[0]);
-        const Node *factor = plan_base(w->in[!second]); /* known when the scores are gone */
-        if (!is_after(f, w->in[!second]) && uses_scores(f, factor)) return false;
+        const Node *factor = w->n_in > 1 && !is_after(f, w->in[!second]) ? plan_base(w->in[!second]) : NULL; /* known when the scores are gone */
+        if (factor && uses_scores(f, factor)) return false;
         w = edge_of(w->in[second]).base;
     }
     Node *e = edge_of(a->sum->in[0]).base, *d = edge_of(e->in[0]).base;
@@ -230,9 +237,10 @@ static bool is_low(const Node *n) {
 static void find_triangle(Finder *f) {
     Attention *a = &f->found;
     a->triangle = -1;
-    for (Node *n = a->logits; n->op == OP_WHERE && is_low(n->in[2]); n = edge_of(n->in[1]).base) {
+    Node *n = a->logits->op == OP_CAST ? edge_of(a->logits->in[0]).base : a->logits;
+    for (; n->op == OP_WHERE && is_low(n->in[2]); n = edge_of(n->in[1]).base) {
         Causal c;
-        if (!attention_same_shape(n, a->scores)) return;
+        if (!same_dims(n, a->scores)) return;
         if (!mask_is_causal(n->in[0], &c) || c.offset) continue;
         a->triangle = c.row_axis;
         a->reach = size_const(f->p->sizes, c.plus + 1);
@@ -268,7 +276,7 @@ static Node *stored_scores(Finder *f) {
     NodeList reads = group_reads(f->p, f->b);
     for (int i = 0; i < reads.n; i++) {
         const Group *home = f->p->home[reads.at[i]->id];
-        if (home && home->kind == KERNEL_CONTRACT && home != f->c && attention_same_shape(home->anchor, reads.at[i])) return reads.at[i];
+        if (home && home->kind == KERNEL_CONTRACT && home != f->c && same_dims(home->anchor, reads.at[i])) return reads.at[i];
     }
     return NULL;
 }
@@ -279,6 +287,20 @@ static bool is_alone(const Finder *f) {
     return stores_only(f, f->b, w) && only_reader(f->p, w) == f->c && stores_only(f, f->a, f->z) && only_reader(f->p, f->z) == f->b;
 }
 
+/* All in f32; or products in two bytes that a device may have, of operands of that type, around a softmax in f32. */
+static bool types_fit(const Finder *f) {
+    const Attention *a = &f->found;
+    const Node *s = a->scores, *y = f->c->anchor;
+    DType d = s->type.dtype;
+    if (a->logits->type.dtype != DT_F32 || a->quotient->type.dtype != DT_F32 || a->weights->type.dtype != d || y->type.dtype != d) return false;
+    if (d == DT_F32) return true;
+    if (!f->p->options->device || (d != DT_BF16 && d != DT_F16)) return false;
+    const Node *v = y->in[!a->side];
+    for (int k = 0; k < 2; k++)
+        if (s->in[k]->type.dtype != d) return false;
+    return v->type.dtype == d;
+}
+
 static bool attention_from(Finder *f, int side) {
     Planner *p = f->p;
     Node *y = f->c->anchor, *w = y->in[side];
@@ -286,12 +308,12 @@ static bool attention_from(Finder *f, int side) {
     *a = (Attention){.weights = w, .side = side};
     f->b = p->home[w->id];
     if (!f->b || f->b->kind != KERNEL_MAP || f->b->row != 1 || f->b->row_length != w->type.dim[w->type.rank - 1]) return false;
-    if (y->type.dtype != DT_F32 || !read_in_place(f->c, w, y) || !find_softmax(f)) return false;
+    if (!read_in_place(f->c, w, y) || !find_softmax(f)) return false;
     Node *z = f->z = stored_scores(f);
     f->a = z ? p->home[z->id] : NULL;
     if (!f->a || f->a == f->b || f->a->kind != KERNEL_CONTRACT) return false;
     a->scores = f->a->anchor;
-    if (!attention_same_shape(a->scores, z) || !attention_same_shape(z, w) || !attention_same_shape(a->logits, w)) return false;
+    if (!types_fit(f) || !same_dims(a->scores, z) || !same_dims(z, w) || !same_dims(a->logits, w)) return false;
     if (!read_in_place(f->b, z, NULL) || !attention_scores_fit(f->a, a->scores) || !product_fits(f->c, y, side, a->scores)) return false;
     if (!only_softmax(f) || !shares_nothing(f->a, f->c) || !shares_nothing(f->b, f->c)) return false;
     return group_again(f->a) == group_again(f->c) && group_again(f->b) == group_again(f->c);
@@ -319,7 +341,7 @@ void plan_attention(Planner *p) {
         if (!attention_from(&f, 0) && !attention_from(&f, 1)) continue;
         if (is_alone(&f)) {
             attention_make(&f);
-        } else {
+        } else if (f.found.scores->type.dtype == DT_F32) {
             AttentionParts parts = {.p = p, .stored = stored, .scores = f.a, .rows = f.b, .product = f.c, .softmax = &f.found};
             if (!attention_gradient_find(&parts)) continue;
             attention_make(&f);

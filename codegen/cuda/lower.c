@@ -36,7 +36,7 @@ static void loop_copy(Cuda *c, const TileStmt *s, const TilePart *part, const ch
     const char *name = c->name[s->s->id];
     loop_range(&c->w, s, part);
     s->s->level = c->levels++;
-    text_line(&c->body, "%sfor (nt_i64 %s = %s; %s < %s; %s += %lld) {", c->large ? "NT_ROLLED " : "", name, lo, name, hi, name, (long long)part->tile);
+    text_line(&c->body, "%sfor (nt_i64 %s = %s; %s < %s; %s += %lld) {", c->room ? "NT_ROLLED " : "", name, lo, name, hi, name, (long long)part->tile);
     loop_end(c, body);
 }
 
@@ -407,9 +407,11 @@ static const char *argument_text(Cuda *c, const TileSym *s, bool within) {
                         s->k == TS_SCALAR ? "_at" : "");
 }
 
+static const char *const ROOM[] = {[CUDA_ANY] = "", [CUDA_FOUR] = "LARGE_", [CUDA_THREE] = "LARGEST_"};
+
 static void signature(Cuda *c, const char *name, Text *out) {
     const TileKernel *k = c->k;
-    text_add(out, "NT_%sKERNEL(%s)(", c->large ? "LARGE_" : "", name);
+    text_add(out, "NT_%sKERNEL(%s)(", ROOM[c->room], name);
     for (int i = 0; i < k->args.n; i++) text_add(out, "%s, ", argument_text(c, k->args.at[i], false));
     for (int i = 0; i < k->params.n; i++)
         if (k->params.at[i]->k == TS_SIZE) text_add(out, "const nt_i64 %s, ", c->name[k->params.at[i]->id]);
@@ -421,7 +423,7 @@ static void signature_table(Cuda *c, const char *name, Text *out) {
     const TileKernel *k = c->k;
     int words = 1 + k->args.n, at = 1;
     for (int i = 0; i < k->params.n; i++) words += k->params.at[i]->k == TS_SIZE;
-    text_add(out, "NT_%sKERNEL(%s)(const nt_i64 *nt_table, const nt_i64 nt_rows, char *nt_device) {\n", c->large ? "LARGE_" : "", name);
+    text_add(out, "NT_%sKERNEL(%s)(const nt_i64 *nt_table, const nt_i64 nt_rows, char *nt_device) {\n", ROOM[c->room], name);
     text_add(out, "  NT_WARP_OF(nt_lane, nt_all, nt_all_warps);\n  NT_ROW_OF(nt_row, nt_warp, nt_warps, nt_table, nt_rows, %d);\n", words);
     for (int i = 0; i < k->args.n; i++, at++) {
         const TileSym *s = k->args.at[i];
@@ -456,8 +458,8 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     text_add(out, "%s}\n", c->body.at);
 }
 
-bool cuda_lower(TileKernel *k, const char *name, bool large, bool table, Text *text, CudaKernel *made, const char **error) {
-    Cuda state = {.k = k, .large = large, .table = table}, *c = &state;
+bool cuda_lower(TileKernel *k, const char *name, CudaRoom room, bool table, Text *text, CudaKernel *made, const char **error) {
+    Cuda state = {.k = k, .room = room, .table = table}, *c = &state;
     *error = NULL;
     walk_begin(&c->w, k);
     if (setjmp(c->w.trap)) {

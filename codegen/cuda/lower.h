@@ -23,6 +23,10 @@
 
 enum { CUDA_THREADS = 128, CUDA_WARPS = CUDA_THREADS / 32, CUDA_SHARED_MOST = 48 << 10 /* without asking for more */, CUDA_PARAMETERS = 100 /* a launch takes 4 KB of them */ };
 
+/* The compiler makes copies of loops, and keeps registers in memory where that makes room for more warps. Of a kernel with several products,
+ * one after another, it makes no copies: it has so many registers as leave room for this many blocks at once. */
+typedef enum CudaRoom { CUDA_ANY, CUDA_FOUR, CUDA_THREE } CudaRoom;
+
 typedef struct CudaKernel {
     const char *name;
     int64_t memory; /* bytes a warp, of device memory: what the kernel's buffers take, where they are too large to be shared */
@@ -30,11 +34,9 @@ typedef struct CudaKernel {
     bool table;     /* it takes a table of calls */
 } CudaKernel;
 
-/* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". large: it has
- * several products, one after another, and the compiler makes no copies of its loops, for which there are no registers. table: it takes
- * a table of calls. false and *error (in
- * its arena) when something has no lowering. */
-bool cuda_lower(TileKernel *k, const char *name, bool large, bool table, Text *text, CudaKernel *made, const char **error);
+/* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". table: it takes
+ * a table of calls. false and *error (in its arena) when something has no lowering. */
+bool cuda_lower(TileKernel *k, const char *name, CudaRoom room, bool table, Text *text, CudaKernel *made, const char **error);
 
 const char *cuda_prelude(void); /* what every file of kernels begins with */
 

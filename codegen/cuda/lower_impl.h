@@ -13,7 +13,8 @@ typedef struct Cuda {
     int temporaries;
     int levels;         /* loops and indices around the place under way */
     int64_t used, most; /* bytes of buffers: here, and at most */
-    bool large, table;  /* as cuda_lower says */
+    CudaRoom room;      /* as cuda_lower says */
+    bool table;
     bool collective;    /* it has statements of a warp: its buffers must lie in shared memory */
 } Cuda;
 
@@ -30,7 +31,7 @@ const char *cuda_lane(Cuda *c, int n); /* the lane of n that this thread holds *
 const char *cuda_poly(Cuda *c, TilePoly p);
 const char *cuda_zero(DType d);
 
-void cuda_warp_statement(Cuda *c, const TileStmt *s); /* copy to put, of tile.h */
+void cuda_warp_statement(Cuda *c, const TileStmt *s); /* copy to weigh, of tile.h */
 CudaValue cuda_expr(Cuda *c, const TileExpr *e);
 const char *cuda_as(Cuda *c, CudaValue v, TileType t); /* literals get the element type; one lane is every lane */
 const char *cuda_cast(Cuda *c, const char *x, DType from, DType to);

@@ -11,8 +11,10 @@
 #else
 #define NT_DEVICE static __device__ __forceinline__
 #define NT_KERNEL(name) extern "C" __global__ void __launch_bounds__(128) name
-/* Of four blocks at once: the compiler, which otherwise keeps registers in memory where that makes room for more, has 128 for each thread. */
+/* Of four blocks at once: the compiler, which otherwise keeps registers in memory where that makes room for more, has 128 for each thread. Of
+ * three: 168. */
 #define NT_LARGE_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 4) name
+#define NT_LARGEST_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 3) name
 #define NT_SHARED(name, bytes) __shared__ __align__(64) char name[bytes]
 #define NT_RESTRICT __restrict__
 #define NT_ROLLED _Pragma("unroll 1") /* before a loop: no copies of its body */
@@ -574,7 +576,7 @@ NT_DEVICE void nt_copy_one_f32(float *to, const float *from, int there) { nt_cop
                 nt_copy_16(to + row * pitch + column, bytes ? from + row * step + column : from, bytes);                       \
             }                                                                                                                  \
         } else {                                                                                                               \
-            for (int i = lane; i < rows * columns; i += 32) {                                                                  \
+            NT_ROLLED for (int i = lane; i < rows * columns; i += 32) { /* copies of it would want many registers */           \
                 const int row = i / columns, column = i % columns, there = row < rows_left && column < columns_left;           \
                 nt_copy_one_##s(to + row * pitch + column, there ? from + row * step + column : from, there);                  \
             }                                                                                                                  \

@@ -1,4 +1,4 @@
-"""Compiles the kernels of examples for devices with NVRTC and prints a table.   examples.py NVRTC-FOLDER CACHE-FOLDER [EXAMPLE...]
+"""Compiles the kernels of examples for devices with NVRTC and prints a table.   examples.py NVRTC-FOLDER CACHE-FOLDER [EXAMPLE[:PRECISION]...]
 
 Kernels that are equal but for their names are compiled once, some at a time, on two threads; what came of each is kept in the cache, by a hash
 of the compiler's version, its options, the prelude and the text. Of registers, shared memory and spilled bytes a row has the most of one kernel.
@@ -20,6 +20,7 @@ ARCHS = ["80", "90a", "100", "120"]
 OPTIONS = ["--fmad=false", "--std=c++17", "--diag-suppress=177", "--ptxas-options=-v"]  # those of codegen/cuda/nvrtc.c
 AT_ONCE = 12  # kernels of a program: the prelude costs as much as one of them
 REGISTERS, SHARED = 255, 48 << 10
+PRECISE = ["transformer:bf16", "transformer:tf32"]  # examples as they are in another precision: products and attention on matrix units
 DIVISION = 64  # bytes that are kept around the call of the function that divides or takes roots exactly
 
 
@@ -54,7 +55,13 @@ def emit(name):
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/kernels.cu"
         modelc = os.environ.get("BUILD", "build") + "/modelc"
-        subprocess.run([modelc, f"examples/{name}.mdl", "--emit=cuda", "-o", out], check=True, stdout=subprocess.DEVNULL)
+        example, _, precision = name.partition(":")
+        source = pathlib.Path(f"examples/{example}.mdl")
+        if precision:
+            text = source.read_text()
+            source = pathlib.Path(folder) / f"{example}.mdl"
+            source.write_text(f"precision {{ compute = {precision}; }}\n{text}")
+        subprocess.run([modelc, source, "--emit=cuda", "-o", out], check=True, stdout=subprocess.DEVNULL)
         return pathlib.Path(out).read_text()
 
 
@@ -134,7 +141,7 @@ class Check:
 
 def main():
     check = Check(Nvrtc(sys.argv[1]), sys.argv[2])
-    names = sys.argv[3:] or sorted(p.stem for p in pathlib.Path("examples").glob("*.mdl"))
+    names = sys.argv[3:] or sorted(p.stem for p in pathlib.Path("examples").glob("*.mdl")) + PRECISE
     texts = {name: kernels_of(emit(name)) for name in names}
     wanted = collections.OrderedDict()  # by architecture and key
     for prelude, kernels in texts.values():
@@ -151,13 +158,13 @@ def main():
     jobs = [(prelude, arch, rows[i : i + AT_ONCE]) for (prelude, arch), rows in missing.items() for i in range(0, len(rows), AT_ONCE)]
     check.compile(jobs)
 
-    print(f"{'example':14} {'device':7} {'kernels':>8} {'registers':>10} {'shared':>8} {'spilled':>8} {'ms':>8}")
+    print(f"{'example':16} {'device':7} {'kernels':>8} {'registers':>10} {'shared':>8} {'spilled':>8} {'ms':>8}")
     for name, (prelude, kernels) in texts.items():
         for arch in ARCHS:
             rows = [(n, check.result.get(check.key(prelude, body, arch))) for n, body in kernels]
             rows = [(n, r) for n, r in rows if r]
             most = {what: max((r[what] for _, r in rows), default=0) for what in ("registers", "shared", "spilled")}
-            print(f"{name:14} sm_{arch:4} {len(kernels):8} {most['registers']:10} {most['shared']:8} {most['spilled']:8} {sum(r['ms'] for _, r in rows):8.0f}")
+            print(f"{name:16} sm_{arch:4} {len(kernels):8} {most['registers']:10} {most['shared']:8} {most['spilled']:8} {sum(r['ms'] for _, r in rows):8.0f}")
             for n, r in rows:
                 if r["spilled"] > DIVISION or r["registers"] > REGISTERS or r["shared"] > SHARED:
                     check.bad.append(f"{name}, sm_{arch}: {n} takes {r}")

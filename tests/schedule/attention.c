@@ -2,7 +2,9 @@
  * sizes 1 to 400 and run-time sizes, operands through views; scales, causal, padding and additive masks, rows that see nothing,
  * weights that are dropped; maps behind; gradients; three machines.
  *
- *     attention [FROM [TO [LEVEL]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
+ * A third argument, tf32, bf16 or f16, with DEVICE=1: programs whose precision is that, on a device's matrix units; the softmax is in f32.
+ *
+ *     attention [FROM [TO [LEVEL | tf32 | bf16 | f16]]]     SHOW=1 prints what fails; LEVEL 2, 3 or 4: all by code of that instruction set */
 #include "tests/schedule/harness.h"
 #include "tests/schedule/letters.h"
 
@@ -11,11 +13,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+static DType precision = DT_F32; /* of the products of all programs .. */
+static bool tf32;                /* .. which may be that */
+
+/* What a result may be off, of the largest one: scores of some 8 are rounded, and that is their exponents' relative error. */
+static double off(void) {
+    return precision == DT_BF16 ? 0x1p-5 : precision == DT_F16 ? 0x1p-8 : tf32 ? 0x1p-9 : 0;
+}
+
+static bool for_units(void) { return tf32 || precision != DT_F32; }
+
 static Size random_size(Case *c, const Size *named, bool keys) {
     static const int SIZES[] = {1, 3, 5, 6, 7, 12, 16, 17, 33, 64, 97, 200, 401};
     int k = rng_below(&c->r, 20);
     if (k < 13) return size_const(c->p->sizes, SIZES[k]);
     return keys && k == 19 ? size_add(named[1], size_const(c->p->sizes, 2)) : named[k % 3];
+}
+
+/* Rows that can be copied are wanted more often than chance makes them, for matrix units. */
+static bool in_rows(Case *c) { return for_units() && rng_below(&c->r, 8); }
+
+static Node *operand(Case *c, const char *letters) {
+    Size dim[MAX_RANK];
+    if (!in_rows(c)) return case_operand(c, precision, letters);
+    for (int i = 0; letters[i]; i++) dim[i] = c->size[letters[i] - 'a'];
+    return case_input(c, precision, (int)strlen(letters), dim);
 }
 
 /* A value of the rows of x, repeated along the last axis. */
@@ -38,7 +60,9 @@ static Node *masked(Case *c, Node *mask, Node *x) {
 
 static Node *causal(Case *c, Node *x) {
     Node *row = iota_of(c, x, rng_below(&c->r, x->type.rank - 1));
-    if (rng_below(&c->r, 2)) row = node_map2(c->g, OP_ADD, row, node_const(c->g, row->type, rng_below(&c->r, 9)));
+    int later = rng_below(&c->r, 2) ? rng_below(&c->r, 9) : 0;
+    if (for_units() && rng_below(&c->r, 4) == 0) later = -20; /* blocks of rows that see nothing */
+    if (later) row = node_map2(c->g, OP_ADD, row, node_const(c->g, row->type, later));
     return masked(c, node_map2(c->g, OP_GE, row, iota_of(c, x, x->type.rank - 1)), x);
 }
 
@@ -79,10 +103,9 @@ static void choose_letters(Case *c, char *q, char *key, char *v, char *scores, c
     sprintf(v, "%sn%s", batch, width);
     sprintf(y, "%s%s%s", batch, rows, width);
     sprintf(scores, "%s%s", batch, rows);
-    case_shuffle(&c->r, q);
-    case_shuffle(&c->r, key);
-    case_shuffle(&c->r, v);
-    case_shuffle(&c->r, y);
+    char *const letters[] = {q, key, v, y};
+    for (int i = 0; i < 4; i++)
+        if (!in_rows(c)) case_shuffle(&c->r, letters[i]);
     case_shuffle(&c->r, scores);
     strcat(scores, "n");
 }
@@ -102,25 +125,27 @@ static void train(Case *c, Node *y, Node *q, Node *k, Node *v) {
 static void build(Case *c, const Size *named, char *about, double *work) {
     char q[16], key[16], v[16], scores[16], y[16];
     choose_letters(c, q, key, v, scores, y, named);
-    Node *x = case_operand(c, DT_F32, q), *k = case_operand(c, DT_F32, key);
+    Node *x = operand(c, q), *k = operand(c, key);
     Node *s = rng_below(&c->r, 2) ? node_contract(c->g, x, k, q, key, scores) : node_contract(c->g, k, x, key, q, scores);
     int kind = rng_below(&c->r, 8), dropped = rng_below(&c->r, 4) == 0, own = rng_below(&c->r, 16) == 0;
     s = node_map2(c->g, OP_MUL, s, node_const(c->g, s->type, 0.7));
-    if (kind == 1) s = node_map2(c->g, OP_ADD, s, case_input(c, DT_F32, s->type.rank, s->type.dim));
-    if (kind == 2) s = node_map2(c->g, OP_ADD, s, node_expand_like(c->g, case_input(c, DT_F32, 2, s->type.dim + s->type.rank - 2), s));
+    if (kind == 1) s = node_map2(c->g, OP_ADD, s, case_input(c, precision, s->type.rank, s->type.dim));
+    if (kind == 2) s = node_map2(c->g, OP_ADD, s, node_expand_like(c->g, case_input(c, precision, 2, s->type.dim + s->type.rank - 2), s));
     if (kind == 3 || kind == 6) s = padded(c, s);
     if (kind >= 4 && kind <= 6) s = causal(c, s);
+    s = node_cast(c->g, s, DT_F32);
     Node *p = softmax(c, s, kind == 3 || kind == 6);
     if (dropped) p = node_map2(c->g, OP_MUL, p, case_input(c, DT_F32, p->type.rank, p->type.dim));
     if (own) p = node_map2(c->g, OP_MUL, p, node_map1(c->g, OP_TANH, s)); /* scores again: three kernels */
-    Node *values = case_operand(c, DT_F32, v);
+    p = node_cast(c->g, p, precision);
+    Node *values = operand(c, v);
     Node *out = rng_below(&c->r, 2) ? node_contract(c->g, p, values, scores, v, y) : node_contract(c->g, values, p, v, scores, y);
     if (rng_below(&c->r, 2)) {
-        Node *bias = case_input(c, DT_F32, 1, out->type.dim + out->type.rank - 1);
+        Node *bias = case_input(c, precision, 1, out->type.dim + out->type.rank - 1);
         out = node_map1(c->g, OP_TANH, node_map2(c->g, OP_ADD, out, node_expand_like(c->g, bias, out)));
     }
     graph_result(c->g, "y", out);
-    bool trained = rng_below(&c->r, 3) == 0;
+    bool trained = rng_below(&c->r, 3) == 0 && precision == DT_F32;
     if (trained) train(c, out, x, k, values);
     sprintf(about, "%s %s -> %s, %s -> %s, mask %d%s%s", q, key, scores, v, y, kind, dropped ? ", dropped" : "",
             trained ? ", trained" : "");
@@ -136,6 +161,7 @@ static void build(Case *c, const Size *named, char *about, double *work) {
 static bool agrees(Harness *h, uint64_t seed) {
     Case c = {.r = {seed * 2654435761u + 1}};
     case_begin(&c, "attention");
+    c.p->tf32 = tf32;
     Arena *a = c.p->arena;
     Size named[3];
     static const int HIGH[3] = {3, 70, 700};
@@ -152,12 +178,20 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    Harness h = {.show = getenv("SHOW") != NULL, .tolerance = 4e-4};
+    tf32 = argc > 3 && !strcmp(argv[3], "tf32");
+    if (argc > 3 && !strcmp(argv[3], "bf16")) precision = DT_BF16;
+    if (argc > 3 && !strcmp(argv[3], "f16")) precision = DT_F16;
+    Harness h = {.show = getenv("SHOW") != NULL, .tolerance = 4e-4, .of_largest = off(), .like = {"_attention_mma"}};
     Sweep s = harness_sweep(&h, argc, argv, 60, 4, agrees);
     int attentions = h.kinds[KERNEL_ATTENTION], gradients = h.kinds[KERNEL_ATTENTION_GRADIENT];
     if (attentions < s.cases / 3) s.failures++, printf("only %d attentions were run\n", attentions);
-    if (s.cases >= 60 && gradients < s.cases / 12) s.failures++, printf("only %d gradients were run\n", gradients);
-    if (getenv("DEVICE") && !s.failures) printf("%d attentions and %d gradients\n", attentions, gradients), harness_count(&h);
+    if (s.cases >= 60 && precision == DT_F32 && gradients < s.cases / 12) s.failures++, printf("only %d gradients were run\n", gradients);
+    if (getenv("DEVICE") && !s.failures) {
+        printf("%d attentions and %d gradients", attentions, gradients);
+        if (for_units()) printf(", %d on matrix units; worst %g", h.calls_like[0], h.worst);
+        putchar('\n');
+        harness_count(&h);
+    }
     if (s.level && !s.failures) printf("%d attentions\n", attentions);
     return s.failures != 0;
 }

@@ -43,6 +43,8 @@ static const Fault faults[] = {
     {"round", "*f0 = nt_tf32(nt_float_bits(*f0));", "", NULL, NULL},
     {"round-across", "*f0 = nt_tf32(p[0]);", "*(float *)f0 = p[0];", NULL, NULL},
     {"columns-odd", "column < columns_left", "column >-columns_left", NULL, NULL},
+    {"keys", "(nt_lane < nt_i32_of_i64(", "(nt_lane >-nt_i32_of_i64(", NULL, NULL},     /* of an attention: those beyond the last count */
+    {"row-last", " = nt_min_i64((16 * x", " = nt_max_i64((16 * x", NULL, NULL},         /* .. rows beyond the last are no copies of it */
     {"part", "nt_i64 part = nt_x0;", "nt_i64 part = 0;", NULL, NULL},                  /* of a long row */
     {"part-end", "i64((-1024 * part - j +", "i64((-1024 * part +", NULL, NULL},        /* .. which of its elements are behind the end */
     {"row", "return table + row * words;", "return table;", NULL, NULL},               /* of a table: all blocks have the first */

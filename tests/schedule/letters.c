@@ -1,6 +1,8 @@
 /* letters.c -- see letters.h. */
 #include "tests/schedule/letters.h"
 
+#include "ir/op.h"
+
 #include <string.h>
 
 static bool is_fixed(int rank, const Size *dim) {
@@ -89,7 +91,7 @@ Tensor *case_tensor(Case *c, const Type *type, const int64_t *sizes) {
     for (int k = 0; k < type->rank; k++) size_eval(type->dim[k], sizes, &dim[k]);
     Tensor *x = tensor_new(c->p->arena, type->dtype, type->rank, dim);
     for (int64_t k = 0; k < x->count; k++) {
-        if (x->f) x->f[k] = (float)rng_unit(&c->r);
+        if (x->f) x->f[k] = round_float(type->dtype, (double)(float)rng_unit(&c->r));
         else if (c->codes && x->dtype == DT_I8) x->i[k] = rng_below(&c->r, 3) ? rng_below(&c->r, 256) - 128 : 127 - 255 * rng_below(&c->r, 2);
         else x->i[k] = x->dtype == DT_I8 ? rng_below(&c->r, 32) - 16 : rng_below(&c->r, 2001) - 1000;
     }

@@ -1,0 +1,127 @@
+/* schedule_attention_mma.c -- attention on a device's matrix units: of bf16, of f16, and of f32 where the program lets products be in tf32
+ * (attention_mma.tile says how). What each warp keeps sets the bounds: fragments and sums in registers, rows of keys and values and a block
+ * of scores in its share of a block's shared memory. Beyond them, and where rows do not lie as they can be copied, attention.tile stays. */
+#include "codegen/attention.h"
+#include "codegen/cuda/lower.h"
+
+enum {
+    REGISTERS_MOST = 96,  /* fragments of queries and sums of results, of 168 (CUDA_THREE) .. */
+    REGISTERS_FEW = 64,   /* .. and of 128 (CUDA_FOUR) */
+    KEYS_MOST = 64,        /* of a block */
+    APART_BYTES = 16,      /* that a row of keys or values is longer: the eight rows of a matrix begin in different banks */
+    APART = 4,             /* numbers that a row of scores is longer: likewise */
+    ROWS = 2,             /* of the softmax, at a time */
+    ROWS_BYTES = 2 * 64 + 64, /* most, total and again of the template, by 64 bytes each */
+};
+
+static DType operands(const Forward *f) {
+    return f->at_q->base->type.dtype;
+}
+
+/* Columns of a fragment. */
+static int64_t step_of(const Forward *f) {
+    return TILE_ROW / dtype_bytes(operands(f));
+}
+
+static int64_t depth_of(const Forward *f) {
+    return heads_tiles(f->h.length[OF_DEPTH], step_of(f)) * step_of(f);
+}
+
+static int64_t width_of(const Forward *f) {
+    return heads_tiles(f->h.length[OF_VALUE], TILE_BLOCK) * TILE_BLOCK;
+}
+
+static int64_t row_length(const Forward *f) {
+    int64_t depth = depth_of(f), width = width_of(f);
+    return (depth > width ? depth : width) + APART_BYTES / dtype_bytes(operands(f));
+}
+
+static int64_t shared_bytes(const Forward *f, int64_t keys) {
+    return ROWS_BYTES + 2 * TILE_BLOCK * row_length(f) * dtype_bytes(operands(f)) + TILE_BLOCK * (keys + APART) * 4;
+}
+
+/* The most keys of a block for which there is memory; 0: there is none. */
+static int64_t keys_of(const Forward *f) {
+    int64_t low, high, keys = KEYS_MOST;
+    size_range(f->h.size_n, &low, &high);
+    while (keys / 2 >= f->h.lanes && (high <= keys / 2 || shared_bytes(f, keys) > CUDA_SHARED_MOST / CUDA_WARPS)) keys /= 2;
+    return shared_bytes(f, keys) > CUDA_SHARED_MOST / CUDA_WARPS ? 0 : keys;
+}
+
+static int64_t registers_of(const Forward *f) {
+    return depth_of(f) / step_of(f) * 4 + width_of(f) / TILE_BLOCK * 8;
+}
+
+/* Can rows of x along symbol s be copied: do columns, of set g, lie side by side, and the rows at a distance that no symbol bends? */
+static bool in_rows(const Forward *f, const Access *x, int s, Set g) {
+    const Heads *h = &f->h;
+    if (heads_bent(h, x, g) || access_bends(h->sp, x, s) || x->base->type.dtype != operands(f) || work_aliased(h->w, x->base)) return false;
+    return contract_stride(x, s) && contract_contiguous(x, h->symbol[g][0]);
+}
+
+bool attention_is_mma(const Forward *f) {
+    const Heads *h = &f->h;
+    DType d = operands(f);
+    if (!h->w->device || (d != DT_BF16 && d != DT_F16 && !(d == DT_F32 && h->w->tf32))) return false;
+    if (h->n[OF_KEYS] != 1 || !in_rows(f, f->at_q, heads_last_row(h), OF_DEPTH)) return false;
+    if (!in_rows(f, f->at_key, h->symbol[OF_KEYS][0], OF_DEPTH) || !in_rows(f, f->at_value, h->symbol[OF_KEYS][0], OF_VALUE)) return false;
+    return contract_estimate(h->size_m, TILE_BLOCK) >= TILE_BLOCK / 2 && registers_of(f) <= REGISTERS_MOST && keys_of(f) > 0;
+}
+
+void attention_mma_choose(Forward *f) {
+    f->h.w->kind = "attention_mma";
+    if (registers_of(f) > REGISTERS_FEW) f->h.w->room = CUDA_THREE;
+    f->h.mb = f->h.mr = TILE_BLOCK;
+    f->nv = f->vu = 1;
+    f->kb = keys_of(f);
+}
+
+void attention_mma_set(Forward *f) {
+    Template *t = f->h.t;
+    DType d = operands(f);
+    template_set(t, "H", dtype_name(d));
+    template_set(t, "UNITS", tile_mma_name(d));
+    template_set(t, "as", d == DT_F32 ? "" : arena_printf(f->h.w->arena, " as %s", dtype_name(d)));
+    template_number(t, "STEP", step_of(f));
+    template_number(t, "TD", depth_of(f) / step_of(f));
+    template_number(t, "PARTS", TILE_BLOCK / step_of(f));
+    template_number(t, "TV", width_of(f) / TILE_BLOCK);
+    template_number(t, "RW", row_length(f));
+    template_number(t, "SW", f->kb + APART);
+    template_number(t, "ROWS", ROWS);
+    template_number(t, "VECTORS", f->kb / f->h.lanes);
+}
+
+/* 16 rows of x, whose columns are of set g, along symbol s from row `from` on to half of the buffer; what lies beyond the last row or column
+ * is zero. */
+static const char *copy(Forward *f, Access *x, int s, const char *from, Set g, int64_t columns, const char *half) {
+    Heads *h = &f->h;
+    Work *w = h->w;
+    const char *rows = work_size(w, s == heads_last_row(h) ? h->size_m : h->size_n);
+    Point p = point_inside(&h->p);
+    p.text[s] = arena_printf(w->arena, "%s + q", from);
+    p.vector = h->symbol[g][0];
+    p.limit = work_size(w, size_const(w->table, h->length[g]));
+    for (int64_t c = 0; c < columns; c += p.lanes) {
+        p.lanes = (int)(columns - c < TILE_LANES ? columns - c : TILE_LANES);
+        p.text[p.vector] = arena_printf(w->arena, "%lld", (long long)c);
+        const char *place = point_place(&p, x, "");
+        text_line(&w->body, "copy q in 0..%d < %s - (%s) { rows[%s, q, %lld : %d] = %s }", TILE_BLOCK, rows, from, half, (long long)c, p.lanes, place);
+    }
+    return "";
+}
+
+const char *attention_mma_fill_q(void *context, const char *const *args) {
+    Forward *f = context;
+    return copy(f, f->at_q, heads_last_row(&f->h), template_get(f->h.t, "i0"), OF_DEPTH, depth_of(f), args[0]);
+}
+
+const char *attention_mma_fill_key(void *context, const char *const *args) {
+    Forward *f = context;
+    return copy(f, f->at_key, f->h.symbol[OF_KEYS][0], args[0], OF_DEPTH, depth_of(f), args[1]);
+}
+
+const char *attention_mma_fill_value(void *context, const char *const *args) {
+    Forward *f = context;
+    return copy(f, f->at_value, f->h.symbol[OF_KEYS][0], args[0], OF_VALUE, width_of(f), args[1]);
+}
