@@ -15,7 +15,10 @@
 
 #include <string.h>
 
-enum { FLOAT_MOST = 12 }; /* maps that a reader may have to compute for one floating operand */
+enum {
+    FLOAT_MOST = 12,    /* maps that a reader may have to compute for one floating operand */
+    ROWS_OF_UNITS = 32, /* of a product that a device multiplies faster than it reads a weight once more */
+};
 
 typedef struct Fuse {
     Planner *p;
@@ -94,12 +97,24 @@ static int64_t slots_behind(Planner *p, const Node *n, int *maps) {
     return sum;
 }
 
+/* May the product have so many rows that a device's matrix units pay? They multiply what is stored as they want it. */
+static bool is_for_units(const Planner *p, const Node *n) {
+    const char *const *labels = n->attrs.labels;
+    int64_t rows = 1, low, high;
+    for (int i = 0; labels[0][i] && rows < ROWS_OF_UNITS; i++) {
+        if (!strchr(labels[2], labels[0][i]) || strchr(labels[1], labels[0][i])) continue;
+        size_range(n->in[0]->type.dim[i], &low, &high);
+        rows = high < ROWS_OF_UNITS ? rows * high : ROWS_OF_UNITS;
+    }
+    return p->options->device && rows >= ROWS_OF_UNITS;
+}
+
 /* Is operand k of n a weight that is stored in fewer bytes than it has here, or one that is rounded and can be packed? A product
  * computes such values where it packs or reads its second operand, and they are never stored. */
 static bool is_unpacked(Planner *p, const Node *n, int k) {
     int maps = 0;
     if (n->op != OP_CONTRACT || k != 1 || op_row(n->in[1]->op)->class != CLASS_MAP) return false;
-    if (plan_packed_slot(p, n->in[1]) >= 0 && !p->must[n->in[1]->id]) return true;
+    if (plan_packed_slot(p, n->in[1]) >= 0 && !p->must[n->in[1]->id] && !is_for_units(p, n)) return true;
     int64_t stored = slots_behind(p, n->in[1], &maps);
     return stored >= 0 && stored < plan_bytes(p, n->in[1]);
 }
