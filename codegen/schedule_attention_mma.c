@@ -5,12 +5,14 @@
 #include "codegen/cuda/lower.h"
 
 enum {
-    REGISTERS_MOST = 96,  /* fragments of queries and sums of results, of 168 (CUDA_THREE) .. */
-    REGISTERS_FEW = 64,   /* .. and of 128 (CUDA_FOUR) */
-    KEYS_MOST = 64,        /* of a block */
-    APART_BYTES = 16,      /* that a row of keys or values is longer: the eight rows of a matrix begin in different banks */
-    APART = 4,             /* numbers that a row of scores is longer: likewise */
-    ROWS = 2,             /* of the softmax, at a time */
+    REGISTERS_MOST = 128,     /* fragments of queries and sums of results: of 255 (CUDA_TWO), .. */
+    REGISTERS_MANY = 96,      /* .. of 168 (CUDA_THREE), .. */
+    REGISTERS_FEW = 64,       /* .. of 128 (CUDA_FOUR), where there are .. */
+    SUMS_FEW = 32,            /* .. so few sums: they stay while the softmax is computed */
+    KEYS_MOST = 64,           /* of a block */
+    APART_BYTES = 16,         /* that a row of keys or values is longer: the eight rows of a matrix begin in different banks */
+    APART = 4,                /* numbers that a row of scores is longer: likewise */
+    ROWS = 2,                 /* of the softmax, at a time */
     ROWS_BYTES = 2 * 64 + 64, /* most, total and again of the template, by 64 bytes each */
 };
 
@@ -36,20 +38,35 @@ static int64_t row_length(const Forward *f) {
     return (depth > width ? depth : width) + APART_BYTES / dtype_bytes(operands(f));
 }
 
-static int64_t shared_bytes(const Forward *f, int64_t keys) {
-    return ROWS_BYTES + 2 * TILE_BLOCK * row_length(f) * dtype_bytes(operands(f)) + TILE_BLOCK * (keys + APART) * 4;
+/* Is there memory for so many halves of the buffer of rows, and a block of so many keys? */
+static bool fits(const Forward *f, int halves, int64_t keys) {
+    int64_t bytes = ROWS_BYTES + halves * TILE_BLOCK * row_length(f) * dtype_bytes(operands(f)) + TILE_BLOCK * (keys + APART) * 4;
+    return bytes <= CUDA_SHARED_MOST / CUDA_WARPS;
+}
+
+static int halves_of(const Forward *f) {
+    return fits(f, 2, f->h.lanes) ? 2 : 1;
 }
 
 /* The most keys of a block for which there is memory; 0: there is none. */
 static int64_t keys_of(const Forward *f) {
     int64_t low, high, keys = KEYS_MOST;
     size_range(f->h.size_n, &low, &high);
-    while (keys / 2 >= f->h.lanes && (high <= keys / 2 || shared_bytes(f, keys) > CUDA_SHARED_MOST / CUDA_WARPS)) keys /= 2;
-    return shared_bytes(f, keys) > CUDA_SHARED_MOST / CUDA_WARPS ? 0 : keys;
+    while (keys / 2 >= f->h.lanes && (high <= keys / 2 || !fits(f, halves_of(f), keys))) keys /= 2;
+    return fits(f, halves_of(f), keys) ? keys : 0;
+}
+
+static int64_t sums_of(const Forward *f) {
+    return width_of(f) / TILE_BLOCK * 8;
 }
 
 static int64_t registers_of(const Forward *f) {
-    return depth_of(f) / step_of(f) * 4 + width_of(f) / TILE_BLOCK * 8;
+    return depth_of(f) / step_of(f) * 4 + sums_of(f);
+}
+
+static CudaRoom room_of(const Forward *f) {
+    if (registers_of(f) > REGISTERS_MANY) return CUDA_TWO;
+    return registers_of(f) > REGISTERS_FEW || sums_of(f) > SUMS_FEW ? CUDA_THREE : CUDA_FOUR;
 }
 
 /* Can rows of x along symbol s be copied: do columns, of set g, lie side by side, and the rows at a distance that no symbol bends? */
@@ -70,7 +87,7 @@ bool attention_is_mma(const Forward *f) {
 
 void attention_mma_choose(Forward *f) {
     f->h.w->kind = "attention_mma";
-    if (registers_of(f) > REGISTERS_FEW) f->h.w->room = CUDA_THREE;
+    f->h.w->room = room_of(f);
     f->h.mb = f->h.mr = TILE_BLOCK;
     f->nv = f->vu = 1;
     f->kb = keys_of(f);
@@ -86,6 +103,8 @@ void attention_mma_set(Forward *f) {
     template_number(t, "TD", depth_of(f) / step_of(f));
     template_number(t, "PARTS", TILE_BLOCK / step_of(f));
     template_number(t, "TV", width_of(f) / TILE_BLOCK);
+    template_number(t, "HALVES", halves_of(f));
+    template_number(t, "ahead", halves_of(f) > 1);
     template_number(t, "RW", row_length(f));
     template_number(t, "SW", f->kb + APART);
     template_number(t, "ROWS", ROWS);

@@ -407,7 +407,7 @@ static const char *argument_text(Cuda *c, const TileSym *s, bool within) {
                         s->k == TS_SCALAR ? "_at" : "");
 }
 
-static const char *const ROOM[] = {[CUDA_ANY] = "", [CUDA_FOUR] = "LARGE_", [CUDA_THREE] = "LARGEST_"};
+static const char *const ROOM[] = {[CUDA_ANY] = "", [CUDA_FOUR] = "LARGE_", [CUDA_THREE] = "LARGER_", [CUDA_TWO] = "LARGEST_"};
 
 static void signature(Cuda *c, const char *name, Text *out) {
     const TileKernel *k = c->k;

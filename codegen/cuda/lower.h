@@ -25,7 +25,7 @@ enum { CUDA_THREADS = 128, CUDA_WARPS = CUDA_THREADS / 32, CUDA_SHARED_MOST = 48
 
 /* The compiler makes copies of loops, and keeps registers in memory where that makes room for more warps. Of a kernel with several products,
  * one after another, it makes no copies: it has so many registers as leave room for this many blocks at once. */
-typedef enum CudaRoom { CUDA_ANY, CUDA_FOUR, CUDA_THREE } CudaRoom;
+typedef enum CudaRoom { CUDA_ANY, CUDA_FOUR, CUDA_THREE, CUDA_TWO } CudaRoom;
 
 typedef struct CudaKernel {
     const char *name;

@@ -12,9 +12,10 @@
 #define NT_DEVICE static __device__ __forceinline__
 #define NT_KERNEL(name) extern "C" __global__ void __launch_bounds__(128) name
 /* Of four blocks at once: the compiler, which otherwise keeps registers in memory where that makes room for more, has 128 for each thread. Of
- * three: 168. */
+ * three 168, of two 255. */
 #define NT_LARGE_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 4) name
-#define NT_LARGEST_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 3) name
+#define NT_LARGER_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 3) name
+#define NT_LARGEST_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 2) name
 #define NT_SHARED(name, bytes) __shared__ __align__(64) char name[bytes]
 #define NT_RESTRICT __restrict__
 #define NT_ROLLED _Pragma("unroll 1") /* before a loop: no copies of its body */

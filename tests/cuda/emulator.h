@@ -16,6 +16,7 @@ extern char *nt_shared_memory;                                /* of its block */
 #define NT_DEVICE static inline __attribute__((unused))
 #define NT_KERNEL(name) void name
 #define NT_LARGE_KERNEL(name) void name
+#define NT_LARGER_KERNEL(name) void name
 #define NT_LARGEST_KERNEL(name) void name
 #define NT_SHARED(name, bytes) char *const name = nt_shared_memory
 #define NT_RESTRICT __restrict__
