@@ -92,7 +92,7 @@ bool attention_depth_fits(const Node *n, int side, const char *but) {
         if (!size_is_const(n->in[side]->type.dim[i], &size)) return false;
         depth *= size;
     }
-    return depth >= 1 && depth <= (dtype_bytes(n->in[side]->type.dtype) == 2 ? HALF_MOST : DEPTH_MOST);
+    return depth >= 1 && depth <= (dtype_bytes(n->type.dtype) == 2 ? HALF_MOST : DEPTH_MOST);
 }
 
 bool attention_operands_stored(const Group *g, const Node *n, const Node *except) {
