@@ -95,7 +95,7 @@ size_t rt_text_length(const char *text);
 void *rt_alloc(mdl_session *s, int64_t bytes);
 void rt_release(mdl_session *s, void *p);
 /* Memory of slots and packs, zeroed, that stays until the session closes. Those that are needed at one time share a block (rt_room, with the
- * bytes of all of them, comes before): large pages, where each by itself might not fill one. Without room, by themselves. */
+ * sum of rt_aligned of all of them, comes before): large pages, where each by itself might not fill one. Without room, by themselves. */
 void rt_room(mdl_session *s, int64_t bytes);
 void *rt_place(mdl_session *s, int64_t bytes);
 void rt_displace(mdl_session *s, void *p); /* frees what stood by itself */

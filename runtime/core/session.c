@@ -51,7 +51,7 @@ void rt_room(mdl_session *s, int64_t bytes) {
 }
 
 void *rt_place(mdl_session *s, int64_t bytes) {
-    if (bytes < 0 || bytes > s->room_bytes) return rt_alloc(s, bytes);
+    if (bytes < 1 || bytes > s->room_bytes) return rt_alloc(s, bytes);
     void *p = s->room;
     s->room += rt_aligned(bytes);
     s->room_bytes -= rt_aligned(bytes);

@@ -23,6 +23,8 @@ int main(void) {
     char *a = rt_place(&s, A), *b = rt_place(&s, B), *c = rt_place(&s, C);
     WANT(b == a + rt_aligned(A) && c == b + rt_aligned(B)); /* one behind the other, to the last byte */
     WANT((uintptr_t)a % RT_ALIGN == 0 && s.room_bytes == 0);
+    char *none = rt_place(&s, 0); /* not behind the last one: it would belong to nobody */
+    WANT(none && none != s.room);
     WANT(is_zero(a, A) && is_zero(b, B) && is_zero(c, C));
     memset(a, 1, A), memset(b, 1, B), memset(c, 1, C);
     char *alone = rt_place(&s, B); /* there is no room any more */
@@ -32,6 +34,7 @@ int main(void) {
     rt_room(&s, 640);
     char *block = s.room;
     rt_room(&s, 320); /* there is that much */
+    rt_room(&s, 0);
     WANT(s.room == block);
     char *large = rt_place(&s, 1000); /* more than that */
     WANT(large && large != block);
@@ -39,7 +42,7 @@ int main(void) {
     rt_room(&s, (int64_t)1 << 60); /* more than there is: not an error yet */
     WANT(s.room_bytes == 0);
 
-    rt_displace(&s, alone), rt_displace(&s, large); /* freed: AddressSanitizer sees it where one of the others is, too, or one of these is not */
+    rt_displace(&s, alone), rt_displace(&s, large), rt_displace(&s, none); /* freed: AddressSanitizer sees it where one of the others is, too, or one of these is not */
     rt_displace(&s, a), rt_displace(&s, b), rt_displace(&s, c), rt_displace(&s, block);
     a[0] = b[0] = c[0] = block[0] = 2;
     int n = 0;
