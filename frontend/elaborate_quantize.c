@@ -272,20 +272,11 @@ static bool has_pool(const Node *n, bool *seen) {
         if (n->in[0]->op != OP_CALL) return false;
         n = n->in[0];
         break;
-    case OP_ADD:
-    case OP_SUB:
     case OP_MUL:
     case OP_DIV:
-    case OP_NEG:
-    case OP_MAX:
-    case OP_MIN:
-    case OP_CLAMP:
-    case OP_PAD:
-    case OP_CONCAT:
-    case OP_CAST:
-    case OP_WINDOW_TAKE: break;
+    case OP_CAST: break;
     default:
-        if (op_row(n->op)->class != CLASS_VIEW) return false;
+        if (!node_follows_codes(n)) return false;
     }
     bool has = false;
     for (int i = 0; i < n->n_in; i++) has = has || has_pool(n->in[i], seen);

@@ -305,6 +305,21 @@ bool node_is_number(const Node *x, double *number) {
     return true;
 }
 
+bool node_follows_codes(const Node *n) {
+    switch (n->op) {
+    case OP_ADD:
+    case OP_SUB:
+    case OP_NEG:
+    case OP_MAX:
+    case OP_MIN:
+    case OP_CLAMP:
+    case OP_PAD:
+    case OP_CONCAT:
+    case OP_WINDOW_TAKE: return true;
+    default: return op_row(n->op)->class == CLASS_VIEW;
+    }
+}
+
 bool node_is_statistic(const Node *n) {
     bool first = false;
     if (n->op != OP_REDUCE || n->attrs.n_axes != n->in[0]->type.rank - 1) return false;

@@ -328,6 +328,7 @@ Node *node_expand(Graph *g, Node *x, int rank, const Size *dim);
 Node *node_expand_like(Graph *g, Node *x, Node *like);
 Node *node_slice(Graph *g, Node *x, const Size *lo, const Size *hi);
 Node *node_reduce(Graph *g, ReduceFn fn, Node *x, int n_axes, const int *axes);
+bool node_follows_codes(const Node *n); /* a view, or a map that takes and gives codes of a quantized layer; factors are up to who asks */
 bool node_is_statistic(const Node *n); /* a reduction that leaves one axis, and not the first: what a norm takes of its batch */
 Node *node_contract(Graph *g, Node *a, Node *b, const char *la, const char *lb, const char *lo);
 Node *node_get(Graph *g, Node *x, int index);

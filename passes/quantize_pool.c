@@ -81,20 +81,8 @@ typedef struct Finder {
 
 /* Do codes follow n, or fixed point? */
 static bool passes_codes(const Finder *f, const Node *n) {
-    switch (n->op) {
-    case OP_MUL: /* by values of channels, or a number */
-    case OP_DIV: return f->steady[n->in[0]->id] || f->steady[n->in[1]->id];
-    case OP_ADD:
-    case OP_SUB:
-    case OP_NEG:
-    case OP_MAX:
-    case OP_MIN:
-    case OP_CLAMP:
-    case OP_PAD:
-    case OP_CONCAT:
-    case OP_WINDOW_TAKE: return true;
-    default: return op_row(n->op)->class == CLASS_VIEW;
-    }
+    bool by = n->op == OP_MUL || n->op == OP_DIV; /* values of channels, or a number */
+    return by ? f->steady[n->in[0]->id] || f->steady[n->in[1]->id] : node_follows_codes(n);
 }
 
 static void find(Finder *f, QuantPlan *q, const Node *n) {
