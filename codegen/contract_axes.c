@@ -266,10 +266,10 @@ static double lane_cost(const Contract *c) {
     double vector = c->lanes * full, rate = n <= c->lanes ? 1 : 2; /* multiplications a cycle: a tile of one vector waits for loads */
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
-    if (rows <= SMALL && contract_contiguous(c->at_b, c->sk)) return 2 * ceil(k / c->lanes) + DOT_SUM;
+    if (rows <= SMALL && c->sk >= 0 && contract_contiguous(c->at_b, c->sk)) return 2 * ceil(k / c->lanes) + DOT_SUM;
     double cost = k / (rate * vector);
     for (int i = 0; i < c->stores.n; i++) cost += contract_contiguous(c->stores.at[i], c->sn) ? 1 / vector : STORE_APART;
-    if (contract_can_pack(c)) return cost;
+    if (c->sk < 0 || contract_can_pack(c)) return cost;
     double shared = (double)(n < PANELS * c->lanes ? n : PANELS * c->lanes); /* columns that share a packed copy of a */
     if (!c->w->device && rows > SMALL && contract_is_far_apart(c)) cost += k / shared * 2.0 / c->lanes;
     return cost + k / rows * (contract_contiguous(c->at_b, c->sn) ? 2.0 / c->lanes : PACK_TURNED);
@@ -291,7 +291,7 @@ void contract_start(Contract *c, Work *w, const Kernel *k) {
     }
     for (int swap = 0; swap < 2; swap++) {
         contract_start_as(c, w, k, swap);
-        value[swap] = c->sn < 0 ? 0 : c->sm < 0 || c->sk < 0 || c->lanes == 1 ? lane_value(c, c->sn, w->machine->lanes) : 1 / lane_cost(c);
+        value[swap] = c->sn < 0 ? 0 : c->sm < 0 || c->lanes == 1 ? lane_value(c, c->sn, w->machine->lanes) : 1 / lane_cost(c);
         last[swap] = c->sn < 0 ? -1 : c->sp->symbol[c->sn].axis;
     }
     bool swap = value[1] > value[0] + 1e-9 || (value[1] > value[0] - 1e-9 && last[1] > last[0]);

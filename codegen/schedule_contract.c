@@ -509,17 +509,28 @@ static bool is_in_pieces(const Contract *c) {
     return as_it_lies && c->kc * c->k_inner > REMEMBERED && lies_apart(c, c->at_b, c->sn) && c->w->machine->lanes >= 8;
 }
 
-/* So many panels share a packed block of A, or are packed together from rows of B, that all iterations are still enough for threads, and
- * their sums stay in a cache. */
+/* All of k is one block, nothing of B is read ahead, and the results do not stay in a cache: then a tile of rows goes through several panels
+ * before the next one does. What it stores lies side by side in memory, not in pieces that are a row apart; with few terms these take longer
+ * than the sums. */
+static bool goes_across(const Contract *c) {
+    int64_t results = contract_estimate(c->size_m, 512) * contract_estimate(c->size_n, 64) * dtype_bytes(c->type);
+    return c->kq == 0 && c->k_whole && !c->pack && results > c->w->machine->l2;
+}
+
+/* So many panels share a packed block of A, or are packed together from rows of B, or a tile goes across them, that all iterations are
+ * still enough for threads, and their sums, or panels that each tile reads again, stay in a cache. */
 static void choose_panels(Contract *c) {
     int64_t panels = tiles(contract_estimate(c->size_n, 64), c->width), beside = tiles(contract_estimate(c->size_m, 512), c->mb), columns;
-    if (!(c->pack_a || is_in_pieces(c)) || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
+    bool across = goes_across(c);
+    if (!(c->pack_a || is_in_pieces(c) || across) || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
     for (int i = 0; i < c->n[GROUP_BATCH]; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 64);
     for (int i = 0; i < c->mq; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 64);
-    int64_t most = c->pack_a ? PANELS : tiles(PIECE / 4, c->width);
+    int64_t most = c->pack_a ? PANELS : tiles(PIECE / 4, c->width), room = 3 * SUMS / (c->mb * c->width);
+    if (across) most = room = c->w->machine->l2 / 2 / (c->width * dtype_bytes(c->type) * (c->kc * c->k_inner + 1));
+    if (most > room) most = room;
     int n = (int)(panels < most ? panels : most);
-    while (n > 1 && (beside * tiles(panels, n) < ENOUGH || n * c->mb * c->width > 3 * SUMS)) n--;
-    n = (int)tiles(panels, tiles(panels, n)); /* as many in each iteration */
+    while (n > 1 && beside * tiles(panels, n) < ENOUGH) n--;
+    if (n > 1) n = (int)tiles(panels, tiles(panels, n)); /* as many in each iteration */
     if (!c->w->machine->avx512 && size_is_const(c->size_n, &columns)) /* all panels of the last iteration are masked: let that be one */
         while (n > 1 && columns / c->width % n != 0) n--;
     c->panels = n > 1 ? n : 0;
@@ -575,6 +586,7 @@ static void emit_panels(Contract *c) {
     template_number(c->t, "pack_a", c->pack_a);
     template_number(c->t, "AD", c->part_depth);
     template_number(c->t, "panels", c->panels);
+    template_number(c->t, "across", c->panels && goes_across(c));
     int64_t ahead = contract_estimate(c->size_k, 4 * AHEAD) > AHEAD ? AHEAD : 0;
     template_number(c->t, "ahead", ahead);
     template_number(c->t, "ahead_b", !c->direct && !c->pack && !c->prologue && lies_apart(c, c->at_b, c->sn) ? ahead : 0);
