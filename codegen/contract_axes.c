@@ -263,7 +263,7 @@ static void start_as(Contract *c, Work *w, const Kernel *k, bool swap, bool apar
 static double lane_cost(const Contract *c) {
     int64_t n = contract_estimate(c->size_n, 512);
     double k = 1, rows = 1, full = n >= 8 * c->lanes ? 1 : (double)n / (double)((n + c->lanes - 1) / c->lanes * c->lanes);
-    double vector = c->lanes * full, rate = n <= c->lanes ? 1 : 2; /* multiplications a cycle: a tile of one vector waits for loads */
+    double vector = c->lanes * full, rate = n <= c->lanes ? 1.2 : 2; /* multiplications a cycle: a tile of one vector waits for loads */
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     if (rows <= SMALL && c->sk >= 0 && contract_contiguous(c->at_b, c->sk)) return 2 * ceil(k / c->lanes) + DOT_SUM;

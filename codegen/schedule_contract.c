@@ -39,7 +39,7 @@
 #define LINE_FLAT  128        /* .. and lines are no longer, .. */
 #define WORTH_FLAT 0.94       /* .. if that costs so much less */
 #define SLICE_VECTORS 2      /* of a tile, where all slices of the columns go past it in turn: of narrow ones it takes more rows along */
-#define ROWS_FEW   64         /* .. and where there are so few, of which tiles of 8 may leave many out, .. */
+#define ROWS_FEW   64         /* .. and where there are so few, of which tiles of 8 may leave many out, or all columns are one vector, .. */
 #define ROWS_LONG  14         /* .. most of one; such a one is tried by timing, too */
 #define TUNED_WORSE 1.25      /* candidates by the cost model's measure */
 #define SUMS       (32 << 10) /* sums of a block, beside which what it reads still has room in a cache of 256 KiB or more */
@@ -276,7 +276,7 @@ void contract_pick_tile(Contract *c, int64_t m, int64_t n, int least, int most, 
     for (int nv = least; nv <= most; nv++) {
         for (int mr = 1; mr <= rows; mr++) {
             if (registers_of(c, mr, nv) > registers || (c->pack_cost > 0 && !is_strip(mr))) continue;
-            if (mr > ROWS_MOST && !is_wide(c, nv)) continue;
+            if (mr > ROWS_MOST && !is_wide(c, nv) && n > c->lanes) continue;
             double cost = tiles_cost(c, m, n, mr, nv);
             if (cost >= best - 1e-9) continue;
             best = cost;
@@ -359,7 +359,7 @@ bool contract_is_far_apart(const Contract *c) { return lies_apart(c, c->at_a, c-
 static void choose_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 64);
     if (contract_is_far_apart(c) && !contract_can_pack(c) && m >= ROWS_MOST) c->pack_cost = PACK_COST;
-    bool few = m <= ROWS_FEW && !contract_can_pack(c);
+    bool few = (m <= ROWS_FEW || n <= c->lanes) && !contract_can_pack(c);
     contract_pick_tile(c, contract_can_pack(c) ? 512 : m, n, 1, c->n_parts ? SLICE_VECTORS : 4, few ? ROWS_LONG : ROWS_MOST);
     if (contract_can_pack(c))
         contract_pick_tile(c, m, n, c->nv, c->nv, ROWS_MOST); /* products of any number of rows share the panels of a weight */
