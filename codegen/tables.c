@@ -474,7 +474,8 @@ static LLVMValueRef device_table(Tables *t) {
     const CudaKernel *k = scheduler_cuda_kernels(t->unit->modules[0].scheduler, &n_kernels);
     LLVMValueRef *kernels = NEW_ARRAY(m->arena, LLVMValueRef, n_kernels + 1), images[TARGET_ARCHS + 1];
     for (int i = 0; i < n_kernels; i++)
-        kernels[i] = module_struct(m, 2, (LLVMValueRef[]){module_text(m, k[i].name), module_i64(m, k[i].memory)});
+        kernels[i] = module_struct(
+            m, 3, (LLVMValueRef[]){module_text(m, k[i].name), module_i64(m, k[i].memory), module_i64(m, k[i].group ? k[i].shared : 0)});
     for (int i = 0; i < n_images; i++) {
         const char *arch = target->archs[i < target->n_archs ? i : 0];
         int kind = i == target->n_archs ? 2 : strchr(arch, 'a') != NULL;

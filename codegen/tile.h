@@ -62,6 +62,19 @@
  *   put b[r, c] = t[i]           the sums as 16 x 16 elements of a temporary buffer. Lane l holds row l / 4 and columns l % 4 * 2 and the
  *                                next one: element e of the eight the row + e / 2 % 2 * 8, column + e % 2 + e / 4 * 8
  *   weigh t[i], b[r]             the sums of each row q times the element r + q (f32) of a temporary buffer
+ *   kernel k(..) group { }       four warps run an iteration: 128 lanes, which share its buffers (of TILE_GROUP_BYTES at most). All do the same, with the
+ *                                same values, but for:
+ *   for i in a..b share { }      the warps share out the iterations. Here alone elements are stored: to arguments, no place by two iterations
+ *   copy, commit, wait           outside of such loops, of all lanes. Behind wait each warp sees what all of them had copied, and they have done what was before it
+ *   buf s: bf16[.., 64, 64] stack swizzled    squares of numbers of two bytes, in an order in which the units of all architectures read them without
+ *                                conflicts: for copies of 64 rows of 64, and multiply
+ *   multiply bf16 t, a[.., 0, 0] [across], b[.., 0, 0] [across]    t (reg t: f32x128[R, C, 8], R = 1 or 2, C = 4 or 8: 64 R x 16 C sums) += A B^T over 64
+ *                                terms, fma by fma in their order. A is the R squares from an element on, one behind the other along the dimension before
+ *                                the last two, with a row for each row of sums, or (across) for each term; B is C / 4 squares, with rows for columns of
+ *                                sums. It may happen at any time up to the next `finish`
+ *   finish                       all products are there
+ *   put b[r, c] = t              all those sums. Lane l has of each 64 rows row l / 32 * 16 + l % 32 / 4 and the one 8 on: element e of t[i, j] the row
+ *                                64 * i + that + e / 2 % 2 * 8, the column 16 * j + l % 4 * 2 + e % 2 + e / 4 * 8
  *   b[i, j : 16 < N else f]      access. A lane range `e : lanes` on one index; `< N` limits it: lanes at N and beyond read f
  *                                (0 without else) and are not written
  * Expressions
@@ -100,6 +113,9 @@
 #define TILE_RANK    8  /* the most dimensions of a buffer or register tile */
 #define TILE_BLOCK   16 /* rows and columns of a matrix of put; rows of one of ldmatrix and mma, .. */
 #define TILE_ROW     32 /* .. and bytes of its columns */
+#define TILE_GROUP   128 /* lanes of a group */
+#define TILE_SQUARE  64  /* rows and columns of a square of multiply */
+#define TILE_GROUP_BYTES (96 << 10) /* of a group's buffers: two of them fit into a processor of a server, one into any with matrix units */
 #define TILE_DEGREE  6  /* the most factors of a term of an address */
 typedef struct TileType {
     DType d;
@@ -196,6 +212,7 @@ struct TileSym {
     int nd;
     TileSpace space;
     bool out, inout, constant, alias;
+    bool swizzled;    /* a buffer of squares */
     int64_t min, max; /* sizes; max -1: none */
     TileSym *next;    /* enclosing scope while parsing */
     /* state of the walk under way (verifier, interpreter, lowering) */
@@ -232,15 +249,19 @@ typedef enum TileStmtKind {
     TK_LDMATRIX,
     TK_MMA,
     TK_PUT,
-    TK_WEIGH
+    TK_WEIGH,
+    TK_MULTIPLY,
+    TK_FINISH
 } TileStmtKind;
 struct TileStmt {
     TileStmtKind k;
     int line;
     TileSym *s, *tile; /* declared symbol; the T of `by T = ` */
-    TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA: lo and hi are the fragments; TK_WEIGH: e: the weights */
+    TileExpr *lo, *hi, *by, *e; /* TK_COPY: its range and limit, the source; TK_MMA, TK_MULTIPLY: lo and hi are the factors; TK_WEIGH: e: the weights */
     bool step, rest, masked, across, second;
-    DType d;      /* TK_MMA: what is multiplied; TK_LDMATRIX: what the fragment is of. f32: as tf32 */
+    bool share;    /* TK_FOR: among the warps of a group */
+    bool across_b; /* TK_MULTIPLY: of the second factor */
+    DType d;      /* TK_MMA, TK_MULTIPLY: what is multiplied; TK_LDMATRIX: what the fragment is of. f32: as tf32 */
     TileAccess a; /* what is written; TK_PREFETCH */
     TileStmt *body, *next;
 };
@@ -250,6 +271,7 @@ typedef struct TileKernel {
     const char *name;
     LIST(TileSym *) params, args, all; /* args in order of declaration; all: every symbol */
     int sizes;                         /* run-time sizes among params */
+    bool group;                        /* four warps run an iteration */
     int64_t scratch;                   /* set by tile_verify */
     TileStmt *body;
     struct TileWalk *walk; /* of the walk under way */
@@ -304,6 +326,7 @@ typedef struct TileCost {
     double flops, special;          /* operations; those in math functions */
     double matrix, tf32;            /* those of mma; of them those of tf32 */
     double load_bytes, store_bytes; /* of accesses, cached or not */
+    double unit_bytes;              /* behind the back of warps: of copies, and what the units of a group read by themselves */
     double in_bytes, out_bytes;     /* footprint of the arguments */
     double instructions;            /* vector instructions, roughly */
 } TileCost;

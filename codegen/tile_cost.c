@@ -66,8 +66,10 @@ static double warp_instructions(const TileStmt *s, double bytes) {
     switch (s->k) {
     case TK_MMA: return 2;
     case TK_LDMATRIX: return fragment_instructions(s);
-    case TK_PUT: return 8;
+    case TK_PUT: return 8 * bytes / (4 * TILE_BLOCK * TILE_BLOCK);
     case TK_WEIGH: return 2 + 8;
+    case TK_MULTIPLY: return TILE_GROUP / 32 * (4 + 4 * s->a.s->dim[0]); /* four for each 64 rows, and what orders them */
+    case TK_FINISH: return TILE_GROUP / 32;
     default: return 6 * bytes / (32 * 16);
     }
 }
@@ -75,10 +77,12 @@ static double warp_instructions(const TileStmt *s, double bytes) {
 static void on_warp(void *self, const TileStmt *s, double bytes, double times) {
     Costing *c = self;
     double flops = s->k == TK_MMA ? 2.0 * TILE_BLOCK * TILE_BLOCK * (TILE_ROW / dtype_bytes(s->d)) : 0;
+    if (s->k == TK_MULTIPLY) flops = 2.0 * TILE_SQUARE * s->a.s->dim[0] * TILE_BLOCK * s->a.s->dim[1] * TILE_SQUARE;
     c->cost.flops += times * flops;
     c->cost.matrix += times * flops;
     if (s->k == TK_MMA && s->d == DT_F32) c->cost.tf32 += times * flops;
     if (s->k == TK_PUT) c->cost.store_bytes += times * bytes;
+    else if (s->k == TK_MULTIPLY || s->k == TK_COPY) c->cost.unit_bytes += times * bytes;
     else c->cost.load_bytes += times * bytes;
     if (s->k == TK_WEIGH) c->cost.flops += times * TILE_BLOCK * TILE_BLOCK;
     c->cost.instructions += times * warp_instructions(s, bytes);

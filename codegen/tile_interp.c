@@ -498,10 +498,11 @@ static void reg_statement(Interp *in, const TileStmt *s) {
     TileSym *y = s->s;
     Value init;
     reg_declare(in->w, y);
-    if (y->room < y->nr) {
-        y->r = NEW_ARRAY(in->w->arena, void *, y->nr);
-        for (int i = 0; i < y->nr; i++) y->r[i] = NEW(in->w->arena, Value);
-        y->room = y->nr;
+    int n = y->nr * (y->type.n == TILE_GROUP ? TILE_GROUP / 32 : 1); /* of a group: a value for each of its warps */
+    if (y->room < n) {
+        y->r = NEW_ARRAY(in->w->arena, void *, n);
+        for (int i = 0; i < n; i++) y->r[i] = NEW(in->w->arena, Value);
+        y->room = n;
     }
     memset(&init, 0, sizeof init);
     init.t = y->type;
@@ -509,7 +510,7 @@ static void reg_statement(Interp *in, const TileStmt *s) {
         expression(in, s->e, &init);
         become(&init, s->e, y->type);
     }
-    for (int i = 0; i < y->nr; i++) *(Value *)y->r[i] = init;
+    for (int i = 0; i < n; i++) *(Value *)y->r[i] = init;
 }
 
 static void buffer_statement(Interp *in, TileSym *s) {
@@ -647,6 +648,45 @@ static void put(Interp *in, const TileStmt *s) {
         for (int j = 0; j < TILE_BLOCK; j++) memory_write(DT_F32, matrix_at(in, &s->a, i, j), *sum_at(in, &s->e->a, i, j));
 }
 
+/* ------------------------------------------------------------------ groups: products are there at once, too */
+
+/* Sum of a row and a column of those of a group. */
+static Lane *group_sum_at(const TileSym *t, int row, int column) {
+    int warp = row % TILE_SQUARE / TILE_BLOCK, e = column % TILE_BLOCK / 8 * 4 + row % TILE_BLOCK / 8 * 2 + column % 2;
+    int at = (row / TILE_SQUARE * t->dim[1] + column / TILE_BLOCK) * t->dim[2] + e;
+    return &((Value *)t->r[TILE_GROUP / 32 * at + warp])->v[row % 8 * 4 + column % 8 / 2];
+}
+
+/* Term `term` of a row of a factor. */
+static float factor_at(Interp *in, const TileAccess *a, bool across, DType d, int row, int term) {
+    int64_t square = TILE_SQUARE * TILE_SQUARE * (row / TILE_SQUARE), within = row % TILE_SQUARE;
+    uint16_t bits;
+    memcpy(&bits, (across ? matrix_at(in, a, term, within) : matrix_at(in, a, within, term)) + square * (int64_t)sizeof bits, sizeof bits);
+    return (float)float_value(d, bits);
+}
+
+static void multiply(Interp *in, const TileStmt *s) {
+    float f[TILE_SQUARE];
+    static _Thread_local float g[TILE_GROUP][TILE_SQUARE];
+    const TileSym *t = s->a.s;
+    int rows = t->dim[0] * TILE_SQUARE, columns = t->dim[1] * TILE_BLOCK;
+    for (int j = 0; j < columns; j++)
+        for (int k = 0; k < TILE_SQUARE; k++) g[j][k] = factor_at(in, &s->hi->a, s->across_b, s->d, j, k);
+    for (int i = 0; i < rows; i++) {
+        for (int k = 0; k < TILE_SQUARE; k++) f[k] = factor_at(in, &s->lo->a, s->across, s->d, i, k);
+        for (int j = 0; j < columns; j++) {
+            Lane *sum = group_sum_at(t, i, j);
+            for (int k = 0; k < TILE_SQUARE; k++) sum->f = fmaf(f[k], g[j][k], (float)sum->f);
+        }
+    }
+}
+
+static void group_put(Interp *in, const TileStmt *s) {
+    const TileSym *t = s->e->a.s;
+    for (int i = 0; i < t->dim[0] * TILE_SQUARE; i++)
+        for (int j = 0; j < t->dim[1] * TILE_BLOCK; j++) memory_write(DT_F32, matrix_at(in, &s->a, i, j), *group_sum_at(t, i, j));
+}
+
 static void weigh(Interp *in, const TileStmt *s) {
     for (int i = 0; i < TILE_BLOCK; i++) {
         float by = (float)memory_read(DT_F32, matrix_at(in, &s->e->a, 0, i)).f;
@@ -697,11 +737,16 @@ static void statement(Interp *in, const TileStmt *s) {
     case TK_TRANSPOSE: transpose(s->s); break;
     case TK_PREFETCH:
     case TK_COMMIT:
-    case TK_WAIT: break;
+    case TK_WAIT:
+    case TK_FINISH: break;
     case TK_COPY: copy_statement(in, s); break;
     case TK_LDMATRIX: ldmatrix(in, s); break;
     case TK_MMA: mma(in, s); break;
-    case TK_PUT: put(in, s); break;
+    case TK_PUT:
+        if (in->w->k->group) group_put(in, s);
+        else put(in, s);
+        break;
+    case TK_MULTIPLY: multiply(in, s); break;
     case TK_WEIGH: weigh(in, s); break;
     }
 }

@@ -409,6 +409,7 @@ static void loop(Parser *P, TileStmt *s) {
     }
     if (accept(P, "rest")) s->rest = true;
     else if (accept(P, "masked")) s->masked = true;
+    else if (s->k == TK_FOR && !s->by && accept(P, "share")) s->share = true;
     s->s = declare(P, name, TS_LOOP);
     s->body = block(P);
     P->scope = scope;
@@ -440,6 +441,7 @@ static void declare_buffer(Parser *P, TileStmt *s) {
     if (accept(P, "stack")) s->s->space = TILE_STACK;
     else if (accept(P, "arena")) s->s->space = TILE_ARENA;
     else fail(P, "expected stack or arena");
+    s->s->swizzled = accept(P, "swizzled");
 }
 
 static void assignment(Parser *P, TileStmt *s) {
@@ -487,6 +489,14 @@ static void copy(Parser *P, TileStmt *s) {
     P->scope = scope;
 }
 
+/* A factor of multiply. */
+static TileExpr *factor(Parser *P, bool *across) {
+    need(P, ",");
+    TileExpr *e = place_expression(P, TS_BUF, "a buffer");
+    *across = accept(P, "across");
+    return e;
+}
+
 static DType half_type(Parser *P) {
     if (accept(P, "f16")) return DT_F16;
     need(P, "bf16");
@@ -518,6 +528,14 @@ static bool warp_statement(Parser *P, TileStmt *s) {
         s->lo = place_expression(P, TS_REG, "a register tile");
         need(P, ",");
         s->hi = place_expression(P, TS_REG, "a register tile");
+    } else if (accept(P, "multiply")) {
+        s->k = TK_MULTIPLY;
+        s->d = half_type(P);
+        place(P, &s->a, TS_REG, "a register tile");
+        s->lo = factor(P, &s->across);
+        s->hi = factor(P, &s->across_b);
+    } else if (accept(P, "finish")) {
+        s->k = TK_FINISH;
     } else if (accept(P, "put")) {
         s->k = TK_PUT;
         place(P, &s->a, TS_BUF, "a buffer");
@@ -700,6 +718,7 @@ static TileKernel *kernel(Parser *P) {
     do argument(P);
     while (accept(P, ","));
     need(P, ")");
+    k->group = accept(P, "group");
     k->body = block(P);
     return k;
 }

@@ -501,7 +501,8 @@ int64_t buffer_bytes(TileWalk *w, const TileSym *s) {
 
 int reg_lanes(TileWalk *w, const TileSym *s) {
     int64_t n = s->lanes ? expr_const(w, s->lanes) : 1;
-    if (n < 1 || n > TILE_LANES) walk_fail(w, "%s has %lld lanes", s->name, (long long)n);
+    bool of_group = n == TILE_GROUP && w->k->group && s->d == DT_F32;
+    if ((n < 1 || n > TILE_LANES) && !of_group) walk_fail(w, "%s has %lld lanes", s->name, (long long)n);
     return (int)n;
 }
 
@@ -546,7 +547,7 @@ int tiles_of(TileKernel *k) {
 
 int tiles_set(const TileStmt *body, TileSym **out, int n, int max) {
     for (const TileStmt *s = body; s; s = s->next) {
-        TileSym *y = s->k == TK_SET || s->k == TK_LDMATRIX || s->k == TK_MMA || s->k == TK_WEIGH ? s->a.s : s->k == TK_TRANSPOSE ? s->s : NULL;
+        TileSym *y = s->k == TK_SET || s->k == TK_LDMATRIX || s->k == TK_MMA || s->k == TK_WEIGH || s->k == TK_MULTIPLY ? s->a.s : s->k == TK_TRANSPOSE ? s->s : NULL;
         bool seen = !y;
         for (int i = 0; i < n && !seen; i++) seen = out[i] == y;
         if (!seen && n < max) out[n++] = y;

@@ -120,7 +120,7 @@ static void print_loop(FILE *f, const TileStmt *s, int indent) {
         if (s->tile) fprintf(f, "%s = ", s->tile->name);
         tile_print_expr(f, s->by, 1);
     }
-    fputs(s->rest ? " rest" : s->masked ? " masked" : "", f);
+    fputs(s->rest ? " rest" : s->masked ? " masked" : s->share ? " share" : "", f);
     print_body(f, s, indent);
 }
 
@@ -147,6 +147,16 @@ static void print_warp(FILE *f, const TileStmt *s) {
         fputs(" }", f);
         break;
     case TK_COMMIT: fputs("commit", f); break;
+    case TK_FINISH: fputs("finish", f); break;
+    case TK_MULTIPLY:
+        fprintf(f, "multiply %s ", dtype_name(s->d));
+        print_access(f, &s->a);
+        fputs(", ", f);
+        print_access(f, &s->lo->a);
+        fputs(s->across ? " across, " : ", ", f);
+        print_access(f, &s->hi->a);
+        if (s->across_b) fputs(" across", f);
+        break;
     case TK_WAIT:
         fputs("wait ", f);
         tile_print_expr(f, s->e, 3);
@@ -180,6 +190,7 @@ static void print_statement(FILE *f, const TileStmt *s, int indent) {
         fprintf(f, "%s %s: ", s->k == TK_REG ? "reg" : "buf", s->s->name);
         print_type(f, s->s);
         if (s->k == TK_BUF) fputs(s->s->space == TILE_STACK ? " stack" : " arena", f);
+        if (s->s->swizzled) fputs(" swizzled", f);
         if (s->e) {
             fputs(" = ", f);
             tile_print_expr(f, s->e, 0);
@@ -221,7 +232,9 @@ static void print_statement(FILE *f, const TileStmt *s, int indent) {
     case TK_LDMATRIX:
     case TK_MMA:
     case TK_PUT:
-    case TK_WEIGH: print_warp(f, s); break;
+    case TK_WEIGH:
+    case TK_MULTIPLY:
+    case TK_FINISH: print_warp(f, s); break;
     }
 }
 
@@ -274,7 +287,7 @@ void tile_print(FILE *f, const TileKernel *k) {
         if (i) fputs(", ", f);
         print_argument(f, k->args.at[i]);
     }
-    fputs(") {\n", f);
+    fputs(k->group ? ") group {\n" : ") {\n", f);
     print_block(f, k->body, 1);
     fputs("}\n", f);
 }

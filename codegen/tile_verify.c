@@ -51,7 +51,9 @@ typedef struct Verify {
     int live, lets, most; /* registers */
     int64_t scratch, most_scratch, stack, most_stack;
     LIST(TilePoly) facts;
-    Parallel parallel[TILE_RANK];
+    bool copying; /* in a copy */
+    bool sharing; /* in a loop that the warps of a group share */
+    Parallel parallel[TILE_RANK + 1];
     int n_parallel;
     LIST(Proof *) proofs;
 } Verify;
@@ -275,6 +277,7 @@ static void access(Verify *v, const TileAccess *a, bool store) {
     const TileSym *s = a->s;
     int lanes = access_lanes(w, a);
     if (a->fill && a->fill->fraction && !dtype_is_float(s->d)) walk_fail(w, "a fraction fills masked lanes of %s", s->name);
+    if (s->swizzled && !v->copying) walk_fail(w, "%s is swizzled: it is for multiply", s->name);
     stays_inside(v, a, lanes);
     if (store && s->space == TILE_ARG && !s->out) walk_fail(w, "%s is not an output", s->name);
     if (s->space == TILE_ARG && s->out) touch(v, a, lanes);
@@ -290,6 +293,7 @@ static TileType expression(Verify *v, const TileExpr *e) {
     case TE_ACCESS:
         if (e->a.s->k == TS_REG) {
             reg_at(w, &e->a, NULL);
+            if (e->a.s->type.n == TILE_GROUP) walk_fail(w, "%s is of a group: it can be put", e->a.s->name);
             return e->a.s->type;
         }
         access(v, &e->a, false);
@@ -314,6 +318,7 @@ static TileType expression(Verify *v, const TileExpr *e) {
 
 static int registers_of(const Verify *v, TileType t) {
     int bits = v->target->lanes * 32, bytes = t.d == DT_BOOL ? 1 : dtype_bytes(t.d);
+    if (t.n == TILE_GROUP) return 1; /* of each of its warps */
     return t.n == 1 ? 0 : (t.n * bytes * 8 + bits - 1) / bits;
 }
 
@@ -334,7 +339,9 @@ static void loop(Verify *v, const TileStmt *s) {
     TilePart part[TILE_PARTS];
     int n = loop_parts(w, s, part);
     double times = v->times;
-    bool pushed = s->k == TK_PARALLEL && !(n == 1 && part[0].trip == 1);
+    bool sharing = v->sharing, pushed = (s->k == TK_PARALLEL || s->share) && !(n == 1 && part[0].trip == 1);
+    if (s->share && (!w->k->group || sharing)) walk_fail(w, sharing ? "one warp has nothing to share" : "one warp runs the iterations: it shares them with none");
+    v->sharing |= s->share;
     s->s->level = ++w->level;
     for (int i = 0; i < n; i++) {
         loop_range(w, s, &part[i]);
@@ -351,6 +358,7 @@ static void loop(Verify *v, const TileStmt *s) {
         if (pushed) v->n_parallel--;
     }
     v->times = times;
+    v->sharing = sharing;
     if (s->tile) s->tile->known = false;
     s->s->known = false;
     w->level--;
@@ -465,13 +473,27 @@ static void if_statement(Verify *v, const TileStmt *s) {
     v->facts.n = facts;
 }
 
+static bool is_number(TileWalk *w, const TileExpr *e, int64_t x) {
+    return poly_equal(poly_of(w, e), poly_const(x));
+}
+
+static void squares(Verify *v, const TileSym *s) {
+    TileWalk *w = v->w;
+    bool fits = w->k->group && s->nd >= 3 && dtype_bytes(s->d) == 2;
+    for (int i = s->nd - 2; fits && i < s->nd; i++) fits = !s->lo[i] && is_number(w, s->hi[i], TILE_SQUARE);
+    if (!fits) walk_fail(w, "swizzled are squares of %d x %d elements of two bytes, of a group", TILE_SQUARE, TILE_SQUARE);
+}
+
 static void temporary(Verify *v, const TileStmt *s) {
     int64_t bytes = (buffer_bytes(v->w, s->s) + 63) / 64 * 64;
     bool stack = s->s->space == TILE_STACK;
     int64_t *now = stack ? &v->stack : &v->scratch, *most = stack ? &v->most_stack : &v->most_scratch;
+    if (v->w->k->group && (v->sharing || !stack)) walk_fail(v->w, "buffers of a group lie on the stack, outside of what its warps share");
+    if (s->s->swizzled) squares(v, s->s);
     *now += bytes;
     if (*now > *most) *most = *now;
-    if (stack && *now > STACK_LIMIT) walk_fail(v->w, "%lld bytes of stack buffers: at most %d", (long long)*now, STACK_LIMIT);
+    int limit = v->w->k->group ? TILE_GROUP_BYTES : STACK_LIMIT;
+    if (stack && *now > limit) walk_fail(v->w, "%lld bytes of stack buffers: at most %d", (long long)*now, limit);
 }
 
 static void let_statement(Verify *v, const TileStmt *s, int lets) {
@@ -491,6 +513,7 @@ static void set_statement(Verify *v, const TileStmt *s) {
 
 static void store_statement(Verify *v, const TileStmt *s) {
     TileType t = expression(v, s->e), to = {s->a.s->d, access_lanes(v->w, &s->a)};
+    if (v->w->k->group && (!v->sharing || s->a.s->space != TILE_ARG)) walk_fail(v->w, "a group stores to arguments, in what its warps share");
     access(v, &s->a, true);
     if (!type_fits(t, to))
         walk_fail(v->w, "%sx%d of %s stored from %sx%d", dtype_name(to.d), to.n, s->a.s->name,
@@ -546,6 +569,16 @@ static void warp_tile(Verify *v, const TileAccess *a, DType d, int n) {
     if (a->s->type.d != d || a->s->type.n != 32 || count != n) walk_fail(v->w, "%s is not %d of %sx32", a->s->name, n, dtype_name(d));
 }
 
+/* Does it fill a square, row q with what row q is copied from? */
+static bool is_whole_square(Verify *v, const TileStmt *s) {
+    TileWalk *w = v->w;
+    const TileAccess *a = &s->a;
+    TilePoly step, rest;
+    bool rows = poly_split(w, poly_of(w, a->ix[a->n - 2]), s->s, &step, &rest) && poly_equal(step, poly_const(1)) && poly_equal(rest, poly_const(0));
+    return rows && a->lane_dim == a->n - 1 && access_lanes(w, a) == TILE_SQUARE && is_number(w, a->ix[a->n - 1], 0) && is_number(w, s->lo, 0) &&
+           is_number(w, s->hi, TILE_SQUARE);
+}
+
 /* Rows beyond the limit are not read. */
 static void copy_statement(Verify *v, const TileStmt *s) {
     TileWalk *w = v->w;
@@ -564,8 +597,11 @@ static void copy_statement(Verify *v, const TileStmt *s) {
     s->s->lowest = poly_const(lo);
     s->s->highest = poly_const(hi - 1);
     warp_cost(v, s, (double)(hi - lo) * lanes * dtype_bytes(from->s->d));
+    if (s->a.s->swizzled && !is_whole_square(v, s)) walk_fail(w, "a copy to a swizzled buffer is of %d whole rows of a square", TILE_SQUARE);
     v->times = 0;
+    v->copying = true;
     access(v, &s->a, true);
+    v->copying = false;
     if (s->by) PUSH(w->arena, v->facts, poly_add(w, poly_add(w, poly_of(w, s->by), poly_sym(w, s->s), -1), poly_const(1), -1));
     access(v, from, false);
     v->facts.n = facts;
@@ -601,8 +637,59 @@ static void weigh(Verify *v, const TileStmt *s) {
     warp_cost(v, s, TILE_BLOCK * dtype_bytes(a->s->d));
 }
 
+/* ------------------------------------------------------------------ groups */
+
+/* Its sums: R x C x 8 registers. */
+static const TileSym *group_tile(Verify *v, const TileAccess *a) {
+    const TileSym *t = a->s;
+    int count;
+    reg_at(v->w, a, &count);
+    bool fits = t->type.n == TILE_GROUP && t->nd == 3 && count == t->nr && t->dim[0] <= 2 && t->dim[2] == 8 && (t->dim[1] == 4 || t->dim[1] == 8);
+    if (!fits) walk_fail(v->w, "%s is not R x 4 x 8 or R x 8 x 8 of f32x%d, R = 1 or 2", t->name, TILE_GROUP);
+    return t;
+}
+
+/* n squares of a factor, one behind the other. */
+static void factor(Verify *v, const TileAccess *a, DType d, int n) {
+    TileWalk *w = v->w;
+    if (!a->s->swizzled || a->s->d != d) walk_fail(w, "a factor is squares of %s, in a swizzled buffer", dtype_name(d));
+    if (!is_number(w, a->ix[a->n - 1], 0) || !is_number(w, a->ix[a->n - 2], 0)) walk_fail(w, "a factor begins with a square");
+    TileAccess end = *a;
+    TileExpr last = {.k = TE_NUMBER, .number = n - 1, .whole = n - 1}, sum = {.k = TE_OP, .op = TO_ADD, .x = {a->ix[a->n - 3], &last}};
+    end.ix[a->n - 3] = &sum;
+    stays_inside(v, a, 1);
+    stays_inside(v, &end, 1);
+}
+
+/* The units read both factors for each 64 rows. */
+static void multiply(Verify *v, const TileStmt *s) {
+    const TileSym *t = group_tile(v, &s->a);
+    factor(v, &s->lo->a, s->d, t->dim[0]);
+    factor(v, &s->hi->a, s->d, t->dim[1] / 4);
+    warp_cost(v, s, 2.0 * TILE_SQUARE * t->dim[0] * (TILE_SQUARE + TILE_BLOCK * t->dim[1]));
+}
+
+static void group_put(Verify *v, const TileStmt *s) {
+    const TileSym *t = group_tile(v, &s->e->a);
+    if (s->a.s->d != DT_F32) walk_fail(v->w, "sums are f32");
+    matrix_inside(v, s, &s->a, TILE_SQUARE * t->dim[0], TILE_BLOCK * t->dim[1]);
+}
+
+/* In a kernel of groups, and in none: false if it is for both. */
+static bool group_statement(Verify *v, const TileStmt *s) {
+    bool group = v->w->k->group, of_group = s->k == TK_MULTIPLY || s->k == TK_FINISH;
+    if (of_group && !group) walk_fail(v->w, "this wants a kernel of groups");
+    if (!group) return false;
+    if (s->k == TK_LDMATRIX || s->k == TK_MMA || s->k == TK_WEIGH) walk_fail(v->w, "a group has no fragments: it multiplies squares");
+    if (v->sharing) walk_fail(v->w, "all warps of a group do this, and no one of them alone");
+    if (s->k == TK_MULTIPLY) multiply(v, s);
+    if (s->k == TK_PUT) group_put(v, s);
+    return of_group || s->k == TK_PUT;
+}
+
 static void warp_statement(Verify *v, const TileStmt *s) {
     if (v->target->lanes != 32) walk_fail(v->w, "%s has no warps", v->target->name);
+    if (group_statement(v, s)) return;
     switch (s->k) {
     case TK_COPY: copy_statement(v, s); break;
     case TK_WAIT:
@@ -654,7 +741,9 @@ static void block(Verify *v, const TileStmt *s) {
         case TK_LDMATRIX:
         case TK_MMA:
         case TK_PUT:
-        case TK_WEIGH: warp_statement(v, s); break;
+        case TK_WEIGH:
+        case TK_MULTIPLY:
+        case TK_FINISH: warp_statement(v, s); break;
         }
     }
     for (s = first; s; s = s->next)

@@ -95,6 +95,7 @@ typedef struct RtEntry {
 typedef struct RtDeviceKernel {
     const char *name;
     int64_t memory;             /* bytes a warp, of the device's scratch */
+    int64_t group;              /* bytes of shared memory that its launch asks for, where a block runs an iteration; 0: warps do */
 } RtDeviceKernel;
 
 typedef struct RtDeviceImage {

@@ -441,7 +441,9 @@ static void statement(Lower *L, const TileStmt *s) {
     case TK_LDMATRIX:
     case TK_MMA:
     case TK_PUT:
-    case TK_WEIGH: walk_fail(&L->w, "a processor has no warps");
+    case TK_WEIGH:
+    case TK_MULTIPLY:
+    case TK_FINISH: walk_fail(&L->w, "a processor has no warps");
     }
 }
 

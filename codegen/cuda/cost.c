@@ -46,7 +46,7 @@ typedef struct Costs {
 
 static double largest(double a, double b) { return a > b ? a : b; }
 
-/* Warps that a processor has room for. */
+/* Warps that a processor has room for. Values of a group's tiles are counted once for each warp. */
 static double room(TileKernel *tile, const CudaKernel *k) {
     int live = 0;
     const char *error;
@@ -69,7 +69,7 @@ static void time_of(Row *r, const TileCost *c, double warps, double held) {
     } parts[] = {{r->bytes / MEMORY, "memory"},
                  {(r->flops - r->matrix) / FLOPS + (r->matrix - r->tf32) / MATRIX + r->tf32 / TF32, "arithmetic"},
                  {c->instructions / ISSUE / busy, busy < 1 ? "few warps" : "instructions"},
-                 {(c->load_bytes + c->store_bytes) / CACHE / busy, busy < 1 ? "few warps" : "cache"}};
+                 {(c->load_bytes + c->store_bytes) / CACHE / busy + c->unit_bytes / CACHE, busy < 1 ? "few warps" : "cache"}};
     r->occupancy = active / WARPS_MOST;
     r->least = largest(parts[0].seconds, parts[1].seconds);
     for (int i = 0; i < 4; i++) {
@@ -110,6 +110,7 @@ static void cost_add(TileCost *to, const TileCost *c) {
     to->tf32 += c->tf32;
     to->instructions += c->instructions;
     to->load_bytes += c->load_bytes;
+    to->unit_bytes += c->unit_bytes;
     to->store_bytes += c->store_bytes;
 }
 
@@ -135,7 +136,7 @@ static void launch_cost(Costs *c, KernelCode *const *code, int n, int q, double 
     if (!warps) return;
     const CudaKernel *k = scheduler_cuda_kernel(c->s, call->function);
     Row r = {.function = k->name, .text = call->text, .bytes = cost.in_bytes + cost.out_bytes, .flops = cost.flops, .matrix = cost.matrix, .tf32 = cost.tf32, .calls = n};
-    time_of(&r, &cost, (double)warps, room(tile, k));
+    time_of(&r, &cost, (double)warps * (k->group ? CUDA_WARPS : 1), room(tile, k));
     row_add(c, &r, times);
 }
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { SWIZZLE = 1024 /* bytes from a multiple of which on places of squares change with them */ };
+
 static void block(Cuda *c, const TileStmt *s);
 
 const char *cuda_prelude(void) {
@@ -36,7 +38,7 @@ static void loop_copy(Cuda *c, const TileStmt *s, const TilePart *part, const ch
     const char *name = c->name[s->s->id];
     loop_range(&c->w, s, part);
     s->s->level = c->levels++;
-    text_line(&c->body, "%sfor (nt_i64 %s = %s; %s < %s; %s += %lld) {", c->room ? "NT_ROLLED " : "", name, lo, name, hi, name, (long long)part->tile);
+    text_line(&c->body, "%sfor (nt_i64 %s = %s; %s < %s; %s += %lld) {", c->room && !c->sharing ? "NT_ROLLED " : "", name, lo, name, hi, name, (long long)part->tile);
     loop_end(c, body);
 }
 
@@ -61,9 +63,26 @@ static const char *whole_end(Cuda *c, const char *at, const char *hi, int64_t ti
     return arena_printf(c->w.arena, "%s + (%s - %s) / %lld * %lld", at, hi, at, (long long)tile, (long long)tile);
 }
 
+/* This warp's share of the iterations. */
+static void share_loop(Cuda *c, const TileStmt *s, const TilePart *part) {
+    const char *name = c->name[s->s->id], *lo = cuda_poly(c, part->lo), *hi = cuda_poly(c, part->hi);
+    Body body = {s->body, NULL, 0};
+    loop_range(&c->w, s, part);
+    s->s->level = c->levels++;
+    c->sharing = true;
+    text_line(&c->body, "%sfor (nt_i64 %s = %s + nt_own; %s < %s; %s += %d) {", c->room && !c->sharing ? "NT_ROLLED " : "", name, lo, name, hi, name, CUDA_WARPS);
+    loop_end(c, &body);
+    c->sharing = false;
+    s->s->known = false;
+}
+
 static void for_loop(Cuda *c, const TileStmt *s) {
     TilePart part[TILE_PARTS];
     int n = loop_parts(&c->w, s, part);
+    if (s->share) {
+        if (n) share_loop(c, s, part);
+        return;
+    }
     Body body = {s->body, NULL, 0};
     const char *at = NULL;
     for (int i = 0; i < n; i++) {
@@ -154,7 +173,7 @@ static const char *trip_text(Cuda *c, const TileStmt *s) {
     return arena_printf(c->w.arena, "(%s > 0 ? %s / %lld : 0)", count, count, (long long)tile);
 }
 
-/* The iterations of the flattened nest that fall to this warp. Their number fits 31 bits (rt_device_run refuses more): dividing
+/* The iterations of the flattened nest that fall to this warp, or group: no warp of that begins one before the others have ended the last. Their number fits 31 bits (rt_device_run refuses more): dividing
  * 64 bits is a call of a function on a device. */
 static void nest(Cuda *c) {
     TileNest n = tile_nest(&c->w, c->k);
@@ -171,6 +190,7 @@ static void nest(Cuda *c) {
     }
     if (n.n) text_line(&c->body, "const unsigned nt_q0 = %s;", left);
     nest_body(c, &n, 0);
+    if (c->k->group) text_line(&c->body, "nt_sync_group();");
     text_close(&c->body, 1);
 }
 
@@ -196,6 +216,12 @@ static void reg_statement(Cuda *c, const TileStmt *s) {
     TileSym *y = s->s;
     reg_declare(&c->w, y);
     const char *value = s->e ? cuda_as(c, cuda_expr(c, s->e), y->type) : cuda_zero(y->d);
+    if (y->type.n == TILE_GROUP) {
+        const char *name = c->name[y->id];
+        text_line(&c->body, "%s %s[%d];", cuda_type(y->d), name, y->nr);
+        text_line(&c->body, "NT_UNROLLED for (int nt_i = 0; nt_i < %d; nt_i++) %s[nt_i] = %s;", y->nr, name, value);
+        return;
+    }
     for (int i = 0; i < y->nr; i++) {
         text_line(&c->body, "%s %s = %s;", cuda_type(y->d), cuda_element(c, y, i), i ? cuda_element(c, y, 0) : value);
     }
@@ -203,6 +229,7 @@ static void reg_statement(Cuda *c, const TileStmt *s) {
 
 static void buffer_statement(Cuda *c, const TileSym *s) {
     const char *type = cuda_memory(s->d);
+    if (s->swizzled) c->used = (c->used + SWIZZLE - 1) / SWIZZLE * SWIZZLE;
     text_line(&c->body, "%s *const %s = (%s *)(nt_memory + %lld);", type, c->name[s->id], type, (long long)c->used);
     c->used += (buffer_bytes(&c->w, s) + 63) / 64 * 64;
     if (c->used > c->most) c->most = c->used;
@@ -323,7 +350,13 @@ static void statement(Cuda *c, const TileStmt *s) {
     case TK_LDMATRIX:
     case TK_MMA:
     case TK_PUT:
-    case TK_WEIGH: cuda_warp_statement(c, s); break;
+    case TK_WEIGH:
+    case TK_MULTIPLY:
+    case TK_FINISH:
+        c->collective = true;
+        if (c->k->group) cuda_group_statement(c, s);
+        else cuda_warp_statement(c, s);
+        break;
     }
 }
 
@@ -415,7 +448,7 @@ static void signature(Cuda *c, const char *name, Text *out) {
     for (int i = 0; i < k->args.n; i++) text_add(out, "%s, ", argument_text(c, k->args.at[i], false));
     for (int i = 0; i < k->params.n; i++)
         if (k->params.at[i]->k == TS_SIZE) text_add(out, "const nt_i64 %s, ", c->name[k->params.at[i]->id]);
-    text_add(out, "char *nt_device) {\n  NT_WARP_OF(nt_lane, nt_warp, nt_warps);\n");
+    text_add(out, "char *nt_device) {\n  NT_%s_OF(nt_lane, %snt_warp, nt_warps);\n", k->group ? "GROUP" : "WARP", k->group ? "nt_own, " : "");
 }
 
 /* The same of a table of calls: this block's row of it. */
@@ -424,7 +457,8 @@ static void signature_table(Cuda *c, const char *name, Text *out) {
     int words = 1 + k->args.n, at = 1;
     for (int i = 0; i < k->params.n; i++) words += k->params.at[i]->k == TS_SIZE;
     text_add(out, "NT_%sKERNEL(%s)(const nt_i64 *nt_table, const nt_i64 nt_rows, char *nt_device) {\n", ROOM[c->room], name);
-    text_add(out, "  NT_WARP_OF(nt_lane, nt_all, nt_all_warps);\n  NT_ROW_OF(nt_row, nt_warp, nt_warps, nt_table, nt_rows, %d);\n", words);
+    text_add(out, "  NT_%s_OF(nt_lane, %snt_all, nt_all_warps);\n", k->group ? "GROUP" : "WARP", k->group ? "nt_own, " : "");
+    text_add(out, "  NT_%sROW_OF(nt_row, nt_warp, nt_warps, nt_table, nt_rows, %d);\n", k->group ? "GROUP_" : "", words);
     for (int i = 0; i < k->args.n; i++, at++) {
         const TileSym *s = k->args.at[i];
         text_add(out, "  %s = (%s%s *)nt_row[%d];\n", argument_text(c, s, true), s->out || s->inout ? "" : "const ", cuda_memory(s->d), at);
@@ -444,12 +478,15 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
         if (s->k == TS_SCALAR) text_line(&c->body, "const %s %s = *%s_at%s;", cuda_type(s->d), c->name[s->id], c->name[s->id], suffix);
     }
     nest(c);
-    bool fits = c->most * CUDA_WARPS <= CUDA_SHARED_MOST;
+    int owners = c->k->group ? 1 : CUDA_WARPS; /* of memory of their own in a block's */
+    bool fits = c->most * owners <= (c->k->group ? TILE_GROUP_BYTES : CUDA_SHARED_MOST);
     if (c->collective && !fits) walk_fail(&c->w, "%lld bytes of buffers a warp are too many to be shared", (long long)c->most);
-    *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * CUDA_WARPS : 0, c->table};
+    *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * owners : 0, c->k->group, c->table};
     if (c->table) signature_table(c, name, out);
     else signature(c, name, out);
-    if (made->shared) {
+    if (made->shared && c->k->group) {
+        text_add(out, "  NT_GROUP_SHARED(nt_memory);\n");
+    } else if (made->shared) {
         text_add(out, "  NT_SHARED(nt_block, %lld);\n", (long long)made->shared);
         text_add(out, "  char *const nt_memory = nt_block + (threadIdx.x >> 5) * %lld;\n", (long long)c->most);
     } else if (made->memory) {

@@ -14,6 +14,9 @@
  *
  *   NAME(table; rows, as i64; memory)
  *
+ * Of a kernel of groups (tile.h) a block is one: its four warps run an iteration together, nt_own says which of them this is, and its buffers lie in
+ * shared memory that the launch asks for. What all warps do they do alike; nt_sync_group is where they meet.
+ *
  * A row of the table is a call: the number of its first block, then what it would be given above but for memory, each a word of 8 bytes. Behind
  * the last row stands the number of all blocks. */
 #ifndef CODEGEN_CUDA_LOWER_H
@@ -31,6 +34,7 @@ typedef struct CudaKernel {
     const char *name;
     int64_t memory; /* bytes a warp, of device memory: what the kernel's buffers take, where they are too large to be shared */
     int64_t shared; /* bytes of a block's shared memory; one of the two is 0 */
+    bool group;     /* a block runs an iteration, and .shared is what its launch asks for */
     bool table;     /* it takes a table of calls */
 } CudaKernel;
 

@@ -125,6 +125,7 @@ static const char *load(Cuda *c, const TileAccess *a) {
 }
 
 const char *cuda_element(Cuda *c, const TileSym *reg, int i) {
+    if (reg->type.n == TILE_GROUP) return arena_printf(c->w.arena, "%s[%d]", c->name[reg->id], i);
     return reg->nr == 1 ? c->name[reg->id] : arena_printf(c->w.arena, "%s_%d", c->name[reg->id], i);
 }
 

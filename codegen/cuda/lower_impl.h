@@ -15,7 +15,8 @@ typedef struct Cuda {
     int64_t used, most; /* bytes of buffers: here, and at most */
     CudaRoom room;      /* as cuda_lower says */
     bool table;
-    bool collective;    /* it has statements of a warp: its buffers must lie in shared memory */
+    bool sharing; /* in a loop that the warps of a group share: its tile's registers are free again */
+    bool collective;    /* it has statements of a warp, or a group: its buffers must lie in shared memory */
 } Cuda;
 
 /* A value: what this thread holds of it, as an expression in C. literal != NULL: a number without a type so far. */
@@ -31,7 +32,8 @@ const char *cuda_lane(Cuda *c, int n); /* the lane of n that this thread holds *
 const char *cuda_poly(Cuda *c, TilePoly p);
 const char *cuda_zero(DType d);
 
-void cuda_warp_statement(Cuda *c, const TileStmt *s); /* copy to weigh, of tile.h */
+void cuda_warp_statement(Cuda *c, const TileStmt *s);  /* copy to weigh, of tile.h, in a kernel of warps */
+void cuda_group_statement(Cuda *c, const TileStmt *s); /* .. of groups */
 CudaValue cuda_expr(Cuda *c, const TileExpr *e);
 const char *cuda_as(Cuda *c, CudaValue v, TileType t); /* literals get the element type; one lane is every lane */
 const char *cuda_cast(Cuda *c, const char *x, DType from, DType to);

@@ -1,4 +1,4 @@
-/* lower_matrix.c -- what a warp does as one: copies that happen behind its back, fragments of matrices, their products. Each statement is a
+/* lower_matrix.c -- what a warp, or a group of four, does as one: copies that happen behind its back, fragments of matrices, their products. Each statement is a
  * call of prelude.cu, which has the instructions. */
 #include "codegen/cuda/lower_impl.h"
 
@@ -23,6 +23,7 @@ static const char *number(const TileSym *s) {
     return s->d == DT_F32 ? "f32" : "u16";
 }
 
+/* To squares rows of TILE_SQUARE elements are copied, TILE_SQUARE of them: these numbers are no arguments. */
 static void copy_statement(Cuda *c, const TileStmt *s) {
     const TileAccess *from = &s->e->a;
     int64_t lo = expr_const(&c->w, s->lo), hi = expr_const(&c->w, s->hi);
@@ -38,6 +39,12 @@ static void copy_statement(Cuda *c, const TileStmt *s) {
     TilePoly rows = poly_const(hi - lo), columns = poly_const(lanes);
     if (s->by) rows = poly_add(&c->w, poly_of(&c->w, s->by), poly_const(lo), -1);
     if (from->limit) columns = poly_add(&c->w, poly_of(&c->w, from->limit), poly_of(&c->w, from->ix[from->lane_dim]), -1);
+    if (s->a.s->swizzled) {
+        text_line(&c->body, "nt_copy_square(%s + %s, %s + %s, %s, %s, %s, 32 * nt_own + nt_lane);", c->name[s->a.s->id], cuda_poly(c, to), c->name[from->s->id],
+                  cuda_poly(c, at), cuda_poly(c, step), cuda_poly(c, rows), cuda_poly(c, columns));
+        return;
+    }
+    if (c->k->group) walk_fail(&c->w, "a group copies to squares");
     meet(c);
     text_line(&c->body, "nt_copy_%s(%s + %s, %s, %s + %s, %s, %lld, %d, %s, %s, nt_lane);", number(from->s), c->name[s->a.s->id], cuda_poly(c, to),
               cuda_poly(c, to_step), c->name[from->s->id], cuda_poly(c, at), cuda_poly(c, step), (long long)(hi - lo), lanes,
@@ -58,8 +65,39 @@ static const char *registers(Cuda *c, const TileAccess *a, const char *sign) {
     return t.at;
 }
 
+/* The first square of a factor. */
+static const char *squares(Cuda *c, const TileAccess *a) {
+    return arena_printf(c->w.arena, "%s + %s", c->name[a->s->id], cuda_poly(c, access_offset(&c->w, a)));
+}
+
+void cuda_group_statement(Cuda *c, const TileStmt *s) {
+    switch (s->k) {
+    case TK_COPY: copy_statement(c, s); break;
+    case TK_COMMIT: text_line(&c->body, "nt_commit();"); break;
+    case TK_WAIT: /* a lane waits for its own copies, hands them on to the units, and then to the others */
+        text_line(&c->body, "nt_wait(%lld);", (long long)expr_const(&c->w, s->e));
+        text_line(&c->body, "nt_publish();");
+        text_line(&c->body, "nt_sync_group();");
+        break;
+    case TK_MULTIPLY: {
+        const TileSym *t = s->a.s;
+        text_line(&c->body, "nt_multiply_%s_%d_%d%d(%s, %d, %s, %s, nt_lane, nt_own);", dtype_name(s->d), TILE_BLOCK * t->dim[1], s->across, s->across_b,
+                  c->name[t->id], t->dim[0], squares(c, &s->lo->a), squares(c, &s->hi->a));
+        break;
+    }
+    case TK_FINISH: text_line(&c->body, "nt_finish();"); break;
+    case TK_PUT: {
+        const TileSym *t = s->e->a.s;
+        text_line(&c->body, "nt_sync_group();");
+        text_line(&c->body, "nt_put_group(%s, %s, %d, %d, nt_lane, nt_own);", matrix(c, &s->a), c->name[t->id], t->dim[0], t->dim[1]);
+        text_line(&c->body, "nt_sync_group();");
+        break;
+    }
+    default: walk_fail(&c->w, "no statement of a group");
+    }
+}
+
 void cuda_warp_statement(Cuda *c, const TileStmt *s) {
-    c->collective = true;
     switch (s->k) {
     case TK_COPY: copy_statement(c, s); break;
     case TK_COMMIT: text_line(&c->body, "nt_commit();"); break;

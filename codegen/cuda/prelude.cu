@@ -17,7 +17,9 @@
 #define NT_LARGER_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 3) name
 #define NT_LARGEST_KERNEL(name) extern "C" __global__ void __launch_bounds__(128, 2) name
 #define NT_SHARED(name, bytes) __shared__ __align__(64) char name[bytes]
+#define NT_GROUP_SHARED(name) extern __shared__ __align__(1024) char name[]
 #define NT_RESTRICT __restrict__
+#define NT_UNROLLED _Pragma("unroll")
 #define NT_ROLLED _Pragma("unroll 1") /* before a loop: no copies of its body */
 NT_DEVICE unsigned nt_shuffle(unsigned x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 NT_DEVICE void nt_sync(void) { __syncwarp(); }
@@ -82,6 +84,49 @@ NT_DEVICE unsigned nt_pair_f16(float low, float high) {
 NT_MMA(bf16, "m16n8k16")
 NT_MMA(f16, "m16n8k16")
 NT_MMA(tf32, "m16n8k8")
+NT_DEVICE void nt_sync_group(void) { __syncthreads(); }
+/* Units of sm_90a that multiply for four warps at once, and read shared memory by themselves: what a thread has written they see when it has
+ * published that. The sums are theirs from nt_wgmma_begin on until nt_wgmma_end has seen all that was committed. */
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define NT_WGMMA 1
+NT_DEVICE void nt_publish(void) { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+NT_DEVICE void nt_wgmma_begin(void) { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+NT_DEVICE void nt_wgmma_commit(void) { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+NT_DEVICE void nt_wgmma_end(void) { asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory"); }
+#define NT_SUMS_8(d) "+f"((d)[0]), "+f"((d)[1]), "+f"((d)[2]), "+f"((d)[3]), "+f"((d)[4]), "+f"((d)[5]), "+f"((d)[6]), "+f"((d)[7])
+#define NT_SUMS_32(d) NT_SUMS_8(d), NT_SUMS_8(d + 8), NT_SUMS_8(d + 16), NT_SUMS_8(d + 24)
+#define NT_WGMMA_OF(s, x, y)                                                                                                   \
+    NT_DEVICE void nt_wgmma_##s##_64_##x##y(float *d, unsigned long long a, unsigned long long b) {                            \
+        asm volatile("{ .reg .pred p; setp.eq.u32 p, 0, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32." #s "." #s             \
+                     " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, " \
+                     "%25, %26, %27, %28, %29, %30, %31}, %32, %33, p, 1, 1, " #x ", " #y "; }"                                \
+                     : NT_SUMS_32(d)                                                                                           \
+                     : "l"(a), "l"(b));                                                                                        \
+    }                                                                                                                          \
+    NT_DEVICE void nt_wgmma_##s##_128_##x##y(float *d, unsigned long long a, unsigned long long b) {                           \
+        asm volatile("{ .reg .pred p; setp.eq.u32 p, 0, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32." #s "." #s            \
+                     " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, " \
+                     "%25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, " \
+                     "%49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, p, 1, 1, " #x ", " #y "; }" \
+                     : NT_SUMS_32(d), NT_SUMS_32(d + 32)                                                                       \
+                     : "l"(a), "l"(b));                                                                                        \
+    }
+#else
+#define NT_WGMMA 0
+NT_DEVICE void nt_publish(void) {}
+NT_DEVICE void nt_wgmma_begin(void) {}
+NT_DEVICE void nt_wgmma_commit(void) {}
+NT_DEVICE void nt_wgmma_end(void) {}
+#define NT_WGMMA_OF(s, x, y)                                                                                                   \
+    NT_DEVICE void nt_wgmma_##s##_64_##x##y(float *, unsigned long long, unsigned long long) {}                                \
+    NT_DEVICE void nt_wgmma_##s##_128_##x##y(float *, unsigned long long, unsigned long long) {}
+#endif
+#define NT_WGMMAS(s) NT_WGMMA_OF(s, 0, 0) NT_WGMMA_OF(s, 0, 1) NT_WGMMA_OF(s, 1, 0) NT_WGMMA_OF(s, 1, 1)
+NT_WGMMAS(bf16)
+NT_WGMMAS(f16)
+NT_DEVICE unsigned nt_shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
+/* A number of two bytes to shared memory */
+NT_DEVICE void nt_store_u16(unsigned short *to, unsigned short x) { *to = x; }
 #endif
 typedef long long nt_i64;
 typedef unsigned long long nt_u64;
@@ -90,6 +135,9 @@ typedef unsigned short nt_u16;
 #define NT_WARP_OF(lane, warp, warps)                                                                                          \
     const int lane = (int)(threadIdx.x & 31);                                                                                  \
     const unsigned warp = blockIdx.x * NT_WARPS + (threadIdx.x >> 5), warps = gridDim.x * NT_WARPS
+#define NT_GROUP_OF(lane, own, group, groups)                                                                                  \
+    const int lane = (int)(threadIdx.x & 31), own = (int)(threadIdx.x >> 5);                                                   \
+    const unsigned group = blockIdx.x, groups = gridDim.x
 /* Of calls that run at once (codegen/cuda/lower.h): the row of the block, the warp's number among those that have this row, and how many they are */
 NT_DEVICE const nt_i64 *nt_row_of(const nt_i64 *table, nt_i64 rows, int words) {
     nt_i64 row = 0;
@@ -103,6 +151,9 @@ NT_DEVICE const nt_i64 *nt_row_of(const nt_i64 *table, nt_i64 rows, int words) {
 #define NT_ROW_OF(row, warp, warps, table, rows, words)                                                                        \
     const nt_i64 *const row = nt_row_of(table, rows, words);                                                                   \
     const unsigned warp = (blockIdx.x - (unsigned)row[0]) * NT_WARPS + (threadIdx.x >> 5), warps = (unsigned)(row[words] - row[0]) * NT_WARPS
+#define NT_GROUP_ROW_OF(row, group, groups, table, rows, words)                                                                \
+    const nt_i64 *const row = nt_row_of(table, rows, words);                                                                   \
+    const unsigned group = blockIdx.x - (unsigned)row[0], groups = (unsigned)(row[words] - row[0])
 #define NT_INF_F32 nt_float_bits(0x7f800000u)
 #define NT_NAN_F32 nt_float_bits(0x7fc00000u)
 #define NT_INF_F64 nt_double_bits(0x7ff0000000000000LL)
@@ -647,4 +698,81 @@ NT_DEVICE void nt_weigh(float *t0, float *t1, float *t2, float *t3, float *t4, f
     *t5 *= upper;
     *t6 *= lower;
     *t7 *= lower;
+}
+
+/* ---- what a group does as one: four warps, or 128 threads. A square is 64 x 64 numbers of two bytes, rows of 128 bytes: of row r, 16 bytes c lie
+ * at place c ^ r % 8, so that whoever reads eight rows at one c reads all banks. */
+
+/* Rows of 64 numbers to a square; those from rows_left on and numbers from columns_left on zero. */
+NT_DEVICE void nt_copy_square(nt_u16 *to, const nt_u16 *from, nt_i64 step, nt_i64 rows_left, nt_i64 columns_left, int thread) {
+    if (!(((nt_u64)from | (nt_u64)(2 * step)) & 15)) {
+        const int chunk = thread & 7, first = thread >> 3;
+        const nt_i64 left = columns_left - 8 * chunk;
+        const int bytes = left >= 8 ? 16 : left > 0 ? (int)(2 * left) : 0;
+        nt_u16 *const place = to + 64 * first + 8 * (chunk ^ (first & 7));
+        const nt_u16 *row = from + first * step + 8 * chunk;
+        NT_UNROLLED for (int i = 0; i < 4; i++, row += 16 * step) {
+            const int there = first + 16 * i < rows_left ? bytes : 0;
+            nt_copy_16(place + 64 * 16 * i, there ? row : from, there);
+        }
+    } else {
+        NT_ROLLED for (int i = thread; i < 64 * 64; i += 128) {
+            const int row = i >> 6, column = i & 63, there = row < rows_left && column < columns_left;
+            nt_store_u16(to + 64 * row + (column ^ (row & 7) << 3), there ? from[row * step + column] : (nt_u16)0);
+        }
+    }
+}
+/* 16 of a square's rows (across: columns), the block-th of them, terms 16 * k .. + 15 */
+NT_DEVICE void nt_square_fragment_0(unsigned *f, const nt_u16 *square, int block, int k, int lane) {
+    const int row = 16 * block + (lane & 15), chunk = 2 * k + (lane >> 4);
+    nt_matrices(f, f + 1, f + 2, f + 3, square + 64 * row + 8 * (chunk ^ (row & 7)));
+}
+NT_DEVICE void nt_square_fragment_1(unsigned *f, const nt_u16 *square, int block, int k, int lane) {
+    const int row = 16 * k + (lane & 7) + (lane >> 4) * 8, chunk = 2 * block + (lane >> 3 & 1);
+    nt_matrices_across(f, f + 1, f + 2, f + 3, square + 64 * row + 8 * (chunk ^ (row & 7)));
+}
+/* Where the units of sm_90a find squares, one behind the other: PTX's descriptor of a matrix, of rows of 128 swizzled bytes. Eight rows are 1024
+ * bytes; across, the next 64 rows of the factor are 8192 bytes on. */
+NT_DEVICE nt_u64 nt_squares_at(const nt_u16 *squares, int across) {
+    return (nt_u64)(nt_shared_place(squares) & 0x3ffff) >> 4 | (nt_u64)(across ? 8192 >> 4 : 1) << 16 | (nt_u64)(1024 >> 4) << 32 | (nt_u64)1 << 62;
+}
+NT_DEVICE void nt_finish(void) { nt_wgmma_end(); }
+/* Sums of 64 * squares x `columns` += A B^T over 64 terms; x, y: A and B across. 16 terms are 32 bytes of each row, or across 16 rows. */
+#define NT_MULTIPLY(s, columns, x, y)                                                                                          \
+    NT_DEVICE void nt_multiply_##s##_##columns##_##x##y(float *sums, int squares, const nt_u16 *a, const nt_u16 *b, int lane, int own) { \
+        if (NT_WGMMA) {                                                                                                        \
+            const nt_u64 at_a = nt_squares_at(a, x), at_b = nt_squares_at(b, y);                                               \
+            nt_wgmma_begin();                                                                                                  \
+            NT_UNROLLED for (int r = 0; r < squares; r++) {                                                                    \
+                NT_UNROLLED for (int k = 0; k < 4; k++)                                                                        \
+                    nt_wgmma_##s##_##columns##_##x##y(sums + columns / 2 * r, at_a + 512 * r + (x ? 128 : 2) * k, at_b + (y ? 128 : 2) * k); \
+            }                                                                                                                  \
+            nt_wgmma_commit();                                                                                                 \
+        } else {                                                                                                               \
+            NT_UNROLLED for (int k = 0; k < 4; k++) {                                                                          \
+                unsigned f[2][4], g[4];                                                                                        \
+                NT_UNROLLED for (int r = 0; r < squares; r++) nt_square_fragment_##x(f[r], a + 4096 * r, own, k, lane);        \
+                NT_UNROLLED for (int v = 0; v < columns / 16; v++) {                                                           \
+                    nt_square_fragment_##y(g, b + 4096 * (v / 4), v % 4, k, lane);                                             \
+                    NT_UNROLLED for (int r = 0; r < squares; r++) {                                                            \
+                        float *const t = sums + columns / 2 * r + 8 * v;                                                       \
+                        nt_product_##s(t, t + 1, t + 2, t + 3, t + 4, t + 5, t + 6, t + 7, f[r][0], f[r][1], f[r][2], f[r][3], g[0], g[1], g[2], \
+                                       g[3]);                                                                                  \
+                    }                                                                                                          \
+                }                                                                                                              \
+            }                                                                                                                  \
+        }                                                                                                                      \
+    }
+#define NT_MULTIPLIES(s, columns) NT_MULTIPLY(s, columns, 0, 0) NT_MULTIPLY(s, columns, 0, 1) NT_MULTIPLY(s, columns, 1, 0) NT_MULTIPLY(s, columns, 1, 1)
+NT_MULTIPLIES(bf16, 64)
+NT_MULTIPLIES(bf16, 128)
+NT_MULTIPLIES(f16, 64)
+NT_MULTIPLIES(f16, 128)
+NT_DEVICE void nt_put_group(float *at, int pitch, const float *sums, int squares, int blocks, int lane, int own) {
+    NT_UNROLLED for (int r = 0; r < squares; r++) {
+        NT_UNROLLED for (int v = 0; v < blocks; v++) {
+            const float *const t = sums + 8 * (blocks * r + v);
+            nt_put(at + (64 * r + 16 * own) * pitch + 16 * v, pitch, t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], lane);
+        }
+    }
 }

@@ -112,8 +112,10 @@ static int functions_find(RtDeviceState *d, const RtDevice *p) {
     int status = image_unpack(d->session, image_for(p, capability_of(d->driver, d->device)), &code);
     if (!status && !cu_check(d, d->driver->module_load(&d->module, code), "the code")) d->module = NULL;
     rt_host_give(code);
-    for (int i = 0; d->module && i < p->n_kernels && d->functions; i++)
-        cu_check(d, d->driver->module_function(&d->functions[i], d->module, p->kernels[i].name), "a kernel");
+    for (int i = 0; d->module && i < p->n_kernels && d->functions; i++) {
+        bool found = cu_check(d, d->driver->module_function(&d->functions[i], d->module, p->kernels[i].name), "a kernel");
+        if (found && p->kernels[i].group) cu_check(d, d->driver->function_set(d->functions[i], CU_SHARED, (int)p->kernels[i].group), "a kernel's memory");
+    }
     return status;
 }
 

@@ -31,6 +31,7 @@ typedef void *CuHandle;     /* context, stream, module, function */
     X(ModuleLoadData, module_load, (CuHandle *module, const void *image))                                                                          \
     X(ModuleUnload, module_free, (CuHandle module))                                                                                                \
     X(ModuleGetFunction, module_function, (CuHandle *function, CuHandle module, const char *name))                                                 \
+    X(FuncSetAttribute, function_set, (CuHandle function, int attribute, int value))                                                               \
     X(LaunchKernel, launch, (CuHandle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,     \
                              CuHandle stream, void **parameters, void **extra))                                                                    \
     X(StreamBeginCapture_v2, capture_begin, (CuHandle stream, int mode))                                                                           \
@@ -40,7 +41,7 @@ typedef void *CuHandle;     /* context, stream, module, function */
     X(GraphExecDestroy, graph_free, (CuHandle graph))                                                                                              \
     X(GraphDestroy, captured_free, (CuHandle captured))                                                                                            \
     X(GetErrorString, error_text, (int code, const char **text))
-enum { CU_OUT_OF_MEMORY = 2, CU_PROCESSORS = 16, CU_MAJOR = 75, CU_MINOR = 76, CU_CAPTURE_RELAXED = 2 /* what other threads do is not looked at */ };
+enum { CU_OUT_OF_MEMORY = 2, CU_PROCESSORS = 16, CU_MAJOR = 75, CU_MINOR = 76, CU_SHARED = 8 /* of a function: bytes that a launch asks for, at most */, CU_CAPTURE_RELAXED = 2 /* what other threads do is not looked at */ };
 
 typedef struct CuDriver {
 #define X(name, ours, arguments) int(*ours) arguments;

@@ -47,11 +47,11 @@ static int64_t *step_add(RtDeviceState *d, StepKind kind, int64_t a, int64_t b, 
 
 static void run(RtDeviceState *d, int64_t *step) {
     void *parameters[PARAMETERS + 1]; /* NULL behind them */
-    const char *name = d->session->program->device->kernels[step[1]].name;
+    const RtDeviceKernel *row = &d->session->program->device->kernels[step[1]];
     int n = (int)step[3];
     for (int i = 0; i < n; i++) parameters[i] = &step[HEAD + i];
     parameters[n] = NULL;
-    cu_check(d, d->driver->launch(d->functions[step[1]], (unsigned)step[2], 1, 1, THREADS, 1, 1, 0, d->stream, parameters, NULL), name);
+    cu_check(d, d->driver->launch(d->functions[step[1]], (unsigned)step[2], 1, 1, THREADS, 1, 1, (unsigned)row->group, d->stream, parameters, NULL), row->name);
 }
 
 static void steps_send(RtDeviceState *d) {
@@ -144,17 +144,17 @@ static void call_words(RtDeviceState *d, int64_t *word, int32_t n_args, void *co
     for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
 }
 
-static int64_t blocks_of(int64_t count) { return count > 0 ? (count + WARPS - 1) / WARPS : 0; }
+static int64_t blocks_of(const RtDeviceKernel *k, int64_t count) { return count <= 0 ? 0 : k->group ? count : (count + WARPS - 1) / WARPS; }
 
 /* Calls that run at once: blocks for each in proportion to what it has to do, and each call's first one. The table of them is a small value on
  * its way, so what differs from call to call is no part of a graph. What it is in words: codegen/cuda/lower.h. Returns all blocks. */
-static int64_t table_fill(RtDeviceState *d, int64_t *table, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+static int64_t table_fill(RtDeviceState *d, const RtDeviceKernel *k, int64_t *table, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
                           const int64_t *sizes, const int64_t *counts, int64_t most) {
     int64_t wanted = 0, first = 0;
     int words = 1 + n_args + n_sizes;
-    for (int i = 0; i < rows; i++) wanted += blocks_of(counts[i]);
+    for (int i = 0; i < rows; i++) wanted += blocks_of(k, counts[i]);
     for (int i = 0; i < rows; i++) {
-        int64_t blocks = blocks_of(counts[i]);
+        int64_t blocks = blocks_of(k, counts[i]);
         table[i * words] = first;
         call_words(d, table + i * words + 1, n_args, args + i * n_args, bytes + i * n_args, n_sizes, sizes + i * n_sizes);
         if (wanted > most && blocks > 1) blocks = blocks * most / wanted > 1 ? blocks * most / wanted : 1;
@@ -164,7 +164,7 @@ static int64_t table_fill(RtDeviceState *d, int64_t *table, int32_t rows, int32_
 }
 
 /* word: table, rows; returns all blocks. */
-static int64_t table_bring(RtDeviceState *d, int64_t *word, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
+static int64_t table_bring(RtDeviceState *d, const RtDeviceKernel *k, int64_t *word, int32_t rows, int32_t n_args, void *const *args, const int64_t *bytes, int32_t n_sizes,
                            const int64_t *sizes, const int64_t *counts, int64_t most) {
     int64_t size = ((1 + n_args + n_sizes) * (int64_t)rows + 1) * (int64_t)sizeof *word;
     int64_t *table = rt_host_take(size);
@@ -173,7 +173,7 @@ static int64_t table_bring(RtDeviceState *d, int64_t *word, int32_t rows, int32_
         return 0;
     }
     cu_small_launch(d, rows * n_args, args, bytes, size);
-    int64_t blocks = table_fill(d, table, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
+    int64_t blocks = table_fill(d, k, table, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
     word[0] = blocks && !d->error ? (int64_t)cu_small(d, table, size) : 0;
     word[1] = rows;
     rt_host_give(table);
@@ -195,9 +195,9 @@ void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t rows, 
         return;
     }
     if (rows) {
-        blocks = table_bring(d, word, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
+        blocks = table_bring(d, row, word, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
     } else {
-        blocks = blocks_of(counts[0]) < most ? blocks_of(counts[0]) : most;
+        blocks = blocks_of(row, counts[0]) < most ? blocks_of(row, counts[0]) : most;
         cu_small_launch(d, n_args, args, bytes, 0);
         if (blocks) call_words(d, word, n_args, args, bytes, n_sizes, sizes);
     }

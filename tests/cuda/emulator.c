@@ -1,8 +1,8 @@
 /* emulator.c -- see emulator.h. A thread of the device is a fiber with a stack of its own.
  *
  * With NT_RACES ThreadSanitizer looks at the kernels (their text is compiled with -fsanitize=thread, this file is not: what it stores is
- * its own). A fiber is a thread to it, and nt_sync alone puts the accesses of a warp in order: a shuffle is no fence, and warps do not know of
- * each other. */
+ * its own). A fiber is a thread to it, and nt_sync alone puts the accesses of a warp in order, nt_sync_group those of a block: a shuffle is no
+ * fence, and other warps do not know of each other. */
 #include "tests/cuda/emulator.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #error "fibers are written for x86-64"
 #endif
 
-enum { THREADS = 1024, WARP = 32, ARGUMENTS = 128, STACK = 256 << 10 };
+enum { THREADS = 1024, WARP = 32, BROUGHT = 6 /* most words that a lane brings to a meeting */, ARGUMENTS = 128, STACK = 256 << 10 };
 
 /* ---- what ThreadSanitizer is told */
 
@@ -27,7 +27,7 @@ void __tsan_release(void *);
 void __tsan_read2(void *);
 enum { UNORDERED = 1 };
 static void *race_host, *race_fiber[THREADS];
-static char race_end, race_meeting[THREADS / WARP][2];
+static char race_end, race_meeting[THREADS / WARP + 1][2]; /* of warps, and the block */
 static void races_begin(int threads) {
     race_host = __tsan_get_current_fiber();
     for (int i = 0; i < threads; i++) race_fiber[i] = __tsan_create_fiber(0);
@@ -60,7 +60,7 @@ typedef struct Fiber {
 } Fiber;
 
 typedef struct Warp { /* where its threads meet */
-    unsigned value[2][WARP]; /* of two meetings: a thread may be at the next while others read this one */
+    unsigned value[2][BROUGHT][WARP]; /* of two meetings: a thread may be at the next while others read this one */
     int arrived, meeting, left;
     const char *what;
 } Warp;
@@ -70,7 +70,8 @@ char *nt_shared_memory;
 static Fiber fibers[THREADS];
 static Warp warps[THREADS / WARP];
 static char *stacks;
-static int n_threads, running, live, shared_bytes;
+static int n_threads, running, live, shared_bytes, has_wgmma;
+static int group_arrived, group_meeting;
 static void *scheduler;
 static void *the_kernel;
 static long long arguments[ARGUMENTS];
@@ -99,15 +100,15 @@ static void yield(void) {
     nt_thread_index.x = (unsigned)me;
 }
 
-/* Waits until all threads of the warp are here; returns the number of the meeting. */
-static int meet(const char *what, unsigned value) {
+/* Waits until all threads of the warp are here, with n words each; returns the number of the meeting. */
+static int meet(const char *what, int n, const unsigned *value) {
     int me = running, lane = me % WARP, size = n_threads - (me - lane) < WARP ? n_threads - (me - lane) : WARP;
     Warp *w = &warps[me / WARP];
     int meeting = w->meeting;
     if (w->arrived == 0) w->what = what;
     else if (w->what != what && !*problem)
         snprintf(problem, sizeof problem, "block %u: thread %d is at a %s, others of its warp at a %s", nt_block_index.x, me, what, w->what);
-    w->value[meeting & 1][lane] = value;
+    for (int i = 0; i < n; i++) w->value[meeting & 1][i][lane] = value[i];
     if (++w->arrived == size) {
         w->arrived = 0;
         w->meeting++;
@@ -121,14 +122,15 @@ static int meet(const char *what, unsigned value) {
 
 unsigned nt_shuffle(unsigned x, int lane) {
     static const char what[] = "shuffle";
-    int warp = running / WARP, meeting = meet(what, x);
-    return warps[warp].value[meeting][lane & 31];
+    int warp = running / WARP, meeting = meet(what, 1, &x);
+    return warps[warp].value[meeting][0][lane & 31];
 }
 
-/* What all lanes hold. The copy is of this thread: the others may be at the next meeting. */
-static void gather(const char *what, unsigned x, unsigned *all) {
-    int warp = running / WARP, meeting = meet(what, x);
-    for (int i = 0; i < WARP; i++) all[i] = warps[warp].value[meeting][i];
+/* What all lanes hold, n words each. The copy is of this thread: the others may be at the next meeting. */
+static void gather(const char *what, int n, const unsigned *x, unsigned (*all)[WARP]) {
+    int warp = running / WARP, meeting = meet(what, n, x);
+    for (int k = 0; k < n; k++)
+        for (int i = 0; i < WARP; i++) all[k][i] = warps[warp].value[meeting][k][i];
 }
 
 /* ---- copies behind the back of a thread */
@@ -139,13 +141,30 @@ typedef struct Copy {
     int size, bytes, group; /* bytes: of the source; zeros behind them */
     int waited; /* this thread knows that it is there; others do from the next meeting on */
 } Copy;
-enum { COPIES = 256 };
+enum { COPIES = 256, STORES = 4096 };
 static Copy pending[THREADS][COPIES];
 static int n_pending[THREADS], group_of[THREADS];
 
 static void copy_now(const Copy *c) {
     memset(c->to, 0, (size_t)c->size);
     memcpy(c->to, c->from, (size_t)c->bytes);
+}
+
+/* What the units that multiply for four warps see of shared memory, in squares: the number of one changes with it. (No function that
+ * ThreadSanitizer watches.) */
+enum { SQUARE = 8192, SQUARES = 32 };
+static unsigned char view[SQUARES * SQUARE];
+static unsigned view_number[SQUARES];
+
+static void view_set(const void *to, const void *from, int size, int bytes) {
+    unsigned char *at = view + ((const char *)to - nt_shared_memory);
+    for (int i = 0; i < size; i++) at[i] = !from ? 0xff : i < bytes ? ((const unsigned char *)from)[i] : 0;
+    view_number[(at - view) / SQUARE]++;
+}
+
+static void view_clear(void) {
+    for (int i = 0; i < shared_bytes; i++) view[i] = 0xff;
+    for (int i = 0; i < SQUARES; i++) view_number[i]++;
 }
 
 static void complain(const char *what) {
@@ -161,6 +180,7 @@ static void copy(void *to, const void *from, int size, int bytes) {
     if (*problem) return;
     if (order_now % 2) memset(to, 0xff, (size_t)size);
     else copy_now(&c);
+    if (has_wgmma) view_set(to, NULL, size, 0);
     pending[running][n_pending[running]++] = c;
 }
 
@@ -184,12 +204,49 @@ static int copies_land(void) {
     return n_pending[running] = left;
 }
 
+static void *stored[THREADS][STORES]; /* and not published */
+static int n_stored[THREADS];
+
+void nt_stored(void *to) {
+    if (!has_wgmma) return;
+    view_set(to, NULL, 2, 0);
+    if (n_stored[running] == STORES) complain("too many stores that are not published");
+    else stored[running][n_stored[running]++] = to;
+}
+
+void nt_publish(void) {
+    if (!has_wgmma) return;
+    for (int i = 0; i < n_stored[running]; i++) view_set(stored[running][i], stored[running][i], 2, 2);
+    for (int i = 0; i < n_pending[running]; i++) {
+        const Copy *c = &pending[running][i];
+        if (c->waited) view_set(c->to, c->from, c->size, c->bytes);
+    }
+    n_stored[running] = 0;
+}
+
+void nt_sync_group(void) {
+    static const char what[] = "sync of the group";
+    int me = running, meeting = group_meeting;
+    copies_land();
+    races_arrive(THREADS / WARP, meeting);
+    if (++group_arrived == n_threads) {
+        group_arrived = 0;
+        group_meeting++;
+        for (int i = 0; i < n_threads; i++)
+            if (fibers[i].waits == what) fibers[i].waits = NULL;
+    } else {
+        fibers[me].waits = what;
+    }
+    yield();
+    races_leave(THREADS / WARP, meeting);
+}
+
 void nt_sync(void) {
     static const char what[] = "sync";
     int warp = running / WARP, meeting = warps[warp].meeting;
     copies_land();
     races_arrive(warp, meeting);
-    meet(what, 0);
+    meet(what, 0, NULL);
     races_leave(warp, meeting);
 }
 
@@ -201,15 +258,15 @@ static const unsigned short *row_of(const unsigned *low, const unsigned *high, i
 
 static void matrices(unsigned *const *r, const void *row, int across) {
     static const char what[] = "ldmatrix";
-    unsigned low[WARP], high[WARP];
+    unsigned all[2][WARP];
+    const unsigned mine[] = {(unsigned)(size_t)row, (unsigned)((unsigned long long)(size_t)row >> 32)};
     int lane = running % WARP;
     if ((size_t)row % 16) complain("a row of a matrix at an odd place");
-    gather(what, (unsigned)(size_t)row, low);
-    gather(what, (unsigned)((unsigned long long)(size_t)row >> 32), high);
+    gather(what, 2, mine, all);
     for (int m = 0; m < 4 && !*problem; m++) {
         unsigned half[2];
         for (int i = 0; i < 2; i++) {
-            const unsigned short *at = across ? row_of(low, high, 8 * m + lane % 4 * 2 + i) + lane / 4 : row_of(low, high, 8 * m + lane / 4) + lane % 4 * 2 + i;
+            const unsigned short *at = across ? row_of(all[0], all[1], 8 * m + lane % 4 * 2 + i) + lane / 4 : row_of(all[0], all[1], 8 * m + lane / 4) + lane % 4 * 2 + i;
             races_read(at);
             half[i] = *at;
         }
@@ -242,11 +299,18 @@ static unsigned half_bits(float x, int places, int least) {
 unsigned nt_pair_bf16(float low, float high) { return half_bits(low, 7, -126) | half_bits(high, 7, -126) << 16; }
 unsigned nt_pair_f16(float low, float high) { return half_bits(low, 10, -14) | half_bits(high, 10, -14) << 16; }
 
-static float half_number(unsigned short half, Factor kind) {
-    if (kind == BF16) return nt_float_bits((unsigned)half << 16);
+static float f16_number(unsigned half) {
     int e = half >> 10 & 31, m = half & 1023;
     float x = e == 31 ? (m ? NAN : INFINITY) : e ? ldexpf((float)(m + 1024), e - 25) : ldexpf((float)m, -24);
     return half >> 15 ? -x : x;
+}
+
+static float half_number(unsigned short half, Factor kind) {
+    static float known[1 << 16]; /* of f16 */
+    static int filled;
+    if (kind == BF16) return nt_float_bits((unsigned)half << 16);
+    for (; filled < 1 << 16; filled++) known[filled] = f16_number((unsigned)filled);
+    return known[half];
 }
 
 /* Number `at` of those in a register. */
@@ -260,19 +324,19 @@ static float number(unsigned x, int at, Factor kind) {
  * in 1 and 3. Columns of B alike. */
 static void mma(float *const *c, const unsigned *a, const unsigned *b, Factor kind) {
     static const char what[] = "mma";
-    unsigned all_a[4][WARP], all_b[2][WARP];
+    unsigned all[6][WARP], (*all_a)[WARP] = all, (*all_b)[WARP] = all + 4;
+    const unsigned mine[] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    float rows[2][16], columns[2][16];
     int lane = running % WARP, n = kind == TF32 ? 1 : 2;
-    for (int i = 0; i < 4; i++) gather(what, a[i], all_a[i]);
-    for (int i = 0; i < 2; i++) gather(what, b[i], all_b[i]);
-    for (int i = 0; i < 4; i++) {
-        int row = lane / 4, column = lane % 4 * 2 + i % 2;
-        float sum = *c[i];
+    gather(what, 6, mine, all);
+    for (int i = 0; i < 2; i++)
         for (int k = 0; k < 8 * n; k++) {
-            int upper = k / (4 * n), at = k % (4 * n) / n;
-            sum = fmaf(number(all_a[i / 2 + upper * 2][row * 4 + at], k % n, kind), number(all_b[upper][column * 4 + at], k % n, kind), sum);
+            int upper = k / (4 * n), at = k % (4 * n) / n, row = lane / 4, column = lane % 4 * 2 + i;
+            rows[i][k] = number(all_a[i + upper * 2][row * 4 + at], k % n, kind);
+            columns[i][k] = number(all_b[upper][column * 4 + at], k % n, kind);
         }
-        *c[i] = sum;
-    }
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 8 * n; k++) *c[i] = fmaf(rows[i / 2][k], columns[i % 2][k], *c[i]);
 }
 
 #define MMA(s, kind)                                                                                                                               \
@@ -285,6 +349,96 @@ MMA(bf16, BF16)
 MMA(f16, F16)
 MMA(tf32, TF32)
 
+/* ---- units that multiply for four warps, as PTX has them */
+
+typedef struct Wgmma {
+    float *d;
+    unsigned long long a, b;
+    int columns, across_a, across_b, committed, done;
+    Factor kind;
+} Wgmma;
+enum { WGMMAS = 32, TERMS = 16, COLUMNS = 128 };
+static Wgmma products[THREADS][WGMMAS];
+static int n_products[THREADS], begun[THREADS];
+
+int nt_has_wgmma(void) { return has_wgmma; }
+unsigned nt_shared_place(const void *p) { return (unsigned)((const char *)p - nt_shared_memory); }
+
+/* Element r, k of a factor, of rows of 128 bytes: along k, or (across) along r. Bits 7 to 9 of the place change bits 4 to 6. */
+static float factor(unsigned long long descriptor, int across, int r, int k, Factor kind) {
+    unsigned at = (unsigned)(descriptor & 0x3fff) << 4, leading = (unsigned)(descriptor >> 16 & 0x3fff) << 4, stride = (unsigned)(descriptor >> 32 & 0x3fff) << 4;
+    unsigned short half;
+    if (across) at += (unsigned)(r / 64) * leading + (unsigned)(r % 64) * 2 + (unsigned)(k / 8) * stride + (unsigned)(k % 8) * 128;
+    else at += (unsigned)(r / 8) * stride + (unsigned)(r % 8) * 128 + (unsigned)k * 2;
+    at ^= (at >> 7 & 7) << 4;
+    if (at + 2 > (unsigned)shared_bytes || descriptor >> 62 != 1) {
+        complain("a product of what is no matrix");
+        return 0;
+    }
+    half = (unsigned short)(view[at] | view[at + 1] << 8);
+    return half_number(half, kind);
+}
+
+/* The second factor, which all threads multiply by; kept as long as its squares are the same. */
+static float (*columns_of(const Wgmma *w))[TERMS] {
+    enum { KNOWN = 8 };
+    static float columns[KNOWN][COLUMNS][TERMS];
+    static Wgmma known[KNOWN];
+    static unsigned number[KNOWN];
+    static int next;
+    unsigned now = 0, first = (unsigned)(w->b & 0x3fff) * 16 / SQUARE;
+    for (unsigned i = 0; i < (unsigned)w->columns / 64 && first + i < SQUARES; i++) now += view_number[first + i];
+    for (int i = 0; i < KNOWN; i++) {
+        const Wgmma *o = &known[i];
+        if (o->b == w->b && o->columns == w->columns && o->across_b == w->across_b && o->kind == w->kind && number[i] == now) return columns[i];
+    }
+    int at = next++ % KNOWN;
+    for (int j = 0; j < w->columns; j++)
+        for (int k = 0; k < TERMS; k++) columns[at][j][k] = factor(w->b, w->across_b, j, k, w->kind);
+    known[at] = *w;
+    number[at] = now;
+    return columns[at];
+}
+
+/* This thread's sums: of a warp's 16 rows of the 64 two. */
+static void wgmma_now(Wgmma *w) {
+    float rows[2][TERMS], (*columns)[TERMS] = columns_of(w);
+    int first = running % 128 / WARP * 16 + running % WARP / 4;
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < TERMS; k++) rows[i][k] = factor(w->a, w->across_a, first + 8 * i, k, w->kind);
+    for (int i = 0; i < w->columns / 2; i++) {
+        const float *row = rows[i / 2 % 2], *column = columns[i / 4 * 8 + running % 4 * 2 + i % 2];
+        for (int k = 0; k < TERMS; k++) w->d[i] = fmaf(row[k], column[k], w->d[i]);
+    }
+    w->done = 1;
+}
+
+void nt_wgmma_begin(void) { begun[running] = 1; }
+
+void nt_wgmma(float *d, unsigned long long a, unsigned long long b, int columns, int across_a, int across_b, int f16) {
+    if (!begun[running]) complain("a product before its beginning");
+    if (n_products[running] == WGMMAS) complain("too many products under way");
+    if (*problem) return;
+    Wgmma *w = &products[running][n_products[running]++];
+    *w = (Wgmma){d, a, b, columns, across_a, across_b, 0, 0, f16 ? F16 : BF16};
+    if (order_now % 2 == 0) wgmma_now(w);
+}
+
+void nt_wgmma_commit(void) {
+    for (int i = 0; i < n_products[running]; i++) products[running][i].committed = 1;
+    begun[running] = 0;
+}
+
+void nt_wgmma_end(void) {
+    int left = 0;
+    for (int i = 0; i < n_products[running]; i++) {
+        Wgmma *w = &products[running][i];
+        if (!w->committed) products[running][left++] = *w;
+        else if (!w->done) wgmma_now(w);
+    }
+    n_products[running] = left;
+}
+
 /* Every parameter is one word, and more of them than a kernel has do no harm. */
 #define A8(i) arguments[i], arguments[i + 1], arguments[i + 2], arguments[i + 3], arguments[i + 4], arguments[i + 5], arguments[i + 6], arguments[i + 7]
 #define A32(i) A8(i), A8(i + 8), A8(i + 16), A8(i + 24)
@@ -295,6 +449,7 @@ typedef void Kernel(W32, W32, W32, W32);
 static void fiber_main(void) {
     ((Kernel *)the_kernel)(A32(0), A32(32), A32(64), A32(96));
     if (copies_land()) complain("it ends before its copies");
+    if (n_products[running]) complain("it ends before its products");
     fibers[running].done = 1;
     live--;
     static void *unused; /* not of this stack, which AddressSanitizer would keep marked: nobody returns here */
@@ -318,10 +473,13 @@ static void fiber_start(int i) {
     for (int k = 0; k < 6; k++) *--top = NULL;
     fibers[i] = (Fiber){top, 0, NULL};
     n_pending[i] = group_of[i] = 0;
+    n_stored[i] = n_products[i] = begun[i] = 0;
 }
 
 static void block_run(void) {
     memset(warps, 0, sizeof warps);
+    if (has_wgmma) view_clear();
+    group_arrived = 0;
     for (int i = 0; i < n_threads; i++) fiber_start(i);
     live = n_threads;
     while (live && !*problem) {
@@ -338,7 +496,7 @@ static void block_run(void) {
 }
 
 const char *nt_emulate(void *kernel, const long long *args, int n, int blocks, int threads, int shared, unsigned order) {
-    if (n > ARGUMENTS || threads > THREADS) return "too many arguments or threads";
+    if (n > ARGUMENTS || threads > THREADS || shared > (int)sizeof view) return "too many arguments or threads, or too much memory";
     if (!stacks) stacks = mmap(NULL, (size_t)THREADS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stacks == MAP_FAILED) return "no memory for stacks";
     the_kernel = kernel;
@@ -346,6 +504,8 @@ const char *nt_emulate(void *kernel, const long long *args, int n, int blocks, i
     memcpy(arguments, args, sizeof *args * (size_t)n);
     n_threads = threads;
     shared_bytes = shared;
+    has_wgmma = order >= 8;
+    order %= 8;
     nt_grid_size.x = (unsigned)blocks;
     order_now = order;
     random_state = order * 2654435761u + 1;

@@ -19,8 +19,10 @@ extern char *nt_shared_memory;                                /* of its block */
 #define NT_LARGER_KERNEL(name) void name
 #define NT_LARGEST_KERNEL(name) void name
 #define NT_SHARED(name, bytes) char *const name = nt_shared_memory
+#define NT_GROUP_SHARED(name) char *const name = nt_shared_memory
 #define NT_RESTRICT __restrict__
 #define NT_ROLLED
+#define NT_UNROLLED
 
 unsigned nt_shuffle(unsigned x, int lane); /* all 32 threads of a warp are here before one goes on */
 void nt_sync(void);
@@ -37,6 +39,30 @@ unsigned nt_pair_f16(float low, float high);
 void nt_mma_bf16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 void nt_mma_f16(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 void nt_mma_tf32(float *c0, float *c1, float *c2, float *c3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
+
+void nt_sync_group(void); /* all threads of the block */
+/* Has the device units that multiply for four warps? They have a view of shared memory of their own: what a thread copies or stores there is NaN
+ * in it until that thread publishes it, and its copies only when it has waited for them. Products happen at once, or when they are waited for. */
+int nt_has_wgmma(void);
+#define NT_WGMMA nt_has_wgmma()
+void nt_publish(void);
+void nt_stored(void *to);
+NT_DEVICE void nt_store_u16(unsigned short *to, unsigned short x) {
+    *to = x;
+    nt_stored(to);
+}
+unsigned nt_shared_place(const void *p); /* from the block's first byte on */
+void nt_wgmma_begin(void);
+void nt_wgmma_commit(void);
+void nt_wgmma_end(void);
+void nt_wgmma(float *d, unsigned long long a, unsigned long long b, int columns, int across_a, int across_b, int f16);
+#define NT_WGMMA_OF(s, n, x, y, f16)                                                                                                       \
+    NT_DEVICE void nt_wgmma_##s##_##n##_##x##y(float *d, unsigned long long a, unsigned long long b) { nt_wgmma(d, a, b, n, x, y, f16); }
+#define NT_WGMMAS(s, n, f16) NT_WGMMA_OF(s, n, 0, 0, f16) NT_WGMMA_OF(s, n, 0, 1, f16) NT_WGMMA_OF(s, n, 1, 0, f16) NT_WGMMA_OF(s, n, 1, 1, f16)
+NT_WGMMAS(bf16, 64, 0)
+NT_WGMMAS(bf16, 128, 0)
+NT_WGMMAS(f16, 64, 1)
+NT_WGMMAS(f16, 128, 1)
 
 NT_DEVICE unsigned nt_bits_f32(float x) {
     unsigned u;
@@ -68,9 +94,9 @@ NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return (unsigned)((uns
 
 /* Runs a kernel, each of whose parameters is one word (a pointer or an i64), on `blocks` blocks of `threads` threads. Blocks
  * come one after another; the threads of a block take turns, each running until it waits for others of its warp. order decides
- * who is next: 0 the first that can go on, 1 the last, else a random one. Shared memory holds NaN at first. NULL, or what is
- * wrong: threads that wait for each other at different places, or for one that has ended; copies that nobody waits for; a matrix whose rows
- * do not begin at a multiple of 16 bytes; a product in tf32 of a number with more bits than that. */
+ * who is next: 0 the first that can go on, 1 the last, else a random one; 8 more: the device has units that multiply for four warps. Shared memory
+ * holds NaN at first. NULL, or what is wrong: threads that wait for each other at different places, or for one that has ended; copies and products
+ * that nobody waits for; a matrix whose rows do not begin at a multiple of 16 bytes; a product in tf32 of a number with more bits than that. */
 const char *nt_emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ORDERS = 6, MOST_BLOCKS = 3 /* fewer than a device has: warps then run several iterations */ };
+enum { ORDERS = 6, UNITS = 8 /* orders of a device with units for groups */, MOST_BLOCKS = 3 /* fewer than a device has: warps then run several iterations */ };
 
 typedef const char *Emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
@@ -36,6 +36,18 @@ static const Fault faults[] = {
     {"wait-last", "nt_wait(0);", "nt_wait(1);", NULL, NULL},
     {"wait-meeting", "nt_sync();", "", "nt_wait(", NULL},         /* a lane waits for its own copies alone */
     {"put", "nt_sync();", "", "nt_put(", NULL},
+    {"group-wait", "nt_wait(2);", "nt_wait(3);", NULL, NULL},
+    {"group-three", "nt_wait(1);", "nt_wait(2);", NULL, "nt_publish("}, /* of a large tile */
+    {"group-meeting", "nt_sync_group();", "", "nt_publish(", NULL},     /* other lanes' copies, and what they still multiply */
+    {"group-put", "nt_sync_group();", "", "nt_put_group(", NULL},       /* sums that other warps store .. */
+    {"group-end", "nt_sync_group();", "", "}", "}"},                    /* .. and squares of the next tile, where they were */
+    {"publish", "nt_publish();", "", NULL, NULL},
+    {"finish", "nt_finish();", "", NULL, NULL},
+    {"begin", "nt_wgmma_begin();", "", NULL, NULL},                     /* in the prelude */
+    {"products-commit", "nt_wgmma_commit();", "", NULL, NULL},
+    {"squares", "first + 16 * i < rows_left", "first + 16 * i >-rows_left", NULL, NULL},
+    {"square-ends", "left >= 8 ? 16", "left >= 0 ? 16", NULL, NULL},
+    {"swizzle", "8 * (chunk ^ (first & 7))", "8 * (chunk          )", NULL, NULL},
     {"mask-store", "if (nt_lane < (", "if (nt_lane >-(", NULL, NULL},
     {"mask-load", "= (nt_lane < ", "= (nt_lane >-", NULL, NULL},
     {"rows", "row < rows_left", "row >-rows_left", NULL, NULL},   /* of a copy, in the prelude */
@@ -134,14 +146,15 @@ void device_free(Device *d) {
 }
 
 /* Blocks: all that the iterations fill, or so few that warps run several. */
-static int grid_of(int64_t count, unsigned order) {
-    int64_t blocks = (count + CUDA_WARPS - 1) / CUDA_WARPS, most = order % 2 ? MOST_BLOCKS : 64;
+static int grid_of(int64_t count, bool group, unsigned order) {
+    int64_t blocks = group ? count : (count + CUDA_WARPS - 1) / CUDA_WARPS, most = order % 2 ? MOST_BLOCKS : 64;
     return (int)(blocks < 1 ? 1 : blocks > most ? most : blocks);
 }
 
 /* Calls that run at once, as codegen/cuda/lower.h says; returns the blocks. Under odd orders each has a block alone, or the one with the most
  * to do has MOST_BLOCKS. */
-static int table_fill(long long *table, const KernelCall *call, int rows, void *const *args, const int64_t *sizes, const int64_t *counts, unsigned order) {
+static int table_fill(long long *table, const KernelCall *call, int rows, void *const *args, const int64_t *sizes, const int64_t *counts, bool group,
+                      unsigned order) {
     int words = 1 + call->n_args + call->n_sizes, first = 0, largest = 0;
     for (int i = 1; i < rows; i++)
         if (counts[i] > counts[largest]) largest = i;
@@ -150,7 +163,7 @@ static int table_fill(long long *table, const KernelCall *call, int rows, void *
         *row++ = first;
         for (int k = 0; k < call->n_args; k++) *row++ = (long long)(intptr_t)args[i * call->n_args + k];
         for (int k = 0; k < call->n_sizes; k++) *row++ = sizes[i * call->n_sizes + k];
-        first += counts[i] <= 0 ? 0 : order % 2 && i != largest ? 1 : grid_of(counts[i], order);
+        first += counts[i] <= 0 ? 0 : order % 2 && i != largest ? 1 : grid_of(counts[i], group, order);
     }
     return (int)(table[rows * words] = first);
 }
@@ -173,8 +186,9 @@ bool device_run(Device *d, const KernelCall *call, int rows, void *const *args, 
     char *memory = aligned_alloc(64, memory_bytes / 64 * 64);
     word[n - 1] = (long long)(intptr_t)memory;
     bool ok = true;
-    for (unsigned order = 0; order < ORDERS && ok; order++) {
-        int blocks = rows ? table_fill(table, call, rows, args, sizes, counts, order) : grid_of(counts[0], order);
+    for (unsigned turn = 0; turn < (k->group ? 2 * ORDERS : ORDERS) && ok; turn++) {
+        unsigned order = turn < ORDERS ? turn : UNITS + turn - ORDERS;
+        int blocks = rows ? table_fill(table, call, rows, args, sizes, counts, k->group, order) : grid_of(counts[0], k->group, order);
         if (rows) word[0] = (long long)(intptr_t)table, word[1] = rows;
         if (rows && !blocks) break;
         for (int i = 0; i < n_args; i++)

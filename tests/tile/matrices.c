@@ -1,4 +1,4 @@
-/* The statements of a warp: their text, what the verifier refuses of them (and the nearest kernel that it does not), and what they compute in
+/* The statements of a warp and of a group of four: their text, what the verifier refuses of them (and the nearest kernel that it does not), and what they compute in
  * the interpreter, beside plain loops. */
 #include "tests/tile/jit.h"
 
@@ -46,9 +46,36 @@ enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
 static const char HALVES[] = PRODUCT("f16", "", "f16", "f16", "16"), NUMBERS[] = PRODUCT("f32", "", "f32", "tf32", "8"),
                   ROUNDED[] = PRODUCT("f32", " as f16", "f16", "f16", "16");
 
-static const struct Rule {
+/* 85 x 51 by 51 x 70 numbers, both across: two squares of rows and two of columns, one step. */
+enum { GROUP_ROWS = 85, GROUP_COLUMNS = 70, GROUP_DEPTH = 51 };
+static const char GROUPS[] = "kernel product(a: f16[51, 85], b: f16[70, 51], y: f32[128, 128] out) group {\n"
+                             "  reg acc: f32x128[2, 8, 8]\n"
+                             "  if 0 < 1 {\n"
+                             "    buf as: f16[2, 2, 64, 64] stack swizzled\n"
+                             "    buf bs: f16[2, 64, 64] stack swizzled\n"
+                             "    copy q in 0..64 < 51 { as[1, 0, q, 0 : 64] = a[q, 0 : 64] }\n"
+                             "    copy q in 0..64 < 51 { as[1, 1, q, 0 : 64] = a[q, 64 : 64 < 85] }\n"
+                             "    copy q in 0..64 { bs[0, q, 0 : 64] = b[q, 0 : 64 < 51] }\n"
+                             "    copy q in 0..64 < 6 { bs[1, q, 0 : 64] = b[64 + q, 0 : 64 < 51] }\n"
+                             "    commit\n"
+                             "    wait 0\n"
+                             "    multiply f16 acc, as[1, 0, 0, 0] across, bs[0, 0, 0]\n"
+                             "    finish\n"
+                             "  }\n"
+                             "  buf ct: f32[128, 136] stack\n"
+                             "  put ct[0, 0] = acc\n"
+                             "  for r in 0..128 share {\n"
+                             "    for v in 0..128 by 32 {\n"
+                             "      y[r, v : 32] = ct[r, v : 32]\n"
+                             "    }\n"
+                             "  }\n"
+                             "}\n";
+
+typedef struct Rule {
     const char *machine, *body, *message; /* message NULL: correct */
-} RULES[] = {
+} Rule;
+
+static const Rule RULES[] = {
     {"cuda", "copy q in 0..8 < n { s[q, 0 : 16] = x[q, 0 : 16] }", NULL},
     {"x86-64-v4", "copy q in 0..8 < n { s[q, 0 : 16] = x[q, 0 : 16] }", "x86-64-v4 has no warps"},
     {"cuda", "copy q in 0..8 { s[q, 0 : 16] = x[q, 0 : 16] }", "index 0 of x may leave the buffer: q"},
@@ -88,18 +115,54 @@ static const struct Rule {
     {"cuda", "weigh t, y[0]", "sums are weighed by f32 of a temporary buffer"},
 };
 
-static int rules(void) {
+static const char WARP[] = "kernel k<n>(x: bf16[n, 20], y: f32[1] out) { reg t: f32x32[8] reg f: u32x32[4]\n"
+                           "buf s: bf16[16, 24] stack buf c: f32[16, 16] stack %s y[0] = 0.0 }";
+
+static const Rule GROUP_RULES[] = {
+    {"cuda", "multiply bf16 t, a[0, 0, 0, 0], b[1, 0, 0] across finish", NULL},
+    {"x86-64-v4", "finish", "x86-64-v4 has no warps"},
+    {"cuda", "multiply bf16 t, a[0, 1, 0, 0], b[1, 0, 0]", "index 1 of a may leave the buffer: 1 + 1"},
+    {"cuda", "multiply bf16 t, a[2, 0, 0, 0], b[1, 0, 0]", "index 0 of a may leave the buffer: 2"},
+    {"cuda", "multiply bf16 t, a[0, 0, 0, 0], b[2, 0, 0]", "index 0 of b may leave the buffer: 2"},
+    {"cuda", "multiply bf16 t, a[0, 0, 0, 16], b[1, 0, 0]", "a factor begins with a square"},
+    {"cuda", "multiply f16 t, a[0, 0, 0, 0], b[1, 0, 0]", "a factor is squares of f16, in a swizzled buffer"},
+    {"cuda", "multiply bf16 t, c[0, 0], b[1, 0, 0]", "a factor is squares of bf16, in a swizzled buffer"},
+    {"cuda", "multiply bf16 w, a[0, 0, 0, 0], b[1, 0, 0]", "w is not R x 4 x 8 or R x 8 x 8 of f32x128, R = 1 or 2"},
+    {"cuda", "multiply bf16 t[0], a[0, 0, 0, 0], b[1, 0, 0]", "t is not R x 4 x 8 or R x 8 x 8 of f32x128, R = 1 or 2"},
+    {"cuda", "mma bf16 w, f, f", "a group has no fragments: it multiplies squares"},
+    {"cuda", "copy q in 0..64 < n { b[0, q, 0 : 64] = x[q, 0 : 64 < 20] }", NULL},
+    {"cuda", "copy q in 0..32 < n { b[0, q, 0 : 64] = x[q, 0 : 64 < 20] }", "a copy to a swizzled buffer is of 64 whole rows of a square"},
+    {"cuda", "copy q in 0..64 < n { b[0, q, 0 : 16] = x[q, 0 : 16] }", "a copy to a swizzled buffer is of 64 whole rows of a square"},
+    {"cuda", "copy q in 0..64 < n { b[0, 63 - q, 0 : 64] = x[q, 0 : 64 < 20] }", "a copy to a swizzled buffer is of 64 whole rows of a square"},
+    {"cuda", "put c[0, 0] = t", NULL},
+    {"cuda", "put c[1, 0] = t", "index 0 of c may leave the buffer: 1 + 127"},
+    {"cuda", "put b[0, 0, 0] = t", "sums are f32"},
+    {"cuda", "for r in 0..128 share { y[r] = c[r, 0] }", NULL},
+    {"cuda", "for r in 0..128 share { y[2] = c[r, 0] }", "two iterations of the parallel loop r may touch the same place of y"},
+    {"cuda", "for r in 0..128 share { c[r, 0] = 0.0 }", "a group stores to arguments, in what its warps share"},
+    {"cuda", "for r in 0..128 { y[r] = c[r, 0] }", "a group stores to arguments, in what its warps share"},
+    {"cuda", "for r in 0..128 share { for q in 0..2 share { y[r] = c[r, q] } }", "one warp has nothing to share"},
+    {"cuda", "for r in 0..128 share { wait 0 }", "all warps of a group do this, and no one of them alone"},
+    {"cuda", "for r in 0..128 share { buf d: f32[32] stack y[r] = d[0] }", "buffers of a group lie on the stack, outside of what its warps share"},
+    {"cuda", "for r in 0..128 share { y[r] = hadd(t[0, 0, 0]) }", "t is of a group: it can be put"},
+    {"cuda", "for r in 0..128 share { y[r] = f32(b[0, 0, 0]) }", "b is swizzled: it is for multiply"},
+    {"cuda", "buf d: f32[64, 64] stack swizzled", "swizzled are squares of 64 x 64 elements of two bytes, of a group"},
+    {"cuda", "buf d: f32[8, 64] stack", "100352 bytes of stack buffers: at most 98304"},
+};
+static const char GROUP[] = "kernel k<n>(x: bf16[n, 20], y: f32[128] out) group { reg t: f32x128[2, 4, 8] reg f: u32x32[4] reg w: f32x32[8]\n"
+                            "buf a: bf16[2, 2, 64, 64] stack swizzled buf b: bf16[2, 64, 64] stack swizzled buf c: f32[128, 96] stack %s }";
+
+static int rules(const Rule *rule, size_t n, const char *around) {
     int wrong = 0;
-    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++) {
+    for (; n; n--, rule++) {
         Arena *a = arena_new();
-        const char *error, *at;
-        const char *text = arena_printf(a, "kernel k<n>(x: bf16[n, 20], y: f32[1] out) { reg t: f32x32[8] reg f: u32x32[4]\n"
-                                           "buf s: bf16[16, 24] stack buf c: f32[16, 16] stack %s y[0] = 0.0 }", RULES[i].body);
+        const char *error, *at, *body = strstr(around, "%s");
+        const char *text = arena_printf(a, "%.*s%s%s", (int)(body - around), around, rule->body, body + 2);
         TileKernel *k = tile_parse(a, text, NULL, NULL, 0, &error);
-        if (k && tile_verify(k, tile_target(RULES[i].machine), NULL, &error)) error = NULL;
+        if (k && tile_verify(k, tile_target(rule->machine), NULL, &error)) error = NULL;
         at = error ? strstr(error, ": ") : NULL;
-        if (RULES[i].message ? !at || strcmp(at + 2, RULES[i].message) : error != NULL) {
-            printf("%s\n  says  %s\n  wants %s\n", RULES[i].body, error ? error : "nothing", RULES[i].message ? RULES[i].message : "nothing");
+        if (rule->message ? !at || strcmp(at + 2, rule->message) : error != NULL) {
+            printf("%s\n  says  %s\n  wants %s\n", rule->body, error ? error : "nothing", rule->message ? rule->message : "nothing");
             wrong++;
         }
         arena_free(a);
@@ -150,8 +213,24 @@ static int product(TileKernel *k, bool wide_a, bool wide_b) {
     return sums(y, wide_a, wide_b);
 }
 
+static int group_product(TileKernel *k, bool wide_a, bool wide_b) {
+    static uint16_t a[GROUP_DEPTH * GROUP_ROWS], b[GROUP_COLUMNS * GROUP_DEPTH];
+    static float y[TILE_GROUP * TILE_GROUP];
+    const char *error;
+    (void)wide_a, (void)wide_b;
+    for (int i = 0; i < GROUP_DEPTH * GROUP_ROWS; i++) a[i] = half_of(whole(i % GROUP_ROWS, i / GROUP_ROWS));
+    for (int i = 0; i < GROUP_COLUMNS * GROUP_DEPTH; i++) b[i] = half_of(whole(i / GROUP_DEPTH + 4, i % GROUP_DEPTH));
+    if (!tile_interp(k, (void *[]){a, b, y}, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
+    for (int i = 0; i < TILE_GROUP * TILE_GROUP; i++) {
+        int row = i / TILE_GROUP, column = i % TILE_GROUP, sum = 0;
+        for (int d = 0; d < GROUP_DEPTH && row < GROUP_ROWS && column < GROUP_COLUMNS; d++) sum += whole(row, d) * whole(column + 4, d);
+        if (y[i] != (float)sum) return printf("sum %d, %d is %.9g, not %d\n", row, column, (double)y[i], sum), 1;
+    }
+    return 0;
+}
+
 /* A kernel's text is what is printed of it, and it computes what it should. */
-static int kernel(const char *source, bool wide_a, bool wide_b) {
+static int kernel(const char *source, int (*computes)(TileKernel *, bool, bool), bool wide_a, bool wide_b) {
     Arena *a = arena_new();
     const char *error;
     char *text = NULL;
@@ -164,11 +243,13 @@ static int kernel(const char *source, bool wide_a, bool wide_b) {
     fclose(f);
     if (strcmp(text, source)) wrong++, printf("printed:\n%s", text);
     free(text);
-    wrong += product(k, wide_a, wide_b);
+    wrong += computes(k, wide_a, wide_b);
     arena_free(a);
     return wrong;
 }
 
 int main(void) {
-    return rules() + kernel(HALVES, false, false) + kernel(NUMBERS, true, true) + kernel(ROUNDED, true, false) != 0;
+    int wrong = rules(RULES, sizeof RULES / sizeof *RULES, WARP) + rules(GROUP_RULES, sizeof GROUP_RULES / sizeof *GROUP_RULES, GROUP);
+    wrong += kernel(HALVES, product, false, false) + kernel(NUMBERS, product, true, true) + kernel(ROUNDED, product, true, false);
+    return wrong + kernel(GROUPS, group_product, false, false) != 0;
 }

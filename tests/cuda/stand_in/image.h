@@ -5,6 +5,7 @@
 typedef struct Image {
     unsigned char magic[4]; /* \177ELF */
     unsigned arch;          /* 90 */
+    unsigned own;           /* .. and its letter, of 90a, or 0 */
     char text[];            /* ended by a zero */
 } Image;
 #define PTX_HEAD "// .target sm_%u\n"

@@ -9,6 +9,7 @@
 typedef struct Program {
     char *text;
     unsigned arch;
+    char own; /* 'a' of 90a */
     const char *log;
 } Program;
 
@@ -27,14 +28,14 @@ int nvrtcDestroyProgram(Program **p) {
     return 0;
 }
 int nvrtcCompileProgram(Program *p, int n, const char *const *options) {
-    for (int i = 0; i < n; i++) sscanf(options[i], "--gpu-architecture=sm_%u", &p->arch);
+    for (int i = 0; i < n; i++) sscanf(options[i], "--gpu-architecture=sm_%u%c", &p->arch, &p->own);
     if (!getenv("FAKE_NVRTC")) return !p->arch;
     p->log = "kernels.cu(3): error: this is refused\n";
     return 6;
 }
 int nvrtcGetCUBINSize(Program *p, size_t *n) { return *n = sizeof(Image) + strlen(p->text) + 1, 0; }
 int nvrtcGetCUBIN(Program *p, char *to) {
-    Image head = {{0177, 'E', 'L', 'F'}, p->arch};
+    Image head = {{0177, 'E', 'L', 'F'}, p->arch, (unsigned)p->own};
     memcpy(to, &head, sizeof head);
     strcpy(to + sizeof head, p->text);
     return 0;
