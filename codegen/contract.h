@@ -83,6 +83,7 @@ typedef struct Contract {
     Point group_point;                /* where values of a group stand */
     bool split;                       /* of a device: the sums are cut into parts, which this kernel leaves in shared memory, .. */
     int64_t split_parts;              /* .. so many; */
+    int64_t step;                     /* terms that are multiplied at once, where a part must be whole ones of them; 0: as a warp does */
     int split_symbol;                 /* the symbol of k that is cut for them, .. */
     Size split_terms;                 /* .. and its longest piece */
     const char *split_sums;           /* argument that holds the sums of all parts */
@@ -181,8 +182,16 @@ const char *narrow_fill_left(void *context, const char *const *args);
 /* Are there such units, and do the operands lie so that rows of them can be copied? */
 bool schedule_is_mma(const Contract *c);
 void schedule_mma(Contract *c); /* writes the kernel */
+void mma_pick_tile(Contract *c); /* of a warp */
 const char *mma_fill_copy_step(void *context, const char *const *args); /* holes of contract.tile */
 const char *mma_fill_fragment(void *context, const char *const *args);
+
+/* ---- schedule_group.c: .. by groups of four warps */
+
+/* Does that pay? Then the tile is chosen. */
+bool schedule_is_group(Contract *c);
+void schedule_group(Contract *c); /* writes the kernel */
+const char *group_fill_copy(void *context, const char *const *args); /* hole of contract.tile */
 
 /* ---- schedule_split.c: on a device, sums of many terms for few results */
 

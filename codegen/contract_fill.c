@@ -648,6 +648,7 @@ static const Hole HOLES[] = {
     {"narrow_left", 3, narrow_fill_left},
     {"copy_step", 2, mma_fill_copy_step},
     {"fragment", 4, mma_fill_fragment},
+    {"copy_squares", 2, group_fill_copy},
     {"piece_of_k", 0, split_fill_piece},
     {"part", 3, split_fill_part},
     {NULL, 0, NULL},

@@ -274,7 +274,7 @@ static const char *whole_text(const Work *w, const char *name) {
     }
     text_add(&t, "%s(", w->sizes.n ? ">" : "");
     for (int i = 0; i < w->arg_text.n; i++) text_add(&t, "%s%s", i ? ", " : "", w->arg_text.at[i]);
-    text_add(&t, ") {\n%s}\n", w->body.at);
+    text_add(&t, w->group ? ") group {\n%s}\n" : ") {\n%s}\n", w->body.at);
     return t.at;
 }
 

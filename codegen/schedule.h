@@ -29,6 +29,7 @@ typedef struct Work {
     bool device;      /* for a device */
     bool at_once;     /* .. where calls of it run at once */
     bool tf32;        /* .. on whose matrix units products of f32 may be in tf32 */
+    bool group;       /* .. in groups of four warps */
     CudaRoom room;    /* .. and what its compiler makes room for */
     bool small;       /* code of few bytes */
     struct Tuning *tuning; /* tiles by timing; NULL */

@@ -754,7 +754,8 @@ void schedule_contract(Work *w, KernelCode *code) {
         w->low = SMALL + 1;
         w->high = INT64_MAX;
     }
-    if (schedule_is_mma(&c)) schedule_mma(&c);
+    if (schedule_is_group(&c)) schedule_group(&c);
+    else if (schedule_is_mma(&c)) schedule_mma(&c);
     else if (w->device) emit_device(&c);
     else if (schedule_is_group_panels(&c)) schedule_group_panels(&c);
     else emit_panels(&c);

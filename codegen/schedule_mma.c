@@ -1,5 +1,5 @@
 /* schedule_mma.c -- products on a device's matrix units: of bf16, of f16, and of f32 where the program lets them be in tf32. A warp has a tile of
- * the sums in registers; steps of both operands go through buffers in shared memory, filled behind its back one step ahead (contract.tile,
+ * the sums in registers; steps of both operands go through buffers in shared memory, filled behind its back one step ahead (contract_matrices.tile,
  * matrices). An operand lies there as it lies in memory, along k or across it: ldmatrix turns it, and rounds f32. Rows of the buffers are a
  * little longer than they need be, so that the eight rows of a matrix begin in different banks; so do the columns of f32 that are turned. */
 #include "codegen/contract.h"
@@ -41,7 +41,7 @@ static int64_t tiles(const Contract *c) {
 }
 
 /* The largest tile that leaves enough of them for a device's warps. */
-static void pick_tile(Contract *c) {
+void mma_pick_tile(Contract *c) {
     int64_t m = contract_estimate(c->size_m, 512), n = contract_estimate(c->size_n, 512), parts = split_most(c);
     c->mb = ROWS_WIDEST;
     c->width = COLUMNS_WIDEST;
@@ -105,7 +105,7 @@ static void buffer_size(Contract *c, const Access *x, int64_t count, const char 
 
 void schedule_mma(Contract *c) {
     int64_t whole;
-    pick_tile(c);
+    mma_pick_tile(c);
     c->w->kind = "mma";
     c->nv = (int)(c->width / c->lanes);
     c->mq = c->n[GROUP_M] - 1;

@@ -48,7 +48,7 @@ void split_choose(Contract *c, int64_t tiles) {
     int64_t parts = (WARPS_WISHED + tiles - 1) / tiles, most = split_most(c), low, high;
     if (parts > most) parts = most;
     c->split_symbol = longest(c);
-    int64_t whole = c->split_symbol == c->sk ? STEP : 1;
+    int64_t whole = c->split_symbol != c->sk ? 1 : c->step ? c->step : STEP;
     Size n = c->sp->symbol[c->split_symbol].n;
     c->split_terms = size_mul(size_ceildiv(n, size_const(table, parts * whole)), size_const(table, whole));
     size_range(n, &low, &high);

@@ -313,18 +313,19 @@ static void write_lines(Template *t, const char *text) {
     }
 }
 
-/* The line behind #template NAME, in this file or in one that a line #with of it names, which *file is set to; -1: there is none. */
+/* The line behind #template NAME, in this file or in those that lines #with of it name, which *file is set to; -1: there is none. */
 static int find_template(const File **file, const char *name) {
-    const char *with = NULL;
-    for (int i = 0; i < (*file)->n; i++) {
-        const Line *l = &(*file)->line[i];
-        if (l->is == D_TEMPLATE && strcmp(l->text, name) == 0) return i + 1;
-        if (l->is == D_WITH) with = l->text;
+    const File *here = *file;
+    for (int i = 0; i < here->n; i++)
+        if (here->line[i].is == D_TEMPLATE && strcmp(here->line[i].text, name) == 0) return i + 1;
+    for (int i = 0; i < here->n; i++) {
+        if (here->line[i].is != D_WITH) continue;
+        *file = file_find(here->line[i].text);
+        if (!*file) bug("no template file %s", here->line[i].text);
+        int at = find_template(file, name);
+        if (at >= 0) return at;
     }
-    if (!with) return -1;
-    *file = file_find(with);
-    if (!*file) bug("no template file %s", with);
-    return find_template(file, name);
+    return -1;
 }
 
 static void run_template(Template *t, const char *name) {

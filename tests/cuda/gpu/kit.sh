@@ -1,6 +1,6 @@
 # kit.sh -- what a machine with a device needs to check and to time the examples on it, made on one that has none:
 #
-#   sh kit.sh FOLDER NVRTC [EXAMPLE...]       with ROOT, and modelc and mdlrun on the PATH; TARGET=cuda:sm_80,cuda:sm_90
+#   sh kit.sh FOLDER NVRTC [EXAMPLE...]       with ROOT, and modelc and mdlrun on the PATH; TARGET=cuda:sm_80,cuda:sm_90a
 #
 #   FOLDER/NAME.so              an example with code for devices and for any x86-64 of 2015 on
 #          NAME.csv, .safetensors   losses of five steps of training, and the weights after them, as the processor computed them here
@@ -14,7 +14,7 @@
 here=$(dirname "$0")
 out=$1 nvrtc=$2
 shift 2
-target=x86-64-v3,${TARGET:-cuda:sm_80,cuda:sm_90}
+target=x86-64-v3,${TARGET:-cuda:sm_80,cuda:sm_90a}
 mkdir -p "$out/d" "$out/lib" || exit
 modelc=$(command -v modelc) mdlrun=$(command -v mdlrun)
 fail() {
