@@ -56,7 +56,7 @@
  *                                next one, and those 8 behind: element e of the four has the row + e % 2 * 8 and the columns + e / 2 * 8.
  *                                Of f32: 16 x 8 elements, rounded to tf32 (10 bits behind the point, halves away from 0). Lane l holds
  *                                column l % 4 and the one 4 behind: element e the column + e / 2 * 4. Of f32 `as bf16`, `as f16`: 16 x 16
- *                                elements, rounded to those, halves to even, and laid out as they are (not across)
+ *                                elements, rounded to those, halves to even, and laid out as they are
  *   mma bf16 t[i], f[j], g[k]    t (reg t: f32x32[.., 8]: 16 x 16 sums) += F G^T, of bf16, f16 or tf32: for each sum fma by fma in the order
  *                                of the columns. (Hardware adds in an order of its own.)
  *   put b[r, c] = t[i]           the sums as 16 x 16 elements of a temporary buffer. Lane l holds row l / 4 and columns l % 4 * 2 and the

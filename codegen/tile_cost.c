@@ -55,9 +55,9 @@ static void on_op(void *self, const TileExpr *e, TileType type, double times) {
     c->cost.instructions += times * vectors(c, type) * (flops > 1 && e->op != TO_FMA ? flops : 1);
 }
 
-/* A fragment of f32 is rounded, and across it is loaded number by number; to two bytes it is loaded by pairs. */
+/* A fragment of f32 is rounded, and across it is loaded number by number; to two bytes, if not across, by pairs. */
 static double fragment_instructions(const TileStmt *s) {
-    if (s->d != s->e->a.s->d) return 8;
+    if (s->d != s->e->a.s->d) return s->across ? 12 : 8;
     return s->e->a.s->d != DT_F32 ? 1 : s->across ? 8 : 5;
 }
 

@@ -620,7 +620,7 @@ static void ldmatrix(Verify *v, const TileStmt *s) {
     const TileAccess *a = &s->e->a;
     int columns = TILE_ROW / dtype_bytes(s->d);
     warp_tile(v, &s->a, DT_U32, 4);
-    if (s->d != a->s->d && (s->across || a->s->d != DT_F32)) walk_fail(v->w, "a fragment is rounded from rows of f32");
+    if (s->d != a->s->d && a->s->d != DT_F32) walk_fail(v->w, "a fragment is rounded from f32");
     matrix_inside(v, s, a, s->across ? columns : TILE_BLOCK, s->across ? TILE_BLOCK : columns);
 }
 

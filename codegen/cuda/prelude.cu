@@ -664,6 +664,13 @@ NT_DEVICE void nt_fragment_across_f32(unsigned *f0, unsigned *f1, unsigned *f2, 
         *f1 = nt_pair_##s(q[0], q[1]);                                                                                         \
         *f2 = nt_pair_##s(p[8], p[9]);                                                                                         \
         *f3 = nt_pair_##s(q[8], q[9]);                                                                                         \
+    }                                                                                                                          \
+    NT_DEVICE void nt_fragment_across_##s##_of_f32(unsigned *f0, unsigned *f1, unsigned *f2, unsigned *f3, const float *at, int pitch, int lane) { \
+        const float *const p = at + (lane & 3) * 2 * pitch + (lane >> 2), *const q = p + 8 * pitch;                            \
+        *f0 = nt_pair_##s(p[0], p[pitch]);                                                                                     \
+        *f1 = nt_pair_##s(p[8], p[pitch + 8]);                                                                                 \
+        *f2 = nt_pair_##s(q[0], q[pitch]);                                                                                     \
+        *f3 = nt_pair_##s(q[8], q[pitch + 8]);                                                                                 \
     }
 NT_FRAGMENT_ROUNDED(bf16)
 NT_FRAGMENT_ROUNDED(f16)

@@ -8,7 +8,7 @@
 
 enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
 
-#define PRODUCT(TYPE_A, AS, TYPE, UNITS, STEP) "kernel product(a: " TYPE_A "[21, 37], b: " TYPE "[37, 19], y: f32[32, 32] out) {\n" \
+#define PRODUCT(TYPE_A, AS, TYPE, BS, UNITS, STEP) "kernel product(a: " TYPE_A "[21, 37], b: " TYPE "[37, 19], y: f32[32, 32] out) {\n" \
     "  reg acc: f32x32[2, 2, 8]\n"                                                                                    \
     "  buf as: " TYPE_A "[1, 32, 24] stack\n"                                                                         \
     "  buf bs: " TYPE "[" STEP ", 40] stack\n"                                                                        \
@@ -23,7 +23,7 @@ enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
     "    }\n"                                                                                                         \
     "    unroll v in 0..2 {\n"                                                                                        \
     "      reg g: u32x32[4]\n"                                                                                        \
-    "      ldmatrix g, bs[0, 16 * v] across\n"                                                                        \
+    "      ldmatrix g, bs[0, 16 * v] across" BS "\n"                                                                  \
     "      unroll r in 0..2 {\n"                                                                                      \
     "        mma " UNITS " acc[r, v], f[r], g\n"                                                                      \
     "      }\n"                                                                                                       \
@@ -43,8 +43,8 @@ enum { ROWS = 21, COLUMNS = 19, DEPTH = 37, WIDE = 32 };
     "    y[i, 0 : 32] = ct[i, 0 : 32]\n"                                                                              \
     "  }\n"                                                                                                           \
     "}\n"
-static const char HALVES[] = PRODUCT("f16", "", "f16", "f16", "16"), NUMBERS[] = PRODUCT("f32", "", "f32", "tf32", "8"),
-                  ROUNDED[] = PRODUCT("f32", " as f16", "f16", "f16", "16");
+static const char HALVES[] = PRODUCT("f16", "", "f16", "", "f16", "16"), NUMBERS[] = PRODUCT("f32", "", "f32", "", "tf32", "8"),
+                  ROUNDED[] = PRODUCT("f32", " as f16", "f16", "", "f16", "16"), ROUNDED_BOTH[] = PRODUCT("f32", " as f16", "f32", " as f16", "f16", "16");
 
 /* 85 x 51 by 51 x 70 numbers, both across: two squares of rows and two of columns, one step. */
 enum { GROUP_ROWS = 85, GROUP_COLUMNS = 70, GROUP_DEPTH = 51 };
@@ -97,8 +97,9 @@ static const Rule RULES[] = {
     {"cuda", "ldmatrix f, c[9, 0] across", "index 0 of c may leave the buffer: 9 + 7"},
     {"cuda", "ldmatrix f, c[0, 0] as f16", NULL},
     {"cuda", "ldmatrix f, c[0, 8] as bf16", "index 1 of c may leave the buffer: 8 + 15"},
-    {"cuda", "ldmatrix f, c[0, 0] across as f16", "a fragment is rounded from rows of f32"},
-    {"cuda", "ldmatrix f, s[0, 0] as f16", "a fragment is rounded from rows of f32"},
+    {"cuda", "ldmatrix f, c[0, 0] across as f16", NULL},
+    {"cuda", "ldmatrix f, c[8, 0] across as f16", "index 0 of c may leave the buffer: 8 + 15"},
+    {"cuda", "ldmatrix f, s[0, 0] as f16", "a fragment is rounded from f32"},
     {"cuda", "ldmatrix t, s[0, 0]", "t is not 4 of u32x32"},
     {"cuda", "ldmatrix f, x[0, 0]", "a matrix lies in a temporary buffer, of f32 or two bytes an element"},
     {"cuda", "mma bf16 t, f, f", NULL},
@@ -189,19 +190,19 @@ static float rounded(float x, bool even) {
 
 static float number(int i, int j, bool wide) { return (float)whole(i, j) * (wide ? 1 + 0x1p-11f : 1); }
 
-static int sums(const float *y, bool wide_a, bool wide_b) {
+static int sums(const float *y, bool wide_a, bool wide_b, bool even) {
     for (int i = 0; i < WIDE; i++)
         for (int j = 0; j < WIDE; j++) {
             float sum = 0;
             for (int d = 0; d < DEPTH && i < ROWS && j < COLUMNS; d++)
-                sum = fmaf(rounded(number(i, d, wide_a), !wide_b), rounded(number(j + 4, d, wide_b), false), sum);
+                sum = fmaf(rounded(number(i, d, wide_a), even), rounded(number(j + 4, d, wide_b), even), sum);
             sum *= (float)(i - 7);
             if (y[i * WIDE + j] != sum) return printf("sum %d, %d is %.9g, not %.9g\n", i, j, (double)y[i * WIDE + j], (double)sum), 1;
         }
     return 0;
 }
 
-static int product(TileKernel *k, bool wide_a, bool wide_b) {
+static int product(TileKernel *k, bool wide_a, bool wide_b, bool even) {
     static uint16_t half_a[ROWS * DEPTH], half_b[DEPTH * COLUMNS];
     static float a[ROWS * DEPTH], b[DEPTH * COLUMNS], y[WIDE * WIDE];
     const char *error;
@@ -210,14 +211,14 @@ static int product(TileKernel *k, bool wide_a, bool wide_b) {
     for (int i = 0; i < DEPTH * COLUMNS; i++)
         half_b[i] = half_of(whole(i % COLUMNS + 4, i / COLUMNS)), b[i] = number(i % COLUMNS + 4, i / COLUMNS, true);
     if (!tile_interp(k, args, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
-    return sums(y, wide_a, wide_b);
+    return sums(y, wide_a, wide_b, even);
 }
 
-static int group_product(TileKernel *k, bool wide_a, bool wide_b) {
+static int group_product(TileKernel *k, bool wide_a, bool wide_b, bool even) {
     static uint16_t a[GROUP_DEPTH * GROUP_ROWS], b[GROUP_COLUMNS * GROUP_DEPTH];
     static float y[TILE_GROUP * TILE_GROUP];
     const char *error;
-    (void)wide_a, (void)wide_b;
+    (void)wide_a, (void)wide_b, (void)even;
     for (int i = 0; i < GROUP_DEPTH * GROUP_ROWS; i++) a[i] = half_of(whole(i % GROUP_ROWS, i / GROUP_ROWS));
     for (int i = 0; i < GROUP_COLUMNS * GROUP_DEPTH; i++) b[i] = half_of(whole(i / GROUP_DEPTH + 4, i % GROUP_DEPTH));
     if (!tile_interp(k, (void *[]){a, b, y}, NULL, 0, -1, &error)) return printf("%s\n", error), 1;
@@ -229,8 +230,8 @@ static int group_product(TileKernel *k, bool wide_a, bool wide_b) {
     return 0;
 }
 
-/* A kernel's text is what is printed of it, and it computes what it should. */
-static int kernel(const char *source, int (*computes)(TileKernel *, bool, bool), bool wide_a, bool wide_b) {
+/* A kernel's text is what is printed of it, and it computes what it should. wide: of f32; even: halves are rounded to even. */
+static int kernel(const char *source, int (*computes)(TileKernel *, bool, bool, bool), bool wide_a, bool wide_b, bool even) {
     Arena *a = arena_new();
     const char *error;
     char *text = NULL;
@@ -243,13 +244,14 @@ static int kernel(const char *source, int (*computes)(TileKernel *, bool, bool),
     fclose(f);
     if (strcmp(text, source)) wrong++, printf("printed:\n%s", text);
     free(text);
-    wrong += computes(k, wide_a, wide_b);
+    wrong += computes(k, wide_a, wide_b, even);
     arena_free(a);
     return wrong;
 }
 
 int main(void) {
     int wrong = rules(RULES, sizeof RULES / sizeof *RULES, WARP) + rules(GROUP_RULES, sizeof GROUP_RULES / sizeof *GROUP_RULES, GROUP);
-    wrong += kernel(HALVES, product, false, false) + kernel(NUMBERS, product, true, true) + kernel(ROUNDED, product, true, false);
-    return wrong + kernel(GROUPS, group_product, false, false) != 0;
+    wrong += kernel(HALVES, product, false, false, true) + kernel(NUMBERS, product, true, true, false);
+    wrong += kernel(ROUNDED, product, true, false, true) + kernel(ROUNDED_BOTH, product, true, true, true);
+    return wrong + kernel(GROUPS, group_product, false, false, false) != 0;
 }
