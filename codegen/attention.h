@@ -1,4 +1,5 @@
-/* attention.h -- what the schedules of attention and of its gradient share (schedule_attention.c, schedule_attention_gradient.c).
+/* attention.h -- what the schedules of attention and of its gradient share (schedule_attention.c, schedule_attention_gradient.c, and those
+ * two with _mma.c, for a device's matrix units).
  *
  * One space has the axes of the scores, then those that a product sums over or makes beside: the depth of keys, of values, columns of
  * gradients. The symbols fall into sets. */
@@ -56,7 +57,51 @@ typedef struct Forward {
     bool gated;
 } Forward;
 
+/* Five products share rows and keys: 0 scores = q k, 1 gradients of weights = dy v, 2 by_q = gradients of scores by k, 3 by_k = the same
+ * by q, 4 by_v = weights by dy. Each has an operand of its own for rows (0, 1, 3, 4) and for keys (0, 1, 2), whose letters beside
+ * those of rows and keys are set gradient_set(product) of the space. */
+enum { PRODUCTS = 5 };
+
+typedef struct Backward {
+    Heads h;
+    const AttentionGradient *a;
+    Access *row[PRODUCTS], *key[PRODUCTS]; /* NULL: it has none */
+    int of_row[PRODUCTS][MAX_RANK], of_key[PRODUCTS][MAX_RANK], of_result[PRODUCTS][MAX_RANK];
+    int nv, vu[PRODUCTS];
+    int64_t np;                             /* keys at most, in whole panels; on matrix units: keys of a block */
+    bool *for_sum, *for_scores;             /* by place among k->nodes: needed there */
+    bool keeps;                             /* exponents of the first walk take the place of the scores */
+    bool of_rows, with_k, with_v;           /* of a kernel on matrix units: what it is for */
+    Access *sums;                           /* where the rows' sums are stored; NULL: nowhere */
+} Backward;
+
+/* ---- schedule_attention_gradient.c */
+
+Set gradient_set(int product);
+void gradient_begin(Backward *b, Work *w); /* axes and accesses */
+bool gradient_stores_bend(const Backward *b, int product);
+extern const Hole gradient_holes[]; /* of attention_gradient.tile and attention_gradient_mma.tile */
+
+/* ---- schedule_attention_gradient_mma.c: on a device's matrix units */
+
+bool gradient_is_mma(const Backward *b);                       /* as attention_is_mma */
+void schedule_gradient_mma(Backward *b, KernelCode *code);     /* what is begun, and further kernels */
+const char *gradient_mma_fill_nest(Backward *b);               /* holes */
+const char *gradient_mma_fill_copy_row(void *context, const char *const *args);
+const char *gradient_mma_fill_copy_key(void *context, const char *const *args);
+const char *gradient_mma_fill_row_sums(void *context, const char *const *args);
+const char *gradient_mma_fill_row_again(void *context, const char *const *args);
+const char *gradient_mma_fill_gradients(void *context, const char *const *args);
+const char *gradient_mma_fill_score_gradient(void *context, const char *const *args);
+
 /* ---- schedule_attention_mma.c: on a device's matrix units */
+
+/* Can rows of x along symbol s be copied: are they of type d, do columns, of set g, lie side by side, and the rows at a distance that no
+ * symbol bends? */
+bool heads_in_rows(const Heads *h, const Access *x, int s, Set g, DType d);
+/* Copies 16 rows of x along symbol s, from row `from` on, to half of the template's buffer of rows; what lies beyond the last row or column is
+ * zero. */
+void heads_copy(Heads *h, Access *x, int s, const char *from, Set g, int64_t columns, const char *half);
 
 /* Are there such units, do rows lie so that they can be copied, and does a warp have the registers and the shared memory? Accesses are made. */
 bool attention_is_mma(const Forward *f);

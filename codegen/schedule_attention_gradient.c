@@ -1,8 +1,5 @@
-/* schedule_attention_gradient.c -- the gradients of softmax-weighted products: attention_gradient.tile's parameters and holes.
- *
- * Five products share rows and keys: 0 scores = q k, 1 gradients of weights = dy v, 2 by_q = gradients of scores by k, 3 by_k = the same
- * by q, 4 by_v = weights by dy. Each has an operand of its own for rows (0, 1, 3, 4) and for keys (0, 1, 2), whose letters beside
- * those of rows and keys are set SET_OF[product] of the space. */
+/* schedule_attention_gradient.c -- the gradients of softmax-weighted products: attention_gradient.tile's parameters and holes. (On a device's
+ * matrix units: schedule_attention_gradient_mma.c.) */
 #include "codegen/attention.h"
 
 #include <string.h>
@@ -12,21 +9,11 @@ enum {
     KEYS_SHORT = 512,    /* .. if there are no more; else half of them */
     TILE_ROWS_MOST = 8,
     DEVICE_ROWS = 4,     /* .. of a device: what its registers hold of five products */
-    PRODUCTS = 5,
 };
 
 static const Set SET_OF[PRODUCTS] = {OF_DEPTH, OF_VALUE, OF_BY_Q, OF_BY_K, OF_BY_V};
 
-typedef struct Backward {
-    Heads h;
-    const AttentionGradient *a;
-    Access *row[PRODUCTS], *key[PRODUCTS]; /* NULL: it has none */
-    int of_row[PRODUCTS][MAX_RANK], of_key[PRODUCTS][MAX_RANK], of_result[PRODUCTS][MAX_RANK];
-    int nv, vu[PRODUCTS];
-    int64_t np;                             /* keys at most, in whole panels */
-    bool *for_sum, *for_scores;             /* by place among k->nodes: needed there */
-    bool keeps;                             /* exponents of the first walk take the place of the scores */
-} Backward;
+Set gradient_set(int product) { return SET_OF[product]; }
 
 static Node *product_node(const Backward *b, int product) {
     const AttentionGradient *a = b->a;
@@ -59,6 +46,12 @@ static void product_letters(Backward *b, int product) {
     if (product >= 2) heads_letters(h, of, n->attrs.labels[2], &n->type, SET_OF[product], b->of_result[product]);
 }
 
+static bool is_stored(const Backward *b, const Node *n) {
+    for (int i = 0; i < b->h.k->writes.n; i++)
+        if (b->h.k->writes.at[i] == n) return true;
+    return false;
+}
+
 static void make_accesses(Backward *b) {
     Heads *h = &b->h;
     h->given[heads_place(h, b->a->sum)] = true;
@@ -76,6 +69,10 @@ static void make_accesses(Backward *b) {
         }
         heads_items(h, b->of_result[2]);
         for (int p = 2; p < PRODUCTS; p++) heads_store(h, product_node(b, p), product_node(b, p)->type.rank, b->of_result[p]);
+        b->sums = NULL;
+        if (!is_stored(b, b->a->sum)) continue;
+        heads_store(h, b->a->sum, 0, NULL);
+        b->sums = h->stores.at[h->stores.n - 1];
     } while (h->sp->again);
     heads_sort(h);
 }
@@ -109,6 +106,7 @@ static const char *fill_nest(void *context, const char *const *args) {
     Backward *b = context;
     Heads *h = &b->h;
     bool opened;
+    if (b->of_rows || b->with_k || b->with_v) return gradient_mma_fill_nest(b);
     for (int i = 0; i < h->n[OF_BATCH]; i++) {
         int s = h->symbol[OF_BATCH][i];
         h->p.text[s] = open_parts(h->w, arena_printf(h->w->arena, "x%d", s), h->sp->symbol[s].n, 1, false, &opened);
@@ -132,9 +130,10 @@ static const char *fill_row_loops(void *context, const char *const *args) {
         h->p.text[s] = arena_printf(h->w->arena, "m%d", s);
         text_line(&h->w->body, "for %s in 0..%s {", h->p.text[s], work_size(h->w, h->sp->symbol[s].n));
     }
-    const char *seen = heads_seen(h, arena_printf(h->w->arena, "i0 + %lld", (long long)h->mb - 1));
+    const char *i0 = template_get(h->t, "i0"), *seen = heads_seen(h, arena_printf(h->w->arena, "%s + %lld", i0, (long long)h->mb - 1));
     template_number(h->t, "triangle", seen != NULL);
     template_set(h->t, "block_seen", seen ? seen : "");
+    template_set(h->t, "seen_before", seen ? heads_seen(h, arena_printf(h->w->arena, "%s - 1", i0)) : "");
     return "";
 }
 
@@ -189,6 +188,7 @@ static const char *fill_row_sum(void *context, const char *const *args) {
     Point p = point_inside(&b->h.p);
     p.text[heads_last_row(&b->h)] = args[0];
     heads_set(&b->h, b->a->sum, args[1], false);
+    if (b->sums) point_store(&p, b->sums, items_find(b->h.items, b->a->sum)->value);
     heads_maps(&b->h, &p, b->for_scores, LEVEL_ROW);
     return "";
 }
@@ -222,7 +222,7 @@ static const char *fill_weights(void *context, const char *const *args) {
     return heads_score(&b->h, b->a->weights);
 }
 
-static bool stores_bend(const Backward *b, int product) {
+bool gradient_stores_bend(const Backward *b, int product) {
     return heads_bent(&b->h, b->h.stores.at[product - 2], SET_OF[product]);
 }
 
@@ -235,7 +235,7 @@ static const char *fill_store(void *context, const char *const *args) {
     if (product == 2) p.text[heads_last_row(h)] = args[1];
     else heads_index(h, &p, OF_KEYS, args[1]);
     heads_index(h, &p, g, args[2]);
-    bool scalar = stores_bend(b, 2) || stores_bend(b, 3) || stores_bend(b, 4);
+    bool scalar = gradient_stores_bend(b, 2) || gradient_stores_bend(b, 3) || gradient_stores_bend(b, 4);
     p.lanes = scalar ? 1 : h->lanes;
     p.vector = scalar ? -1 : h->symbol[g][0];
     p.limit = scalar ? NULL : heads_limit(h, size_const(h->w->table, h->length[g]), h->lanes);
@@ -243,7 +243,7 @@ static const char *fill_store(void *context, const char *const *args) {
     return "";
 }
 
-static const Hole HOLES[] = {
+const Hole gradient_holes[] = {
     {"nest", 0, fill_nest},
     {"scalars", 0, fill_scalars},
     {"row_loops", 0, fill_row_loops},
@@ -258,6 +258,12 @@ static const Hole HOLES[] = {
     {"by_scores", 4, fill_by_scores},
     {"weights", 0, fill_weights},
     {"store", 4, fill_store},
+    {"copy_row", 3, gradient_mma_fill_copy_row},
+    {"copy_key", 3, gradient_mma_fill_copy_key},
+    {"row_sums", 1, gradient_mma_fill_row_sums},
+    {"row_again", 2, gradient_mma_fill_row_again},
+    {"gradients", 4, gradient_mma_fill_gradients},
+    {"score_gradient", 0, gradient_mma_fill_score_gradient},
     {NULL, 0, NULL},
 };
 
@@ -314,6 +320,7 @@ static void set_parameters(Backward *b) {
     }
     template_set(t, "N", work_size(w, h->size_n));
     template_set(t, "M", work_size(w, h->size_m));
+    template_set(t, "i0", "i0");
     template_number(t, "NP", b->np);
     template_number(t, "NS", b->np + h->lanes);
     template_number(t, "L", h->lanes);
@@ -326,20 +333,29 @@ static void set_parameters(Backward *b) {
     template_number(t, "NV", b->nv);
     template_number(t, "SQ", h->square);
     template_number(t, "scalar_maps", h->map_lanes == 1);
-    template_number(t, "scalar_stores", stores_bend(b, 2) || stores_bend(b, 3) || stores_bend(b, 4));
+    template_number(t, "scalar_stores", gradient_stores_bend(b, 2) || gradient_stores_bend(b, 3) || gradient_stores_bend(b, 4));
+}
+
+void gradient_begin(Backward *b, Work *w) {
+    *b = (Backward){.a = w->k->gradient};
+    heads_begin(&b->h, w, b->a->scores, b->a->triangle, b->a->reach);
+    make_accesses(b);
 }
 
 void schedule_attention_gradient(Work *w, KernelCode *code) {
-    Backward b = {.a = w->k->gradient};
+    Backward b;
+    gradient_begin(&b, w);
+    if (gradient_is_mma(&b)) {
+        schedule_gradient_mma(&b, code);
+        return;
+    }
     w->room = CUDA_FOUR;
-    heads_begin(&b.h, w, b.a->scores, b.a->triangle, b.a->reach);
-    make_accesses(&b);
     find_needed(&b);
     int64_t m = contract_estimate(b.h.size_m, 256), n = contract_estimate(b.h.size_n, 256);
     choose_tile(&b, m, n);
     choose_blocks(&b, m);
     b.h.p = point_new(w, b.h.items, 1, -1);
-    b.h.t = template_new(&w->body, "attention_gradient.tile", HOLES, &b);
+    b.h.t = template_new(&w->body, "attention_gradient.tile", gradient_holes, &b);
     set_parameters(&b);
     template_run(b.h.t, "attention_gradient");
     work_finish(w, code);

@@ -69,10 +69,8 @@ static CudaRoom room_of(const Forward *f) {
     return registers_of(f) > REGISTERS_FEW || sums_of(f) > SUMS_FEW ? CUDA_THREE : CUDA_FOUR;
 }
 
-/* Can rows of x along symbol s be copied: do columns, of set g, lie side by side, and the rows at a distance that no symbol bends? */
-static bool in_rows(const Forward *f, const Access *x, int s, Set g) {
-    const Heads *h = &f->h;
-    if (heads_bent(h, x, g) || access_bends(h->sp, x, s) || x->base->type.dtype != operands(f) || work_aliased(h->w, x->base)) return false;
+bool heads_in_rows(const Heads *h, const Access *x, int s, Set g, DType d) {
+    if (heads_bent(h, x, g) || access_bends(h->sp, x, s) || x->base->type.dtype != d || work_aliased(h->w, x->base)) return false;
     return contract_stride(x, s) && contract_contiguous(x, h->symbol[g][0]);
 }
 
@@ -80,8 +78,9 @@ bool attention_is_mma(const Forward *f) {
     const Heads *h = &f->h;
     DType d = operands(f);
     if (!h->w->device || (d != DT_BF16 && d != DT_F16 && !(d == DT_F32 && h->w->tf32))) return false;
-    if (h->n[OF_KEYS] != 1 || !in_rows(f, f->at_q, heads_last_row(h), OF_DEPTH)) return false;
-    if (!in_rows(f, f->at_key, h->symbol[OF_KEYS][0], OF_DEPTH) || !in_rows(f, f->at_value, h->symbol[OF_KEYS][0], OF_VALUE)) return false;
+    if (h->n[OF_KEYS] != 1 || !heads_in_rows(h, f->at_q, heads_last_row(h), OF_DEPTH, d)) return false;
+    int keys = h->symbol[OF_KEYS][0];
+    if (!heads_in_rows(h, f->at_key, keys, OF_DEPTH, d) || !heads_in_rows(h, f->at_value, keys, OF_VALUE, d)) return false;
     return contract_estimate(h->size_m, TILE_BLOCK) >= TILE_BLOCK / 2 && registers_of(f) <= REGISTERS_MOST && keys_of(f) > 0;
 }
 
@@ -111,10 +110,7 @@ void attention_mma_set(Forward *f) {
     template_number(t, "VECTORS", f->kb / f->h.lanes);
 }
 
-/* 16 rows of x, whose columns are of set g, along symbol s from row `from` on to half of the buffer; what lies beyond the last row or column
- * is zero. */
-static const char *copy(Forward *f, Access *x, int s, const char *from, Set g, int64_t columns, const char *half) {
-    Heads *h = &f->h;
+void heads_copy(Heads *h, Access *x, int s, const char *from, Set g, int64_t columns, const char *half) {
     Work *w = h->w;
     const char *rows = work_size(w, s == heads_last_row(h) ? h->size_m : h->size_n);
     Point p = point_inside(&h->p);
@@ -127,20 +123,22 @@ static const char *copy(Forward *f, Access *x, int s, const char *from, Set g, i
         const char *place = point_place(&p, x, "");
         text_line(&w->body, "copy q in 0..%d < %s - (%s) { rows[%s, q, %lld : %d] = %s }", TILE_BLOCK, rows, from, half, (long long)c, p.lanes, place);
     }
-    return "";
 }
 
 const char *attention_mma_fill_q(void *context, const char *const *args) {
     Forward *f = context;
-    return copy(f, f->at_q, heads_last_row(&f->h), template_get(f->h.t, "i0"), OF_DEPTH, depth_of(f), args[0]);
+    heads_copy(&f->h, f->at_q, heads_last_row(&f->h), template_get(f->h.t, "i0"), OF_DEPTH, depth_of(f), args[0]);
+    return "";
 }
 
 const char *attention_mma_fill_key(void *context, const char *const *args) {
     Forward *f = context;
-    return copy(f, f->at_key, f->h.symbol[OF_KEYS][0], args[0], OF_DEPTH, depth_of(f), args[1]);
+    heads_copy(&f->h, f->at_key, f->h.symbol[OF_KEYS][0], args[0], OF_DEPTH, depth_of(f), args[1]);
+    return "";
 }
 
 const char *attention_mma_fill_value(void *context, const char *const *args) {
     Forward *f = context;
-    return copy(f, f->at_value, f->h.symbol[OF_KEYS][0], args[0], OF_VALUE, width_of(f), args[1]);
+    heads_copy(&f->h, f->at_value, f->h.symbol[OF_KEYS][0], args[0], OF_VALUE, width_of(f), args[1]);
+    return "";
 }

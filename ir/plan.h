@@ -63,7 +63,8 @@ typedef struct Attention {
 
 /* Gradients of an attention. Level A: scores, exponents, weights and the maps between them, made again; by_weights = contract (dy, v), maps
  * of these with one sum along keys between them, by_scores at their end. Then by_q = contract (by_scores, k), by_k = contract (by_scores, q),
- * by_v = contract (weights, dy), which alone are stored. Maximum and sum of the softmax are read. */
+ * by_v = contract (weights, dy), which alone are stored; for a device that multiplies such on matrix units, the sum is, too (it takes several
+ * kernels, which hand it on). Maximum and sum of the softmax are read. */
 typedef struct AttentionGradient {
     Node *scores, *exponents, *weights;
     Node *by_weights, *sum, *by_scores;

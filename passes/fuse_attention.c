@@ -72,14 +72,10 @@ static bool read_in_place(const Group *g, const Node *n, const Node *except) {
     return true;
 }
 
-static bool same_dims(const Node *a, const Node *b) {
+bool attention_same_shape(const Node *a, const Node *b) {
     for (int i = 0; i < a->type.rank; i++)
         if (a->type.rank != b->type.rank || a->type.dim[i] != b->type.dim[i]) return false;
     return a->type.rank == b->type.rank;
-}
-
-bool attention_same_shape(const Node *a, const Node *b) {
-    return a->type.dtype == DT_F32 && b->type.dtype == DT_F32 && same_dims(a, b);
 }
 
 /* ---- the letters of the products */
@@ -240,7 +236,7 @@ static void find_triangle(Finder *f) {
     Node *n = a->logits->op == OP_CAST ? edge_of(a->logits->in[0]).base : a->logits;
     for (; n->op == OP_WHERE && is_low(n->in[2]); n = edge_of(n->in[1]).base) {
         Causal c;
-        if (!same_dims(n, a->scores)) return;
+        if (!attention_same_shape(n, a->scores)) return;
         if (!mask_is_causal(n->in[0], &c) || c.offset) continue;
         a->triangle = c.row_axis;
         a->reach = size_const(f->p->sizes, c.plus + 1);
@@ -276,7 +272,7 @@ static Node *stored_scores(Finder *f) {
     NodeList reads = group_reads(f->p, f->b);
     for (int i = 0; i < reads.n; i++) {
         const Group *home = f->p->home[reads.at[i]->id];
-        if (home && home->kind == KERNEL_CONTRACT && home != f->c && same_dims(home->anchor, reads.at[i])) return reads.at[i];
+        if (home && home->kind == KERNEL_CONTRACT && home != f->c && attention_same_shape(home->anchor, reads.at[i])) return reads.at[i];
     }
     return NULL;
 }
@@ -313,7 +309,7 @@ static bool attention_from(Finder *f, int side) {
     f->a = z ? p->home[z->id] : NULL;
     if (!f->a || f->a == f->b || f->a->kind != KERNEL_CONTRACT) return false;
     a->scores = f->a->anchor;
-    if (!types_fit(f) || !same_dims(a->scores, z) || !same_dims(z, w) || !same_dims(a->logits, w)) return false;
+    if (!types_fit(f) || !attention_same_shape(a->scores, z) || !attention_same_shape(z, w) || !attention_same_shape(a->logits, w)) return false;
     if (!read_in_place(f->b, z, NULL) || !attention_scores_fit(f->a, a->scores) || !product_fits(f->c, y, side, a->scores)) return false;
     if (!only_softmax(f) || !shares_nothing(f->a, f->c) || !shares_nothing(f->b, f->c)) return false;
     return group_again(f->a) == group_again(f->c) && group_again(f->b) == group_again(f->c);
@@ -341,7 +337,7 @@ void plan_attention(Planner *p) {
         if (!attention_from(&f, 0) && !attention_from(&f, 1)) continue;
         if (is_alone(&f)) {
             attention_make(&f);
-        } else if (f.found.scores->type.dtype == DT_F32) {
+        } else {
             AttentionParts parts = {.p = p, .stored = stored, .scores = f.a, .rows = f.b, .product = f.c, .softmax = &f.found};
             if (!attention_gradient_find(&parts)) continue;
             attention_make(&f);

@@ -15,7 +15,7 @@ typedef struct AttentionParts {
     AttentionGradient found;
 } AttentionParts;
 
-bool attention_same_shape(const Node *a, const Node *b); /* both f32 */
+bool attention_same_shape(const Node *a, const Node *b);
 /* Is what the letters of operand `side` say that are not among `but`, static and not too much for a packed block? */
 bool attention_depth_fits(const Node *n, int side, const char *but);
 /* Are the operands of n, but for `except`, floats that lie in memory and are not made in g? */

@@ -5,7 +5,8 @@
  *   kernel f  %dq = contract %b, %k     g  %dk = contract %b, %q             softmax had as maxima and sums
  *   kernel h  %dv = contract %w, %dy
  *
- * The scores %z and weights %w of the attention and all that has their shape must be read by these kernels alone. */
+ * The scores %z and weights %w of the attention and all that has their shape must be read by these kernels alone. In bf16 and f16, for a
+ * device, the rows of all operands must lie in memory as its matrix units want them. */
 #include "passes/fuse_attention.h"
 
 #include <string.h>
@@ -18,8 +19,12 @@ static bool is_part(const AttentionParts *a, const Group *g) {
     return g == a->scores || g == a->rows || g == a->product;
 }
 
+static DType product_type(const AttentionParts *a) {
+    return a->softmax->scores->type.dtype;
+}
+
 static bool is_scores(const AttentionParts *a, const Node *n) {
-    return attention_same_shape(n, a->softmax->scores);
+    return (n->type.dtype == DT_F32 || n->type.dtype == product_type(a)) && attention_same_shape(n, a->softmax->scores);
 }
 
 /* Everybody who reads something of the shape of scores from a part is a part. */
@@ -55,7 +60,7 @@ static bool consumer_fits(const AttentionParts *a, const Group *g, const Node *n
     const Node *s = a->softmax->scores;
     const char *w = n->attrs.labels[side], *x = n->attrs.labels[!side], *out = n->attrs.labels[2];
     int keys = s->type.rank - 1;
-    if (g->nodes.n != 1 || g->extra.n || g->limit.seen || n->type.dtype != DT_F32) return false;
+    if (g->nodes.n != 1 || g->extra.n || g->limit.seen || n->type.dtype != product_type(a)) return false;
     if (!attention_operands_stored(g, n, n->in[side]) || plan_base(n->in[!side]) == n->in[side]) return false;
     for (int i = 0; w[i]; i++) {
         bool kept = is_batch(s, i) || (i == keys) != to_rows;
@@ -162,6 +167,49 @@ static bool closes_cycle(const AttentionParts *a) {
     return false;
 }
 
+/* ---- of two bytes: only where a device's matrix units will have it (schedule_attention_gradient_mma.c). The parts by themselves are products
+ * that such units multiply, too. */
+
+/* Does the view leave the elements along its last axis, of which `n` lie side by side in its operand, side by side? */
+static bool keeps_runs(const Node *x, int64_t n) {
+    int last = x->in[0]->type.rank - 1;
+    if (x->op == OP_PERMUTE) return x->attrs.axes[last] == last;
+    if (x->op == OP_EXPAND) return size_is(x->type.dim[x->type.rank - 1], n);
+    return x->op == OP_RESHAPE || x->op == OP_SLICE;
+}
+
+/* Do the elements along the last axis of x lie side by side in memory? */
+static bool is_in_runs(const Node *x) {
+    int64_t run, n;
+    if (!x->type.rank || !size_is_const(x->type.dim[x->type.rank - 1], &run)) return false;
+    for (; node_is_view(x); x = x->in[0]) {
+        int last = x->in[0]->type.rank - 1;
+        if (last < 0 || !size_is_const(x->in[0]->type.dim[last], &n) || n % run || !keeps_runs(x, n)) return false;
+    }
+    return true;
+}
+
+/* Is the last axis of operand `side` the only one that `but` has not? */
+static bool is_of_rows(const Node *n, int side, const char *but) {
+    const char *l = n->attrs.labels[side];
+    for (int i = 0; l[i]; i++)
+        if (!strchr(but, l[i]) != !l[i + 1]) return false;
+    return is_in_runs(n->in[side]);
+}
+
+static bool are_of_rows(const AttentionParts *a) {
+    const AttentionGradient *f = &a->found;
+    Node *const of_scores[] = {a->softmax->scores, f->by_weights}, *const by[] = {f->by_q, f->by_k, f->by_v};
+    for (int i = 0; i < 2; i++)
+        for (int side = 0; side < 2; side++)
+            if (!is_of_rows(of_scores[i], side, of_scores[i]->attrs.labels[2])) return false;
+    for (int i = 0; i < 3; i++) {
+        int side = by[i]->in[0] == (i == 2 ? a->softmax->weights : f->by_scores);
+        if (!is_of_rows(by[i], side, by[i]->attrs.labels[!side])) return false;
+    }
+    return true;
+}
+
 bool attention_gradient_find(AttentionParts *a) {
     const Attention *s = a->softmax;
     int64_t low, high;
@@ -170,7 +218,7 @@ bool attention_gradient_find(AttentionParts *a) {
     a->found.scores = s->scores;
     a->found.weights = s->weights;
     a->found.exponents = edge_of(s->sum->in[0]).base;
-    return nothing_else_leaves(a) && !closes_cycle(a);
+    return (product_type(a) == DT_F32 || are_of_rows(a)) && nothing_else_leaves(a) && !closes_cycle(a);
 }
 
 /* What n's operands need of the attention is made again, but for its maximum and sum. */
@@ -225,6 +273,7 @@ void attention_gradient_make(AttentionParts *a) {
     g->row_length = NULL;
     g->rows = NULL;
     group_changed(g);
+    if (p->options->device && (product_type(a) != DT_F32 || p->g->program->tf32)) p->must[found->sum->id] = true; /* one kernel of several hands it on */
     if (!group_link(p, g, a->product)) bug("the gradient of attention %d closes a cycle", a->product->anchor->id);
     group_drop_unused(p, a->product);
 }

@@ -262,7 +262,7 @@ static bool check_kernel(Verify *v) {
         const Node *w = k->writes.at[i];
         if (!is_inside(v, w)) return wrong(v, "it stores node %d, which it does not compute", w->id);
         if (v->written[w->id]) return wrong(v, "node %d is stored twice", w->id);
-        bool statistic = k->attention && (w == k->attention->max || w == k->attention->sum);
+        bool statistic = (k->attention && (w == k->attention->max || w == k->attention->sum)) || (k->gradient && w == k->gradient->sum);
         if ((k->attention || k->gradient) && inside_level(v, w) != LEVEL_FULL && !statistic)
             return wrong(v, "node %d of an attention is stored, which is made on the way", w->id);
         if (k->kind == KERNEL_REDUCE && inside_level(v, w) != LEVEL_FINAL)
