@@ -26,6 +26,9 @@
 #define ASKS       8          /* steps of k, most that pass between two rows that are asked for */
 #define PIECE      512        /* bytes of a row of B that are packed at once, at most */
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
+#define COPY_MOST  (8 << 20)  /* bytes of a copy that a call makes .. */
+#define COPY_WORTH (16 << 20) /* .. for so many multiplications */
+#define COPY_TERMS 256        /* .. and sums of so many, or small results */
 #define STAYS      (512 << 10) /* bytes of a copy that may stay in a cache from one call to the next */
 #define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
 #define FEW_TILES  2          /* of rows, that read B where it lies: a line of each row, of one block of k; of several lines more */
@@ -238,15 +241,17 @@ int contract_packed_slot(const Contract *c) {
     return -1;
 }
 
-/* May B be read from a copy? It must be a weight that the plan allows, of sizes known now. */
-bool contract_can_pack(const Contract *c) {
-    if (contract_packed_slot(c) < 0 || c->k->limit.seen || !contract_stride(c->at_b, c->sn) ||
-        !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c))
-        return false;
+/* Are the sizes known that a copy of B has? */
+static bool is_copyable(const Contract *c) {
+    if (c->k->limit.seen || c->sn < 0 || c->sk < 0) return false;
+    if (!contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c)) return false;
     for (int s = 0; s < c->sp->n; s++)
         if (c->at_b->at.coef[s] && (!size_is_static(c->at_b->at.coef[s]) || !size_is_static(c->sp->symbol[s].n))) return false;
     return true;
 }
+
+/* May B be read from a copy that the session keeps? It must be a weight that the plan allows, of sizes known now. */
+bool contract_can_pack(const Contract *c) { return contract_packed_slot(c) >= 0 && is_copyable(c); }
 
 /* Of all tiles of m rows and n columns. Some panels share a packed copy of A's rows. */
 static double tiles_cost(const Contract *c, int64_t m, int64_t n, int mr, int nv) {
@@ -422,7 +427,7 @@ static bool is_transposed(const Contract *c) {
            contract_contiguous(c->at_b, c->sk);
 }
 
-/* ---- packed weights
+/* ---- copies of B
  *
  * A copy holds a block of panels for each place of B's outer symbols (batches, and n that do not merge with the last one),
  * panel after panel, in each row after row of k, all its symbols. The kernel that makes it is the packing of the product, over
@@ -449,11 +454,47 @@ static const char *copy_argument(Contract *c, const Pack *pack, int64_t elements
                     arena_printf(c->w->arena, "%s[%lld]%s", dtype_name(contract_copy_type(c)), (long long)elements, suffix));
 }
 
-/* Makes the product c, whose tile is chosen, read B from a copy. */
-static void use_copy(Contract *c) {
+static const char *copy_shared(Contract *c, int64_t elements, const char *suffix) {
+    const char *d = dtype_name(contract_copy_type(c));
+    return work_shared(c->w, 0, elements * dtype_bytes(contract_copy_type(c)), arena_printf(c->w->arena, "%s[%lld]%s", d, (long long)elements, suffix));
+}
+
+/* Rows, about: a size by itself is that of a batch, sizes times others are rows of its texts. */
+static int64_t usual_rows(const Contract *c) {
+    int64_t rows = 1;
+    for (int i = 0; i < c->n[GROUP_M]; i++) {
+        Size n = c->sp->symbol[c->symbol[GROUP_M][i]].n;
+        rows *= contract_estimate(n, size_bare_name(n) ? LONG_BLOCK / 2 : 512);
+    }
+    return rows;
+}
+
+/* All of k is one block, nothing of B is read ahead, and the results do not stay in a cache: then a tile of rows goes through several panels
+ * before the next one does. What it stores lies side by side in memory, not in pieces that are a row apart; with few terms these take longer
+ * than the sums. */
+static bool goes_across(const Contract *c) {
+    int64_t results = contract_estimate(c->size_m, 512) * contract_estimate(c->size_n, 64) * dtype_bytes(c->type);
+    return c->kq == 0 && c->k_whole && !c->pack && results > c->w->machine->l2;
+}
+
+/* Does B pay for a copy that a call before the product makes? Each block of rows would pack it again, and each thread its own. With few terms
+ * it matters more that tiles go across. */
+static bool is_copied_before(const Contract *c) {
+    int64_t rows = usual_rows(c), terms = 1, columns = 1;
+    if (c->w->device || c->w->small || c->direct || c->prologue || c->n_parts || !is_copyable(c) || contract_is_far_apart(c)) return false;
+    for (int i = 0; i < c->n[GROUP_BATCH]; i++)
+        if (c->at_b->at.coef[c->symbol[GROUP_BATCH][i]]) return false;
+    for (int i = 0; i < c->n[GROUP_K]; i++) terms *= contract_symbol_size(c, c->symbol[GROUP_K][i]);
+    for (int i = 0; i < c->n[GROUP_N]; i++) columns *= contract_symbol_size(c, c->symbol[GROUP_N][i]);
+    if (goes_across(c) && terms < COPY_TERMS) return false;
+    return terms * columns * dtype_bytes(c->type) <= COPY_MOST && rows > 2 * LONG_BLOCK && rows * terms * columns >= COPY_WORTH;
+}
+
+/* Makes the product c, whose tile is chosen, read B from a copy: the session's, or one that a call before makes. */
+static void use_copy(Contract *c, KernelCode *before) {
     Contract made;
-    contract_start(&made, work_new(c->w->s, c->w->plan, c->k, "pack"), c->k);
-    made.w->text = "pack";
+    contract_start(&made, work_new(c->w->s, c->w->plan, c->k, before ? "panels" : "pack"), c->k);
+    made.w->text = before ? "panels" : "pack";
     made.width = c->width;
     made.nv = c->nv;
     made.square = c->square;
@@ -462,8 +503,8 @@ static void use_copy(Contract *c) {
     made.k_whole = true;
     for (int i = 1; i < made.n[GROUP_K]; i++) made.k_inner *= contract_symbol_size(&made, made.symbol[GROUP_K][i]);
     contract_begin(&made);
-    int64_t elements = copy_layout(&made), k = size_value(made.size_k);
-    made.pack = copy_argument(&made, NULL, elements, " out");
+    int64_t elements = copy_layout(&made), bytes = elements * dtype_bytes(contract_copy_type(c)), k = size_value(made.size_k);
+    made.pack = before ? copy_shared(&made, elements, " out") : copy_argument(&made, NULL, elements, " out");
     made.copies = true;
     template_set(made.t, "KQ", work_size(made.w, made.sp->symbol[made.symbol[GROUP_K][0]].n));
     template_number(made.t, "packed", false);
@@ -472,7 +513,15 @@ static void use_copy(Contract *c) {
     template_set(made.t, "masked", k % made.square == 0 ? "" : "masked");
     template_run(made.t, "copy");
     copy_layout(c);
-    const Pack *pack = work_pack(made.w, contract_packed_slot(c), elements * dtype_bytes(contract_copy_type(c)));
+    if (before) {
+        made.w->when = c->w->when;
+        made.w->low = c->w->low;
+        made.w->high = c->w->high;
+        work_finish(made.w, before);
+        c->pack = copy_shared(c, elements, "");
+        return;
+    }
+    const Pack *pack = work_pack(made.w, contract_packed_slot(c), bytes);
     c->pack = copy_argument(c, pack, elements, "");
 }
 
@@ -507,14 +556,6 @@ static bool stores_at_once(const Contract *c) {
 static bool is_in_pieces(const Contract *c) {
     bool as_it_lies = !c->direct && !c->prologue && !is_transposed(c) && c->at_b->base->type.dtype == c->type;
     return as_it_lies && c->kc * c->k_inner > REMEMBERED && lies_apart(c, c->at_b, c->sn) && c->w->machine->lanes >= 8;
-}
-
-/* All of k is one block, nothing of B is read ahead, and the results do not stay in a cache: then a tile of rows goes through several panels
- * before the next one does. What it stores lies side by side in memory, not in pieces that are a row apart; with few terms these take longer
- * than the sums. */
-static bool goes_across(const Contract *c) {
-    int64_t results = contract_estimate(c->size_m, 512) * contract_estimate(c->size_n, 64) * dtype_bytes(c->type);
-    return c->kq == 0 && c->k_whole && !c->pack && results > c->w->machine->l2;
 }
 
 /* So many panels share a packed block of A, or are packed together from rows of B, or a tile goes across them, that all iterations are
@@ -555,13 +596,14 @@ static int asked_steps(const Contract *c) {
     return steps < ASKS ? (int)steps : ASKS;
 }
 
-static void emit_panels(Contract *c) {
+static void emit_panels(Contract *c, KernelCode *code) {
     int64_t whole, rows;
     bool inside;
     choose_tile(c);
     c->square = c->lanes < SQUARE ? c->lanes : SQUARE;
-    if (contract_can_pack(c)) use_copy(c);
-    else c->direct = is_direct(c);
+    c->direct = !contract_can_pack(c) && is_direct(c);
+    if (contract_can_pack(c)) use_copy(c, NULL);
+    else if (is_copied_before(c)) use_copy(c, code);
     c->pack_a = contract_is_far_apart(c) && c->mq == c->n[GROUP_M] - 1 && is_strip(c->mr);
     choose_panels(c);
     choose_runs(c);
@@ -727,7 +769,7 @@ void schedule_contract(Work *w, KernelCode *code) {
         w->when = columns;
         w->low = INT64_MIN;
         w->high = from;
-        emit_panels(&c);
+        emit_panels(&c, code);
         work_finish(w, code);
         return;
     }
@@ -758,7 +800,7 @@ void schedule_contract(Work *w, KernelCode *code) {
     else if (schedule_is_mma(&c)) schedule_mma(&c);
     else if (w->device) emit_device(&c);
     else if (schedule_is_group_panels(&c)) schedule_group_panels(&c);
-    else emit_panels(&c);
+    else emit_panels(&c, code);
     if (c.split) split_finish(&c, code);
     else work_finish(w, code);
 }
