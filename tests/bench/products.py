@@ -55,10 +55,23 @@ def timing():
     return lib
 
 
+def core_of_openblas(library):
+    """What OpenBLAS takes this processor for. One that is younger than it is a Prescott to it, which has no vectors of 256 bits."""
+    ask = 'import ctypes, sys; f = ctypes.CDLL(sys.argv[1]).openblas_get_corename; f.restype = ctypes.c_char_p; print(f().decode())'
+    core = subprocess.run([sys.executable, '-c', ask, library], capture_output=True, text=True).stdout.strip()
+    with open('/proc/cpuinfo') as f:
+        has = ' avx512vl ' in f.read()
+    return 'SkylakeX' if core == 'Prescott' and has else core
+
+
 def rival_function(rival, threads):
-    """None: its library is not here. oneDNN asks OpenMP for its threads, which reads the environment when it is loaded."""
+    """None: its library is not here. oneDNN asks OpenMP for its threads, which reads the environment when it is loaded, as OpenBLAS does for what
+    it is to take the processor for."""
     os.environ['OMP_NUM_THREADS'] = str(threads)
     for name in RIVALS[rival][0]:
+        core = core_of_openblas(name) if rival == 'OpenBLAS' else ''
+        if core:
+            os.environ.setdefault('OPENBLAS_CORETYPE', core)
         try:
             library = C.CDLL(name)
         except OSError:
