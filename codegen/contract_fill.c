@@ -318,7 +318,7 @@ static const char *copy_place(Contract *c, const char *row) {
         if (c->pack_stride[s]) at = arena_printf(a, "%s%lld*%s + ", at, (long long)c->pack_stride[s], c->p.text[s]);
     for (int i = 0; i < c->kq; i++) k = contract_flat(c, k, c->symbol[GROUP_K][i], c->p.text[c->symbol[GROUP_K][i]]);
     if (c->kq >= 0) k = contract_flat(c, k, c->symbol[GROUP_K][c->kq], template_get(c->t, "k0"));
-    return arena_printf(a, "%s%lld*(%s) + %lld*(%lld*(%s) + %s)", at, (long long)c->pack_rows, c->p.text[c->sn], (long long)c->width,
+    return arena_printf(a, "%s%lld*(%s) + %lld*(%lld*(%s) + %s)", at, (long long)c->pack_rows, c->panels ? "panel" : c->p.text[c->sn], (long long)c->width,
                         (long long)c->k_inner, k, row);
 }
 

@@ -28,7 +28,7 @@
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
 #define COPY_MOST  (8 << 20)  /* bytes of a copy that a call makes .. */
 #define COPY_WORTH (16 << 20) /* .. for so many multiplications */
-#define COPY_TERMS 256        /* .. and sums of so many, or small results */
+#define COPY_TERMS 320        /* .. and sums of so many, or small results */
 #define STAYS      (512 << 10) /* bytes of a copy that may stay in a cache from one call to the next */
 #define AHEAD      12         /* steps by which packing asks for rows that no prefetcher guesses */
 #define FEW_TILES  2          /* of rows, that read B where it lies: a line of each row, of one block of k; of several lines more */
@@ -469,16 +469,15 @@ static int64_t usual_rows(const Contract *c) {
     return rows;
 }
 
-/* All of k is one block, nothing of B is read ahead, and the results do not stay in a cache: then a tile of rows goes through several panels
- * before the next one does. What it stores lies side by side in memory, not in pieces that are a row apart; with few terms these take longer
- * than the sums. */
+/* All of k is one block, and the results do not stay in a cache: then a tile of rows goes through several panels before the next one does.
+ * What it stores lies side by side in memory, not in pieces that are a row apart; with few terms these take longer than the sums. */
 static bool goes_across(const Contract *c) {
     int64_t results = contract_estimate(c->size_m, 512) * contract_estimate(c->size_n, 64) * dtype_bytes(c->type);
-    return c->kq == 0 && c->k_whole && !c->pack && results > c->w->machine->l2;
+    return c->kq == 0 && c->k_whole && results > c->w->machine->l2;
 }
 
-/* Does B pay for a copy that a call before the product makes? Each block of rows would pack it again, and each thread its own. With few terms
- * it matters more that tiles go across. */
+/* Does B pay for a copy that a call before the product makes? Each block of rows would pack it again, and each thread its own; with few terms
+ * that matters little. */
 static bool is_copied_before(const Contract *c) {
     int64_t rows = usual_rows(c), terms = 1, columns = 1;
     if (c->w->device || c->w->small || c->direct || c->prologue || c->n_parts || !is_copyable(c) || contract_is_far_apart(c)) return false;
@@ -559,11 +558,11 @@ static bool is_in_pieces(const Contract *c) {
 }
 
 /* So many panels share a packed block of A, or are packed together from rows of B, or a tile goes across them, that all iterations are
- * still enough for threads, and their sums, or panels that each tile reads again, stay in a cache. */
+ * still enough for threads, and their sums, or panels that each tile reads again, stay in a cache. (Those of a weight are read ahead.) */
 static void choose_panels(Contract *c) {
     int64_t panels = tiles(contract_estimate(c->size_n, 64), c->width), beside = tiles(contract_estimate(c->size_m, 512), c->mb), columns;
-    bool across = goes_across(c);
-    if (!(c->pack_a || is_in_pieces(c) || across) || c->pack || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
+    bool across = goes_across(c) && !(c->pack && contract_can_pack(c));
+    if (!(c->pack_a || is_in_pieces(c) || across) || (c->pack && !across) || c->n_parts || c->nq < c->n[GROUP_N] - 1) return;
     for (int i = 0; i < c->n[GROUP_BATCH]; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_BATCH][i]].n, 64);
     for (int i = 0; i < c->mq; i++) beside *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 64);
     int64_t most = c->pack_a ? PANELS : tiles(PIECE / 4, c->width), room = 3 * SUMS / (c->mb * c->width);
@@ -577,11 +576,12 @@ static void choose_panels(Contract *c) {
     c->panels = n > 1 ? n : 0;
 }
 
-/* Whether a copy in panels is read ahead of the product. A block has `rows` rows of so many elements, each of so many bytes. */
+/* Whether a copy in panels is read ahead of the product: not if each tile goes through several. A block has `rows` rows of so many elements,
+ * each of so many bytes. */
 void contract_set_ahead(Contract *c, int64_t rows, int64_t row, int bytes) {
     c->copy_line = CACHE_LINE / bytes < row ? CACHE_LINE / bytes : row;
     int64_t last = c->copy_elements - rows * (c->streams ? row : c->copy_line);
-    template_number(c->t, "copy_ahead", c->pack && last >= 0 && (c->streams || c->copy_elements * bytes > STAYS));
+    template_number(c->t, "copy_ahead", c->pack && !c->panels && last >= 0 && (c->streams || c->copy_elements * bytes > STAYS));
     template_set(c->t, "copy", c->pack);
     template_number(c->t, "COPY_LINE", c->copy_line);
     template_number(c->t, "COPY_LINES", tiles(row, c->copy_line));
@@ -629,6 +629,8 @@ static void emit_panels(Contract *c, KernelCode *code) {
     template_number(c->t, "AD", c->part_depth);
     template_number(c->t, "panels", c->panels);
     template_number(c->t, "across", c->panels && goes_across(c));
+    template_number(c->t, "panels_of_copy", c->panels && c->pack);
+    template_number(c->t, "LAST_PANEL", c->panels && c->pack ? (tiles(size_value(c->size_n), c->width) - 1) * c->width : 0);
     int64_t ahead = contract_estimate(c->size_k, 4 * AHEAD) > AHEAD ? AHEAD : 0;
     template_number(c->t, "ahead", ahead);
     template_number(c->t, "ahead_b", !c->direct && !c->pack && !c->prologue && lies_apart(c, c->at_b, c->sn) ? ahead : 0);
