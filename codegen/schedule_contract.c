@@ -247,6 +247,9 @@ static bool is_copyable(const Contract *c) {
     if (!contract_stride(c->at_b, c->sn) || !contract_stride(c->at_b, c->sk) || !size_is_static(c->at_b->at.c)) return false;
     for (int s = 0; s < c->sp->n; s++)
         if (c->at_b->at.coef[s] && (!size_is_static(c->at_b->at.coef[s]) || !size_is_static(c->sp->symbol[s].n))) return false;
+    for (int g = GROUP_N; g <= GROUP_K; g++) /* those along which B is the same, too */
+        for (int i = 0; i < c->n[g]; i++)
+            if (!size_is_static(c->sp->symbol[c->symbol[g][i]].n)) return false;
     return true;
 }
 
