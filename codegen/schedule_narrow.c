@@ -124,7 +124,7 @@ bool schedule_is_narrow(Contract *c) {
         if (!size_is_static(c->sp->symbol[c->symbol[GROUP_K][i]].n)) return false;
     c->inner = 1;
     c->scale = -1;
-    if (c->prologue && !find_scale(c)) return false;
+    if (c->prologue ? !find_scale(c) : c->n[GROUP_K] > 1) return false; /* groups have symbols of k outside of them; else there is one */
     if (is_coded(c, k)) return true;
     c->group = 0;
     c->nv = sums_for(k, c->lanes);
