@@ -383,6 +383,12 @@ Pack *work_pack(Work *w, int slot, int64_t bytes) {
     return pack;
 }
 
+int kernel_packed_slot(const Kernel *k, const Node *operand) {
+    for (int i = 0; i < k->packed.n; i++)
+        if (k->packed.at[i] == operand) return k->packed_slots.at[i];
+    return -1;
+}
+
 const KernelCall *scheduler_pack(Scheduler *s, const Pack *pack) {
     if (pack->work->s != s) bug("a pack of another scheduler");
     KernelCode code = {0, NULL};

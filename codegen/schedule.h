@@ -63,6 +63,8 @@ void work_finish_blas(Work *w, const struct BlasForm *form, KernelCode *code);
 bool schedule_blas(Work *w, KernelCode *code); /* false: that product is none for it; the work is as it was */
 /* The pack that the kernel w makes of a slot: w is kept, and lowered when scheduler_pack asks for it. */
 Pack *work_pack(Work *w, int slot, int64_t bytes);
+/* The slot of an operand that the plan allows a copy of (Kernel.packed); else -1. */
+int kernel_packed_slot(const Kernel *k, const Node *operand);
 bool work_aliased(const Work *w, const Node *n); /* does n share its memory with another argument of the kernel? */
 
 /* x + y without a summand that is "0". */
@@ -160,6 +162,9 @@ bool item_uses(const Space *sp, const Item *item, int symbol, bool derived_only)
 
 /* How many values of symbol s a map should compute one after another: more than 1 where their windows overlap (schedule_windows.c). */
 int64_t windows_steps(const Items *items, int s, int vector);
+
+/* Has weights that a map reads along symbol `vector`, and that lie apart, read from copies in which they do not (schedule_channels.c). */
+void channels_side_by_side(Work *w, Space *sp, int vector);
 
 /* ---- sums of codes times weights of their channels (schedule_taps.c) */
 typedef struct Taps Taps;

@@ -235,10 +235,7 @@ static void choose_runs(Contract *c) {
 
 /* The slot that B is, if the plan allows a copy of it; else -1. */
 int contract_packed_slot(const Contract *c) {
-    if (c->w->device) return -1;
-    for (int i = 0; i < c->k->packed.n; i++)
-        if (c->k->packed.at[i] == c->at_b->base) return c->k->packed_slots.at[i];
-    return -1;
+    return c->w->device ? -1 : kernel_packed_slot(c->k, c->at_b->base);
 }
 
 /* Are the sizes known that a copy of B has? */

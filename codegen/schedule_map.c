@@ -850,7 +850,10 @@ static void emit(Map *m) {
         if (high > 2 * grain(m) / others) m->chunk = part_of(sp->symbol[m->vector].n, grain(m) / others, m->lanes);
     }
     bool blocks = !rows && !m->chunk && m->n_outer && m->n_inner == 1 && m->lanes > 1 && m->inner_elements < grain(m);
-    if (!w->device && !m->columns && m->lanes > 1) taps_find(w, m->items, m->vector, m->lanes);
+    if (!w->device && !m->columns && m->lanes > 1) {
+        taps_find(w, m->items, m->vector, m->lanes);
+        channels_side_by_side(w, sp, m->vector);
+    }
     m->steps = blocks && !w->device ? windows_steps(m->items, m->outer[m->n_outer - 1], m->vector) : 1;
     m->t = template_new(&w->body, "rows.tile", HOLES, m);
     template_number(m->t, "PASSES", m->passes + 1);

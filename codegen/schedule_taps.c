@@ -142,12 +142,6 @@ static Taps *group(Arena *a, const Terms *terms, bool lifted) {
 
 /* ---- weights braided once a session */
 
-static int packed_slot(const Kernel *k, const Node *weights) {
-    for (int i = 0; i < k->packed.n; i++)
-        if (k->packed.at[i] == weights) return k->packed_slots.at[i];
-    return -1;
-}
-
 /* Where the codes that w widens lie in their slot: the first one, and from channel to channel. NULL: not so, else the slot. */
 static Node *slot_places(Work *w, const Access *of, Size channels, int64_t *first, int64_t *step) {
     Space *sp = space_new(w->arena, w->table, 1, &channels);
@@ -191,12 +185,12 @@ static void find_copy(Work *w, Taps *taps, const Space *sp, int vector, int lane
     Size channels = sp->symbol[vector].n;
     Node *slot = NULL;
     int64_t n, step;
-    int number = packed_slot(w->k, taps->quads.at[0].w[0]->base);
+    int number = kernel_packed_slot(w->k, taps->quads.at[0].w[0]->base);
     if (number < 0 || !size_is_const(channels, &n)) return;
     for (int i = 0; i < taps->quads.n; i++)
         for (int k = 0; k < taps->quads.at[i].n; k++) {
             Quad *q = &taps->quads.at[i];
-            Node *its = packed_slot(w->k, q->w[k]->base) == number ? slot_places(w, q->w[k], channels, &q->place[k], &step) : NULL;
+            Node *its = kernel_packed_slot(w->k, q->w[k]->base) == number ? slot_places(w, q->w[k], channels, &q->place[k], &step) : NULL;
             if (!its || (slot && (its != slot || step != taps->step))) return;
             slot = its;
             taps->step = step;

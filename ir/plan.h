@@ -83,7 +83,7 @@ typedef struct Kernel {
     LIST(Node *) writes;        /* nodes it stores, in order */
     LIST(Node *) packed;        /* KERNEL_CONTRACT: slots among its reads (in a body: invariants that are slots; or a cast to bf16 of one) that no kept entry changes: a
                                    schedule may read a copy of the slot in an order of its own (codegen/kernel_code.h: Pack) instead.
-                                   Interpreters read the slot. KERNEL_MAP: reads that are codes of such a slot, as i32 */
+                                   Interpreters read the slot. KERNEL_MAP: such slots that it takes slices of, and reads that are codes of one, as i32 */
     LIST(int) packed_slots;     /* beside packed: their indices */
     Type space;                 /* iteration space; dtype unused */
     int row;                    /* KERNEL_MAP: trailing axes that form a row; 0: no rows */

@@ -10,7 +10,8 @@
  *   - no entry gathers from it or takes slices at run-time places: such a weight (an embedding that is tied to the last
  * product) is needed row by row anyway, and is not worth two copies.
  *
- * A map that sums up products of codes (codegen/schedule_taps.c) reads codes of a weight that were widened before: these stand for the weight. */
+ * A map may read weights whose channels lie apart (codegen/schedule_channels.c): those that it takes slices of. One that sums up products of codes
+ * (codegen/schedule_taps.c) reads codes of a weight that were widened before: these stand for the weight. */
 #include "passes/planner.h"
 
 /* What stands for the arguments of a body, outside of it: NULL outside of loops. */
@@ -106,11 +107,24 @@ static void pack_operands(Planner *p, Kernel *k) {
     }
 }
 
-static void pack_codes(Planner *p, Kernel *k) {
+/* Does a node take slices of it, as a depthwise convolution does of its weight? */
+static bool is_sliced(const Kernel *k, const Node *base) {
+    for (int i = 0; i < k->nodes.n; i++)
+        for (int j = 0; j < k->nodes.at[i]->n_in; j++) {
+            const Node *x = k->nodes.at[i]->in[j];
+            bool slice = false;
+            for (; op_row(x->op)->class == CLASS_VIEW; x = x->in[0]) slice |= x->op == OP_SLICE;
+            if (slice && x == base) return true;
+        }
+    return false;
+}
+
+static void pack_weights(Planner *p, Kernel *k) {
     for (int i = 0; i < k->reads.n; i++) {
         Node *x = k->reads.at[i];
-        if (x->op != OP_CAST || x->type.dtype != DT_I32 || x->in[0]->type.dtype != DT_I8) continue;
-        int slot = plan_packed_slot(p, x->in[0]);
+        bool codes = x->op == OP_CAST && x->type.dtype == DT_I32 && x->in[0]->type.dtype == DT_I8;
+        if (!codes && (!node_is_memory(x) || !is_sliced(k, x))) continue;
+        int slot = plan_packed_slot(p, codes ? x->in[0] : x);
         if (slot < 0) continue;
         PUSH(p->arena, k->packed, x);
         PUSH(p->arena, k->packed_slots, slot);
@@ -121,6 +135,6 @@ void plan_packs(Planner *p, Plan *plan) {
     for (int i = 0; p->plain && i < plan->kernels.n; i++) {
         Kernel *k = plan->kernels.at[i];
         if (k->kind == KERNEL_CONTRACT) pack_operands(p, k);
-        if (k->kind == KERNEL_MAP) pack_codes(p, k);
+        if (k->kind == KERNEL_MAP) pack_weights(p, k);
     }
 }

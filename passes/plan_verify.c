@@ -233,7 +233,7 @@ static bool check_kernel(Verify *v) {
         bool map = k->kind == KERNEL_MAP, cast = x->op == OP_CAST && x->type.dtype == (map ? DT_I32 : DT_BF16);
         const Node *from = cast ? plan_base(x->in[0]) : x;
         bool slot = from->op == OP_SLOT && from->attrs.index == k->packed_slots.at[i];
-        if (!(map ? cast : k->kind == KERNEL_CONTRACT) || !(slot || from->op == OP_ARG) || v->read_by[map ? x->id : from->id] != k)
+        if (!(map || k->kind == KERNEL_CONTRACT) || !(slot || from->op == OP_ARG) || v->read_by[map ? x->id : from->id] != k)
             return wrong(v, "node %d (%s) is said to be packed", x->id, op_row(x->op)->name);
         if (slot && is_stored(v->p->graph, from->attrs.index)) return wrong(v, "slot %d is packed, and it is stored", from->attrs.index);
     }

@@ -20,6 +20,7 @@ typedef struct Case {
     int64_t channels, outputs; /* of a group */
     int64_t in[2], out[2];     /* rows, columns */
     bool codes;                /* the weight is a parameter that `quantize` marks, with static activations */
+    bool known;                /* it is a parameter, of a depthwise convolution */
 } Case;
 
 static Node *input(Case *c, int rank, const Size *dim) {
@@ -60,13 +61,13 @@ static void draw_windows(Case *c, bool pool) {
     c->batch = rng_below(r, 2) ? size_named(c->p->sizes, size_declare(c->p->sizes, "b", 1, 9)) : number(c, 1 + rng_below(r, 3));
 }
 
-static Node *marked_weight(Case *c, const Size *dim) {
+static Node *weight(Case *c, const Size *dim) {
     Program *p = c->p;
     Slot *s = NEW(p->arena, Slot);
     *s = (Slot){.path = "w.weight", .kind = SLOT_PARAM, .type = type_of(DT_F32, 4, dim)};
-    s->quant = (Quant){.scheme = QUANT_INT8, .activations = ACTIVATIONS_STATIC, .budget = -1};
     PUSH(p->arena, p->slots, s);
-    PUSH(p->arena, p->observed, ((Observed){.path = "w.input", .lo = -rng_below(&c->r, 3) * 0.5, .hi = 1, .method = "given"}));
+    if (c->codes) s->quant = (Quant){.scheme = QUANT_INT8, .activations = ACTIVATIONS_STATIC, .budget = -1};
+    if (c->codes) PUSH(p->arena, p->observed, ((Observed){.path = "w.input", .lo = -rng_below(&c->r, 3) * 0.5, .hi = 1, .method = "given"}));
     return node_leaf(c->g, OP_SLOT, &(Attrs){.name = s->path}, s->type);
 }
 
@@ -77,9 +78,9 @@ static Node *convolution(Case *c) {
         {number(c, c->outputs * c->w.groups), number(c, c->channels), number(c, c->w.taps[0]), number(c, c->w.taps[1])}};
     Attrs a = {.fn = rng_below(&c->r, 3), .window = c->w, .n_shape = 4};
     Node *in[2];
-    if (c->codes) a.fn = 0; /* y */
+    if (c->codes || c->known) a.fn = 0; /* y */
     for (int slot = 0, n = 0; slot < 3; slot++) {
-        if (c->codes && slot == 2) in[n++] = marked_weight(c, dim[slot]);
+        if ((c->codes || c->known) && slot == 2) in[n++] = weight(c, dim[slot]);
         else if (slot == a.fn) memcpy(a.shape, dim[slot], sizeof dim[slot]);
         else in[n++] = input(c, 4, dim[slot]);
     }
@@ -143,6 +144,9 @@ static bool same_results(const Eval *e, Tensor **before, const Graph *g, const c
     return true;
 }
 
+/* Cases whose weight is known; those of them that read a copy in which channels lie side by side. */
+static int known, copied;
+
 static bool agrees(Harness *h, uint64_t seed) {
     Arena *a = arena_new();
     Diag *d = diag_new();
@@ -152,13 +156,14 @@ static bool agrees(Harness *h, uint64_t seed) {
     bool is_pool = seed % 4 == 3;
     draw_windows(&c, is_pool);
     c.codes = !is_pool && c.w.groups == 1 && seed % 3 == 1;
-    if (c.codes) c.p->init = graph_new(a, c.p);
+    c.known = !is_pool && c.w.groups > 1 && c.channels == 1 && c.outputs == 1 && rng_below(&c.r, 3);
+    if (c.codes || c.known) c.p->init = graph_new(a, c.p);
     maps_behind(&c, is_pool ? pool(&c) : convolution(&c));
     int64_t sizes[1] = {1 + rng_below(&c.r, 3)};
     Eval values = {
         .arena = a, .program = c.p, .sizes = sizes, .slots = NEW_ARRAY(a, Tensor *, 3), .inputs = NEW_ARRAY(a, Tensor *, 8)};
     for (int i = 0; i < c.e->n_inputs; i++) values.inputs[i] = random_tensor(&c, &c.e->inputs[i].type, sizes);
-    if (c.codes) values.slots[0] = random_tensor(&c, &c.p->slots.at[0]->type, sizes);
+    if (c.codes || c.known) values.slots[0] = random_tensor(&c, &c.p->slots.at[0]->type, sizes);
     double work =
         (double)c.channels * (double)c.outputs * c.w.groups * c.w.taps[0] * c.w.taps[1] * (double)(c.out[0] * c.out[1] * 3);
     bool ok = true;
@@ -168,12 +173,13 @@ static bool agrees(Harness *h, uint64_t seed) {
                          (unsigned long long)seed, h->target.level, c.w.taps[0], c.w.taps[1], c.w.stride[0], c.w.stride[1],
                          c.w.dilation[0], c.w.dilation[1], c.w.before[0], c.w.before[1], c.w.groups);
         Tensor **before = NEW_ARRAY(a, Tensor *, c.g->results.n);
-        int level = seed % 5 ? 2 : 0;
+        int level = seed % 5 ? 2 : 0, packs = h->calls_like[1];
         ok = eval_graph(&values, c.g, before);
         if (!ok) printf("%s: %s\n", name, values.error);
         bool passed = ok && passes_run(c.p, &(PassOptions){.level = level}, d), refused = ok && !passed && c.codes; /* no product, after all */
         for (int i = 0; passed && c.codes && i < c.p->slots.n; i++) values.slots[i] = random_tensor(&c, &c.p->slots.at[i]->type, sizes);
         ok = refused || (passed && (c.codes || same_results(&values, before, c.e->graph, name)) && harness_run(h, c.p, c.e, &values, level, name));
+        if (c.known && level) known++, copied += h->calls_like[1] > packs;
     }
     diag_free(d);
     arena_free(a);
@@ -181,11 +187,12 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    Harness h = {.tolerance = 4e-4 /* Winograd: of the largest of the sums, harness.c */, .show = getenv("SHOW") != NULL, .like = {"_codes"}};
+    Harness h = {.tolerance = 4e-4 /* Winograd: of the largest of the sums, harness.c */, .show = getenv("SHOW") != NULL, .like = {"_codes", "_pack"}};
     Sweep s = harness_sweep(&h, argc, argv, 100, 8, agrees);
     if (s.cases >= 60 && h.kinds[KERNEL_CONTRACT] < s.cases / 3)
         s.failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     if (s.cases >= 60 && h.calls_like[0] < s.cases / 10) s.failures++, printf("only %d convolutions of codes were run\n", h.calls_like[0]);
+    if (s.cases >= 60 && copied < known / 2 + 1) s.failures++, printf("only %d of %d depthwise convolutions read a copy of their weight\n", copied, known);
     if (s.level && !s.failures) printf("%d kernels with a product\n", h.kinds[KERNEL_CONTRACT]);
     if (!s.failures) harness_count(&h);
     return s.failures != 0;
