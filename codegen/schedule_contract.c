@@ -24,6 +24,7 @@
 #define FAR        256        /* elements from one step of k to the next that no prefetcher guesses */
 #define PACK_COST  3          /* multiplications that packing the rows of a tile takes as long as, a step of k */
 #define ASKS       8          /* steps of k, most that pass between two rows that are asked for */
+#define BLOCKS_MANY 64        /* blocks, of which one more or less for a thread matters little */
 #define PIECE      512        /* bytes of a row of B that are packed at once, at most */
 #define REMEMBERED 64         /* rows of B whose pages a processor still knows when the next panel comes */
 #define COPY_MOST  (8 << 20)  /* bytes of a copy that a call makes .. */
@@ -167,15 +168,35 @@ static int64_t block_rows(const Contract *c, int64_t m, int64_t wish) {
     return all > wish + wish / 2 ? tiles(tiles(m, tiles(all, wish)), c->mr) * c->mr : all;
 }
 
+/* Rows of a block where there are at least so many rows, and often no more (of pictures in a batch of one): of blocks that are not much longer than
+ * `wish`, those of which two threads, who take panel by panel of one block after the other, have the most equal shares. */
+static int64_t equal_blocks(const Contract *c, int64_t rows, int64_t panels, int64_t wish) {
+    int64_t best = 0, least = INT64_MAX;
+    for (int64_t n = tiles(rows, wish + wish / 2); n <= 2 * tiles(rows, wish); n++) {
+        int64_t mb = tiles(tiles(rows, n), c->mr) * c->mr, units = tiles(rows, mb) * panels, share[2] = {0, 0};
+        for (int64_t u = 0; u < units; u++) {
+            int64_t left = rows - u / panels * mb;
+            share[u >= units / 2] += tiles(left < mb ? left : mb, c->mr);
+        }
+        int64_t longest = share[0] > share[1] ? share[0] : share[1];
+        if (longest >= least) continue;
+        least = longest;
+        best = mb;
+    }
+    return best;
+}
+
 /* Rows of a block: enough to pay for packing a panel, few enough that several threads have work. Rows of the last symbol; if it
  * is static and short, all of it and a part of the symbols before. */
 void contract_pick_block(Contract *c, int64_t m, int64_t n) {
-    int64_t panels = tiles(n, c->width), rows = 1, whole;
+    int64_t panels = tiles(n, c->width), rows = 1, whole, low, high;
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
     int64_t wish = panels * tiles(rows, LONG_BLOCK) >= ENOUGH ? LONG_BLOCK : LONG_BLOCK / 2;
     if (c->pack_cost > 0 && tiles(panels, PANELS) * tiles(rows, 2 * LONG_BLOCK) >= ENOUGH) wish = 2 * LONG_BLOCK;
     if (c->rows) wish = c->rows;
     c->mb = block_rows(c, m, wish);
+    size_range(c->size_m, &low, &high);
+    if (low < high && low >= wish && low < BLOCKS_MANY * wish && !c->rows) c->mb = equal_blocks(c, low, panels, wish);
     c->mq = c->n[GROUP_M] - 1;
     if (c->mb < m || !size_is_static(c->size_m)) return;
     for (rows = c->mb; c->mq > 0 && 2 * rows <= wish; rows *= c->mc) {
