@@ -84,7 +84,7 @@
  *   Integer / and % round down, and give 0 by zero. shr is logical for unsigned types. Shift amounts count modulo the width.
  *   max and min give NaN when either side is NaN. max_fast, min_fast are `a > b ? a : b`, `a < b ? a : b`: one instruction.
  *   hadd hmax hmin fold the lanes (halves), tile_add tile_max tile_min a register tile (pairs): fixed orders, equal on all
- *   targets. hargmax(v, i), hargmin(v, i): the index (lanes of i: i32) of the first largest or smallest lane, NaN wins. A loop
+ *   targets. hadds(t): lane i is hadd(t[i]), of a register tile of a power of two of vectors. hargmax(v, i), hargmin(v, i): the index (lanes of i: i32) of the first largest or smallest lane, NaN wins. A loop
  *   over vectors keeps such pairs by
  *     let c = or(v > best, and(v != v, best == best))   best = select(c, v, best)   at = select(c, i32(k) + iota(VL), at)
  *   iota(n): i32 lanes 0 .. n-1. splat(x, n). repeat(x4, n): the lanes of x n times. stretch(x4, n): each lane n times.
@@ -146,6 +146,7 @@ typedef struct TileType {
     X(HADD, "hadd", 1, '*', 1) X(HMAX, "hmax", 1, '*', 1)                                                                     \
     X(HMIN, "hmin", 1, '*', 1) X(HARGMAX, "hargmax", 2, '*', 1) X(HARGMIN, "hargmin", 2, '*', 1)                              \
     X(TILE_ADD, "tile_add", 1, '*', 1) X(TILE_MAX, "tile_max", 1, '*', 1) X(TILE_MIN, "tile_min", 1, '*', 1)                  \
+    X(HADDS, "hadds", 1, '*', 1)                                                                                             \
     X(PHILOX, "philox", 6, '*', 60) X(NORMAL, "normal", 1, '*', 50) X(UNIFORM01, "uniform01", 1, '*', 2)                      \
     X(DOTS, "dots", 3, '*', 1) X(BLOCKS, "blocks", 3, '*', 8) X(RESCALE, "rescale", 2, '*', 4) X(CLAMP, "clamp", 1, '*', 0)
 // clang-format on

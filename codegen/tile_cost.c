@@ -43,16 +43,17 @@ static void on_access(void *self, const TileAccess *a, bool store, double times)
 
 static void on_op(void *self, const TileExpr *e, TileType type, double times) {
     Costing *c = self;
-    double lanes = type.n;
+    double lanes = type.n, sums = vectors(c, type);
     int flops = tile_op_row[e->op].flops;
-    if (e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN) {
+    if (op_takes_tile(e->op)) {
         int count;
         reg_at(c->w, &e->x[0]->a, &count);
-        lanes *= count;
+        if (e->op == TO_HADDS) sums = 3 * count; /* two shuffles and an addition for each pair */
+        else lanes *= count;
     }
     c->cost.flops += times * lanes * flops;
     if (flops > 10) c->cost.special += times * lanes;
-    c->cost.instructions += times * vectors(c, type) * (flops > 1 && e->op != TO_FMA ? flops : 1);
+    c->cost.instructions += times * sums * (flops > 1 && e->op != TO_FMA ? flops : 1);
 }
 
 /* A fragment of f32 is rounded, and across it is loaded number by number; to two bytes, if not across, by pairs. */

@@ -284,6 +284,18 @@ static void fold_tile(Interp *in, const TileExpr *e, Value *out) {
     }
 }
 
+/* The sum of the lanes of each vector of a register tile. */
+static void add_rows(Interp *in, const TileExpr *e, Value *out) {
+    int n, begin = reg_at(in->w, &e->x[0]->a, &n);
+    Value *const *r = (Value *const *)(void *)e->x[0]->a.s->r + begin;
+    out->t = (TileType){r[0]->t.d, n};
+    for (int i = 0; i < n; i++) {
+        Value sum;
+        fold_lanes(TO_HADD, r[i], &sum);
+        out->v[i] = sum.v[0];
+    }
+}
+
 static bool beats(TileOp op, bool is_float, Lane a, Lane b) {
     if (!is_float) return op == TO_HARGMAX ? a.i > b.i : a.i < b.i;
     if (isnan(a.f) || isnan(b.f)) return isnan(a.f) && !isnan(b.f);
@@ -407,7 +419,11 @@ static void special(const TileExpr *e, Value *x, TileType operand, TileType resu
 static void operation(Interp *in, const TileExpr *e, Value *out) {
     Value x[TILE_ARGS];
     TileType types[TILE_ARGS], operand, result;
-    if (e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN) {
+    if (e->op == TO_HADDS) {
+        add_rows(in, e, out);
+        return;
+    }
+    if (op_takes_tile(e->op)) {
         fold_tile(in, e, out);
         return;
     }

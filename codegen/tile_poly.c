@@ -519,6 +519,10 @@ void reg_declare(TileWalk *w, TileSym *s) {
     s->nr = (int)n;
 }
 
+bool op_takes_tile(TileOp op) {
+    return op == TO_TILE_ADD || op == TO_TILE_MAX || op == TO_TILE_MIN || op == TO_HADDS;
+}
+
 int reg_at(TileWalk *w, const TileAccess *a, int *count) {
     int at = 0, left = 1;
     const TileSym *s = a->s;

@@ -110,6 +110,14 @@ static TileType special(TileWalk *w, const TileExpr *e, const TileType *x, TileT
             walk_fail(w, "%s wants a register tile", tile_op_row[e->op].name);
         want(w, is_arithmetic(x[0].d), e, x[0], "numbers");
         return x[0];
+    case TO_HADDS: {
+        int n = 0;
+        if (e->x[0]->k != TE_ACCESS || e->x[0]->a.s->k != TS_REG) walk_fail(w, "hadds wants a register tile");
+        reg_at(w, &e->x[0]->a, &n);
+        want(w, is_arithmetic(x[0].d) && power_of_two(x[0].n), e, x[0], "numbers in a power of two of lanes");
+        if (!power_of_two(n) || n > TILE_LANES) walk_fail(w, "hadds wants a power of two of vectors, not %d", n);
+        return (TileType){x[0].d, n};
+    }
     case TO_PHILOX:
         for (int i = 0; i < 4; i++)
             want(w, (x[i].d == DT_U32 || x[i].d == TILE_LITERAL) && x[i].n == 1, e, x[i], "four u32 scalars first");

@@ -301,8 +301,7 @@ static TileType expression(Verify *v, const TileExpr *e) {
     case TE_OP: break;
     }
     int args = tile_op_row[e->op].args;
-    bool tile = e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN;
-    if (tile && e->x[0]->k == TE_ACCESS && e->x[0]->a.s->k == TS_REG) {
+    if (op_takes_tile(e->op) && e->x[0]->k == TE_ACCESS && e->x[0]->a.s->k == TS_REG) {
         int count;
         reg_at(w, &e->x[0]->a, &count);
         x[0] = e->x[0]->a.s->type;

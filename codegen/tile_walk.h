@@ -69,6 +69,7 @@ TilePoly buffer_stride(TileWalk *w, const TileSym *s, int dim);
 int64_t buffer_bytes(TileWalk *w, const TileSym *s); /* of a temporary buffer */
 int reg_lanes(TileWalk *w, const TileSym *s);
 void reg_declare(TileWalk *w, TileSym *s); /* sets dim, nr, type */
+bool op_takes_tile(TileOp op); /* of a register tile, not of a value? */
 int reg_at(TileWalk *w, const TileAccess *a,
            int *count); /* flat element; count (or NULL): elements meant by the missing indices */
 int tiles_set(const TileStmt *body, TileSym **out, int n,

@@ -192,6 +192,62 @@ static V best_lane(Lower *L, TileOp op, DType d, V v, V place) {
 
 static V shuffled(Lower *L, V x, V y, V *at, int n) { return LLVMBuildShuffleVector(L->b, x, y, LLVMConstVector(at, (unsigned)n), ""); }
 
+/* Vectors whose lanes are sums on their way, in segments: what is left of a row after some halvings. */
+typedef struct Folding {
+    V v;
+    int row[TILE_LANES]; /* of each segment */
+} Folding;
+
+/* Both halves of each segment of x and of y, of `width` lanes, added up. Segments stay in the 128 bits they are in, where shuffles are one
+ * instruction. */
+static Folding halved(Lower *L, DType d, const Folding *x, const Folding *y, int width) {
+    Folding r;
+    int lanes = lower_lanes(x->v), part = 16 / dtype_bytes(d), half = width / 2, made = 0;
+    V low[TILE_LANES], high[TILE_LANES];
+    if (width > part || part > lanes) part = lanes;
+    for (int begin = 0; begin < lanes; begin += part)
+        for (int from = 0; from < 2; from++)
+            for (int s = begin / width; s < (begin + part) / width; s++) {
+                r.row[made] = (from ? y : x)->row[s];
+                for (int i = 0; i < half; i++) {
+                    low[made * half + i] = lower_i32(L, from * lanes + s * width + i);
+                    high[made * half + i] = lower_i32(L, from * lanes + s * width + half + i);
+                }
+                made++;
+            }
+    r.v = fold(L, TO_HADD, d, shuffled(L, x->v, y->v, low, lanes), shuffled(L, x->v, y->v, high, lanes));
+    return r;
+}
+
+/* The sum of the lanes of each vector of a register tile, in the order of hadd: each halving is one of two vectors as long as there are two, then
+ * each half of a segment is added to the other one. */
+static V add_rows(Lower *L, const TileExpr *e, TileType *t) {
+    int n, begin = reg_at(&L->w, &e->x[0]->a, &n), lanes = e->x[0]->a.s->type.n, width = lanes, left = n;
+    const TileSym *s = e->x[0]->a.s;
+    V at[TILE_LANES], none;
+    *t = (TileType){s->d, n};
+    if (n == 1) return fold_lanes(L, TO_HADD, s->d, s->r[begin]);
+    Folding *m = NEW_ARRAY(L->w.arena, Folding, n);
+    for (int i = 0; i < n; i++) m[i] = (Folding){.v = s->r[begin + i], .row = {i}};
+    for (; left > 1 && width > 1; left /= 2, width /= 2)
+        for (int i = 0; i < left / 2; i++) m[i] = halved(L, s->d, &m[2 * i], &m[2 * i + 1], width);
+    none = LLVMGetPoison(LLVMTypeOf(m[0].v));
+    for (int half = width / 2; half > 0; half /= 2) {
+        for (int i = 0; i < lanes; i++) at[i] = lower_i32(L, i ^ half);
+        m[0].v = fold(L, TO_HADD, s->d, m[0].v, shuffled(L, m[0].v, none, at, lanes));
+    }
+    if (left == 1) {
+        for (int i = 0; i < n; i++) at[m[0].row[i]] = lower_i32(L, i * width);
+        return shuffled(L, m[0].v, none, at, n);
+    }
+    V all = LLVMGetPoison(lower_type(L, *t));
+    for (int i = 0; i < n; i++) {
+        V sum = lanes == 1 ? m[i].v : l_extract(L, m[i / lanes].v, i % lanes);
+        all = LLVMBuildInsertElement(L->b, all, sum, lower_i32(L, m[i / lanes].row[i % lanes]), "");
+    }
+    return all;
+}
+
 /* Four values beside each other, each of fours of bytes: the fours of equal places one after the other, then the bytes of these. An instruction
  * for each of the two, by name: LLVM makes one step of them, and five instructions of that. */
 static V braid_bytes(Lower *L, V all, int n) {
@@ -409,7 +465,11 @@ static Value operation(Lower *L, const TileExpr *e) {
     Value x[TILE_ARGS];
     TileType types[TILE_ARGS], operand, t;
     const TileOpRow *row = &tile_op_row[e->op];
-    if (e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN) {
+    if (e->op == TO_HADDS) {
+        V v = add_rows(L, e, &t);
+        return typed(v, t.d, t.n);
+    }
+    if (op_takes_tile(e->op)) {
         V v = fold_tile(L, e, &t);
         return typed(v, t.d, t.n);
     }

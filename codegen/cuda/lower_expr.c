@@ -255,6 +255,23 @@ static const char *special(Cuda *c, const TileExpr *e, const CudaValue *x, TileT
     }
 }
 
+/* The sum of the lanes of each vector of a register tile: lane i takes that of vector i. */
+static CudaValue add_rows(Cuda *c, const TileExpr *e) {
+    int n, begin = reg_at(&c->w, &e->x[0]->a, &n);
+    const TileSym *s = e->x[0]->a.s;
+    TileType t = {s->d, n};
+    const char *sum = NULL, *lane = n > 1 ? cuda_lane(c, n) : NULL;
+    for (int i = 0; i < n; i++) {
+        const char *one = cuda_element(c, s, begin + i);
+        if (s->type.n > 1) {
+            cuda_lane(c, s->type.n);
+            one = temporary(c, s->d, arena_printf(c->w.arena, "nt_hadd_%s(%s, %d, nt_lane)", dtype_name(s->d), one, s->type.n));
+        }
+        sum = sum ? arena_printf(c->w.arena, "(%s == %d ? %s : %s)", lane, i, one, sum) : one;
+    }
+    return (CudaValue){sum, t, NULL};
+}
+
 /* ---- the tree ------------------------------------------------------------------------------------------------------------ */
 
 static CudaValue symbol(Cuda *c, const TileSym *s) {
@@ -268,7 +285,8 @@ static CudaValue operation(Cuda *c, const TileExpr *e) {
     TileType types[TILE_ARGS] = {{0}}, operand;
     const TileOpRow *row = &tile_op_row[e->op];
     const char *arg[TILE_ARGS];
-    if (e->op == TO_TILE_ADD || e->op == TO_TILE_MAX || e->op == TO_TILE_MIN) return fold_tile(c, e);
+    if (e->op == TO_HADDS) return add_rows(c, e);
+    if (op_takes_tile(e->op)) return fold_tile(c, e);
     for (int i = 0; i < row->args; i++) {
         x[i] = cuda_expr(c, e->x[i]);
         types[i] = x[i].t;

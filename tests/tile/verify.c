@@ -76,6 +76,9 @@ static const Rule RULES[] = {
     {"kernel k(x: f32[6], y: f32[1] out) { y[0] = hadd(x[0 : 6]) }",
      "kernel k, line 1: hadd wants numbers in a power of two of lanes, not f32x6"},
     {"kernel k(y: f32[128] out) { y[0 : 128] = 1 }", "kernel k, line 1: 128 lanes"},
+    {"kernel k(x: f32[8], y: f32[1] out) { y[0] = hadds(x[0 : 8]) }", "kernel k, line 1: hadds wants a register tile"},
+    {"kernel k(y: f32[4] out) { reg t: f32x4[3] y[0 : 4] = hadds(t) }", "kernel k, line 1: hadds wants a power of two of vectors, not 3"},
+    {"kernel k(y: f32[4] out) { reg t: f32x4[2] y[0 : 4] = hadds(t) }", "kernel k, line 1: f32x4 of y stored from f32x2"},
     /* register tiles */
     {"kernel k(y: f32[8] out) { reg t: f32x8[2] y[0 : 8] = t[2] }",
      "kernel k, line 1: index 0 of the register tile t is 2, not in 0..2"},
