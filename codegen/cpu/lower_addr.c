@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define SPREAD 4 /* elements from lane to lane that vectors of whole memory serve better than a load for each, at most */
+
 /* ------------------------------------------------------------------ types and constants */
 
 T lower_element(Lower *L, DType d) {
@@ -273,6 +275,80 @@ static V fill_of(Lower *L, const TileAccess *a, int n) {
     return a->s->d == DT_BOOL ? lower_constant(L, a->fill->number != 0, t) : literal_of(L, a->fill, t);
 }
 
+/* ---- lanes that are a few elements apart: vectors of whole memory, of which every stride-th element is meant. What lies between is part of the
+ * same object, and may be read, but is never written. */
+
+/* Does the access go by such vectors? Masks of single lanes are cheap with AVX-512 alone. */
+static bool is_spread(const Lower *L, const TileAccess *a, int n, int64_t stride, bool masked) {
+    int bytes = dtype_bytes(a->s->d);
+    bool masks = L->t->avx512 && bytes >= 4 && (n == 8 || n == 16) && n * bytes <= 64;
+    return stride > 1 && stride <= SPREAD && n >= 2 * stride && a->s->d != DT_BOOL && (masks || !masked);
+}
+
+/* Lanes of each vector of an access: those at elements that are meant, below the limit. */
+static void spread_masks(Lower *L, const TileAccess *a, int n, int stride, bool masked, V *mask) {
+    TilePoly room = poly_const(n);
+    uint64_t pattern = 0;
+    if (masked) room = poly_add(&L->w, poly_of(&L->w, a->limit), poly_of(&L->w, a->ix[a->lane_dim]), -1);
+    for (int i = 0; i < n; i++) pattern |= (uint64_t)(room.n || i < room.c) << stride * i;
+    V all = LLVMConstInt(L->i64, pattern, 0);
+    if (room.n) {
+        V x[2] = {LLVMBuildZExt(L->b, bits_below(L, room, n), L->i64, ""), all};
+        all = lower_intrinsic(L, "llvm.x86.bmi.pdep.64", NULL, 0, x, 2);
+    }
+    for (int part = 0; part < stride; part++) {
+        V bits = part ? LLVMBuildLShr(L->b, all, lower_i64(L, part * n), "") : all;
+        bits = LLVMBuildTrunc(L->b, bits, LLVMIntTypeInContext(L->c, (unsigned)n), "");
+        mask[part] = LLVMBuildBitCast(L->b, bits, LLVMVectorType(L->i1, (unsigned)n), "");
+    }
+}
+
+static V element_offset(Lower *L, V p, DType d, int64_t elements) {
+    return elements ? byte_offset(L, p, lower_i64(L, elements * dtype_bytes(d))) : p;
+}
+
+/* Vector after vector, the elements that are meant move to their lanes. The last vector ends with the last of them. */
+static V load_spread(Lower *L, const TileAccess *a, int n, int stride, bool masked) {
+    DType d = a->s->d;
+    T t = with_lanes(lower_memory(L, d), n), ov[2] = {t, L->ptr};
+    V all = NULL, first = address(L, a), fill = masked ? fill_of(L, a, n) : NULL, mask[SPREAD];
+    if (masked) spread_masks(L, a, n, stride, masked, mask);
+    for (int part = 0; part < stride; part++) {
+        V at[TILE_LANES], x, p;
+        int begin = part == stride - 1 && !masked ? (stride - 1) * (n - 1) : part * n;
+        p = element_offset(L, first, d, begin);
+        if (masked) {
+            V arg[4] = {p, lower_i32(L, dtype_bytes(d)), mask[part], fill};
+            x = lower_intrinsic(L, "llvm.masked.load", ov, 2, arg, 4);
+        } else {
+            x = plain_load(L, t, p, d);
+        }
+        for (int i = 0; i < n; i++) {
+            int place = stride * i;
+            at[i] = place / n == part ? lower_i32(L, n + place - begin) : place / n > part ? LLVMGetUndef(L->i32) : lower_i32(L, part > 1 ? i : place);
+        }
+        all = part ? LLVMBuildShuffleVector(L->b, all, x, LLVMConstVector(at, (unsigned)n), "") : x;
+    }
+    return all;
+}
+
+static void store_spread(Lower *L, const TileAccess *a, V v, int n, int stride, bool masked) {
+    DType d = a->s->d;
+    T ov[2] = {LLVMTypeOf(v), L->ptr};
+    V first = address(L, a), mask[SPREAD];
+    spread_masks(L, a, n, stride, masked, mask);
+    for (int part = 0; part < stride; part++) {
+        V at[TILE_LANES];
+        for (int i = 0; i < n; i++) {
+            int place = part * n + i;
+            at[i] = place % stride ? LLVMGetUndef(L->i32) : lower_i32(L, place / stride);
+        }
+        V x = LLVMBuildShuffleVector(L->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(at, (unsigned)n), "");
+        V arg[4] = {x, element_offset(L, first, d, part * n), lower_i32(L, dtype_bytes(d)), mask[part]};
+        lower_intrinsic(L, "llvm.masked.store", ov, 2, arg, 4);
+    }
+}
+
 static V load_memory(Lower *L, const TileAccess *a, int n) {
     DType d = a->s->d;
     T element = lower_memory(L, d), t = with_lanes(element, n);
@@ -294,6 +370,7 @@ static V load_memory(Lower *L, const TileAccess *a, int n) {
         V x = lower_splat(L, plain_load(L, element, lane_address(L, a, 0), d), n);
         return masked ? l_select(L, mask_of(L, a, n), x, fill_of(L, a, n)) : x;
     }
+    if (fixed && is_spread(L, a, n, stride, masked)) return load_spread(L, a, n, (int)stride, masked);
     if (masked) {
         T ov[2] = {t, LLVMVectorType(L->ptr, (unsigned)n)};
         V x[4] = {lane_addresses(L, a, n), align, mask_of(L, a, n), fill_of(L, a, n)};
@@ -329,6 +406,8 @@ void lower_store(Lower *L, const TileAccess *a, V v) {
         T ov[2] = {LLVMTypeOf(v), L->ptr};
         V x[4] = {v, address(L, a), align, mask_of(L, a, n)};
         lower_intrinsic(L, "llvm.masked.store", ov, 2, x, 4);
+    } else if (fixed && L->t->avx512 && is_spread(L, a, n, stride, true)) {
+        store_spread(L, a, v, n, (int)stride, masked);
     } else if (masked) {
         T ov[2] = {LLVMTypeOf(v), LLVMVectorType(L->ptr, (unsigned)n)};
         V x[4] = {v, lane_addresses(L, a, n), align, mask_of(L, a, n)};

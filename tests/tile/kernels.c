@@ -93,6 +93,39 @@ static const Case CASES[] = {
      "  y[0] = hadd(tile_add(t))   y[1] = hmax(tile_max(t))   y[2] = hmin(tile_min(t))   y[3] = hargmax(t[2], iota(16))   w[0] "
      "= hmax(z[0 : 16]) }",
      NO_SIZES, 80, 200},
+    {"sums of the lanes of each vector of a tile",
+     "kernel k<n>(x: f32[n, 5, 16], w: f64[n, 8], z: i32[n, 8], y: f32[n, 25] out, v: f64[n, 4] out, u: i32[n, 6] out) {\n"
+     "  parallel j in 0..n {\n"
+     "    for q in 0..1 { reg t: f32x8[2, 2]   unroll i in 0..4 { t[i / 2, i % 2] = x[j, i, 8 : 8] }\n"
+     "      y[j, 0 : 4] = hadds(t)   y[j, 4 : 2] = hadds(t[1])   y[j, 6] = hadds(t[1, 1]) }\n"
+     "    for q in 0..1 { reg f: f32x4[8]   unroll i in 0..8 { f[i] = x[j, i / 2, 4*(i % 2) : 4] }   y[j, 7 : 8] = hadds(f) }\n"
+     "    for q in 0..1 { reg c: f32x16[2]   unroll i in 0..2 { c[i] = x[j, i, 0 : 16] * 1.25 }   y[j, 15 : 2] = hadds(c) }\n"
+     "    for q in 0..1 { reg s: f32[4]   unroll i in 0..4 { s[i] = x[j, i, i] * 0.5 }   y[j, 17 : 4] = hadds(s) }\n"
+     "    for q in 0..1 { reg e: f32x2[4]   unroll i in 0..4 { e[i] = x[j, i, i : 2] }   y[j, 21 : 4] = hadds(e) }\n"
+     "    for q in 0..1 { reg d: f64x4[4]   unroll i in 0..4 { d[i] = w[j, i : 4] }   v[j, 0 : 4] = hadds(d) }\n"
+     "    for q in 0..1 { reg a: i32x4[4]   unroll i in 0..4 { a[i] = z[j, 0 : 4] * i32(i + 1) }   u[j, 0 : 4] = hadds(a) }\n"
+     "    for q in 0..1 { reg b: i32x8[2]   unroll i in 0..2 { b[i] = z[j, 0 : 8] * i32(i + 1000000007) }   u[j, 4 : 2] = hadds(b) } } }",
+     {{1}, {3}, {-1}},
+     300,
+     9},
+    {"lanes a few elements apart, masked",
+     "kernel k<n>(x: f32[n, 3], z: f32[n, 2, 4], y: f32[n, 3] out, u: f32[n, 2] out, v: f64[n, 2] out) {\n"
+     "  parallel i in 0..n by 16 masked {\n"
+     "    unroll k in 0..3 { y[i : 16 < n, k] = x[i : 16 < n else 2, 2 - k] + z[i : 16 < n, 1, k] }\n"
+     "    u[i : 16 < n, 1] = hadd(x[i : 16 < n else 0.5, 1])\n"
+     "    for k in 0..16 by 8 { if i + k < n { u[i + k : 8 < n, 0] = x[i + k : 8 < n, 1] * 2   v[i + k : 8 < n, 1] = f64(x[i + k : 8 < n, 0]) } } } }",
+     {{1}, {15}, {50}, {-1}},
+     500,
+     9},
+    {"lanes a few elements apart, all of them",
+     "kernel k(x: f32[48, 3], w: i32[40, 4], v: f64[24, 2], y: f32[48, 3] out, u: f64[24, 2] out, s: i32[24, 3] out, t: f32[24] out) {\n"
+     "  for k in 0..48 by 16 { unroll i in 0..3 { y[k : 16, i] = x[k : 16, 2 - i] * 3 } }\n"
+     "  for k in 0..24 by 8 { unroll i in 0..2 { u[k : 8, i] = v[k : 8, 1 - i] }   t[k : 8] = x[k + 7 : 8, 1] }\n"
+     "  for k in 0..24 by 4 { s[k : 4, 1] = w[k : 4, 3] + w[k + 8 : 4, 0] }\n"
+     "  for k in 0..24 by 8 { s[k : 8, 0] = w[k + 8 : 8, 1]   s[k : 8, 2] = s[k : 8, 1] } }",
+     NO_SIZES,
+     160,
+     9},
     {"rows picked by index, clamped and by contract; quotient and rest by a run-time size",
      "kernel k<t in 1.., h in 1..>(ids: i32[t], table: f32[6, 8], pos: f32[h, 8], y: f32[t, 8] out) {\n"
      "  parallel i in 0..t { index e = ids[i] in 0..6   index p = i % h in 0..h   index q = clamp(ids[i] - 3) in 0..3   index "
