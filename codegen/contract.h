@@ -65,6 +65,7 @@ typedef struct Contract {
     int64_t copy_elements, copy_line; /* of it, and of a line of a cache */
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
     int dot_lanes;                    /* of dot products: 1 where k is not contiguous in b, nor in a or its copy */
+    int dots;                         /* .. of so many columns at once */
     bool copied;                      /* a row of a, whose elements lie apart, is copied for its dot products */
     int64_t copied_row;               /* elements of it, in whole vectors, along the last symbol of k */
     bool columns_first;               /* the nest goes through panels of columns, and in each through the rows */

@@ -5,7 +5,12 @@
 #include <string.h>
 
 #define STORE_APART 1.5 /* cycles to store an element by itself */
-#define DOT_SUM     8.0 /* .. to add up the lanes of one */
+#define DOT_SUM     8.0 /* .. to add up the lanes of one, .. */
+#define DOT_STEP    2.0 /* .. and for each of its vectors */
+#define TILE_SUM    4.0 /* .. in a tile of them, stored apart, .. */
+#define TILE_STEP   0.6
+#define COPY_VECTOR 2.0 /* .. to bring a vector of a row to where its elements along k lie side by side, .. */
+#define COPY_ONE    0.2 /* .. and for each of them */
 #define PACK_TURNED 0.5 /* .. to pack one through a transposition */
 
 static Affine *letter_index(const Contract *c, const char *letters, char x) {
@@ -266,7 +271,11 @@ static double lane_cost(const Contract *c) {
     double vector = c->lanes * full, rate = n <= c->lanes ? 1.2 : 2; /* multiplications a cycle: a tile of one vector waits for loads */
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
     for (int i = 0; i < c->n[GROUP_M]; i++) rows *= (double)contract_estimate(c->sp->symbol[c->symbol[GROUP_M][i]].n, 512);
-    if (rows <= SMALL && c->sk >= 0 && contract_contiguous(c->at_b, c->sk)) return 2 * ceil(k / c->lanes) + DOT_SUM;
+    if (rows <= SMALL && c->sk >= 0 && contract_contiguous(c->at_b, c->sk)) {
+        if (c->w->device || c->w->small) return DOT_STEP * ceil(k / c->lanes) + DOT_SUM;
+        double copied = contract_contiguous(c->at_a, c->sk) ? 0 : (COPY_VECTOR / c->lanes + COPY_ONE) * k / (double)n;
+        return TILE_STEP * ceil(k / c->lanes) + TILE_SUM + copied;
+    }
     double cost = k / (rate * vector);
     for (int i = 0; i < c->stores.n; i++) cost += contract_contiguous(c->stores.at[i], c->sn) ? 1 / vector : STORE_APART;
     if (c->sk < 0 || contract_can_pack(c)) return cost;

@@ -383,8 +383,7 @@ static const char *fill_copy_at(void *context, const char *const *args) {
 
 static const char *fill_a_dot(void *context, const char *const *args) {
     Contract *c = context;
-    if (c->copied) return arena_printf(c->w->arena, "ar[%s : %d]", fill_copy_at(c, args), c->dot_lanes);
-    return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, c->dot_lanes);
+    return element(c, c->at_a, args[0], NULL, args[1], c->dot_lanes, c->sk, c->dot_lanes);
 }
 
 static const char *fill_b_dot(void *context, const char *const *args) {
@@ -395,8 +394,7 @@ static const char *fill_b_dot(void *context, const char *const *args) {
 /* The same of whole vectors. */
 static const char *fill_a_whole(void *context, const char *const *args) {
     Contract *c = context;
-    if (c->copied) return fill_a_dot(context, args);
-    return element(c, c->at_a, c->sm < 0 ? NULL : c->p.text[c->sm], NULL, args[0], c->dot_lanes, c->sk, 1);
+    return element(c, c->at_a, args[0], NULL, args[1], c->dot_lanes, c->sk, 1);
 }
 
 static const char *fill_b_whole(void *context, const char *const *args) {
@@ -614,9 +612,9 @@ static const Hole HOLES[] = {
     {"b_one", 2, fill_b_one},
     {"b_square", 2, fill_b_square},
     {"copy_at", 1, fill_copy_at},
-    {"a_dot", 1, fill_a_dot},
+    {"a_dot", 2, fill_a_dot},
     {"b_dot", 2, fill_b_dot},
-    {"a_whole", 1, fill_a_whole},
+    {"a_whole", 2, fill_a_whole},
     {"b_whole", 2, fill_b_whole},
     {"fma", 3, fill_fma},
     {"total", 1, fill_total},

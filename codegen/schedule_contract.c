@@ -13,6 +13,9 @@
 #include "codegen/tuning.h"
 
 #define DOTS       4          /* columns of one round of dot products, at least */
+#define DOTS_MOST  8          /* .. where all rows are a tile, at most */
+#define COPIED_COLUMNS 128    /* .. of rows that are copied, which takes as long as some columns */
+#define NEIGHBOURS 4          /* elements from one of a row to the next that are still loaded as vectors */
 #define COLUMN_SUMS 4         /* accumulators of a column that is a round by itself */
 #define RUNS       8          /* rows of B that are read at once where it comes from memory */
 #define RUN_COLUMNS 512       /* most elements of each */
@@ -82,7 +85,36 @@ static int64_t run_width(const Contract *c) {
     return width;
 }
 
-/* Few rows, each by itself. Columns go first: a part of B serves all rows while it is in a cache. */
+/* Dot products of all rows, where these are few and known, by so many columns at once as cost the least: each vector that is loaded then meets
+ * several. Columns whose values are made on the way (a prologue) are no more than they were, and one where memory is the limit. */
+static bool pick_dots(Contract *c) {
+    const TileTarget *t = c->w->machine;
+    int64_t rows = 1, n = contract_estimate(c->size_n, 64);
+    double best = 1e30;
+    c->dots = c->sn < 0 ? 1 : dots_of(c);
+    if (c->w->device || c->w->small || c->dot_lanes == 1 || c->sn < 0 || (c->sm >= 0 && !size_is_const(c->size_m, &rows)) || rows > SMALL) return false;
+    if (rows == 1 && c->dots == 1) return false;
+    int most = c->prologue ? DOTS : c->lanes < DOTS_MOST ? c->lanes : DOTS_MOST;
+    for (int columns = 1; columns <= most; columns *= 2) {
+        double cost = (double)tiles(n, columns) * contract_step_cost(t, columns, (int)rows);
+        if ((int)rows * (columns + 1) + 1 + !t->fma > t->registers || cost >= best - 1e-9) continue;
+        best = cost;
+        c->dots = columns;
+    }
+    c->mr = (int)rows;
+    return true;
+}
+
+/* Columns of a panel whose rows are copied first: so many that this takes little beside the sums, and some panels for threads. */
+static int64_t copied_width(const Contract *c) {
+    int64_t n = contract_estimate(c->size_n, 64), width = tiles(n, ENOUGH);
+    if (width < COPIED_COLUMNS) width = COPIED_COLUMNS;
+    if (width > RUN_COLUMNS) width = RUN_COLUMNS;
+    if (width > n) width = n;
+    return tiles(width, c->lanes) * c->lanes;
+}
+
+/* Few rows, each by itself, or all of them at once. Columns go first: a part of B serves all rows while it is in a cache. */
 static void emit_rows(Contract *c) {
     Work *w = c->w;
     int64_t low, high, k = 0, terms = 0;
@@ -91,7 +123,7 @@ static void emit_rows(Contract *c) {
         return;
     }
     w->kind = "rows";
-    c->mb = 1;
+    c->mb = c->mr = 1;
     c->width = c->sn < 0 ? 1 : w->device ? c->lanes : 4 * w->machine->lanes;
     c->mq = c->n[GROUP_M] - 1;
     c->nq = c->n[GROUP_N] - 1;
@@ -100,7 +132,6 @@ static void emit_rows(Contract *c) {
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
     bool runs = is_far(c) && c->lanes > 1 && contract_contiguous(c->at_b, c->sn) && c->n[GROUP_K] == 1 && size_is_const(c->size_k, &terms);
     if (runs) c->width = run_width(c);
-    c->nv = (int)(c->width / c->lanes);
     bool dots = c->lanes > 1 && c->sn >= 0 && contract_contiguous(c->at_b, c->sk);
     c->copied = dots && !contract_contiguous(c->at_a, c->sk) && size_is_const(c->size_k, &k);
     c->copied_row = tiles(k, c->lanes) * c->lanes;
@@ -113,16 +144,27 @@ static void emit_rows(Contract *c) {
     bool along_k = c->lanes > 1 && contract_contiguous(c->at_b, c->sk) && (c->copied || contract_contiguous(c->at_a, c->sk));
     c->dot_lanes = along_k ? c->lanes : 1;
     c->columns_first = c->sk >= 0; /* an outer product's B is one row, in a cache anyway: its results are written side by side */
-    c->part_rows = 1;
-    c->summed = along_k && !w->device ? summed_of(c) : 0;
+    bool tile = pick_dots(c);
+    c->mb = c->part_rows = c->mr;
+    if (tile && c->copied) c->width = copied_width(c);
+    c->nv = (int)(c->width / c->lanes);
+    c->summed = along_k && !tile && !w->device ? summed_of(c) : 0;
     contract_begin(c);
     template_number(c->t, "sums", c->summed != 0);
     template_number(c->t, "SUMS", COLUMN_SUMS);
     template_number(c->t, "SUMMED", c->summed);
     template_number(c->t, "SUMS_LANES", COLUMN_SUMS * c->lanes);
-    template_number(c->t, "CT", c->n_parts ? c->k->parts : 1);
+    template_number(c->t, "MR", c->mr);
+    template_number(c->t, "rows_at_once", c->mr > 1);
+    template_number(c->t, "tile", tile);
+    template_number(c->t, "CT", (c->n_parts ? c->k->parts : 1) * c->mr);
     template_number(c->t, "copied", c->copied);
     template_number(c->t, "KR", copied);
+    int64_t apart, vectors = 0;
+    Size step = contract_stride(c->at_a, c->sk);
+    if (tile && c->copied && step && size_is_const(step, &apart) && apart > 1 && apart <= NEIGHBOURS) vectors = last / c->lanes * c->lanes;
+    template_number(c->t, "copied_vectors", vectors);
+    template_number(c->t, "copied_rest", vectors < last);
     template_number(c->t, "copy_divides", c->copied && c->copied_row == last);
     template_number(c->t, "KR_LAST", c->copied_row - c->lanes);
     bool stream = c->lanes > 1 && contract_contiguous(c->at_b, c->sn);
@@ -132,7 +174,7 @@ static void emit_rows(Contract *c) {
     template_number(c->t, "k_rest", terms % RUNS);
     template_number(c->t, "stream", stream && !runs);
     template_number(c->t, "by_dots", !stream);
-    template_number(c->t, "DOTS", c->sn < 0 ? 1 : dots_of(c));
+    template_number(c->t, "DOTS", c->dots);
     template_set(c->t, "TV", along_k ? arena_printf(w->arena, "%sx%d", c->type_name, c->lanes) : c->type_name);
     template_run(c->t, "rows");
 }
