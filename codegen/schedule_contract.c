@@ -145,6 +145,7 @@ static void emit_rows(Contract *c) {
     c->dot_lanes = along_k ? c->lanes : 1;
     c->columns_first = c->sk >= 0; /* an outer product's B is one row, in a cache anyway: its results are written side by side */
     bool tile = pick_dots(c);
+    if (tile) w->kind = "dots";
     c->mb = c->part_rows = c->mr;
     if (tile && c->copied) c->width = copied_width(c);
     c->nv = (int)(c->width / c->lanes);

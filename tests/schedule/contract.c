@@ -92,7 +92,7 @@ static bool agrees(Harness *h, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    Harness h = {.show = getenv("SHOW") != NULL, .like = {"_codes"}};
+    Harness h = {.show = getenv("SHOW") != NULL, .like = {"_codes", "_dots"}};
     Sweep s = harness_sweep(&h, argc, argv, 110, 4, agrees);
     if (h.kinds[KERNEL_CONTRACT] < s.cases / 2) s.failures++, printf("only %d products were run\n", h.kinds[KERNEL_CONTRACT]);
     if (s.cases >= 60 && h.packs < s.cases / 45) s.failures++, printf("only %d weights were packed\n", h.packs);
