@@ -66,8 +66,8 @@ typedef struct Contract {
     int64_t pack_rows;                /* of a panel: K, and what packing through transposes may write beyond */
     int dot_lanes;                    /* of dot products: 1 where k is not contiguous in b, nor in a or its copy */
     int dots;                         /* .. of so many columns at once */
-    bool copied;                      /* a row of a, whose elements lie apart, is copied for its dot products */
-    int64_t copied_row;               /* elements of it, in whole vectors, along the last symbol of k */
+    bool copied;                      /* rows of a, whose elements lie apart, are copied for their dot products */
+    int64_t copied_row;               /* elements of one, in whole vectors, along the last symbol of k */
     bool columns_first;               /* the nest goes through panels of columns, and in each through the rows */
     int map_lanes;                    /* of the maps behind the product */
     int group;                        /* of codes: neighbours along the last symbol of k that one step adds up; else 0 */

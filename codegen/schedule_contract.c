@@ -7,8 +7,9 @@
  * sums of a block of k go to a buffer anyway and nothing is packed, symbols of n may lie in a block, too: the gradient of a
  * kernel then reads the pictures once for all its columns.
  *
- * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed. Here are the
- * choice between them and their parameters; contract_fill.c fills their holes. */
+ * contract.tile holds the loops, in two forms: panels, and rows for at most SMALL rows, where nothing is packed: one by one, or all of
+ * them at once as a tile of dot products where k runs along B. Here are the choice between them and their parameters;
+ * contract_fill.c fills their holes. */
 #include "codegen/contract.h"
 #include "codegen/tuning.h"
 
@@ -89,7 +90,8 @@ static int64_t run_width(const Contract *c) {
 /* Are the sums of a whole row registers, and so little of B goes past them that threads would gain little? Memory is then read as one stream. */
 static bool is_one_pass(const Contract *c) {
     int64_t n, k = 1;
-    if (c->w->device || c->lanes == 1 || c->prologue || c->n_parts || !contract_contiguous(c->at_b, c->sn) || !size_is_const(c->size_n, &n)) return false;
+    if (c->w->device || c->w->small || c->lanes == 1 || c->prologue || c->n_parts || c->sk < 0) return false;
+    if (!contract_contiguous(c->at_b, c->sn) || !size_is_const(c->size_n, &n)) return false;
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
     return n <= (int64_t)(c->w->machine->registers - 1) * c->lanes && n * k * dtype_bytes(c->type) <= ONE_PASS;
 }

@@ -43,20 +43,22 @@ static void expect_near(const TileKernel *k, const float *got, const double *wan
 
 static void expect(const TileKernel *k, const float *got, const double *want, int n) { expect_near(k, got, want, n, 1e-4); }
 
-/* relu(x w + bias); transposed: w is [N, K]. */
-static void check_product(Arena *a, TileKernel *k, bool transposed) {
-    float *x = numbers(a, M * K, 1), *w = numbers(a, K * N, 2), *bias = numbers(a, N, 3), *y = NEW_ARRAY(a, float, M *N);
-    double *want = NEW_ARRAY(a, double, M *N);
-    for (int i = 0; i < M; i++) {
+/* relu(x w + bias) at m rows; transposed: w is [N, K]; across: x is [K, m]. */
+static void check_rows(Arena *a, TileKernel *k, int m, bool transposed, bool across) {
+    float *x = numbers(a, m * K, 1), *w = numbers(a, K * N, 2), *bias = numbers(a, N, 3), *y = NEW_ARRAY(a, float, m *N);
+    double *want = NEW_ARRAY(a, double, m *N);
+    for (int i = 0; i < m; i++) {
         for (int j = 0; j < N; j++) {
             double sum = (double)bias[j];
-            for (int c = 0; c < K; c++) sum += (double)x[i * K + c] * (double)w[transposed ? j * K + c : c * N + j];
+            for (int c = 0; c < K; c++) sum += (double)x[across ? c * m + i : i * K + c] * (double)w[transposed ? j * K + c : c * N + j];
             want[i * N + j] = sum > 0 ? sum : 0;
         }
     }
     run(k, 16, (void *[]){x, w, bias, y});
-    expect(k, y, want, M * N);
+    expect(k, y, want, m * N);
 }
+
+static void check_product(Arena *a, TileKernel *k, bool transposed) { check_rows(a, k, M, transposed, false); }
 
 static void check_scatter(Arena *a, TileKernel *k) {
     float *x = numbers(a, 9 * 20, 1), *y = numbers(a, 5 * 20, 2);
@@ -130,6 +132,7 @@ static void check_causal(Arena *a, TileKernel *k, int rows, int keys, int lanes,
 static void check(Arena *a, const char *name, TileKernel *k) {
     if (!strcmp(name, "blocks") || !strcmp(name, "streamed") || !strcmp(name, "in_runs")) check_product(a, k, false);
     else if (!strcmp(name, "transposed") || !strcmp(name, "dots") || !strcmp(name, "warps")) check_product(a, k, true);
+    else if (!strcmp(name, "tile")) check_rows(a, k, 3, true, true);
     else if (!strcmp(name, "scatter")) check_scatter(a, k);
     else if (!strcmp(name, "copy")) check_copy(a, k);
     else if (!strcmp(name, "update")) check_update(a, k);
@@ -171,6 +174,6 @@ int main(void) {
         }
     }
     check_missing();
-    if (examples != 13) failures++, printf("%d examples, not 13\n", examples);
+    if (examples != 14) failures++, printf("%d examples, not 14\n", examples);
     return failures != 0;
 }
