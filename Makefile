@@ -169,7 +169,7 @@ LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_CXX:%.cpp=$(BUILD)/%.o) $(GRAMMAR_O) $(
 RUNTIMES := $(RUNTIME_HOSTED:%=$(BUILD)/runtime-%.o) $(RUNTIME_TARGETS:%=$(BUILD)/runtime-core-%.o) $(BUILD)/runtime-$(RUNTIME_DEVICE).o
 RUNTIME_O := $(foreach t,$(RUNTIME_TARGETS) $(RUNTIME_DEVICE),$(patsubst %.c,$(BUILD)/artifact/$(t)/%.bc,$(RUNTIME_CORE_C) $(RUNTIME_HOST_C) $(RUNTIME_CUDA_C) $(RUNTIME_BARE_C)))
 # For unit tests: programs that have a memcpy already.
-HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C) runtime/cuda/unpack.c)
+HOSTRT_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/memory.c,$(RUNTIME_CORE_C)) $(RUNTIME_HOST_C) runtime/cuda/unpack.c runtime/cuda/maps.c)
 MDLRUN_O := $(MDLRUN_C:%.c=$(BUILD)/%.o)
 
 # C files of tests: those with a main are unit tests; the others of a folder are helpers, linked to each of its unit tests.

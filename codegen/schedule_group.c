@@ -2,7 +2,8 @@
  * 64 or 128 by 64 or 128 sums in its registers; steps of 64 terms of both operands go through squares of 64 x 64 in shared memory, filled behind
  * its back some steps ahead. The warps share them, so a number is brought there half as often as for tiles of single warps (schedule_mma.c), or
  * less, and units that multiply for four warps at once (wgmma) read both factors where they lie. An operand lies in a square as it lies in memory,
- * along k or across it: the units turn it. */
+ * along k or across it: the units turn it. Its copies leave out what lies beyond the ends of its axes and nothing else, so that maps of it can bring them
+ * (cuda/lower_maps.c). */
 #include "codegen/contract.h"
 
 #include <math.h>

@@ -466,6 +466,12 @@ static const char *program_name(const Tables *t, int variant) {
     return arena_printf(t->m->arena, "mdl.program.%d", variant);
 }
 
+static LLVMValueRef maps_table(Module *m, const CudaKernel *k) {
+    LLVMValueRef *words = NEW_ARRAY(m->arena, LLVMValueRef, k->n_words + 1);
+    for (int i = 0; i < k->n_words; i++) words[i] = module_i64(m, k->maps[i]);
+    return module_array(m, m->i64, k->n_words, words);
+}
+
 /* RtDevice: kernels by number, an image for each architecture, and PTX of the least behind them. */
 static LLVMValueRef device_table(Tables *t) {
     Module *m = t->m;
@@ -473,9 +479,12 @@ static LLVMValueRef device_table(Tables *t) {
     int n_kernels, n_images = target->n_archs + 1;
     const CudaKernel *k = scheduler_cuda_kernels(t->unit->modules[0].scheduler, &n_kernels);
     LLVMValueRef *kernels = NEW_ARRAY(m->arena, LLVMValueRef, n_kernels + 1), images[TARGET_ARCHS + 1];
-    for (int i = 0; i < n_kernels; i++)
-        kernels[i] = module_struct(
-            m, 3, (LLVMValueRef[]){module_text(m, k[i].name), module_i64(m, k[i].memory), module_i64(m, k[i].group ? k[i].shared : 0)});
+    for (int i = 0; i < n_kernels; i++) {
+        LLVMValueRef fields[] = {module_text(m, k[i].name), module_i64(m, k[i].memory), module_i64(m, k[i].group ? k[i].shared : 0), module_i64(m, k[i].n_maps),
+                                 maps_table(m, &k[i])};
+        kernels[i] = module_struct(m, 5, fields);
+        struct_check(m, kernels[i], sizeof(RtDeviceKernel), "RtDeviceKernel");
+    }
     for (int i = 0; i < n_images; i++) {
         const char *arch = target->archs[i < target->n_archs ? i : 0];
         int kind = i == target->n_archs ? 2 : strchr(arch, 'a') != NULL;

@@ -66,6 +66,7 @@
  *                                same values, but for:
  *   for i in a..b share { }      the warps share out the iterations. Here alone elements are stored: to arguments, no place by two iterations
  *   copy, commit, wait           outside of such loops, of all lanes. Behind wait each warp sees what all of them had copied, and they have done what was before it
+ *                                At most TILE_AHEAD groups of copies may be under way, with the one to come
  *   buf s: bf16[.., 64, 64] stack swizzled    squares of numbers of two bytes, in an order in which the units of all architectures read them without
  *                                conflicts: for copies of 64 rows of 64, and multiply
  *   multiply bf16 t, a[.., 0, 0] [across], b[.., 0, 0] [across]    t (reg t: f32x128[R, C, 8], R = 1 or 2, C = 4 or 8: 64 R x 16 C sums) += A B^T over 64
@@ -115,6 +116,7 @@
 #define TILE_ROW     32 /* .. and bytes of its columns */
 #define TILE_GROUP   128 /* lanes of a group */
 #define TILE_SQUARE  64  /* rows and columns of a square of multiply */
+#define TILE_AHEAD  4   /* groups of copies under way, at most, of a group of warps; with those that are not committed yet */
 #define TILE_GROUP_BYTES (96 << 10) /* of a group's buffers: two of them fit into a processor of a server, one into any with matrix units */
 #define TILE_DEGREE  6  /* the most factors of a term of an address */
 typedef struct TileType {
@@ -330,6 +332,7 @@ typedef struct TileCost {
     double unit_bytes;              /* behind the back of warps: of copies, and what the units of a group read by themselves */
     double in_bytes, out_bytes;     /* footprint of the arguments */
     double instructions;            /* vector instructions, roughly */
+    double copies;                  /* .. those of copies */
 } TileCost;
 /* Run-time sizes count with the given values (NULL: 64 each, within their ranges). */
 TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes);

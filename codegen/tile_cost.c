@@ -87,6 +87,7 @@ static void on_warp(void *self, const TileStmt *s, double bytes, double times) {
     else c->cost.load_bytes += times * bytes;
     if (s->k == TK_WEIGH) c->cost.flops += times * TILE_BLOCK * TILE_BLOCK;
     c->cost.instructions += times * warp_instructions(s, bytes);
+    if (s->k == TK_COPY) c->cost.copies += times * warp_instructions(s, bytes);
 }
 
 TileCost tile_cost(TileKernel *k, const TileTarget *t, const int64_t *sizes) {

@@ -23,6 +23,7 @@ typedef struct Value {
 typedef struct Interp {
     TileWalk *w;
     int64_t first, last; /* iterations of the nest: first .. last - 1 */
+    int64_t ahead; /* groups of copies that were not waited for */
 } Interp;
 
 static void expression(Interp *in, const TileExpr *e, Value *out);
@@ -752,10 +753,19 @@ static void statement(Interp *in, const TileStmt *s) {
         break;
     case TK_TRANSPOSE: transpose(s->s); break;
     case TK_PREFETCH:
-    case TK_COMMIT:
-    case TK_WAIT:
     case TK_FINISH: break;
-    case TK_COPY: copy_statement(in, s); break;
+    case TK_COMMIT:
+        if (++in->ahead > TILE_AHEAD && in->w->k->group) walk_fail(in->w, "more than %d groups of copies are under way", TILE_AHEAD);
+        break;
+    case TK_WAIT: {
+        int64_t but = expr_const(in->w, s->e);
+        if (in->ahead > but) in->ahead = but;
+        break;
+    }
+    case TK_COPY:
+        if (in->ahead >= TILE_AHEAD && in->w->k->group) walk_fail(in->w, "more than %d groups of copies are under way", TILE_AHEAD);
+        copy_statement(in, s);
+        break;
     case TK_LDMATRIX: ldmatrix(in, s); break;
     case TK_MMA: mma(in, s); break;
     case TK_PUT:
@@ -839,7 +849,7 @@ bool tile_interp(TileKernel *k, void *const *args, const int64_t *sizes, int64_t
             walk_fail(&w, "the size %s is %lld", s->name, (long long)s->value);
     }
     for (int i = 0; i < k->args.n; i++) k->args.at[i]->v = args[i];
-    Interp in = {&w, p0, p1};
+    Interp in = {&w, p0, p1, 0};
     run(&in, k);
     walk_end(&w);
     return true;

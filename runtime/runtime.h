@@ -92,10 +92,15 @@ typedef struct RtEntry {
  * sizes and addresses, and calls these instead of rt_parallel, rt_copy and rt_clear. Addresses are the device's but those of scalars that
  * the entry has (constants, sizes, the random counter) and of constant tensors: what does not lie in the device's memory is brought there. */
 
+enum { RT_MAPS = 4, RT_MAP_RANK = 5, RT_MAP_BYTES = 128 /* a CUtensorMap */, RT_SQUARE = 64 /* rows and columns of what comes by one */ };
 typedef struct RtDeviceKernel {
     const char *name;
     int64_t memory;             /* bytes a warp, of the device's scratch */
     int64_t group;              /* bytes of shared memory that its launch asks for, where a block runs an iteration; 0: warps do */
+    int64_t n_maps;             /* of matrices of which squares come by TMA, RT_MAPS at most */
+    const int64_t *maps;        /* of each: its argument, its rank, the dimension of a square's rows (its columns are dimension 0); its first element, then
+                                   of each dimension its size and stride, in elements: polynomials of the call's sizes. A polynomial: how many
+                                   terms; of each its coefficient, how many factors, the numbers of these sizes */
 } RtDeviceKernel;
 
 typedef struct RtDeviceImage {

@@ -26,6 +26,7 @@ enum {
     REGISTERS_BESIDE = 32, /* of a thread: addresses, counters */
     WARPS_MOST = 64,
     WARPS_WANTED = 4, /* of a quarter of a processor, so that one of them has an instruction to issue */
+    BY_LANES = 12, /* instructions of the copy of a square by its lanes, for one where a thread asks for it: 96 and 8 */
     SIZE_USUAL = 8, /* of a size without a limit */
 };
 
@@ -109,6 +110,7 @@ static void cost_add(TileCost *to, const TileCost *c) {
     to->matrix += c->matrix;
     to->tf32 += c->tf32;
     to->instructions += c->instructions;
+    to->copies += c->copies;
     to->load_bytes += c->load_bytes;
     to->unit_bytes += c->unit_bytes;
     to->store_bytes += c->store_bytes;
@@ -135,6 +137,7 @@ static void launch_cost(Costs *c, KernelCode *const *code, int n, int q, double 
     }
     if (!warps) return;
     const CudaKernel *k = scheduler_cuda_kernel(c->s, call->function);
+    if (k->n_maps) cost.instructions -= cost.copies - cost.copies / BY_LANES; /* rows are thought to begin at multiples of 16 bytes, as for all copies */
     Row r = {.function = k->name, .text = call->text, .bytes = cost.in_bytes + cost.out_bytes, .flops = cost.flops, .matrix = cost.matrix, .tf32 = cost.tf32, .calls = n};
     time_of(&r, &cost, (double)warps * (k->group ? CUDA_WARPS : 1), room(tile, k));
     row_add(c, &r, times);

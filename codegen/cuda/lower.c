@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { SWIZZLE = 1024 /* bytes from a multiple of which on places of squares change with them */ };
+enum { SWIZZLE = 1024 /* bytes from a multiple of which on places of squares change with them */, RING_BYTES = 8 * TILE_AHEAD };
 
 static void block(Cuda *c, const TileStmt *s);
 
@@ -190,6 +190,7 @@ static void nest(Cuda *c) {
     }
     if (n.n) text_line(&c->body, "const unsigned nt_q0 = %s;", left);
     nest_body(c, &n, 0);
+    if (c->by_maps) text_line(&c->body, "nt_publish();"); /* the buffers' memory is the units' again */
     if (c->k->group) text_line(&c->body, "nt_sync_group();");
     text_close(&c->body, 1);
 }
@@ -467,7 +468,16 @@ static void signature_table(Cuda *c, const char *name, Text *out) {
         if (k->params.at[i]->k == TS_SIZE) text_add(out, "  const nt_i64 %s = nt_row[%d];\n", c->name[k->params.at[i]->id], at++);
 }
 
-static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
+/* Barriers behind the buffers, and how many groups of copies were sent and have been seen. */
+static void ring(Cuda *c, int64_t at, Text *out) {
+    text_add(out, "  nt_u64 *const nt_ring = (nt_u64 *)(nt_memory + %lld);\n", (long long)at);
+    text_add(out, "  const int nt_mapped = NT_TMA && nt_device;\n");
+    text_add(out, "  unsigned nt_sent = 0, nt_seen = 0;\n");
+    text_add(out, "  if (nt_mapped) nt_ring_begin(nt_ring, nt_device, %d, 32 * nt_own + nt_lane);\n", c->n_maps);
+}
+
+/* False: by_maps is set, and a copy cannot come by one. */
+static bool kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     names_make(c);
     shared_find(c);
     c->levels = 1;
@@ -478,10 +488,16 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
         if (s->k == TS_SCALAR) text_line(&c->body, "const %s %s = *%s_at%s;", cuda_type(s->d), c->name[s->id], c->name[s->id], suffix);
     }
     nest(c);
+    if (c->by_maps && (c->unmapped || !c->n_maps)) return false;
     int owners = c->k->group ? 1 : CUDA_WARPS; /* of memory of their own in a block's */
     bool fits = c->most * owners <= (c->k->group ? TILE_GROUP_BYTES : CUDA_SHARED_MOST);
     if (c->collective && !fits) walk_fail(&c->w, "%lld bytes of buffers a warp are too many to be shared", (long long)c->most);
-    *made = (CudaKernel){name, fits ? 0 : c->most, fits ? c->most * owners : 0, c->k->group, c->table};
+    *made = (CudaKernel){.name = name, .memory = fits ? 0 : c->most, .shared = fits ? c->most * owners : 0, .group = c->k->group, .table = c->table};
+    int64_t ring_at = made->shared;
+    if (c->n_maps) {
+        cuda_maps_write(c, made);
+        made->shared += RING_BYTES;
+    }
     if (c->table) signature_table(c, name, out);
     else signature(c, name, out);
     if (made->shared && c->k->group) {
@@ -492,19 +508,26 @@ static void kernel(Cuda *c, const char *name, Text *out, CudaKernel *made) {
     } else if (made->memory) {
         text_add(out, "  char *const nt_memory = nt_device + (nt_i64)%s * %lld;\n", c->table ? "nt_all" : "nt_warp", (long long)c->most);
     }
+    if (c->n_maps) ring(c, ring_at, out);
     text_add(out, "%s}\n", c->body.at);
+    return true;
 }
 
-bool cuda_lower(TileKernel *k, const char *name, CudaRoom room, bool table, Text *text, CudaKernel *made, const char **error) {
-    Cuda state = {.k = k, .room = room, .table = table}, *c = &state;
+static bool lower(Cuda *c, const char *name, Text *text, CudaKernel *made, const char **error) {
     *error = NULL;
-    walk_begin(&c->w, k);
+    walk_begin(&c->w, c->k);
     if (setjmp(c->w.trap)) {
         *error = c->w.error;
         walk_end(&c->w);
         return false;
     }
-    kernel(c, name, text, made);
+    bool done = kernel(c, name, text, made);
     walk_end(&c->w);
-    return true;
+    return done;
+}
+
+bool cuda_lower(TileKernel *k, const char *name, CudaRoom room, bool table, Text *text, CudaKernel *made, const char **error) {
+    Cuda by_maps = {.k = k, .room = room, .by_maps = true}, by_lanes = {.k = k, .room = room, .table = table};
+    if (k->group && !table && lower(&by_maps, name, text, made, error)) return true;
+    return lower(&by_lanes, name, text, made, error);
 }

@@ -15,7 +15,8 @@
  *   NAME(table; rows, as i64; memory)
  *
  * Of a kernel of groups (tile.h) a block is one: its four warps run an iteration together, nt_own says which of them this is, and its buffers lie in
- * shared memory that the launch asks for. What all warps do they do alike; nt_sync_group is where they meet.
+ * shared memory that the launch asks for. What all warps do they do alike; nt_sync_group is where they meet. Where it has maps (lower_maps.c),
+ * `memory` is those of this call, of 128 bytes each, at a multiple of 64 bytes, or NULL: then its lanes copy, as they do on devices other than sm_90a.
  *
  * A row of the table is a call: the number of its first block, then what it would be given above but for memory, each a word of 8 bytes. Behind
  * the last row stands the number of all blocks. */
@@ -36,6 +37,8 @@ typedef struct CudaKernel {
     int64_t shared; /* bytes of a block's shared memory; one of the two is 0 */
     bool group;     /* a block runs an iteration, and .shared is what its launch asks for */
     bool table;     /* it takes a table of calls */
+    int n_maps, n_words;
+    const int64_t *maps; /* n_words: RtDeviceKernel.maps */
 } CudaKernel;
 
 /* Appends the kernel to *text, behind cuda_prelude(). The kernel must have passed tile_verify for the machine "cuda". table: it takes

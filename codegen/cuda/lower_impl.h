@@ -3,6 +3,13 @@
 #define CODEGEN_CUDA_LOWER_IMPL_H
 #include "codegen/cuda/lower.h"
 #include "codegen/tile_walk.h"
+#include "runtime/runtime.h"
+
+/* What a square of a matrix is a part of: `rank` dimensions of an argument, that of the vectors first; dim[row]: that of the rows. */
+typedef struct CudaMap {
+    const TileSym *s;
+    int rank, row, dim[RT_MAP_RANK];
+} CudaMap;
 
 typedef struct Cuda {
     TileWalk w;
@@ -16,6 +23,9 @@ typedef struct Cuda {
     CudaRoom room;      /* as cuda_lower says */
     bool table;
     bool sharing; /* in a loop that the warps of a group share: its tile's registers are free again */
+    bool by_maps, unmapped; /* squares come by maps, where the device can; one of them does not */
+    CudaMap maps[RT_MAPS];
+    int n_maps;
     bool collective;    /* it has statements of a warp, or a group: its buffers must lie in shared memory */
 } Cuda;
 
@@ -33,6 +43,9 @@ const char *cuda_poly(Cuda *c, TilePoly p);
 const char *cuda_zero(DType d);
 
 void cuda_warp_statement(Cuda *c, const TileStmt *s);  /* copy to weigh, of tile.h, in a kernel of warps */
+/* The number of the map by which a copy to a square may come; *at: the map's rank, indices of the square in its order, 0 behind them. -1: by none. */
+int cuda_map(Cuda *c, const TileStmt *s, const char **at);
+void cuda_maps_write(Cuda *c, CudaKernel *made); /* what the runtime must know of them */
 void cuda_group_statement(Cuda *c, const TileStmt *s); /* .. of groups */
 CudaValue cuda_expr(Cuda *c, const TileExpr *e);
 const char *cuda_as(Cuda *c, CudaValue v, TileType t); /* literals get the element type; one lane is every lane */

@@ -23,6 +23,16 @@ static const char *number(const TileSym *s) {
     return s->d == DT_F32 ? "f32" : "u16";
 }
 
+/* One thread asks for the square, where maps are there. */
+static void bring(Cuda *c, const TileStmt *s, TilePoly to) {
+    const char *at;
+    int map = cuda_map(c, s, &at);
+    c->unmapped = c->unmapped || map < 0;
+    if (map < 0) return;
+    text_line(&c->body, "if (nt_mapped) nt_bring(%s + %s, nt_device + %d, nt_ring, nt_sent, 32 * nt_own + nt_lane, %s);", c->name[s->a.s->id], cuda_poly(c, to),
+              RT_MAP_BYTES * map, at);
+}
+
 /* To squares rows of TILE_SQUARE elements are copied, TILE_SQUARE of them: these numbers are no arguments. */
 static void copy_statement(Cuda *c, const TileStmt *s) {
     const TileAccess *from = &s->e->a;
@@ -40,7 +50,8 @@ static void copy_statement(Cuda *c, const TileStmt *s) {
     if (s->by) rows = poly_add(&c->w, poly_of(&c->w, s->by), poly_const(lo), -1);
     if (from->limit) columns = poly_add(&c->w, poly_of(&c->w, from->limit), poly_of(&c->w, from->ix[from->lane_dim]), -1);
     if (s->a.s->swizzled) {
-        text_line(&c->body, "nt_copy_square(%s + %s, %s + %s, %s, %s, %s, 32 * nt_own + nt_lane);", c->name[s->a.s->id], cuda_poly(c, to), c->name[from->s->id],
+        if (c->by_maps) bring(c, s, to);
+        text_line(&c->body, "%snt_copy_square(%s + %s, %s + %s, %s, %s, %s, 32 * nt_own + nt_lane);", c->by_maps ? "else " : "", c->name[s->a.s->id], cuda_poly(c, to), c->name[from->s->id],
                   cuda_poly(c, at), cuda_poly(c, step), cuda_poly(c, rows), cuda_poly(c, columns));
         return;
     }
@@ -73,12 +84,18 @@ static const char *squares(Cuda *c, const TileAccess *a) {
 void cuda_group_statement(Cuda *c, const TileStmt *s) {
     switch (s->k) {
     case TK_COPY: copy_statement(c, s); break;
-    case TK_COMMIT: text_line(&c->body, "nt_commit();"); break;
-    case TK_WAIT: /* a lane waits for its own copies, hands them on to the units, and then to the others */
-        text_line(&c->body, "nt_wait(%lld);", (long long)expr_const(&c->w, s->e));
-        text_line(&c->body, "nt_publish();");
+    case TK_COMMIT:
+        text_line(&c->body, "nt_commit();");
+        if (c->by_maps) text_line(&c->body, "nt_sent += nt_send(nt_ring, nt_sent, nt_mapped, 32 * nt_own + nt_lane);");
+        break;
+    case TK_WAIT: { /* a lane waits for its own copies, hands them on to the units, and then to the others; or for what the units bring themselves */
+        long long but = expr_const(&c->w, s->e);
+        if (c->by_maps) text_line(&c->body, "nt_seen = nt_receive(nt_ring, nt_seen, nt_sent, %lld);", but);
+        text_line(&c->body, "nt_wait(%lld);", but);
+        text_line(&c->body, c->by_maps ? "nt_publish_if(!nt_mapped);" : "nt_publish();");
         text_line(&c->body, "nt_sync_group();");
         break;
+    }
     case TK_MULTIPLY: {
         const TileSym *t = s->a.s;
         text_line(&c->body, "nt_multiply_%s_%d_%d%d(%s, %d, %s, %s, nt_lane, nt_own);", dtype_name(s->d), TILE_BLOCK * t->dim[1], s->across, s->across_b,

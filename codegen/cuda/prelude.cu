@@ -85,14 +85,50 @@ NT_MMA(bf16, "m16n8k16")
 NT_MMA(f16, "m16n8k16")
 NT_MMA(tf32, "m16n8k8")
 NT_DEVICE void nt_sync_group(void) { __syncthreads(); }
+NT_DEVICE unsigned nt_shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
 /* Units of sm_90a that multiply for four warps at once, and read shared memory by themselves: what a thread has written they see when it has
  * published that. The sums are theirs from nt_wgmma_begin on until nt_wgmma_end has seen all that was committed. */
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define NT_WGMMA 1
+#define NT_TMA 1
 NT_DEVICE void nt_publish(void) { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 NT_DEVICE void nt_wgmma_begin(void) { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 NT_DEVICE void nt_wgmma_commit(void) { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 NT_DEVICE void nt_wgmma_end(void) { asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory"); }
+/* A barrier in shared memory goes on to its next phase when a thread has arrived and all bytes have come that were expected: those of boxes of tensors,
+ * which a unit of their own (TMA) brings. Parity 0: has the first phase passed, the third .. */
+NT_DEVICE void nt_barrier_begin(unsigned long long *b) { asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(nt_shared_place(b)) : "memory"); }
+NT_DEVICE void nt_barrier_expect(unsigned long long *b, int bytes) {
+    asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(nt_shared_place(b)), "r"(bytes) : "memory");
+}
+/* If `who` is no 0; no branch, which the compiler would make copies of products for. */
+NT_DEVICE void nt_barrier_arrive(unsigned long long *b, int who) {
+    asm volatile("{ .reg .pred p; setp.ne.s32 p, %1, 0; @p mbarrier.arrive.shared::cta.b64 _, [%0]; }" ::"r"(nt_shared_place(b)), "r"(who) : "memory");
+}
+NT_DEVICE void nt_publish_if(int wanted) {
+    asm volatile("{ .reg .pred p; setp.ne.s32 p, %0, 0; @p fence.proxy.async.shared::cta; }" ::"r"(wanted) : "memory");
+}
+NT_DEVICE void nt_barrier_wait(unsigned long long *b, unsigned parity) {
+    int passed = 0;
+    while (!passed) {
+        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.s32 %0, 1, 0, p; }"
+                     : "=r"(passed)
+                     : "r"(nt_shared_place(b)), "r"(parity)
+                     : "memory");
+    }
+}
+/* A map lies in memory that the processor wrote. */
+NT_DEVICE void nt_map_begin(const char *map) { asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(map) : "memory"); }
+#define NT_TENSOR(rank, places, ...)                                                                                           \
+    asm volatile("cp.async.bulk.tensor." #rank "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, " places "], [%2];" ::"r"(nt_shared_place(to)), \
+                 "l"(map), "r"(nt_shared_place(b)), __VA_ARGS__                                                                       \
+                 : "memory")
+NT_DEVICE void nt_tensor(void *to, const char *map, unsigned long long *b, int rank, int x0, int x1, int x2, int x3, int x4) {
+    if (rank == 2) NT_TENSOR(2, "{%3, %4}", "r"(x0), "r"(x1));
+    else if (rank == 3) NT_TENSOR(3, "{%3, %4, %5}", "r"(x0), "r"(x1), "r"(x2));
+    else if (rank == 4) NT_TENSOR(4, "{%3, %4, %5, %6}", "r"(x0), "r"(x1), "r"(x2), "r"(x3));
+    else NT_TENSOR(5, "{%3, %4, %5, %6, %7}", "r"(x0), "r"(x1), "r"(x2), "r"(x3), "r"(x4));
+}
 #define NT_SUMS_8(d) "+f"((d)[0]), "+f"((d)[1]), "+f"((d)[2]), "+f"((d)[3]), "+f"((d)[4]), "+f"((d)[5]), "+f"((d)[6]), "+f"((d)[7])
 #define NT_SUMS_32(d) NT_SUMS_8(d), NT_SUMS_8(d + 8), NT_SUMS_8(d + 16), NT_SUMS_8(d + 24)
 #define NT_WGMMA_OF(s, x, y)                                                                                                   \
@@ -113,10 +149,18 @@ NT_DEVICE void nt_wgmma_end(void) { asm volatile("wgmma.wait_group.sync.aligned 
     }
 #else
 #define NT_WGMMA 0
+#define NT_TMA 0
 NT_DEVICE void nt_publish(void) {}
 NT_DEVICE void nt_wgmma_begin(void) {}
 NT_DEVICE void nt_wgmma_commit(void) {}
 NT_DEVICE void nt_wgmma_end(void) {}
+NT_DEVICE void nt_barrier_begin(unsigned long long *) {}
+NT_DEVICE void nt_barrier_expect(unsigned long long *, int) {}
+NT_DEVICE void nt_barrier_arrive(unsigned long long *, int) {}
+NT_DEVICE void nt_publish_if(int) {}
+NT_DEVICE void nt_barrier_wait(unsigned long long *, unsigned) {}
+NT_DEVICE void nt_map_begin(const char *) {}
+NT_DEVICE void nt_tensor(void *, const char *, unsigned long long *, int, int, int, int, int, int) {}
 #define NT_WGMMA_OF(s, x, y)                                                                                                   \
     NT_DEVICE void nt_wgmma_##s##_64_##x##y(float *, unsigned long long, unsigned long long) {}                                \
     NT_DEVICE void nt_wgmma_##s##_128_##x##y(float *, unsigned long long, unsigned long long) {}
@@ -124,9 +168,9 @@ NT_DEVICE void nt_wgmma_end(void) {}
 #define NT_WGMMAS(s) NT_WGMMA_OF(s, 0, 0) NT_WGMMA_OF(s, 0, 1) NT_WGMMA_OF(s, 1, 0) NT_WGMMA_OF(s, 1, 1)
 NT_WGMMAS(bf16)
 NT_WGMMAS(f16)
-NT_DEVICE unsigned nt_shared_place(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
 /* A number of two bytes to shared memory */
 NT_DEVICE void nt_store_u16(unsigned short *to, unsigned short x) { *to = x; }
+NT_DEVICE void nt_touched(void) {} /* more of shared memory, which the emulator notes */
 #endif
 typedef long long nt_i64;
 typedef unsigned long long nt_u64;
@@ -729,6 +773,34 @@ NT_DEVICE void nt_copy_square(nt_u16 *to, const nt_u16 *from, nt_i64 step, nt_i6
         }
     }
 }
+/* On sm_90a, where the runtime has made maps of the matrices, thread 0 alone asks for squares, and the unit that brings them computes addresses, turns
+ * rows of 16 bytes and fills up with zeros. A group of copies has a barrier of the ring, which all wait for; it is taken again when they
+ * have met behind that. */
+#define NT_RING 4 /* TILE_AHEAD */
+NT_DEVICE void nt_ring_begin(nt_u64 *ring, const char *maps, int n, int thread) {
+    if (thread == 0) {
+        for (int i = 0; i < n; i++) nt_map_begin(maps + 128 * i);
+        for (int i = 0; i < NT_RING; i++) nt_barrier_begin(ring + i);
+        nt_publish();
+    }
+    nt_sync_group();
+}
+NT_DEVICE void nt_bring(nt_u16 *to, const char *map, nt_u64 *ring, unsigned group, int thread, int rank, int x0, int x1, int x2, int x3, int x4) {
+    if (thread == 0) {
+        nt_barrier_expect(ring + group % NT_RING, 2 * 64 * 64);
+        nt_tensor(to, map, ring + group % NT_RING, rank, x0, x1, x2, x3, x4);
+    }
+}
+/* by: are there maps? Returns how many more groups were sent. */
+NT_DEVICE unsigned nt_send(nt_u64 *ring, unsigned group, int by, int thread) {
+    nt_barrier_arrive(ring + group % NT_RING, by & (thread == 0));
+    return (unsigned)by;
+}
+/* All groups but the last are there; returns how many. */
+NT_DEVICE unsigned nt_receive(nt_u64 *ring, unsigned seen, unsigned sent, unsigned but) {
+    for (; seen + but < sent; seen++) nt_barrier_wait(ring + seen % NT_RING, seen / NT_RING % 2);
+    return seen;
+}
 /* 16 of a square's rows (across: columns), the block-th of them, terms 16 * k .. + 15 */
 NT_DEVICE void nt_square_fragment_0(unsigned *f, const nt_u16 *square, int block, int k, int lane) {
     const int row = 16 * block + (lane & 15), chunk = 2 * k + (lane >> 4);
@@ -776,6 +848,7 @@ NT_MULTIPLIES(bf16, 128)
 NT_MULTIPLIES(f16, 64)
 NT_MULTIPLIES(f16, 128)
 NT_DEVICE void nt_put_group(float *at, int pitch, const float *sums, int squares, int blocks, int lane, int own) {
+    nt_touched();
     NT_UNROLLED for (int r = 0; r < squares; r++) {
         NT_UNROLLED for (int v = 0; v < blocks; v++) {
             const float *const t = sums + 8 * (blocks * r + v);

@@ -109,7 +109,9 @@ static int image_unpack(mdl_session *s, const RtDeviceImage *image, char **code)
 
 static int functions_find(RtDeviceState *d, const RtDevice *p) {
     char *code;
-    int status = image_unpack(d->session, image_for(p, capability_of(d->driver, d->device)), &code);
+    const RtDeviceImage *image = image_for(p, capability_of(d->driver, d->device));
+    int status = image_unpack(d->session, image, &code);
+    d->by_maps = image->kind == 1 && image->arch == 90 && d->driver->map_make;
     if (!status && !cu_check(d, d->driver->module_load(&d->module, code), "the code")) d->module = NULL;
     rt_host_give(code);
     for (int i = 0; d->module && i < p->n_kernels && d->functions; i++) {

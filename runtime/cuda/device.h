@@ -29,6 +29,7 @@ struct RtDeviceState {
     const CuDriver *driver;
     int number, device, processors; /* 1 of cuda:1; the driver's handle */
     CuHandle context, stream, module;
+    bool by_maps;         /* its code is for sm_90a, and the driver makes maps */
     CuHandle *functions;  /* by number of the kernel */
     Block *blocks;        /* all that was taken, by address */
     int n_blocks, cap_blocks;

@@ -23,6 +23,7 @@ static const char *driver_load(CuDriver *d) {
     if (!library) return "there is no libcuda.so.1 (NVIDIA's driver)";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!(at[i] = dlsym(library, names[i]))) return "the driver is too old";
+    *(void **)(void *)&d->map_make = dlsym(library, "cuTensorMapEncodeTiled");
     return d->init(0) ? "the driver finds no device" : NULL;
 }
 

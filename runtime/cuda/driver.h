@@ -2,6 +2,8 @@
  * first wants it, and nothing of CUDA is needed before. */
 #ifndef RUNTIME_CUDA_DRIVER_H
 #define RUNTIME_CUDA_DRIVER_H
+#include "runtime/cuda/maps.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +49,7 @@ typedef struct CuDriver {
 #define X(name, ours, arguments) int(*ours) arguments;
     CU_DRIVER(X)
 #undef X
+    CuMapMake *map_make; /* NULL: the driver is older than that */
 } CuDriver;
 
 /* NULL and *why: there is no driver, or none that has all of these. Opened once. */

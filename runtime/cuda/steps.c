@@ -144,6 +144,14 @@ static void call_words(RtDeviceState *d, int64_t *word, int32_t n_args, void *co
     for (int i = 0; i < n_sizes; i++) word[n_args + i] = sizes[i];
 }
 
+/* The maps of a call with these arguments and sizes, where the device finds them; 0: its lanes copy. They are small values, which do not change from
+ * call to call as long as addresses do not. */
+static CuAddress maps_bring(RtDeviceState *d, const RtDeviceKernel *k, const int64_t *word, int32_t n_args) {
+    _Alignas(64) char maps[RT_MAPS * RT_MAP_BYTES];
+    if (!d->by_maps || d->error || !cu_maps_make(d->driver->map_make, k, word, word + n_args, maps)) return 0;
+    return cu_small(d, maps, k->n_maps * RT_MAP_BYTES);
+}
+
 static int64_t blocks_of(const RtDeviceKernel *k, int64_t count) { return count <= 0 ? 0 : k->group ? count : (count + WARPS - 1) / WARPS; }
 
 /* Calls that run at once: blocks for each in proportion to what it has to do, and each call's first one. The table of them is a small value on
@@ -198,12 +206,12 @@ void rt_device_run(RtFrame *f, const RtKernel *k, int32_t kernel, int32_t rows, 
         blocks = table_bring(d, row, word, rows, n_args, args, bytes, n_sizes, sizes, counts, most);
     } else {
         blocks = blocks_of(row, counts[0]) < most ? blocks_of(row, counts[0]) : most;
-        cu_small_launch(d, n_args, args, bytes, 0);
+        cu_small_launch(d, n_args, args, bytes, row->n_maps * RT_MAP_BYTES);
         if (blocks) call_words(d, word, n_args, args, bytes, n_sizes, sizes);
     }
     if (!blocks || d->error) return;
     if (row->memory && !cu_block_need(d, &d->scratch, row->memory * WARPS * blocks)) return;
-    word[n - 1] = (int64_t)d->scratch.at;
+    word[n - 1] = (int64_t)(row->n_maps ? maps_bring(d, row, word, n_args) : d->scratch.at);
     int64_t *step = step_add(d, STEP_RUN, kernel, blocks, n, n);
     if (step) memcpy(step, word, (size_t)n * sizeof *word);
 }

@@ -5,6 +5,8 @@
  * fence, and other warps do not know of each other. */
 #include "tests/cuda/emulator.h"
 
+#include "tests/cuda/map.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -204,6 +206,140 @@ static int copies_land(void) {
     return n_pending[running] = left;
 }
 
+/* ---- boxes of tensors that the device brings, and the barriers that count their bytes */
+
+typedef struct Barrier {
+    const void *at;
+    int bytes, arrived, by, published; /* expected and not there yet; in this phase; the thread that made it */
+    unsigned phase;
+} Barrier;
+typedef struct Box {
+    char *to;
+    const char *map;
+    Barrier *b;
+    int at[MAP_RANK];
+} Box;
+enum { BARRIERS = 8, BOXES = 64, MAPS = 8 };
+static Barrier barriers[BARRIERS];
+static Box boxes[BOXES];
+static int n_barriers, n_boxes, n_maps;
+static const char *maps_known[MAPS]; /* by thread 0's fences, of this block */
+static int map_by[MAPS], touched[THREADS];
+static const char at_barrier[] = "barrier";
+
+static void barriers_publish(void) {
+    for (int i = 0; i < n_barriers; i++) barriers[i].published |= barriers[i].by == running;
+}
+
+static Barrier *barrier_at(const void *p) {
+    for (int i = 0; i < n_barriers; i++)
+        if (barriers[i].at == p && barriers[i].published) return &barriers[i];
+    complain("a barrier that is none, or was not published");
+    return NULL;
+}
+
+static void barrier_look(Barrier *b) {
+    if (!b->arrived || b->bytes) return;
+    b->arrived = 0;
+    b->phase++;
+    for (int i = 0; i < n_threads; i++)
+        if (fibers[i].waits == at_barrier) fibers[i].waits = NULL;
+}
+
+void nt_barrier_begin(unsigned long long *p) {
+    if ((size_t)p % 8 || (char *)p < nt_shared_memory || (char *)(p + 1) > nt_shared_memory + shared_bytes) complain("a barrier beside shared memory");
+    if (n_barriers == BARRIERS) complain("too many barriers");
+    else barriers[n_barriers++] = (Barrier){p, 0, 0, running, 0, 0};
+}
+
+void nt_barrier_expect(unsigned long long *p, int bytes) {
+    Barrier *b = barrier_at(p);
+    if (b) b->bytes += bytes;
+}
+
+void nt_barrier_arrive(unsigned long long *p, int who) {
+    Barrier *b = who ? barrier_at(p) : NULL;
+    if (b && b->arrived) complain("a barrier at which more arrive than it waits for");
+    if (!b) return;
+    b->arrived = 1;
+    barrier_look(b);
+}
+
+void nt_barrier_wait(unsigned long long *p, unsigned parity) {
+    Barrier *b = barrier_at(p);
+    while (b && !*problem && b->phase % 2 == parity) {
+        fibers[running].waits = at_barrier;
+        yield();
+    }
+}
+
+void nt_map_begin(const char *map) {
+    if (n_maps == MAPS) complain("too many maps");
+    else map_by[n_maps] = running, maps_known[n_maps++] = map;
+}
+
+void nt_touched(void) { touched[running] = 1; }
+
+/* 16 bytes of a box: `place` of its bytes, so many of them inside of the tensor, from `from` on. Bits 7 to 9 of a place change bits 4 to 6. The thread
+ * that asked has touched all of it: this is no thread's, and no function that ThreadSanitizer watches. */
+static void chunk_land(const Box *x, unsigned place, const char *from, int inside) {
+    unsigned at = (unsigned)(x->to - nt_shared_memory) + place;
+    at ^= (at >> 7 & 7) << 4;
+    for (int i = 0; i < 16; i++) nt_shared_memory[at + (unsigned)i] = i < inside ? from[i] : 0;
+    view_set(nt_shared_memory + at, from, 16, inside);
+}
+
+static int box_bytes(const Map *m) {
+    int n = m->element;
+    for (unsigned i = 0; i < m->rank; i++) n *= m->box[i];
+    return n;
+}
+
+static void box_land(int i) {
+    Box x = boxes[i];
+    boxes[i] = boxes[--n_boxes];
+    Map m;
+    memcpy(&m, x.map, sizeof m);
+    int rows = box_bytes(&m) / (m.box[0] * m.element), row_bytes = m.box[0] * m.element;
+    for (int row = 0; row < rows; row++) {
+        const char *from = (const char *)(size_t)m.base + (long long)x.at[0] * m.element;
+        int there = 1, left = row;
+        for (unsigned d = 1; d < m.rank; d++) {
+            long long at = (long long)x.at[d] + left % m.box[d];
+            left /= m.box[d];
+            there = there && at >= 0 && at < (long long)m.dim[d];
+            from += at * (long long)m.stride[d - 1];
+        }
+        for (int k = 0; k < row_bytes; k += 16) {
+            long long inside = ((long long)m.dim[0] - x.at[0]) * m.element - k;
+            int n = !there || inside < 0 ? 0 : inside > 16 ? 16 : (int)inside;
+            chunk_land(&x, (unsigned)(row * row_bytes + k), n ? from + k : (const char *)&m, n);
+        }
+    }
+    if ((x.b->bytes -= box_bytes(&m)) < 0) complain("bytes came to a barrier that were not expected");
+    barrier_look(x.b);
+}
+
+void nt_tensor(void *to, const char *map, unsigned long long *p, int rank, int x0, int x1, int x2, int x3, int x4) {
+    Map m;
+    Box x = {to, map, barrier_at(p), {x0, x1, x2, x3, x4}};
+    int known = 0, bytes;
+    for (int i = 0; i < n_maps; i++) known |= maps_known[i] == map && map_by[i] == running;
+    if (!known) complain("a map that this thread has not begun with");
+    memcpy(&m, map, sizeof m);
+    bytes = box_bytes(&m);
+    if (m.made != MAP_MADE || (int)m.rank != rank || m.span != 128 || (size_t)map % 64) complain("a map that is none, or of another rank");
+    if (x.to < nt_shared_memory || x.to + bytes > nt_shared_memory + shared_bytes || (x.to - nt_shared_memory) % 1024) complain("a box beside shared memory");
+    for (int i = 0; i < n_threads; i++)
+        if (touched[i]) complain("a box falls on what was touched and not published");
+    if (x0 < 0 || n_boxes == BOXES) complain("a box before the tensor, or too many under way");
+    if (*problem) return;
+    memset(to, 0xff, (size_t)bytes);
+    view_set(to, NULL, bytes, 0);
+    boxes[n_boxes++] = x;
+    if (order_now % 2 == 0) box_land(n_boxes - 1);
+}
+
 static void *stored[THREADS][STORES]; /* and not published */
 static int n_stored[THREADS];
 
@@ -216,6 +352,8 @@ void nt_stored(void *to) {
 
 void nt_publish(void) {
     if (!has_wgmma) return;
+    touched[running] = 0;
+    barriers_publish();
     for (int i = 0; i < n_stored[running]; i++) view_set(stored[running][i], stored[running][i], 2, 2);
     for (int i = 0; i < n_pending[running]; i++) {
         const Copy *c = &pending[running][i];
@@ -473,17 +611,21 @@ static void fiber_start(int i) {
     for (int k = 0; k < 6; k++) *--top = NULL;
     fibers[i] = (Fiber){top, 0, NULL};
     n_pending[i] = group_of[i] = 0;
-    n_stored[i] = n_products[i] = begun[i] = 0;
+    n_stored[i] = n_products[i] = begun[i] = touched[i] = 0;
 }
 
 static void block_run(void) {
     memset(warps, 0, sizeof warps);
     if (has_wgmma) view_clear();
-    group_arrived = 0;
+    group_arrived = n_barriers = n_boxes = n_maps = 0;
     for (int i = 0; i < n_threads; i++) fiber_start(i);
     live = n_threads;
     while (live && !*problem) {
         int i = next_fiber();
+        if (i < 0 && n_boxes) {
+            box_land(order_now == 1 ? n_boxes - 1 : (int)(random_next() % (unsigned)n_boxes));
+            continue;
+        }
         if (i < 0) {
             snprintf(problem, sizeof problem, "block %u: %d threads wait for ever", nt_block_index.x, live);
             return;
@@ -493,6 +635,7 @@ static void block_run(void) {
         races_run(i);
         nt_switch(&scheduler, fibers[i].stack);
     }
+    if (n_boxes) complain("it ends before its boxes");
 }
 
 const char *nt_emulate(void *kernel, const long long *args, int n, int blocks, int threads, int shared, unsigned order) {

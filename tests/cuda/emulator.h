@@ -46,11 +46,25 @@ void nt_sync_group(void); /* all threads of the block */
 int nt_has_wgmma(void);
 #define NT_WGMMA nt_has_wgmma()
 void nt_publish(void);
+NT_DEVICE void nt_publish_if(int wanted) {
+    if (wanted) nt_publish();
+}
 void nt_stored(void *to);
 NT_DEVICE void nt_store_u16(unsigned short *to, unsigned short x) {
     *to = x;
     nt_stored(to);
 }
+/* Those devices bring boxes of tensors by themselves, at once or when no thread can go on (under odd orders), into both views. What they know of a
+ * tensor is a map (map.h). A barrier lets nobody pass whose thread has not published it, and boxes fall on no memory that a thread has touched and
+ * not published since. */
+#define NT_TMA nt_has_wgmma()
+void nt_barrier_begin(unsigned long long *b);
+void nt_barrier_expect(unsigned long long *b, int bytes);
+void nt_barrier_arrive(unsigned long long *b, int who);
+void nt_barrier_wait(unsigned long long *b, unsigned parity);
+void nt_map_begin(const char *map);
+void nt_tensor(void *to, const char *map, unsigned long long *b, int rank, int x0, int x1, int x2, int x3, int x4);
+void nt_touched(void);
 unsigned nt_shared_place(const void *p); /* from the block's first byte on */
 void nt_wgmma_begin(void);
 void nt_wgmma_commit(void);
@@ -96,7 +110,7 @@ NT_DEVICE unsigned nt_mulhi_u32(unsigned a, unsigned b) { return (unsigned)((uns
  * come one after another; the threads of a block take turns, each running until it waits for others of its warp. order decides
  * who is next: 0 the first that can go on, 1 the last, else a random one; 8 more: the device has units that multiply for four warps. Shared memory
  * holds NaN at first. NULL, or what is wrong: threads that wait for each other at different places, or for one that has ended; copies and products
- * that nobody waits for; a matrix whose rows do not begin at a multiple of 16 bytes; a product in tf32 of a number with more bits than that. */
+ * that nobody waits for; a box of a tensor that no map is of, or beside shared memory; bytes that came and were not expected; a matrix whose rows do not begin at a multiple of 16 bytes; a product in tf32 of a number with more bits than that. */
 const char *nt_emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
 #endif

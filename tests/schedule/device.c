@@ -4,6 +4,8 @@
 #include "codegen/cuda/lower.h"
 #include "codegen/schedule.h"
 #include "ir/diag.h"
+#include "runtime/cuda/maps.h"
+#include "tests/cuda/map.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ORDERS = 6, UNITS = 8 /* orders of a device with units for groups */, MOST_BLOCKS = 3 /* fewer than a device has: warps then run several iterations */ };
+enum { ORDERS = 6, UNITS = 8 /* orders of a device with units for groups */, BY_LANES = 2 /* .. by which kernels with maps do without them */, MOST_BLOCKS = 3 /* fewer than a device has: warps then run several iterations */ };
 
 typedef const char *Emulate(void *kernel, const long long *arguments, int n, int blocks, int threads, int shared, unsigned order);
 
@@ -20,6 +22,7 @@ struct Device {
     const Scheduler *s;
     void *library;
     Emulate *emulate;
+    int maps; /* launches with maps */
 };
 
 /* Faults of the generator, one after another: what MUTATE names is left out everywhere in the kernels, or is too weak. A line goes away
@@ -37,11 +40,27 @@ static const Fault faults[] = {
     {"wait-meeting", "nt_sync();", "", "nt_wait(", NULL},         /* a lane waits for its own copies alone */
     {"put", "nt_sync();", "", "nt_put(", NULL},
     {"group-wait", "nt_wait(2);", "nt_wait(3);", NULL, NULL},
-    {"group-three", "nt_wait(1);", "nt_wait(2);", NULL, "nt_publish("}, /* of a large tile */
-    {"group-meeting", "nt_sync_group();", "", "nt_publish(", NULL},     /* other lanes' copies, and what they still multiply */
+    {"group-three", "nt_wait(1);", "nt_wait(2);", NULL, "nt_publish_if("}, /* of a large tile */
+    {"group-meeting", "nt_sync_group();", "", "nt_publish_if(", NULL},     /* other lanes' copies, and what they still multiply */
     {"group-put", "nt_sync_group();", "", "nt_put_group(", NULL},       /* sums that other warps store .. */
-    {"group-end", "nt_sync_group();", "", "}", "}"},                    /* .. and squares of the next tile, where they were */
-    {"publish", "nt_publish();", "", NULL, NULL},
+    {"group-end", "nt_sync_group();", "", "nt_publish();", "}"},        /* .. and squares of the next tile, where they were */
+    {"publish", "nt_publish_if(!nt_mapped);", "", NULL, NULL},
+    {"publish-end", "nt_publish();", "", NULL, "nt_sync_group();"},     /* of squares by maps: the same to the units .. */
+    {"ring-publish", "nt_publish();", "", "nt_barrier_begin", NULL},    /* .. and barriers */
+    {"ring-meeting", "nt_sync_group();", "", "}", "}"},
+    {"ring-begin", "nt_barrier_begin(ring + i);", ";", NULL, NULL},
+    {"map-begin", "nt_map_begin(maps + 128 * i);", ";", NULL, NULL},
+    {"expect", "nt_barrier_expect(ring + group % NT_RING, 2 * 64 * 64);", "", NULL, NULL},
+    {"expect-half", "2 * 64 * 64);", "1 * 64 * 64);", NULL, NULL},
+    {"barrier", "ring + group % NT_RING, rank", "ring                  , rank", NULL, NULL}, /* of a square */
+    {"arrive", "nt_barrier_arrive(ring + group % NT_RING, by & (thread == 0));", "", NULL, NULL},
+    {"arrive-all", "by & (thread == 0)", "by", NULL, NULL},
+    {"receive", "nt_seen = nt_receive(", "nt_seen + nt_receive(", NULL, NULL}, /* the first groups are waited for, again and again */
+    {"receive-fewer", "nt_sent, 2);", "nt_sent, 3);", NULL, NULL},
+    {"receive-three", "nt_sent, 1);", "nt_sent, 2);", NULL, NULL},
+    {"receive-last", "nt_sent, 0);", "nt_sent, 3);", NULL, NULL},
+    {"phase", "seen / NT_RING % 2", "seen           % 2", NULL, NULL},
+    {"all-threads", "thread == 0) {", "thread >= 0) {", NULL, "nt_barrier_expect"}, /* all ask for the square */
     {"finish", "nt_finish();", "", NULL, NULL},
     {"begin", "nt_wgmma_begin();", "", NULL, NULL},                     /* in the prelude */
     {"products-commit", "nt_wgmma_commit();", "", NULL, NULL},
@@ -141,8 +160,9 @@ Device *device_new(Arena *arena, const Scheduler *s) {
     return d;
 }
 
-void device_free(Device *d) {
+int device_free(Device *d) {
     if (d) dlclose(d->library);
+    return d ? d->maps : 0;
 }
 
 /* Blocks: all that the iterations fill, or so few that warps run several. */
@@ -168,6 +188,9 @@ static int table_fill(long long *table, const KernelCall *call, int rows, void *
     return (int)(table[rows * words] = first);
 }
 
+/* Orders with units come behind those without; the last are without maps. */
+static unsigned order_of(unsigned turn) { return turn < ORDERS ? turn : UNITS + (turn - ORDERS) % ORDERS; }
+
 bool device_run(Device *d, const KernelCall *call, int rows, void *const *args, const size_t *bytes, const int64_t *sizes, const int64_t *counts) {
     const CudaKernel *k = scheduler_cuda_kernel(d->s, call->function);
     void *kernel = dlsym(d->library, k->name);
@@ -185,9 +208,17 @@ bool device_run(Device *d, const KernelCall *call, int rows, void *const *args, 
     size_t memory_bytes = (size_t)(k->memory * CUDA_WARPS * 64 * (rows ? rows : 1) + 64);
     char *memory = aligned_alloc(64, memory_bytes / 64 * 64);
     word[n - 1] = (long long)(intptr_t)memory;
-    bool ok = true;
-    for (unsigned turn = 0; turn < (k->group ? 2 * ORDERS : ORDERS) && ok; turn++) {
-        unsigned order = turn < ORDERS ? turn : UNITS + turn - ORDERS;
+    RtDeviceKernel row = {k->name, k->memory, k->shared, k->n_maps, k->maps};
+    _Alignas(64) char maps[RT_MAPS * RT_MAP_BYTES];
+    int64_t values[128];
+    for (int i = 0; i < n; i++) values[i] = word[i];
+    bool ok = true, mapped = k->n_maps && cu_maps_make(map_encode, &row, values, values + n_args, maps);
+    unsigned turns = !k->group ? ORDERS : mapped ? 2 * ORDERS + BY_LANES : 2 * ORDERS;
+    d->maps += mapped;
+    unsigned first_turn = mapped && getenv("MAPS") ? ORDERS : 0;
+    for (unsigned turn = first_turn; turn < turns && ok; turn++) {
+        unsigned order = order_of(turn);
+        if (k->n_maps) word[n - 1] = mapped && turn < 2 * ORDERS ? (long long)(intptr_t)maps : 0;
         int blocks = rows ? table_fill(table, call, rows, args, sizes, counts, k->group, order) : grid_of(counts[0], k->group, order);
         if (rows) word[0] = (long long)(intptr_t)table, word[1] = rows;
         if (rows && !blocks) break;
@@ -199,7 +230,7 @@ bool device_run(Device *d, const KernelCall *call, int rows, void *const *args, 
         ok = !problem;
         for (int i = 0; i < n_args && ok; i++) {
             if (!bytes[i]) continue;
-            if (order == 0) memcpy(first[i], args[i], bytes[i]);
+            if (turn == first_turn) memcpy(first[i], args[i], bytes[i]);
             ok = memcmp(first[i], args[i], bytes[i]) == 0;
             if (!ok) printf("%s: argument %d has other bits in order %u\n", k->name, i, order);
         }

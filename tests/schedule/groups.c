@@ -64,6 +64,7 @@ int main(int argc, char **argv) {
     for (uint64_t seed = s.from; seed < s.to && failures < 8; seed++) failures += !agrees(&h, seed);
     if (h.calls_like[0] < (cases + 1) / 2) failures++, printf("only %d products went by groups\n", h.calls_like[0]);
     if (cases >= 16 && h.calls_like[1] < 1) failures++, printf("no sum was in parts\n");
+    if (getenv("DEVICE") && cases >= 6 && h.maps < cases / 6) failures++, printf("%d launches went by maps\n", h.maps);
     if (!failures) harness_count(&h);
     return failures != 0;
 }

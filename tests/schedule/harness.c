@@ -594,7 +594,7 @@ bool harness_run(Harness *h, const Program *program, const Entry *e, const Eval 
             if (h->time && k->together == 1) time_kernel(&r, k);
         }
     h->programs += ok && h->launches > launches;
-    device_free(r.device);
+    r.h->maps += device_free(r.device);
     if (r.jit) {
         LLVMErrorRef error = LLVMOrcDisposeLLJIT(r.jit);
         if (error) bug("%s", LLVMGetErrorMessage(error));

@@ -22,6 +22,7 @@ typedef struct Harness {
     int kernels, kinds[16]; /* run so far */
     int at_once, flat;      /* launches of a device that were several kernels, of those such of any shape */
     int launches, programs; /* of a device so far; programs with one, which agree */
+    int maps;               /* launches of a device by maps of matrices so far */
     int packs;              /* weights read from packed copies so far */
     int parts;              /* products with maps of slices so far */
     int prologues;          /* products that computed their second operand so far */

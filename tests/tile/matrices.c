@@ -230,6 +230,20 @@ static int group_product(TileKernel *k, bool wide_a, bool wide_b, bool even) {
     return 0;
 }
 
+/* So many groups of copies under way, of a group of warps. */
+static int ahead(int commits, bool fine) {
+    Arena *a = arena_new();
+    const char *error, *wants = "kernel k, line 1: more than 4 groups of copies are under way";
+    float y[TILE_GROUP];
+    int wrong = 0;
+    const char *text = arena_printf(a, "kernel k(y: f32[128] out) group { for i in 0..9 { commit wait 2 } for i in 2..%d { commit } wait 0 for r in 0..128 share { y[r] = 0 } }", commits);
+    TileKernel *k = tile_parse(a, text, NULL, NULL, 0, &error);
+    if (!k || !tile_verify(k, tile_target("cuda"), NULL, &error)) wrong = printf("%s\n", error) > 0;
+    else if (tile_interp(k, (void *[]){y}, NULL, 0, -1, &error) != fine || (!fine && strcmp(error, wants))) wrong = printf("%d groups: %s\n", commits, error ? error : "nothing") > 0;
+    arena_free(a);
+    return wrong;
+}
+
 /* A kernel's text is what is printed of it, and it computes what it should. wide: of f32; even: halves are rounded to even. */
 static int kernel(const char *source, int (*computes)(TileKernel *, bool, bool, bool), bool wide_a, bool wide_b, bool even) {
     Arena *a = arena_new();
@@ -253,5 +267,6 @@ int main(void) {
     int wrong = rules(RULES, sizeof RULES / sizeof *RULES, WARP) + rules(GROUP_RULES, sizeof GROUP_RULES / sizeof *GROUP_RULES, GROUP);
     wrong += kernel(HALVES, product, false, false, true) + kernel(NUMBERS, product, true, true, false);
     wrong += kernel(ROUNDED, product, true, false, true) + kernel(ROUNDED_BOTH, product, true, true, true);
+    wrong += ahead(TILE_AHEAD, true) + ahead(TILE_AHEAD + 1, false);
     return wrong + kernel(GROUPS, group_product, false, false, false) != 0;
 }

@@ -6,7 +6,9 @@
  *   FAKE_MEMORY=bytes   all that it has                        FAKE_FAIL=name   this function fails ("launch:3": from the third time on)
  *   FAKE_ROOT           the checkout                            FAKE_LEAKS=1     says at the end what was not given back
  *   FAKE_COUNTS=1       says at the end how kernels were launched
+ *   FAKE_MAPS=1         .. whether maps of matrices were made
  *   FAKE_COPIES=1       .. how many bytes went to devices and came back */
+#include "../map.h"
 #include "image.h"
 
 #include <dlfcn.h>
@@ -83,7 +85,7 @@ typedef struct Graph {
     int n, cap;
 } Graph;
 static Graph *capturing;
-static int graphs, direct, captured, made, launched;
+static int graphs, direct, captured, made, launched, maps;
 
 static int note(Node n) {
     Graph *g = capturing;
@@ -164,6 +166,7 @@ __attribute__((destructor)) static void left_behind(void) {
     if (getenv("FAKE_COUNTS"))
         fprintf(stderr, "fake driver: %d kernels one by one; %d captured in %d graphs, launched %d times\n", direct, captured, made, launched);
     if (getenv("FAKE_COPIES")) fprintf(stderr, "fake driver: %zu bytes there, %zu back\n", bytes_there, bytes_back);
+    if (getenv("FAKE_MAPS")) fprintf(stderr, "fake driver: %s\n", maps ? "maps of matrices" : "no maps");
     if (!number("FAKE_LEAKS", 0)) return;
     if (n_blocks || contexts || streams || modules || graphs)
         fprintf(stderr, "fake driver: %d blocks, %d contexts, %d streams, %d modules, %d graphs were not given back\n", n_blocks, contexts, streams, modules, graphs);
@@ -232,6 +235,16 @@ int cuFuncSetAttribute(void *function, int attribute, int value) {
     if (attribute != 8 || value > 99 << 10) return 1; /* what every device of these has */
     return ((Function *)function)->shared = value, 0;
 }
+#ifndef NO_MAPS
+int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *base, const uint64_t *dim, const uint64_t *stride, const uint32_t *box, const uint32_t *step,
+                           int interleave, int swizzle, int promotion, int fill) {
+    if (fails("map")) return 801; /* CUDA_ERROR_NOT_SUPPORTED */
+    int refused = map_encode(map, type, rank, base, dim, stride, box, step, interleave, swizzle, promotion, fill);
+    if (refused) fprintf(stderr, "fake driver: a map that the documentation does not allow\n");
+    if (!refused) maps++;
+    return refused;
+}
+#endif
 static int run_do(const Node *n) {
     Emulate *emulate;
     const Function *f = n->function;
