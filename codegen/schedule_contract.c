@@ -19,7 +19,8 @@
 #define NEIGHBOURS 4          /* elements from one of a row to the next that are still loaded as vectors */
 #define COLUMN_SUMS 4         /* accumulators of a column that is a round by itself */
 #define RUNS       8          /* rows of B that are read at once where it comes from memory */
-#define ONE_PASS   (1 << 20)  /* bytes of B that one row goes through at once, at most */
+#define ONE_PASS   (128 << 10) /* bytes of B that one row goes through at once, at most; of more, half, .. */
+#define TWO_PASSES (1 << 20)  /* .. up to so many */
 #define RUN_COLUMNS 512       /* most elements of each */
 #define ROW_COPIED 8192       /* longest row of A that is copied for dot products */
 #define KC         512        /* longest packed block of k, .. */
@@ -87,13 +88,15 @@ static int64_t run_width(const Contract *c) {
     return width;
 }
 
-/* Are the sums of a whole row registers, and so little of B goes past them that threads would gain little? Memory is then read as one stream. */
-static bool is_one_pass(const Contract *c) {
+/* Where the sums of a whole row are registers, and little of B goes past them: all columns, or half of them, so that two threads have work. Memory
+ * is then read as one stream, or as two. 0: not so. */
+static int64_t stream_width(const Contract *c) {
     int64_t n, k = 1;
     if (c->w->device || c->w->small || c->lanes == 1 || c->prologue || c->n_parts || c->sk < 0) return false;
-    if (!contract_contiguous(c->at_b, c->sn) || !size_is_const(c->size_n, &n)) return false;
+    if (!contract_contiguous(c->at_b, c->sn) || !size_is_const(c->size_n, &n)) return 0;
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
-    return n <= (int64_t)(c->w->machine->registers - 1) * c->lanes && n * k * dtype_bytes(c->type) <= ONE_PASS;
+    int64_t bytes = n * k * dtype_bytes(c->type), width = tiles(tiles(n, bytes > ONE_PASS ? 2 : 1), c->lanes) * c->lanes;
+    return n <= (int64_t)(c->w->machine->registers - 1) * c->lanes && bytes <= TWO_PASSES ? width : 0;
 }
 
 /* Dot products of all rows, where these are few and known, by so many columns at once as cost the least: each vector that is loaded then meets
@@ -143,7 +146,7 @@ static void emit_rows(Contract *c) {
     while (c->width > c->lanes && c->width > DOTS && high <= c->width / 2) c->width /= 2;
     bool runs = is_far(c) && c->lanes > 1 && contract_contiguous(c->at_b, c->sn) && c->n[GROUP_K] == 1 && size_is_const(c->size_k, &terms);
     if (runs) c->width = run_width(c);
-    else if (is_one_pass(c)) c->width = tiles(size_value(c->size_n), c->lanes) * c->lanes;
+    else if (stream_width(c)) c->width = stream_width(c);
     bool dots = c->lanes > 1 && c->sn >= 0 && contract_contiguous(c->at_b, c->sk);
     c->copied = dots && !contract_contiguous(c->at_a, c->sk) && size_is_const(c->size_k, &k);
     c->copied_row = tiles(k, c->lanes) * c->lanes;
