@@ -92,7 +92,7 @@ static int64_t run_width(const Contract *c) {
  * is then read as one stream, or as two. 0: not so. */
 static int64_t stream_width(const Contract *c) {
     int64_t n, k = 1;
-    if (c->w->device || c->w->small || c->lanes == 1 || c->prologue || c->n_parts || c->sk < 0) return false;
+    if (c->w->device || c->w->small || c->lanes == 1 || c->prologue || c->n_parts || c->sk < 0) return 0;
     if (!contract_contiguous(c->at_b, c->sn) || !size_is_const(c->size_n, &n)) return 0;
     for (int i = 0; i < c->n[GROUP_K]; i++) k *= contract_estimate(c->sp->symbol[c->symbol[GROUP_K][i]].n, 512);
     int64_t bytes = n * k * dtype_bytes(c->type), width = tiles(tiles(n, bytes > ONE_PASS ? 2 : 1), c->lanes) * c->lanes;

@@ -15,7 +15,8 @@
 # checkout, of the build folder and of the fresh folder are printed as $ROOT, $BUILD and $TMP. A test that expects nothing at
 # all is refused.
 #
-# tests/AREA/NAME.c with a main is a unit test: it prints what failed and returns 0 when nothing did.
+# tests/AREA/NAME.c with a main is a unit test: it prints what failed and returns 0 when nothing did. A line "// slow" as above, "// plain":
+# much arithmetic, skipped in a build with sanitizers.
 #
 # Environment of the commands: ROOT, BUILD, DIR (the folder of the test), CC, modelc and mdlrun on the PATH.
 # Of this script: BUILD (build), BLESS=1 rewrite expectations, SLOW=1, EDGE=1, JOBS (2), TEST_TIMEOUT in seconds (120).
@@ -105,6 +106,7 @@ run_unit() { # C file
     if [ ! -x "$program" ]; then verdict=fail; report="not built: ${program#"$ROOT/"}"; return; fi
     mkdir "$tmp/work"
     if [ -z "$SLOW" ] && grep -q '^// slow' "$1"; then verdict=skip; report="slow: make check-slow"; return; fi
+    if grep -q '^// plain' "$1" && grep -q __asan_init "$program"; then verdict=skip; report="plain: without sanitizers"; return; fi
     (cd "$tmp/work" && limited "$program" >"$tmp/output")
     local status=$?
     if [ $status = 0 ]; then verdict=pass; else verdict=fail; report="$(tail -n 60 "$tmp/output")"$'\n'"exit $status"; fi

@@ -1,5 +1,6 @@
 /* tile_transformer.c -- every entry of the transformer by the tile interpreter over planned memory: optimized kernels for
  * x86-64-v4 and -v2, and unoptimized ones. */
+// plain
 #include "tests/models/scripts.h"
 
 int main(void) {

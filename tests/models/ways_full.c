@@ -1,5 +1,6 @@
 /* ways_full.c -- the transformer at the size of the demo, where products are large enough for every block and thread:
  * training steps of the demo's batch, evaluation of a batch of 64, prompts and tokens one at a time. */
+// plain
 #include "tests/models/kit.h"
 
 static void script(Run *r) {

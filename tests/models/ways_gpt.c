@@ -1,5 +1,6 @@
 /* ways_gpt.c -- every entry of gpt.mdl by the interpreter, without optimization and with it. Its step collects gradients over
  * eight calls before it changes weights. */
+// plain
 #include "tests/models/kit.h"
 
 static void script(Run *r) {

@@ -1,5 +1,6 @@
 /* ways_odd.c -- widths that no vector divides: a transformer with heads of 4, of 2 and of 33, a vocabulary of 50, 51 and 257, a
  * context of 9 and 17. */
+// plain
 #include "tests/models/kit.h"
 
 static void transformer(Run *r) {

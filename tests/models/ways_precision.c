@@ -1,5 +1,6 @@
 /* ways_precision.c -- models under `precision`, by the interpreter, which rounds after every operation, and compiled, which rounds what
  * is stored, for all instruction sets: inference, training steps, and what the slots hold afterwards. */
+// plain
 #include "tests/models/kit.h"
 
 static const double bf16 = 0x1p-8, f16 = 0x1p-11;
