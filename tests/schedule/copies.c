@@ -3,6 +3,7 @@
  * order of axes, views, f64, i32, f32 by halves, maps behind them.
  *
  *     copies [FROM [TO [LEVEL]]]     SHOW=1 prints what fails */
+// plain
 #include "tests/schedule/harness.h"
 #include "tests/schedule/letters.h"
 
