@@ -46,11 +46,7 @@ static bool agrees(Harness *h, uint64_t seed) {
     case_begin(&c, "groups");
     choose_sizes(&c, size_named(c.p->sizes, size_declare(c.p->sizes, "rows", 1, 4000)), size_named(c.p->sizes, size_declare(c.p->sizes, "columns", 1, 4000)), batch);
     Node *y = product(&c, t, batch);
-    graph_result(c.g, "y", y);
-    if (seed % 3 == 0) {
-        Node *bias = node_expand_like(c.g, case_input(&c, t, 1, y->type.dim + y->type.rank - 1), y);
-        graph_result(c.g, "z", node_map2(c.g, OP_MAX, node_map2(c.g, OP_ADD, y, bias), node_const(c.g, y->type, 0)));
-    }
+    case_results(&c, t, y, seed % 3 == 0);
     int64_t sizes[] = {1 + rng_below(&c.r, most), 1 + rng_below(&c.r, most)};
     if (rng_below(&c.r, 2)) sizes[0] = sizes[0] / 8 * 8 + 8, sizes[1] = sizes[1] / 8 * 8 + 8;
     h->tolerance = h->of_largest = 0x1p-7; /* a sum may round to the other side */

@@ -107,6 +107,13 @@ void case_begin(Case *c, const char *program) {
 
 void case_end(Case *c) { arena_free(c->p->arena); }
 
+void case_results(Case *c, DType d, Node *y, bool maps) {
+    graph_result(c->g, "y", y);
+    if (!maps) return;
+    Node *bias = node_expand_like(c->g, case_input(c, d, 1, y->type.dim + y->type.rank - 1), y);
+    graph_result(c->g, "z", node_map2(c->g, OP_MAX, node_map2(c->g, OP_ADD, y, bias), node_const(c->g, y->type, 0)));
+}
+
 bool case_run(Case *c, Harness *h, const int64_t *sizes, const char *name) {
     Arena *a = c->p->arena;
     Diag *d = diag_new();

@@ -23,6 +23,7 @@ Node *case_input(Case *c, DType d, int rank, const Size *dim); /* a parameter, w
 void case_shuffle(Rng *r, char *s);
 /* A value with the axes of letters, in some way made by views from an input. */
 Node *case_operand(Case *c, DType d, const char *letters);
+void case_results(Case *c, DType d, Node *y, bool maps); /* y; maps: another one, too, by maps behind it: a bias, the larger of that and 0 */
 Tensor *case_tensor(Case *c, const Type *type, const int64_t *sizes); /* -1 .. 1; whole numbers */
 
 #endif

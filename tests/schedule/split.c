@@ -43,11 +43,7 @@ static bool agrees(Harness *h, uint64_t seed, bool tf32) {
     c.p->tf32 = tf32;
     choose_sizes(&c, size_named(c.p->sizes, size_declare(c.p->sizes, "terms", 1, 700)));
     Node *y = product(&c, t);
-    graph_result(c.g, "y", y);
-    if (seed % 3 == 0) {
-        Node *bias = node_expand_like(c.g, case_input(&c, t, 1, y->type.dim + y->type.rank - 1), y);
-        graph_result(c.g, "z", node_map2(c.g, OP_MAX, node_map2(c.g, OP_ADD, y, bias), node_const(c.g, y->type, 0)));
-    }
+    case_results(&c, t, y, seed % 3 == 0);
     int64_t sizes[] = {rng_below(&c.r, 3) ? 1 + rng_below(&c.r, 700) : 1 + rng_below(&c.r, 20)};
     h->tolerance = dtype_bytes(t) == 2 ? 0x1p-7 : t == DT_F64 ? 1e-10 : 2e-3; /* up to 7,000 terms, in any order; 16 bits: a sum may round to the other side */
     h->of_largest = dtype_bytes(t) == 2 ? 0x1p-7 : tf32 ? 0x1p-9 : 0;
