@@ -42,7 +42,7 @@ static bool agrees(Harness *h, uint64_t seed) {
 
 int main(int argc, char **argv) {
     Harness h = {.show = getenv("SHOW") != NULL, .like = {"_dots"}};
-    Sweep s = harness_sweep(&h, argc, argv, 90, 4, agrees);
+    Sweep s = harness_sweep(&h, argc, argv, 180, 4, agrees);
     if (s.cases >= 60 && h.calls_like[0] < s.cases / 3) s.failures++, printf("only %d products were tiles of dot products\n", h.calls_like[0]);
     return s.failures != 0;
 }
